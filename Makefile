@@ -1,0 +1,44 @@
+# `make dev` runs the whole system, `make test` tests it; both set up what they need.
+PYTHON ?= python3
+VENV := .venv
+STAMP := $(VENV)/.installed
+MEMBERS := libs/common services/gateway services/identity services/metering services/presence services/tenancy
+
+.PHONY: dev test bench check lint lock setup clean
+
+dev: setup
+	@exec $(VENV)/bin/artcafe dev
+
+test: setup lint
+	@$(VENV)/bin/pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
+
+# All rows take about half an hour, some of them less: make bench ARGS="fanout pairs --quick".
+bench: setup
+	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(VENV)/bin/uv pip install --quiet --group bench
+	@PYTHONPATH=tests $(VENV)/bin/python -m bench $(ARGS)
+
+lint: setup
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy libs/common/src $(foreach s,gateway identity metering presence tenancy,services/$(s)/src)
+	@$(VENV)/bin/lint-imports --no-cache
+
+setup: $(STAMP)
+
+$(STAMP): requirements.lock $(MEMBERS:%=%/pyproject.toml)
+	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check uv
+	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(VENV)/bin/uv pip install --quiet --compile-bytecode --require-hashes -r requirements.lock
+	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(VENV)/bin/uv pip install --quiet --no-deps $(MEMBERS:%=-e %)
+	@touch $@
+
+# Pin every dependency anew; no registry's address is written.
+lock:
+	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check uv
+	@$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-emit-package artcafe-common $(foreach s,gateway identity metering presence tenancy,--no-emit-package artcafe-$(s)) \
+		--group test --custom-compile-command "make lock" pyproject.toml -o requirements.lock
+
+clean:
+	@rm -rf $(VENV) .dev

@@ -1,0 +1,241 @@
+"""NATS JWTs: the claims that make operators, accounts and users, and their encoding.
+
+Field names and nesting follow nats-io/jwt v2 (https://github.com/nats-io/jwt/tree/main/v2).
+The Python packages for this are unmaintained, so this small module is our own; it is tested
+against the real server.
+"""
+
+import base64
+import hashlib
+from typing import Any, Self
+
+import msgspec
+
+from artcafe_common.broker.nkeys import KeyKind, KeyPair, decode_signature, verify
+
+NO_LIMIT = -1
+_HEADER = {"typ": "JWT", "alg": "ed25519-nkey"}
+
+
+class InvalidJwtError(ValueError):
+    """A JWT that is malformed, or not signed by its issuer."""
+
+
+class Permission(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Subjects allowed and denied; deny wins. An empty allow list allows everything not denied."""
+
+    allow: list[str] = []
+    deny: list[str] = []
+
+
+class ResponsePermission(msgspec.Struct, frozen=True, kw_only=True):
+    """Leave to answer a request on its reply subject: `max` messages within `ttl` nanoseconds."""
+
+    max: int = 1
+    ttl: int = 0
+
+
+class Export(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A subject that an account offers to others; `account_token_position` pins the importer's key."""
+
+    name: str
+    subject: str
+    type: str
+    account_token_position: int = 0
+    response_type: str = ""
+
+
+class Import(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Another account's export, seen here as `local_subject`; `share` lets the exporter see who asks."""
+
+    name: str
+    subject: str
+    account: str
+    type: str
+    local_subject: str = ""
+    share: bool = False
+
+
+class AccountLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """What the broker enforces for an account; sizes in bytes."""
+
+    subs: int = NO_LIMIT
+    data: int = NO_LIMIT
+    payload: int = NO_LIMIT
+    imports: int = NO_LIMIT
+    exports: int = NO_LIMIT
+    wildcards: bool = True
+    conn: int = NO_LIMIT
+    leaf: int = NO_LIMIT
+    mem_storage: int = 0
+    disk_storage: int = 0
+    streams: int = 0
+    consumer: int = 0
+
+
+class Authorization(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The auth callout of an account: who answers it, and for which accounts."""
+
+    auth_users: list[str] = []
+    allowed_accounts: list[str] = []
+
+
+class Account(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The `nats` part of an account JWT."""
+
+    limits: AccountLimits
+    signing_keys: list[str] = []
+    imports: list[Import] = []
+    exports: list[Export] = []
+    default_permissions: dict[str, Any] = {}
+    authorization: Authorization | None = None
+    type: str = msgspec.field(default_factory=lambda: "account")
+    version: int = msgspec.field(default_factory=lambda: 2)
+
+
+class User(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The `nats` part of a user JWT."""
+
+    issuer_account: str = ""
+    pub: Permission = Permission()
+    sub: Permission = Permission()
+    resp: ResponsePermission | None = None
+    subs: int = msgspec.field(default_factory=lambda: NO_LIMIT)
+    data: int = msgspec.field(default_factory=lambda: NO_LIMIT)
+    payload: int = msgspec.field(default_factory=lambda: NO_LIMIT)
+    bearer_token: bool = False
+    tags: list[str] = []
+    type: str = msgspec.field(default_factory=lambda: "user")
+    version: int = msgspec.field(default_factory=lambda: 2)
+
+
+class Operator(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The `nats` part of an operator JWT."""
+
+    system_account: str = ""
+    type: str = msgspec.field(default_factory=lambda: "operator")
+    version: int = msgspec.field(default_factory=lambda: 2)
+
+
+class ServerId(msgspec.Struct, frozen=True, kw_only=True):
+    """The nats-server that asks."""
+
+    id: str
+    name: str = ""
+
+
+class ClientInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What the server knows of the connection that wants in; `id` is its connection id."""
+
+    id: int = 0
+    host: str = ""
+    name: str = ""
+    kind: str = ""
+    type: str = ""
+    nonce: str = ""
+
+
+class ConnectOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What the connecting client sent: its public key and the signature of the nonce."""
+
+    nkey: str = ""
+    sig: str = ""
+    name: str = ""
+    lang: str = ""
+    version: str = ""
+
+
+class AuthorizationRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """The `nats` part of the callout's question."""
+
+    server_id: ServerId
+    user_nkey: str
+    client_info: ClientInfo
+    connect_opts: ConnectOptions
+
+
+class AuthorizationResponse(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The `nats` part of the callout's answer: a user JWT, or why there is none."""
+
+    jwt: str = ""
+    error: str = ""
+    issuer_account: str = ""
+    type: str = msgspec.field(default_factory=lambda: "authorization_response")
+    version: int = msgspec.field(default_factory=lambda: 2)
+
+
+class AuthorizationRequestJwt(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole callout question: who signed it, and what it asks."""
+
+    iss: str
+    nats: AuthorizationRequest
+
+
+Claims = Account | User | Operator | AuthorizationResponse
+
+
+def encode(
+    claims: Claims, *, issuer: KeyPair, subject: str, name: str, issued_at: int, audience: str = ""
+) -> str:
+    """The signed JWT; `issued_at` in Unix seconds. The same input gives the same text."""
+    body: dict[str, Any] = {
+        "iat": issued_at,
+        "iss": issuer.public,
+        "name": name,
+        "sub": subject,
+        "nats": claims,
+    }
+    if audience:
+        body["aud"] = audience
+    body["jti"] = hashlib.sha256(msgspec.json.encode(body)).hexdigest()
+    signed = f"{_b64(msgspec.json.encode(_HEADER))}.{_b64(msgspec.json.encode(body))}"
+    return f"{signed}.{_b64(issuer.sign(signed.encode()))}"
+
+
+def decode_authorization_request(token: str) -> AuthorizationRequestJwt:
+    """The callout's question, checked to be signed by the server key that it names."""
+    signed, _, signature = token.rpartition(".")
+    try:
+        request = msgspec.json.decode(
+            decode_signature(signed.partition(".")[2]), type=AuthorizationRequestJwt
+        )
+    except msgspec.DecodeError as error:
+        raise InvalidJwtError("not an authorization request") from error
+    if not verify(request.iss, KeyKind.SERVER, signed.encode(), decode_signature(signature)):
+        raise InvalidJwtError("not signed by its issuer")
+    return request
+
+
+def issuer_of(token: str) -> str:
+    """The public key that a JWT names as its issuer, unverified."""
+    body = decode_signature(token.split(".")[1])
+    return str(msgspec.json.decode(body)["iss"])
+
+
+class Credentials(msgspec.Struct, frozen=True, kw_only=True):
+    """A user JWT with the seed that proves it, as a NATS `.creds` file holds them."""
+
+    jwt: str
+    seed: str
+
+    def render(self) -> str:
+        """The text of a `.creds` file."""
+        return (
+            f"-----BEGIN NATS USER JWT-----\n{self.jwt}\n------END NATS USER JWT------\n\n"
+            f"-----BEGIN USER NKEY SEED-----\n{self.seed}\n------END USER NKEY SEED------\n"
+        )
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The credentials in a `.creds` file's text; ValueError when a part is missing."""
+        lines = [line.strip() for line in text.splitlines()]
+        try:
+            jwt = lines[next(i for i, line in enumerate(lines) if "BEGIN NATS USER JWT" in line) + 1]
+            seed = lines[next(i for i, line in enumerate(lines) if "BEGIN USER NKEY SEED" in line) + 1]
+        except (StopIteration, IndexError) as error:
+            raise ValueError("not a NATS credentials file") from error
+        return cls(jwt=jwt, seed=seed)
+
+
+def _b64(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()

@@ -1,0 +1,104 @@
+"""NKeys: the Ed25519 keys of NATS, made from the system's random source.
+
+The `nkeys` package encodes, decodes and signs but cannot create a key; `create` closes that
+gap. Format: https://docs.nats.io/running-a-nats-service/configuration/securing_nats/auth_intro/nkey_auth
+"""
+
+import base64
+import binascii
+import secrets
+from enum import IntEnum
+
+import nkeys
+from nacl.exceptions import BadSignatureError
+from nacl.signing import VerifyKey
+
+SEED_LENGTH = 58
+PUBLIC_KEY_LENGTH = 56
+
+
+class KeyKind(IntEnum):
+    """The prefix byte of each kind of key; seeds read `SO`, `SA`, `SU`."""
+
+    OPERATOR = nkeys.PREFIX_BYTE_OPERATOR
+    ACCOUNT = nkeys.PREFIX_BYTE_ACCOUNT
+    USER = nkeys.PREFIX_BYTE_USER
+    SERVER = nkeys.PREFIX_BYTE_SERVER
+
+
+class InvalidNKeyError(ValueError):
+    """Not a well-formed NKey of the kind that was asked for."""
+
+
+class KeyPair:
+    """A seed with its public key; it signs, and never prints its seed."""
+
+    __slots__ = ("_pair", "public", "seed")
+
+    def __init__(self, seed: str) -> None:
+        try:
+            self._pair = nkeys.from_seed(bytearray(seed.encode()))
+            self.public: str = bytes(self._pair.public_key).decode().rstrip("=")
+            prefix, raw = nkeys.decode_seed(bytearray(seed.encode()))
+            # The package reads a seed's check sum, but does not compare it.
+            intact = bytes(nkeys.encode_seed(bytes(raw), prefix)).decode() == seed
+        except (nkeys.ErrInvalidSeed, nkeys.ErrInvalidPrefixByte, ValueError, IndexError) as error:
+            raise InvalidNKeyError("not a valid NKey seed") from error
+        if not intact:
+            raise InvalidNKeyError("not a valid NKey seed")
+        self.seed = seed
+
+    def __repr__(self) -> str:
+        return f"KeyPair({self.public})"
+
+    def sign(self, data: bytes) -> bytes:
+        """The 64-byte Ed25519 signature of `data`."""
+        return bytes(self._pair.sign(data))
+
+
+def create(kind: KeyKind) -> KeyPair:
+    """A new key pair from 32 bytes of the system's CSPRNG, checked by decoding it again."""
+    raw = secrets.token_bytes(32)
+    seed = bytes(nkeys.encode_seed(raw, int(kind))).decode()
+    prefix, decoded = nkeys.decode_seed(bytearray(seed.encode()))
+    pair = KeyPair(seed)
+    if len(seed) != SEED_LENGTH or prefix != kind or not secrets.compare_digest(bytes(decoded), raw):
+        raise InvalidNKeyError("a new seed did not decode to what it was made from")
+    decode_public(pair.public, kind)
+    return pair
+
+
+def decode_public(public: str, kind: KeyKind) -> bytes:
+    """The 32 raw bytes of a public key; raises InvalidNKeyError for a bad check sum or kind."""
+    if len(public) != PUBLIC_KEY_LENGTH:
+        raise InvalidNKeyError("a public NKey has 56 characters")
+    try:
+        raw = base64.b32decode(public)
+    except (binascii.Error, ValueError) as error:
+        raise InvalidNKeyError("a public NKey is base32") from error
+    body, checksum = raw[:-2], int.from_bytes(raw[-2:], "little")
+    if nkeys.crc16(bytearray(body)) != checksum or body[0] != kind:
+        raise InvalidNKeyError("not a public NKey of this kind")
+    return body[1:]
+
+
+def verify(public: str, kind: KeyKind, data: bytes, signature: bytes) -> bool:
+    """Whether `signature` over `data` was made by the holder of `public`; false for malformed input."""
+    try:
+        VerifyKey(decode_public(public, kind)).verify(data, signature)
+    except (BadSignatureError, InvalidNKeyError, ValueError, TypeError):
+        return False
+    return True
+
+
+def decode_signature(text: str) -> bytes:
+    """The bytes of a base64 signature in either alphabet, padded or not; empty when it is none.
+
+    NATS clients sign in base64url without padding, nats-py in standard base64.
+    """
+    try:
+        return base64.b64decode(
+            text.replace("-", "+").replace("_", "/") + "=" * (-len(text) % 4), validate=True
+        )
+    except (binascii.Error, ValueError):
+        return b""

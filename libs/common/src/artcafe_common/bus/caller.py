@@ -1,0 +1,81 @@
+"""Who is asking, carried beside every command in NATS headers and never in its body."""
+
+import secrets
+from contextvars import ContextVar
+from typing import Self
+
+import msgspec
+import structlog
+
+from artcafe_common.bus.errors import Forbidden
+
+CALLER_HEADER = "Artcafe-Caller"
+TRACE_HEADER = "traceparent"
+DEADLINE_HEADER = "Artcafe-Deadline-Ms"
+
+
+class Caller(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The verified origin of a request.
+
+    `actor` reads `user:<id>`, `client:<id>` or `service:<name>`; `tenant_id` is set only after
+    the credential was checked against that tenant, `role` only for people.
+    """
+
+    request_id: str
+    traceparent: str = ""
+    tenant_id: str = ""
+    actor: str = ""
+    role: str = ""
+    ip: str = ""
+    user_agent: str = ""
+
+    @classmethod
+    def service(cls, name: str) -> Self:
+        """A service acting on its own account, with a fresh request id and trace."""
+        return cls(request_id=new_request_id(), traceparent=new_traceparent(), actor=f"service:{name}")
+
+    @property
+    def actor_id(self) -> str:
+        """The id behind the kind: a user id, a client id or a service name."""
+        return self.actor.partition(":")[2]
+
+
+_current: ContextVar[Caller | None] = ContextVar("artcafe_caller", default=None)
+
+
+def current_caller() -> Caller:
+    """The caller of the request being handled; an anonymous one outside of any."""
+    return _current.get() or Caller(request_id="")
+
+
+def set_caller(caller: Caller) -> None:
+    """Make `caller` the current one for this task, and bind it to the task's log lines."""
+    _current.set(caller)
+    structlog.contextvars.bind_contextvars(
+        request_id=caller.request_id, traceparent=caller.traceparent, tenant_id=caller.tenant_id
+    )
+
+
+def current_tenant() -> str:
+    """The verified tenant of the request being handled; Forbidden when there is none."""
+    if tenant_id := current_caller().tenant_id:
+        return tenant_id
+    raise Forbidden
+
+
+def new_request_id() -> str:
+    """A random id for one request."""
+    return secrets.token_hex(8)
+
+
+def new_traceparent() -> str:
+    """A W3C Trace Context header for a trace that starts here (https://www.w3.org/TR/trace-context/)."""
+    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
+
+
+def child_traceparent(parent: str) -> str:
+    """The header for a step of `parent`'s trace; a new trace when `parent` is malformed."""
+    parts = parent.split("-")
+    if len(parts) != 4 or len(parts[1]) != 32 or len(parts[2]) != 16:  # noqa: PLR2004 - the W3C layout
+        return new_traceparent()
+    return f"00-{parts[1]}-{secrets.token_hex(8)}-{parts[3]}"

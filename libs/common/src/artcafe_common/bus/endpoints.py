@@ -1,0 +1,228 @@
+"""The answering side of the bus: a class of handlers becomes a NATS micro service.
+
+This is the one place that deals with nats.micro (nats-py 2.16) as it is: its callbacks run one
+after another, so a handler is started as a task under a semaphore; its `stop()` cancels what
+runs, so `stop` here drains first; and it would send `repr(error)` to the caller, so every
+exception is mapped to a CommandError before it sees it.
+"""
+
+import asyncio
+import inspect
+import json
+import time
+import typing
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import msgspec
+import nats.errors
+import structlog
+from nats.aio.client import Client as Nats
+from nats.micro.request import Request
+from nats.micro.service import EndpointStats, Service, ServiceConfig
+
+from artcafe_common import __version__
+from artcafe_common.bus.caller import (
+    CALLER_HEADER,
+    DEADLINE_HEADER,
+    TRACE_HEADER,
+    Caller,
+    set_caller,
+)
+from artcafe_common.bus.command import Command, reply_type, service_of
+from artcafe_common.bus.errors import (
+    COMMON_ERRORS,
+    CommandError,
+    DeadlineExceeded,
+    ErrorBody,
+    FieldError,
+    InternalError,
+    InvalidRequest,
+)
+
+R = TypeVar("R")
+Handler = Callable[[Any, Any], Awaitable[Any]]
+MARK = "__artcafe_command__"
+DRAIN_S = 5.0
+
+log = structlog.get_logger()
+
+
+def answers(
+    command: type[Command[R]],
+) -> Callable[[Callable[[Any, Any], Awaitable[R]]], Callable[[Any, Any], Awaitable[R]]]:
+    """Mark a method as the endpoint of `command`; checked against the contract when collected."""
+
+    def mark(handler: Callable[[Any, Any], Awaitable[R]]) -> Callable[[Any, Any], Awaitable[R]]:
+        setattr(handler, MARK, command)
+        return handler
+
+    return mark
+
+
+def collect(owner: type) -> dict[type[Command[Any]], str]:
+    """The commands that a class answers, with the method of each.
+
+    TypeError when a method's annotations differ from its contract, or two answer one command.
+    """
+    found: dict[type[Command[Any]], str] = {}
+    for name, method in inspect.getmembers(owner, inspect.isfunction):
+        if not hasattr(method, MARK):
+            continue
+        command: type[Command[Any]] = getattr(method, MARK)
+        hints = typing.get_type_hints(method)
+        if hints.get("request") is not command or hints.get("return") != reply_type(command):
+            raise TypeError(f"{owner.__name__}.{name} does not fit {command.__name__}")
+        if command in found:
+            raise TypeError(f"{owner.__name__} answers {command.__name__} twice")
+        found[command] = name
+    return found
+
+
+class EndpointServer:
+    """Serves a class of handlers until stopped; more copies of it share the load."""
+
+    def __init__(self, nc: Nats, name: str, *, concurrency: int = 256) -> None:
+        self._nc = nc
+        self._name = name
+        self._slots = asyncio.Semaphore(concurrency)
+        self._running: set[asyncio.Task[None]] = set()
+        self._errors: dict[str, int] = {}
+        self._service = Service(
+            nc,
+            ServiceConfig(
+                name=name,
+                version=__version__,
+                description=f"ArtCafe PubSub: {name}",
+                queue_group=name,
+                stats_handler=self._stats,
+            ),
+        )
+
+    async def start(self) -> None:
+        """Become visible to `nats micro ls`; endpoints are added by `serve`."""
+        await self._service.start()
+
+    async def serve(self, endpoints: object) -> None:
+        """Answer every command that `endpoints` marks with `answers`."""
+        for command, method in collect(type(endpoints)).items():
+            if service_of(command) != self._name:
+                raise TypeError(f"{command.__name__} belongs to {service_of(command)}, not {self._name}")
+            await self.answer(command, getattr(endpoints, method))
+        await self._nc.flush()
+
+    async def answer(self, command: type[Command[R]], handler: Callable[[Any], Awaitable[R]]) -> None:
+        """Answer one command with `handler`."""
+        await self._service.add_endpoint(
+            name=command.subject.replace(".", "-"),
+            subject=command.subject,
+            handler=self._receiver(command, handler),
+            metadata={"request": _schema(command), "reply": _schema(reply_type(command))},
+        )
+
+    async def stop(self) -> None:
+        """Take no new request, finish those that run (bounded), then leave."""
+        try:
+            for endpoint in self._service._endpoints:
+                if endpoint._subscription is not None:
+                    await endpoint._subscription.drain()
+        except (nats.errors.Error, OSError, TimeoutError):
+            log.debug("service_stop_without_broker")
+        if self._running:
+            _, late = await asyncio.wait(self._running, timeout=DRAIN_S)
+            for task in late:
+                task.cancel()
+
+    def _receiver(
+        self, command: type[Command[R]], handler: Callable[[Any], Awaitable[R]]
+    ) -> Callable[[Request], Awaitable[None]]:
+        decoder = msgspec.json.Decoder(command)
+
+        async def receive(request: Request) -> None:
+            await self._slots.acquire()
+            task = asyncio.create_task(self._handle(command, decoder, handler, request))
+            self._running.add(task)
+            task.add_done_callback(self._finished)
+
+        return receive
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        self._slots.release()
+
+    async def _handle(
+        self,
+        command: type[Command[R]],
+        decoder: "msgspec.json.Decoder[Command[R]]",
+        handler: Callable[[Any], Awaitable[R]],
+        request: Request,
+    ) -> None:
+        headers = request.headers or {}
+        left = _time_left(headers.get(DEADLINE_HEADER), command.deadline_s)
+        if left <= 0:
+            return  # the caller has gone
+        set_caller(_caller(headers, self._name))
+        try:
+            async with asyncio.timeout(left):
+                reply = await handler(_decode(decoder, request.data))
+        except CommandError as error:
+            await self._refuse(command, request, error)
+        except TimeoutError:
+            await self._refuse(command, request, DeadlineExceeded())
+        except Exception:
+            log.exception("command_failed", subject=command.subject)
+            await self._refuse(command, request, InternalError())
+        else:
+            await self._respond(request, msgspec.json.encode(reply))
+
+    async def _refuse(self, command: type[Command[R]], request: Request, error: CommandError) -> None:
+        self._errors[command.subject] = self._errors.get(command.subject, 0) + 1
+        if not isinstance(error, (*command.raises, *COMMON_ERRORS)):
+            log.error("undeclared_error", subject=command.subject, code=error.code)
+        body = ErrorBody(
+            code=error.code, detail=error.detail, errors=error.errors, retry_after_s=error.retry_after_s
+        )
+        await self._respond(request, msgspec.json.encode(body), error)
+
+    async def _respond(self, request: Request, data: bytes, error: CommandError | None = None) -> None:
+        try:
+            if error is None:
+                await request.respond(data)
+            else:
+                await request.respond_error(str(error.status), error.code, data)
+        except (nats.errors.Error, OSError, ValueError) as failure:
+            log.warning("reply_not_sent", reason=repr(failure))
+
+    def _stats(self, stats: EndpointStats) -> dict[str, int]:
+        return {"errors": self._errors.get(stats.subject, 0)}
+
+
+def _decode(decoder: "msgspec.json.Decoder[Command[R]]", data: bytes) -> Command[R]:
+    try:
+        return decoder.decode(data)
+    except msgspec.ValidationError as error:
+        message, _, path = str(error).partition(" - at `$.")
+        field = FieldError(field=path.rstrip("`") or "body", message=message)
+        raise InvalidRequest(message, errors=(field,)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidRequest("the request is not JSON") from error
+
+
+def _caller(headers: dict[str, str], service: str) -> Caller:
+    try:
+        caller = msgspec.json.decode(headers.get(CALLER_HEADER, ""), type=Caller)
+    except msgspec.DecodeError:
+        return Caller.service(service)
+    if trace := headers.get(TRACE_HEADER):
+        caller = msgspec.structs.replace(caller, traceparent=trace)
+    return caller
+
+
+def _time_left(header: str | None, default: float) -> float:
+    if header is None or not header.isdigit():
+        return default
+    return int(header) / 1000 - time.time()
+
+
+def _schema(kind: Any) -> str:
+    return json.dumps(msgspec.json.schema(kind), sort_keys=True)

@@ -1,0 +1,124 @@
+"""`artcafe`: the operator's commands."""
+
+import asyncio
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import structlog
+import typer
+
+from artcafe_common.broker.bootstrap import Listen, bootstrap, write_server_configuration
+from artcafe_common.broker.connect import connect
+from artcafe_common.bus.caller import Caller
+from artcafe_common.bus.client import Bus
+from artcafe_common.bus.errors import CommandError, ServiceUnavailable
+from artcafe_common.contracts.tenancy import Account, ChangePlan
+from artcafe_common.plans import Plan
+from artcafe_common.settings import SettingsError, StoreSettings, load
+from artcafe_common.storage.create import create_tables
+
+BROKER_WITHIN_S = 5
+app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False)
+tables = typer.Typer(no_args_is_help=True, help="The DynamoDB tables.")
+plan = typer.Typer(no_args_is_help=True, help="The plans of organizations.")
+app.add_typer(tables, name="tables")
+app.add_typer(plan, name="plan")
+
+
+@app.command(name="bootstrap")
+def bootstrap_command(
+    directory: Annotated[Path, typer.Argument(help="Where to write keys and configuration.")],
+    host: Annotated[str, typer.Option(help="The address that nats-server listens on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Its client port.")] = 4222,
+    websocket_port: Annotated[int, typer.Option(help="Its WebSocket port.")] = 8443,
+    store: Annotated[Path, typer.Option(help="Its directory for streams and accounts.")] = Path(
+        "/var/lib/nats"
+    ),
+    server_name: Annotated[str, typer.Option(help="Its name in a cluster.")] = "nats-1",
+    *,
+    configuration_only: Annotated[
+        bool, typer.Option(help="Keep the keys, write nats-server.conf anew.")
+    ] = False,
+) -> None:
+    """Make the operator, the accounts, every service's credentials and nats-server.conf."""
+    listen = Listen(host=host, port=port, websocket_port=websocket_port, store=store, server_name=server_name)
+    try:
+        if configuration_only:
+            write_server_configuration(directory, listen)
+        else:
+            bootstrap(directory, listen)
+    except FileExistsError as error:
+        sys.exit(f"artcafe bootstrap: {error}")
+    typer.echo(f"start the broker with: nats-server -c {directory / 'nats-server.conf'}")
+
+
+@tables.command(name="create")
+def create_command() -> None:
+    """Create the tables that do not exist yet."""
+    settings = load(StoreSettings)
+    for name in asyncio.run(create_tables(region=settings.aws_region, prefix=settings.table_prefix)):
+        typer.echo(f"created {name}")
+
+
+@plan.command(name="set")
+def set_plan(tenant_id: str, plan: Plan) -> None:
+    """Put an organization on a plan; the broker's limits follow at once."""
+    account = asyncio.run(_change_plan(tenant_id, plan))
+    typer.echo(f"{account.account_id} is on the plan {account.plan}")
+
+
+async def _change_plan(tenant_id: str, plan: Plan) -> Account:
+    settings = load(StoreSettings)
+    credentials = settings.keys_dir / "admin.creds"
+    if not credentials.exists():
+        raise FileNotFoundError(f"there is no {credentials}; ARTCAFE_KEYS_DIR names the keys' directory")
+    try:
+        async with asyncio.timeout(BROKER_WITHIN_S):
+            nc = await connect(settings.nats_url, credentials, name="admin")
+    except TimeoutError:
+        raise ServiceUnavailable(f"no broker answers at {settings.nats_url}") from None
+    try:
+        command = ChangePlan(tenant_id=tenant_id, plan=plan)
+        return await Bus(nc, service="admin").call(command, caller=Caller.service("admin"))
+    finally:
+        await nc.close()
+
+
+@app.command()
+def dev(
+    directory: Annotated[
+        Path, typer.Option(envvar="ARTCAFE_DEV_DIR", help="Where it keeps its files.")
+    ] = Path(".dev"),
+    port_base: Annotated[
+        int,
+        typer.Option(envvar="ARTCAFE_DEV_PORT_BASE", min=1024, max=65530, help="The first of six ports."),
+    ] = 8000,
+) -> None:
+    """Run the whole system on this machine until Ctrl-C."""
+    # Needs the packages of the extra `dev`, which a server does not install.
+    from artcafe_common.dev.stack import run  # noqa: PLC0415
+
+    asyncio.run(run(directory, port_base))
+
+
+def main() -> None:
+    """The `artcafe` command."""
+    os.environ.setdefault("PYTHONUNBUFFERED", "1")
+    # Answers go to standard output; a connection that comes and goes is none of the operator's business.
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    try:
+        app()
+    except CommandError as error:
+        sys.exit(f"artcafe: {error.detail} ({error.code})")
+    except (SettingsError, OSError) as error:
+        sys.exit(f"artcafe: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,215 @@
+"""identity: who someone is. Tokens of people, NKeys of clients, NATS accounts of tenants."""
+
+from datetime import datetime
+
+import msgspec
+
+from artcafe_common.bus.command import Command
+from artcafe_common.bus.errors import CommandError
+from artcafe_common.plans import Plan
+
+
+class InvalidToken(CommandError):
+    """A bearer token that does not verify; the reason stays in our log."""
+
+    status = 401
+    code = "invalid_token"
+    title = "The token is not valid"
+
+
+class InvalidCredentials(CommandError):
+    """A wrong e-mail or password, without telling which."""
+
+    status = 401
+    code = "invalid_credentials"
+    title = "The e-mail or password is wrong"
+
+
+class AuthenticationFailed(CommandError):
+    """A client could not prove that it holds its key; says nothing of whether it exists."""
+
+    status = 401
+    code = "authentication_failed"
+    title = "Authentication failed"
+
+
+class KeyRateExceeded(CommandError):
+    """More than 100 keys in an hour for one tenant."""
+
+    status = 429
+    code = "key_rate_exceeded"
+    title = "Too many keys were created in the last hour"
+
+
+class ProviderUnavailable(CommandError):
+    """The OpenID provider does not answer."""
+
+    status = 503
+    code = "provider_unavailable"
+    title = "The identity provider is not available"
+
+
+class AccountMissing(CommandError):
+    """No NATS account belongs to what was named."""
+
+    status = 404
+    code = "account_missing"
+    title = "There is no such broker account"
+
+
+class User(msgspec.Struct, frozen=True, kw_only=True):
+    """A person, as the OpenID provider's verified token names them."""
+
+    user_id: str
+    email: str = ""
+    expires_at: datetime
+
+
+class Tokens(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The provider's tokens; `expires_in` in seconds."""
+
+    access_token: str
+    id_token: str
+    expires_in: int
+    token_type: str = "Bearer"  # noqa: S105 - the scheme's name
+    refresh_token: str | None = None
+
+
+class KeyPairIssued(msgspec.Struct, frozen=True, kw_only=True):
+    """A new key; the seed exists nowhere else once this reply is read."""
+
+    nkey_public: str
+    nkey_seed: str
+
+
+class Permissions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The subject patterns that a client may publish to and subscribe to, inside of its tenant."""
+
+    publish: list[str] = msgspec.field(default_factory=lambda: [">"])
+    subscribe: list[str] = msgspec.field(default_factory=lambda: [">"])
+
+
+class ClientIdentity(msgspec.Struct, frozen=True, kw_only=True):
+    """A client that proved its key; `account` is the public key of its tenant's NATS account."""
+
+    client_id: str
+    tenant_id: str
+    account: str
+    name: str
+    permissions: Permissions
+
+
+class Nonce(msgspec.Struct, frozen=True, kw_only=True):
+    """A text to sign, good for one use until `expires_at`."""
+
+    nonce: str
+    expires_at: datetime
+
+
+class BrokerAccount(msgspec.Struct, frozen=True, kw_only=True):
+    """A tenant's NATS account; `platform_key` is the signing key that identity holds in it."""
+
+    account: str
+    tenant_id: str
+    platform_key: str
+
+
+class BridgeCredentials(msgspec.Struct, frozen=True, kw_only=True):
+    """A user JWT in a tenant's account for the key pair that a gateway made."""
+
+    jwt: str
+    account: str
+
+
+class VerifyUserToken(Command[User], frozen=True, kw_only=True):
+    """Check a person's bearer token: signature, issuer, audience, use and times."""
+
+    subject = "artcafe.identity.user.verify"
+    raises = (InvalidToken, ProviderUnavailable)
+    idempotent = True
+    token: str
+
+
+class Login(Command[Tokens], frozen=True, kw_only=True):
+    """Exchange an e-mail and a password for tokens at the provider."""
+
+    subject = "artcafe.identity.user.login"
+    raises = (InvalidCredentials, ProviderUnavailable)
+    deadline_s = 10.0
+    email: str
+    password: str
+
+
+class RefreshTokens(Command[Tokens], frozen=True, kw_only=True):
+    """Exchange a refresh token for new tokens at the provider."""
+
+    subject = "artcafe.identity.user.refresh"
+    raises = (InvalidCredentials, ProviderUnavailable)
+    deadline_s = 10.0
+    refresh_token: str
+
+
+class EnsureAccount(Command[BrokerAccount], frozen=True, kw_only=True):
+    """Give a tenant its NATS account with its plan's limits, or bring the limits up to date."""
+
+    subject = "artcafe.identity.account.ensure"
+    idempotent = True
+    tenant_id: str
+    plan: Plan
+
+
+class FindAccount(Command[BrokerAccount], frozen=True, kw_only=True):
+    """The tenant behind a NATS account's public key."""
+
+    subject = "artcafe.identity.account.find"
+    raises = (AccountMissing,)
+    idempotent = True
+    account: str
+
+
+class IssueAccountKey(Command[KeyPairIssued], frozen=True, kw_only=True):
+    """Give the caller's tenant a new signing key of its own; the one before it is revoked at once."""
+
+    subject = "artcafe.identity.account.issue_key"
+    raises = (KeyRateExceeded, AccountMissing)
+
+
+class IssueClientKey(Command[KeyPairIssued], frozen=True, kw_only=True):
+    """Make a user NKey for a client of the caller's tenant; only the caller ever sees the seed."""
+
+    subject = "artcafe.identity.client.issue_key"
+    raises = (KeyRateExceeded,)
+
+
+class CreateClientChallenge(Command[Nonce], frozen=True, kw_only=True):
+    """A stored nonce for a WebSocket that authenticates in its URL; the same for unknown clients."""
+
+    subject = "artcafe.identity.client.challenge"
+    client_id: str
+
+
+class AuthenticateClient(Command[ClientIdentity], frozen=True, kw_only=True):
+    """Check a client's signature (base64) over `nonce`.
+
+    With `stored`, the nonce is one of CreateClientChallenge and is used up; without, it is one
+    that the gateway made for this very connection. `nkey` is what the client says its key is.
+    """
+
+    subject = "artcafe.identity.client.authenticate"
+    raises = (AuthenticationFailed,)
+    client_id: str
+    nonce: str
+    signature: str
+    stored: bool
+    nkey: str | None = None
+
+
+class IssueBridgeCredentials(Command[BridgeCredentials], frozen=True, kw_only=True):
+    """Let a gateway into a tenant's account with the public key of a pair that it made."""
+
+    subject = "artcafe.identity.bridge.issue"
+    raises = (AccountMissing,)
+    idempotent = True
+    tenant_id: str
+    nkey_public: str
+    server_id: str

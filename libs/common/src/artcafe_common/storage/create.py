@@ -1,0 +1,21 @@
+"""Creating every table of every service that is installed."""
+
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+from typing import Any
+
+from artcafe_common.storage.dynamo import Database
+from artcafe_common.storage.tables import TableSpec
+
+ENTRY_POINTS = "artcafe.tables"
+
+
+def installed_tables() -> list[TableSpec[Any]]:
+    """The tables that the installed services declare under the entry point `artcafe.tables`."""
+    return [spec for entry in entry_points(group=ENTRY_POINTS) for spec in entry.load()]
+
+
+async def create_tables(*, region: str, prefix: str, environ: Mapping[str, str] | None = None) -> list[str]:
+    """Create what is missing; the names of the tables that were created. Can be run at any time."""
+    async with Database(region=region, prefix=prefix, environ=environ) as database:
+        return [prefix + spec.name for spec in installed_tables() if await database.create(spec)]

@@ -1,0 +1,327 @@
+"""Typed access to DynamoDB: the only code that speaks to it.
+
+`Table` is for what belongs to no tenant (people, challenges, keys by id); what does is reached
+through `TenantTable` in `tenant_table.py`.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from typing import Any, Generic, Self, TypeVar
+
+import aiohttp
+import msgspec
+import structlog
+from aiobotocore.config import AioConfig
+from aiobotocore.session import get_session
+from boto3.dynamodb.conditions import Attr, ConditionBase, Key
+from botocore.exceptions import BotoCoreError, ClientError
+
+from artcafe_common.bus.errors import StoreUnavailable
+from artcafe_common.storage.items import (
+    dump,
+    dump_position,
+    dump_value,
+    expression,
+    load,
+    position_of,
+    serialize,
+)
+from artcafe_common.storage.tables import TableSpec, creation
+
+T = TypeVar("T", bound=msgspec.Struct)
+MAX_POOL_CONNECTIONS = 64
+CONNECT_TIMEOUT_S = 2
+READ_TIMEOUT_S = 4
+# A filter may drop most of what is read.
+FILTERED_READ = 100
+
+log = structlog.get_logger()
+
+
+class ConditionFailed(Exception):
+    """A conditional write found the item otherwise than required; nothing was written."""
+
+
+class TransactionFailed(Exception):
+    """A transaction was not applied; `failed` holds the positions of the writes whose condition failed."""
+
+    def __init__(self, failed: tuple[int, ...]) -> None:
+        super().__init__(f"conditions failed at {failed}")
+        self.failed = failed
+
+
+class Page(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
+    """Some items of a list and the position behind them (None at its end)."""
+
+    items: list[T]
+    position: dict[str, Any] | None
+
+
+class Write(msgspec.Struct, frozen=True, kw_only=True):
+    """One write, made by a table and carried out alone or inside `Database.transact`."""
+
+    kind: str
+    arguments: dict[str, Any]
+
+
+class Database:
+    """One pooled DynamoDB client."""
+
+    def __init__(self, *, region: str, prefix: str, environ: Mapping[str, str] | None = None) -> None:
+        # botocore reads the process's environment by itself; `environ` stands in for it.
+        self._client_options = (
+            {}
+            if environ is None
+            else {
+                "endpoint_url": environ.get("AWS_ENDPOINT_URL"),
+                "aws_access_key_id": environ.get("AWS_ACCESS_KEY_ID"),
+                "aws_secret_access_key": environ.get("AWS_SECRET_ACCESS_KEY"),
+            }
+        )
+        self._region = region
+        self._prefix = prefix
+        self._stack = AsyncExitStack()
+        self._client: Any = None
+
+    async def __aenter__(self) -> Self:
+        config = AioConfig(
+            connect_timeout=CONNECT_TIMEOUT_S,
+            read_timeout=READ_TIMEOUT_S,
+            max_pool_connections=MAX_POOL_CONNECTIONS,
+            retries={"mode": "standard", "total_max_attempts": 3},
+        )
+        self._client = await self._stack.enter_async_context(
+            get_session().create_client(
+                "dynamodb", region_name=self._region, config=config, **self._client_options
+            )
+        )
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._stack.aclose()
+
+    def table(self, spec: TableSpec[T]) -> "Table[T]":
+        """Access by key to a table whose items belong to no tenant."""
+        return Table(self, spec)
+
+    async def call(self, operation: str, **arguments: Any) -> dict[str, Any]:
+        """One DynamoDB call with its deadline; ConditionFailed, TransactionFailed or StoreUnavailable."""
+        try:
+            return await getattr(self._client, operation)(**arguments)  # type: ignore[no-any-return]
+        except ClientError as error:
+            code = error.response["Error"]["Code"]
+            if code == "ConditionalCheckFailedException":
+                raise ConditionFailed from None
+            if code == "TransactionCanceledException":
+                reasons = error.response.get("CancellationReasons", [])
+                codes = [reason.get("Code") for reason in reasons]
+                failed = tuple(i for i, c in enumerate(codes) if c == "ConditionalCheckFailed")
+                if failed:
+                    raise TransactionFailed(failed) from None
+            log.warning("dynamodb_refused", operation=operation, code=code)
+            raise StoreUnavailable("DynamoDB refused the call") from error
+        except (BotoCoreError, OSError, aiohttp.ClientError, TimeoutError) as error:
+            log.warning("dynamodb_unreachable", operation=operation, reason=repr(error))
+            raise StoreUnavailable("DynamoDB did not answer") from error
+
+    async def write(self, write: Write) -> None:
+        """Carry out one write; ConditionFailed when its condition does not hold."""
+        await self.call(f"{write.kind.lower()}_item", **write.arguments)
+
+    async def transact(self, writes: Sequence[Write]) -> None:
+        """Carry out all writes or none; TransactionFailed names the conditions that did not hold."""
+        for attempt in range(4):
+            try:
+                await self.call("transact_write_items", TransactItems=[{w.kind: w.arguments} for w in writes])
+            except StoreUnavailable as error:
+                # Two transactions that met on one item: DynamoDB asks for another try.
+                code = getattr(error.__cause__, "response", {}).get("Error", {}).get("Code")
+                if code != "TransactionCanceledException" or attempt == 3:  # noqa: PLR2004 - the last try
+                    raise
+                await asyncio.sleep(0.05 * 2**attempt)
+            else:
+                return
+
+    async def check(self, specs: Sequence[TableSpec[Any]]) -> None:
+        """StoreUnavailable unless every table exists and answers."""
+        for spec in specs:
+            await self.call("describe_table", TableName=self._prefix + spec.name)
+
+    async def create(self, spec: TableSpec[Any]) -> bool:
+        """Create a table with its indexes and expiry; False when it was there."""
+        name = self._prefix + spec.name
+        tables = (await self.call("list_tables"))["TableNames"]
+        if name in tables:
+            return False
+        await self.call("create_table", **creation(spec, self._prefix))
+        await self._client.get_waiter("table_exists").wait(TableName=name)
+        if spec.ttl:
+            await self.call(
+                "update_time_to_live",
+                TableName=name,
+                TimeToLiveSpecification={"Enabled": True, "AttributeName": spec.ttl},
+            )
+        return True
+
+    @property
+    def prefix(self) -> str:
+        """What every table's name begins with."""
+        return self._prefix
+
+
+class Table(Generic[T]):
+    """Access to one table by its primary key."""
+
+    def __init__(self, database: Database, spec: TableSpec[T]) -> None:
+        self.database = database
+        self.spec = spec
+        self._name = database.prefix + spec.name
+
+    async def get(self, *key: str, consistent: bool = False) -> T | None:
+        """The item with this key."""
+        answer = await self.database.call(
+            "get_item", TableName=self._name, Key=self._key(key), ConsistentRead=consistent
+        )
+        return self._load(answer["Item"]) if "Item" in answer else None
+
+    def putting(self, item: T, *, condition: ConditionBase | None = None, new: bool = False) -> Write:
+        """A write that stores `item`; with `new`, only where no item has its key."""
+        if new:
+            condition = Attr(self.spec.partition).not_exists()
+        return self._write("Put", {"Item": dump(item)}, condition)
+
+    def deleting(self, *key: str, condition: ConditionBase | None = None) -> Write:
+        """A write that removes the item with this key."""
+        return self._write("Delete", {"Key": self._key(key)}, condition)
+
+    def updating(
+        self,
+        *key: str,
+        set_: dict[str, Any] | None = None,
+        add: dict[str, int] | None = None,
+        condition: ConditionBase | None = None,
+    ) -> Write:
+        """A write that sets attributes and adds to counters of one item; a None removes its attribute."""
+        names: dict[str, str] = {}
+        values: dict[str, Any] = {}
+        parts: dict[str, list[str]] = {"SET": [], "REMOVE": [], "ADD": []}
+        for number, (name, value) in enumerate((set_ or {}).items()):
+            names[f"#s{number}"] = name
+            dumped = dump_value(msgspec.to_builtins(value))
+            if dumped is None:
+                parts["REMOVE"].append(f"#s{number}")
+            else:
+                values[f":s{number}"] = serialize(dumped)
+                parts["SET"].append(f"#s{number} = :s{number}")
+        for number, (name, amount) in enumerate((add or {}).items()):
+            names[f"#a{number}"] = name
+            values[f":a{number}"] = serialize(amount)
+            parts["ADD"].append(f"#a{number} :a{number}")
+        arguments: dict[str, Any] = {
+            "Key": self._key(key),
+            "UpdateExpression": " ".join(f"{verb} {', '.join(some)}" for verb, some in parts.items() if some),
+            "ExpressionAttributeNames": names,
+        }
+        if values:
+            arguments["ExpressionAttributeValues"] = values
+        return self._write("Update", arguments, condition)
+
+    async def put(self, item: T, *, condition: ConditionBase | None = None, new: bool = False) -> None:
+        """Store `item` now; ConditionFailed when the condition does not hold."""
+        await self.database.write(self.putting(item, condition=condition, new=new))
+
+    async def delete(self, *key: str, condition: ConditionBase | None = None) -> None:
+        """Remove an item now; ConditionFailed when the condition does not hold."""
+        await self.database.write(self.deleting(*key, condition=condition))
+
+    async def update(
+        self,
+        *key: str,
+        set_: dict[str, Any] | None = None,
+        add: dict[str, int] | None = None,
+        condition: ConditionBase | None = None,
+    ) -> T:
+        """Change an item now and return it as it then is."""
+        write = self.updating(*key, set_=set_, add=add, condition=condition)
+        answer = await self.database.call("update_item", **write.arguments, ReturnValues="ALL_NEW")
+        return self._load(answer["Attributes"])
+
+    async def query(
+        self,
+        value: str,
+        *,
+        index: str | None = None,
+        limit: int = 50,
+        position: dict[str, Any] | None = None,
+        where: ConditionBase | None = None,
+        range_: ConditionBase | None = None,
+        newest_first: bool = False,
+    ) -> Page[T]:
+        """Up to `limit` items of one partition (of an index), filtered by `where`.
+
+        A filter drops items after they are read, so it is read on until `limit` is filled. The
+        position is None exactly when nothing more is there.
+        """
+        partition = self.spec.partition if index is None else self.spec.index(index).partition
+        key = Key(partition).eq(value)
+        condition, names, values = expression(key & range_ if range_ is not None else key, is_key=True)
+        arguments: dict[str, Any] = {
+            "TableName": self._name,
+            "KeyConditionExpression": condition,
+            "ScanIndexForward": not newest_first,
+        }
+        if index is not None:
+            arguments["IndexName"] = index
+        if where is not None:
+            arguments["FilterExpression"], more_names, more_values = expression(where, first=1000)
+            names, values = names | more_names, values | more_values
+        arguments["ExpressionAttributeNames"] = names
+        arguments["ExpressionAttributeValues"] = values
+        found: list[dict[str, Any]] = []
+        start = dump_position(position)
+        while True:
+            if start:
+                arguments["ExclusiveStartKey"] = start
+            missing = limit + 1 - len(found)
+            answer = await self.database.call(
+                "query", **arguments, Limit=missing if where is None else max(missing, FILTERED_READ)
+            )
+            found += answer["Items"]
+            start = answer.get("LastEvaluatedKey")
+            if not start or len(found) > limit:
+                break
+        more = len(found) > limit
+        found = found[:limit]
+        return Page(
+            items=[self._load(item) for item in found],
+            position=position_of(found[-1], self.spec.keys(index)) if more else None,
+        )
+
+    async def scan(self) -> list[T]:
+        """Every item; for start-up and operators only, never for a request."""
+        items: list[T] = []
+        arguments: dict[str, Any] = {"TableName": self._name}
+        while True:
+            answer = await self.database.call("scan", **arguments)
+            items += [self._load(item) for item in answer["Items"]]
+            if "LastEvaluatedKey" not in answer:
+                return items
+            arguments["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
+    def _key(self, key: Sequence[str]) -> dict[str, Any]:
+        return {n: serialize(v) for n, v in zip(self.spec.keys(), key, strict=True)}
+
+    def _write(self, kind: str, arguments: dict[str, Any], condition: ConditionBase | None) -> Write:
+        arguments = {"TableName": self._name, **arguments}
+        if condition is not None:
+            text, names, values = expression(condition)
+            arguments["ConditionExpression"] = text
+            arguments["ExpressionAttributeNames"] = names | arguments.get("ExpressionAttributeNames", {})
+            values |= arguments.get("ExpressionAttributeValues", {})
+            if values:
+                arguments["ExpressionAttributeValues"] = values
+        return Write(kind=kind, arguments=arguments)
+
+    def _load(self, attributes: dict[str, Any]) -> T:
+        return load(self.spec.item, attributes)

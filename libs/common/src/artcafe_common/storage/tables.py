@@ -1,0 +1,78 @@
+"""Declarations of DynamoDB tables: the creation command and the typed access both read them."""
+
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+
+class Index(msgspec.Struct, frozen=True, kw_only=True):
+    """A global secondary index over all attributes."""
+
+    name: str
+    partition: str
+    sort: str | None = None
+
+
+class TableSpec(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
+    """One table: its item type, keys, indexes and the attribute that expires items (Unix seconds).
+
+    `name` is without the prefix. Scalars of an item are stored as such, everything else as JSON
+    text; a None is not stored, so an index skips the item.
+    """
+
+    name: str
+    item: type[T]
+    partition: str
+    sort: str | None = None
+    indexes: tuple[Index, ...] = ()
+    ttl: str | None = None
+
+    def keys(self, index: str | None = None) -> tuple[str, ...]:
+        """The attributes of the primary key, with those of an index before them if one is named."""
+        own = (self.partition,) if self.sort is None else (self.partition, self.sort)
+        if index is None:
+            return own
+        of = self.index(index)
+        return tuple(dict.fromkeys((of.partition, *((of.sort,) if of.sort else ()), *own)))
+
+    def index(self, name: str) -> Index:
+        """One of the table's indexes by its name."""
+        return next(index for index in self.indexes if index.name == name)
+
+
+def creation(spec: TableSpec[Any], prefix: str) -> dict[str, Any]:
+    """The arguments of DynamoDB's CreateTable."""
+    used = [*spec.keys()]
+    for index in spec.indexes:
+        used += [index.partition, *([index.sort] if index.sort else [])]
+    return {
+        "TableName": prefix + spec.name,
+        "BillingMode": "PAY_PER_REQUEST",
+        "AttributeDefinitions": [
+            {"AttributeName": name, "AttributeType": "S"} for name in dict.fromkeys(used)
+        ],
+        "KeySchema": _key_schema(spec.partition, spec.sort),
+        **(
+            {
+                "GlobalSecondaryIndexes": [
+                    {
+                        "IndexName": index.name,
+                        "KeySchema": _key_schema(index.partition, index.sort),
+                        "Projection": {"ProjectionType": "ALL"},
+                    }
+                    for index in spec.indexes
+                ]
+            }
+            if spec.indexes
+            else {}
+        ),
+    }
+
+
+def _key_schema(partition: str, sort: str | None) -> list[dict[str, str]]:
+    schema = [{"AttributeName": partition, "KeyType": "HASH"}]
+    if sort:
+        schema.append({"AttributeName": sort, "KeyType": "RANGE"})
+    return schema

@@ -1,0 +1,107 @@
+"""The one place where the tenant of a read or write is enforced."""
+
+from typing import Any, Generic, TypeVar
+
+import msgspec
+from boto3.dynamodb.conditions import Attr, ConditionBase
+
+from artcafe_common.storage.dynamo import Database, Page, Table, Write
+from artcafe_common.storage.tables import TableSpec
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+
+class TenantTable(Generic[T]):
+    """Access to items of one tenant at a time; another tenant's item is as good as absent."""
+
+    def __init__(self, database: Database, spec: TableSpec[T]) -> None:
+        self._table = Table(database, spec)
+        self.spec = spec
+
+    async def get(self, tenant_id: str, key: str, *, consistent: bool = False) -> T | None:
+        """The tenant's item with this key."""
+        item = await self._table.get(key, consistent=consistent)
+        return item if item is not None and getattr(item, "tenant_id", None) == tenant_id else None
+
+    async def list(
+        self,
+        tenant_id: str,
+        *,
+        limit: int = 50,
+        position: dict[str, Any] | None = None,
+        where: ConditionBase | None = None,
+        range_: ConditionBase | None = None,
+        newest_first: bool = False,
+    ) -> Page[T]:
+        """Up to `limit` of the tenant's items, by its TenantIndex."""
+        return await self._table.query(
+            tenant_id,
+            index="TenantIndex",
+            limit=limit,
+            position=position,
+            where=where,
+            range_=range_,
+            newest_first=newest_first,
+        )
+
+    async def find_credential(self, index: str, value: str) -> T | None:
+        """The one item that a credential names, whatever its tenant: for authentication only."""
+        page = await self._table.query(value, index=index, limit=1)
+        return page.items[0] if page.items else None
+
+    async def get_credential(self, key: str, *, consistent: bool = False) -> T | None:
+        """The item that a credential names by its key, whatever its tenant: for authentication only."""
+        return await self._table.get(key, consistent=consistent)
+
+    def putting(self, tenant_id: str, item: T, *, new: bool = False) -> Write:
+        """A write that stores the tenant's item, over nothing or over its own."""
+        if getattr(item, "tenant_id", None) != tenant_id:
+            raise ValueError("an item is stored for its own tenant")
+        free = Attr(self.spec.partition).not_exists()
+        return self._table.putting(item, condition=free if new else free | _owned(tenant_id))
+
+    def deleting(self, tenant_id: str, key: str) -> Write:
+        """A write that removes the tenant's item; its condition fails where it has none."""
+        return self._table.deleting(key, condition=_owned(tenant_id))
+
+    def updating(
+        self,
+        tenant_id: str,
+        key: str,
+        *,
+        set_: dict[str, Any] | None = None,
+        add: dict[str, int] | None = None,
+        condition: ConditionBase | None = None,
+    ) -> Write:
+        """A write that changes the tenant's item; its condition fails where it has none."""
+        owned = _owned(tenant_id)
+        return self._table.updating(
+            key, set_=set_, add=add, condition=owned if condition is None else owned & condition
+        )
+
+    async def put(self, tenant_id: str, item: T, *, new: bool = False) -> None:
+        """Store the tenant's item now."""
+        await self._table.database.write(self.putting(tenant_id, item, new=new))
+
+    async def delete(self, tenant_id: str, key: str) -> None:
+        """Remove the tenant's item now; ConditionFailed where it has none."""
+        await self._table.database.write(self.deleting(tenant_id, key))
+
+    async def update(
+        self,
+        tenant_id: str,
+        key: str,
+        *,
+        set_: dict[str, Any] | None = None,
+        add: dict[str, int] | None = None,
+        condition: ConditionBase | None = None,
+    ) -> T:
+        """Change the tenant's item now and return it; ConditionFailed where it has none."""
+        owned = _owned(tenant_id)
+        return await self._table.update(
+            key, set_=set_, add=add, condition=owned if condition is None else owned & condition
+        )
+
+
+def _owned(tenant_id: str) -> ConditionBase:
+    return Attr("tenant_id").eq(tenant_id)
