@@ -1,0 +1,99 @@
+"""What a tenant's NATS account and the users in it may do."""
+
+from artcafe_common.broker.claims import (
+    NO_LIMIT,
+    Account,
+    AccountLimits,
+    Import,
+    Permission,
+    ResponsePermission,
+    User,
+)
+from artcafe_common.broker.subjects import PRESENCE, permission_patterns
+from artcafe_common.contracts.identity import Permissions
+from artcafe_common.contracts.ingest import LOCAL_SUBJECTS, ingest_subject
+from artcafe_common.plans import BRIDGE_ALLOWANCE, LIMITS, Plan
+
+MAX_SUBSCRIPTIONS = 100_000
+_RESPONSES = ResponsePermission(max=100, ttl=5 * 60 * 10**9)
+
+
+def tenant_account(
+    *, tenant_id: str, account: str, platform_account: str, plan: Plan, signing_keys: list[str]
+) -> Account:
+    """The claims of a tenant's account: its plan's limits, and its two ways to the platform.
+
+    Out goes what clients tell of themselves; in comes what the platform tells about presence.
+    The account's own key stands in both subjects, checked by the broker.
+    """
+    limits = LIMITS[plan]
+    return Account(
+        limits=AccountLimits(
+            subs=MAX_SUBSCRIPTIONS,
+            conn=NO_LIMIT if limits.connections is None else limits.connections + BRIDGE_ALLOWANCE,
+            leaf=0,
+            disk_storage=NO_LIMIT if limits.storage_bytes is None else limits.storage_bytes,
+            streams=NO_LIMIT,
+            consumer=NO_LIMIT,
+        ),
+        signing_keys=signing_keys,
+        imports=[
+            *(
+                Import(
+                    name=kind.value,
+                    subject=ingest_subject(account, kind, tenant_id),
+                    account=platform_account,
+                    type="service",
+                    local_subject=local.format(tenant_id=tenant_id),
+                    share=True,
+                )
+                for kind, local in LOCAL_SUBJECTS.items()
+            ),
+            Import(
+                name="presence",
+                subject=f"artcafe.tenant.{account}.presence.*",
+                account=platform_account,
+                type="stream",
+                local_subject=f"tenant.{tenant_id}.presence.*",
+            ),
+        ],
+    )
+
+
+def client_user(*, tenant_id: str, client_id: str, account: str, permissions: Permissions) -> User:
+    """The claims of a client's NATS user: its permissions, its own heartbeats, its inboxes."""
+    own = [local.format(tenant_id=tenant_id).replace("*", client_id) for local in LOCAL_SUBJECTS.values()]
+    return User(
+        issuer_account=account,
+        # Presence is told by the platform alone.
+        pub=Permission(
+            allow=_unique([*_expand(tenant_id, permissions.publish), *own]),
+            deny=_presence_names(tenant_id),
+        ),
+        # An empty allow list would allow everything: the inboxes keep it from being empty.
+        sub=Permission(allow=_unique([*_expand(tenant_id, permissions.subscribe), "_INBOX.>"])),
+        resp=_RESPONSES,
+    )
+
+
+def bridge_user(*, tenant_id: str, account: str) -> User:
+    """The claims of a gateway's connection into a tenant: the tenant's names and inboxes."""
+    names = [f"{root}{tenant_id}.>" for root in ("", "tenant.", "agents.", "channels.")]
+    return User(
+        issuer_account=account,
+        pub=Permission(allow=[*names, "_INBOX.>"], deny=_presence_names(tenant_id)),
+        sub=Permission(allow=[*names, "_INBOX.>"]),
+        resp=_RESPONSES,
+    )
+
+
+def _presence_names(tenant_id: str) -> list[str]:
+    return [f"{root}{tenant_id}.{PRESENCE}.>" for root in ("", "tenant.")]
+
+
+def _expand(tenant_id: str, patterns: list[str]) -> list[str]:
+    return [raw for pattern in patterns for raw in permission_patterns(tenant_id, pattern)]
+
+
+def _unique(subjects: list[str]) -> list[str]:
+    return list(dict.fromkeys(subjects))

@@ -1,0 +1,113 @@
+"""How identity is put together."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import httpx
+from aiobotocore.config import AioConfig
+from aiobotocore.session import get_session
+
+from artcafe_common.broker.bootstrap import load_platform
+from artcafe_common.broker.connect import connect
+from artcafe_common.broker.nkeys import KeyPair
+from artcafe_common.bus.consumer import EventConsumer
+from artcafe_common.bus.errors import ServiceUnavailable
+from artcafe_common.contracts.tenancy import ClientRevoked
+from artcafe_common.host import joined
+from artcafe_common.service import background, every, wait_for
+from artcafe_common.settings import read_key
+from artcafe_common.storage.dynamo import Database
+from artcafe_identity.callout import AuthCallout
+from artcafe_identity.clients import Clients
+from artcafe_identity.cognito import Cognito
+from artcafe_identity.endpoints import Endpoints
+from artcafe_identity.registry import AccountRegistry
+from artcafe_identity.revocation import Revocations
+from artcafe_identity.sealing import Sealer
+from artcafe_identity.settings import Settings
+from artcafe_identity.store import Store
+from artcafe_identity.tables import TABLES
+from artcafe_identity.tokens import Jwks, TokenVerifier
+
+RECONCILE_EVERY_S = 30
+
+
+@asynccontextmanager
+async def app(settings: Settings) -> AsyncIterator[None]:
+    """identity, running."""
+    keys = settings.keys_dir
+    async with AsyncExitStack() as stack:
+        http = await stack.enter_async_context(httpx.AsyncClient())
+        database = await stack.enter_async_context(
+            Database(region=settings.aws_region, prefix=settings.table_prefix)
+        )
+        cognito = await stack.enter_async_context(
+            get_session().create_client(
+                "cognito-idp",
+                region_name=settings.aws_region,
+                config=AioConfig(connect_timeout=2, read_timeout=5, retries={"total_max_attempts": 2}),
+            )
+        )
+        jwks = Jwks(settings.jwks_url, http)
+        host = await stack.enter_async_context(
+            joined(
+                "identity",
+                settings,
+                {"dynamodb": lambda: database.check(TABLES), "openid_provider": jwks.load},
+            )
+        )
+        clients = Clients(host.bus)
+        system = await connect(settings.nats_url, keys / "identity-system.creds", name="identity")
+        stack.push_async_callback(system.close)
+        callout_nc = await connect(settings.nats_url, keys / "identity-callout.creds", name="identity")
+        stack.push_async_callback(callout_nc.close)
+
+        store = Store(database)
+        registry = AccountRegistry(
+            store=store,
+            system=system,
+            operator=KeyPair(read_key(keys / "operator.nk")),
+            platform=load_platform(keys),
+            sealer=Sealer.from_file(keys / "sealing.key"),
+        )
+        callout = AuthCallout(
+            nc=callout_nc,
+            key=KeyPair(read_key(keys / "callout.nk")),
+            clients=clients,
+            registry=registry,
+        )
+        revocations = Revocations(system=system, registry=registry)
+
+        # Not for the provider: clients of the broker do not need it.
+        await wait_for("dynamodb", lambda: database.check(TABLES))
+        await wait_for("accounts", registry.reconcile)
+        await clients.watch()
+        await callout.start()
+        await host.server.serve(
+            Endpoints(
+                settings=settings,
+                store=store,
+                registry=registry,
+                clients=clients,
+                tokens=TokenVerifier(
+                    jwks=jwks, issuer=settings.oidc_issuer, client_id=settings.oidc_client_id
+                ),
+                cognito=Cognito(cognito, settings.oidc_client_id),
+            )
+        )
+
+        async def heal() -> None:
+            if not system.is_connected:
+                raise ServiceUnavailable("the broker is away")
+            await registry.reconcile()
+
+        async def news_missed() -> None:
+            clients.forget_all()
+
+        host.on_reconnect.append(news_missed)
+
+        consumer = EventConsumer(host.bus, "identity", {ClientRevoked: revocations.apply}, concurrent=True)
+        await stack.enter_async_context(
+            background(consumer.run(), every(RECONCILE_EVERY_S, heal, name="reconcile_accounts"))
+        )
+        yield

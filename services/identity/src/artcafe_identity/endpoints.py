@@ -1,0 +1,170 @@
+"""identity's commands."""
+
+import secrets
+import time
+from datetime import UTC, datetime
+
+from artcafe_common import roles
+from artcafe_common.broker.claims import encode
+from artcafe_common.broker.nkeys import InvalidNKeyError, KeyKind, KeyPair, create, decode_public
+from artcafe_common.bus.endpoints import answers
+from artcafe_common.bus.errors import FieldError, InvalidRequest
+from artcafe_common.contracts import identity as contract
+from artcafe_common.contracts.identity import (
+    AuthenticateClient,
+    AuthenticationFailed,
+    BridgeCredentials,
+    BrokerAccount,
+    ClientIdentity,
+    CreateClientChallenge,
+    EnsureAccount,
+    FindAccount,
+    IssueAccountKey,
+    IssueBridgeCredentials,
+    IssueClientKey,
+    KeyPairIssued,
+    KeyRateExceeded,
+    Login,
+    Nonce,
+    RefreshTokens,
+    Tokens,
+    User,
+    VerifyUserToken,
+)
+from artcafe_common.contracts.tenancy import Role
+from artcafe_identity.accounts import bridge_user
+from artcafe_identity.clients import Clients
+from artcafe_identity.cognito import Cognito
+from artcafe_identity.registry import AccountRegistry
+from artcafe_identity.settings import Settings
+from artcafe_identity.store import Store
+from artcafe_identity.tables import AccountItem
+from artcafe_identity.tokens import TokenVerifier
+
+NONCE_BYTES = 32
+# Those bytes in base64url without padding.
+NONCE_LENGTH = 43
+# No id that we give out is longer.
+MAX_ID = 128
+
+
+class Endpoints:
+    """One method for each command of the contract."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        store: Store,
+        registry: AccountRegistry,
+        clients: Clients,
+        tokens: TokenVerifier,
+        cognito: Cognito,
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._registry = registry
+        self._clients = clients
+        self._tokens = tokens
+        self._cognito = cognito
+
+    # -- people ------------------------------------------------------------------------------
+
+    @answers(VerifyUserToken)
+    async def verify_user_token(self, request: VerifyUserToken) -> User:
+        return await self._tokens.verify(request.token)
+
+    @answers(Login)
+    async def login(self, request: Login) -> Tokens:
+        return await self._cognito.login(request.email, request.password)
+
+    @answers(RefreshTokens)
+    async def refresh_tokens(self, request: RefreshTokens) -> Tokens:
+        return await self._cognito.refresh(request.refresh_token)
+
+    # -- accounts ----------------------------------------------------------------------------
+
+    @answers(EnsureAccount)
+    async def ensure_account(self, request: EnsureAccount) -> BrokerAccount:
+        return _broker_account(await self._registry.ensure(request.tenant_id, request.plan))
+
+    @answers(FindAccount)
+    async def find_account(self, request: FindAccount) -> BrokerAccount:
+        item = await self._store.find_account(request.account)
+        if item is None:
+            raise contract.AccountMissing
+        return _broker_account(item)
+
+    @answers(IssueAccountKey)
+    async def issue_account_key(self, request: IssueAccountKey) -> KeyPairIssued:  # noqa: ARG002
+        tenant_id = roles.require(Role.ADMIN)
+        pair = await self._new_key(tenant_id, KeyKind.ACCOUNT)
+        await self._registry.set_tenant_key(tenant_id, pair.public)
+        return KeyPairIssued(nkey_public=pair.public, nkey_seed=pair.seed)
+
+    # -- clients -----------------------------------------------------------------------------
+
+    @answers(IssueClientKey)
+    async def issue_client_key(self, request: IssueClientKey) -> KeyPairIssued:  # noqa: ARG002
+        pair = await self._new_key(roles.require(Role.MEMBER), KeyKind.USER)
+        return KeyPairIssued(nkey_public=pair.public, nkey_seed=pair.seed)
+
+    @answers(CreateClientChallenge)
+    async def create_client_challenge(self, request: CreateClientChallenge) -> Nonce:
+        if len(request.client_id) > MAX_ID:
+            field = FieldError(field="client_id", message=f"Expected `str` of length <= {MAX_ID}")
+            raise InvalidRequest(field.message, errors=(field,))
+        nonce = secrets.token_urlsafe(NONCE_BYTES)
+        expires_at = await self._store.add_challenge(nonce, request.client_id, self._settings.challenge_ttl_s)
+        return Nonce(nonce=nonce, expires_at=datetime.fromtimestamp(expires_at, UTC))
+
+    @answers(AuthenticateClient)
+    async def authenticate_client(self, request: AuthenticateClient) -> ClientIdentity:
+        if request.stored and not await self._use_challenge(request.nonce, request.client_id):
+            raise AuthenticationFailed
+        client = await self._clients.authenticate(
+            client_id=request.client_id,
+            nkey=request.nkey,
+            nonce=request.nonce,
+            signature=request.signature,
+        )
+        account = await self._registry.open(client.tenant_id)
+        return ClientIdentity(
+            client_id=client.client_id,
+            tenant_id=client.tenant_id,
+            account=account.item.account,
+            name=client.name,
+            permissions=client.permissions,
+        )
+
+    @answers(IssueBridgeCredentials)
+    async def issue_bridge_credentials(self, request: IssueBridgeCredentials) -> BridgeCredentials:
+        try:
+            decode_public(request.nkey_public, KeyKind.USER)
+        except InvalidNKeyError as error:
+            raise InvalidRequest(str(error)) from None
+        account = await self._registry.open(request.tenant_id)
+        jwt = encode(
+            bridge_user(tenant_id=request.tenant_id, account=account.item.account),
+            issuer=account.signing,
+            subject=request.nkey_public,
+            name=f"gateway {request.server_id}",
+            issued_at=int(time.time()),
+        )
+        return BridgeCredentials(jwt=jwt, account=account.item.account)
+
+    async def _use_challenge(self, nonce: str, client_id: str) -> bool:
+        # Whatever else stands in the URL is not looked up: the store takes no empty or endless key.
+        if len(nonce) != NONCE_LENGTH or len(client_id) > MAX_ID:
+            return False
+        return await self._store.use_challenge(nonce, client_id)
+
+    async def _new_key(self, tenant_id: str, kind: KeyKind) -> KeyPair:
+        wait_s = await self._store.count_key(tenant_id, self._settings.keys_per_hour)
+        if wait_s is not None:
+            raise KeyRateExceeded(retry_after_s=wait_s)
+        return create(kind)
+
+
+def _broker_account(item: AccountItem) -> BrokerAccount:
+    return BrokerAccount(account=item.account, tenant_id=item.tenant_id, platform_key=item.platform_key)

@@ -1,0 +1,165 @@
+"""The tenants' NATS accounts: kept in the store, in step with the broker, opened for signing."""
+
+import asyncio
+import time
+
+import msgspec
+import nats.errors
+import structlog
+from nats.aio.client import Client as Nats
+
+from artcafe_common.broker.bootstrap import Platform
+from artcafe_common.broker.claims import encode, issuer_of
+from artcafe_common.broker.nkeys import KeyKind, KeyPair, create
+from artcafe_common.bus.errors import ServiceUnavailable
+from artcafe_common.cache import Cache
+from artcafe_common.contracts.identity import AccountMissing
+from artcafe_common.plans import Plan
+from artcafe_identity.accounts import tenant_account
+from artcafe_identity.sealing import Sealer
+from artcafe_identity.store import Store
+from artcafe_identity.tables import AccountItem
+
+PUSH_TIMEOUT_S = 3
+PUSHES_AT_ONCE = 50
+log = structlog.get_logger()
+
+
+class OpenAccount(msgspec.Struct, frozen=True, kw_only=True):
+    """An account with the platform's signing key in it, ready to sign."""
+
+    item: AccountItem
+    signing: KeyPair
+
+
+class AccountRegistry:
+    """Makes, changes and opens accounts; safe with several instances (every write is versioned)."""
+
+    def __init__(
+        self, *, store: Store, system: Nats, operator: KeyPair, platform: Platform, sealer: Sealer
+    ) -> None:
+        self._store = store
+        self._system = system
+        self._operator = operator
+        self._platform = platform
+        self._sealer = sealer
+        self._open: Cache[str, OpenAccount] = Cache(size=10_000, age_s=300)
+
+    async def ensure(self, tenant_id: str, plan: Plan) -> AccountItem:
+        """The tenant's account with this plan's limits, made or changed as needed, in the broker."""
+        while True:
+            item = await self._store.account_of(tenant_id)
+            if item is None:
+                wanted = self._new(tenant_id, plan)
+                stored = await self._store.add_account(wanted)
+            elif item.plan != plan:
+                wanted = self._signed(msgspec.structs.replace(item, plan=plan, version=item.version + 1))
+                stored = await self._store.replace_account(wanted)
+            else:
+                wanted, stored = item, True
+            if stored:
+                self._open.forget(tenant_id)
+                await self.push(wanted.jwt)
+                return wanted
+
+    async def set_tenant_key(self, tenant_id: str, public: str) -> AccountItem:
+        """Make `public` the one signing key that the tenant holds; the broker cuts the old one's users."""
+        while True:
+            item = await self._store.account_of(tenant_id)
+            if item is None:
+                raise AccountMissing
+            changed = self._signed(
+                msgspec.structs.replace(item, tenant_keys=[public], version=item.version + 1)
+            )
+            if await self._store.replace_account(changed):
+                self._open.forget(tenant_id)
+                await self.push(changed.jwt)
+                return changed
+
+    async def open(self, tenant_id: str) -> OpenAccount:
+        """The tenant's account, ready to sign users; AccountMissing when it has none."""
+
+        async def load() -> OpenAccount:
+            item = await self._store.account_of(tenant_id)
+            if item is None:
+                raise AccountMissing
+            seed = self._sealer.open(item.sealed_seed, tenant_id=tenant_id, public=item.platform_key)
+            return OpenAccount(item=item, signing=KeyPair(seed))
+
+        return await self._open.get(tenant_id, load)
+
+    async def push(self, jwt: str) -> None:
+        """Give the broker an account JWT; ServiceUnavailable when it does not take it."""
+        try:
+            answer = await self._system.request(
+                "$SYS.REQ.CLAIMS.UPDATE", jwt.encode(), timeout=PUSH_TIMEOUT_S
+            )
+        except (nats.errors.Error, OSError, TimeoutError) as error:
+            raise ServiceUnavailable("the broker does not take accounts now") from error
+        if b'"code":200' not in answer.data:
+            log.error("account_refused", answer=answer.data.decode(errors="replace"))
+            raise ServiceUnavailable("the broker refused the account")
+
+    async def reconcile(self) -> None:
+        """Push every account that the broker lacks or holds in another version."""
+        slots = asyncio.Semaphore(PUSHES_AT_ONCE)
+
+        async def one(item: AccountItem) -> bool:
+            async with slots:
+                return await self._reconcile_one(item)
+
+        pushed = await asyncio.gather(*(one(item) for item in await self._store.all_accounts()))
+        if any(pushed):
+            log.info("accounts_reconciled", pushed=sum(pushed), known=len(pushed))
+
+    async def _reconcile_one(self, item: AccountItem) -> bool:
+        if issuer_of(item.jwt) != self._operator.public:
+            # The installation has a new operator key: what the old one signed is void.
+            changed = self._signed(msgspec.structs.replace(item, version=item.version + 1))
+            if not await self._store.replace_account(changed):
+                return False
+            item = changed
+        try:
+            held = await self._system.request(
+                f"$SYS.REQ.ACCOUNT.{item.account}.CLAIMS.LOOKUP", b"", timeout=PUSH_TIMEOUT_S
+            )
+        except (nats.errors.Error, OSError, TimeoutError) as error:
+            raise ServiceUnavailable("the broker does not tell its accounts now") from error
+        if held.data.decode(errors="replace") == item.jwt:
+            return False
+        await self.push(item.jwt)
+        return True
+
+    def _new(self, tenant_id: str, plan: Plan) -> AccountItem:
+        account, signing = create(KeyKind.ACCOUNT), create(KeyKind.ACCOUNT)
+        return self._signed(
+            AccountItem(
+                seed_id=f"account#{tenant_id}",
+                tenant_id=tenant_id,
+                account=account.public,
+                platform_key=signing.public,
+                sealed_seed=self._sealer.seal(signing.seed, tenant_id=tenant_id, public=signing.public),
+                plan=plan,
+                tenant_keys=[],
+                jwt="",
+                version=1,
+            )
+        )
+
+    def _signed(self, item: AccountItem) -> AccountItem:
+        claims = tenant_account(
+            tenant_id=item.tenant_id,
+            account=item.account,
+            platform_account=self._platform.platform_account,
+            plan=item.plan,
+            signing_keys=[item.platform_key, *item.tenant_keys],
+        )
+        # The account's name is the tenant's id: the broker's events carry it.
+        jwt = encode(
+            claims,
+            issuer=self._operator,
+            subject=item.account,
+            name=item.tenant_id,
+            issued_at=int(time.time()),
+        )
+        return msgspec.structs.replace(item, jwt=jwt)

@@ -1,0 +1,22 @@
+"""What identity reads from the environment."""
+
+from typing import Annotated
+
+from artcafe_common.settings import StoreSettings, env
+
+
+class Settings(StoreSettings, frozen=True, kw_only=True):
+    """Settings of identity."""
+
+    oidc_issuer: Annotated[str, env("The `iss` of people's tokens: the Cognito user pool's URL.")]
+    oidc_client_id: Annotated[str, env("The app client that tokens must be made for (`aud` or `client_id`).")]
+    oidc_jwks_url: Annotated[
+        str, env("Where the provider's public keys are; by default below the issuer.")
+    ] = ""
+    keys_per_hour: Annotated[int, env("How many NKeys one organization may create in an hour.", ge=1)] = 100
+    challenge_ttl_s: Annotated[int, env("How long a stored nonce can be used.", unit="seconds", ge=1)] = 300
+
+    @property
+    def jwks_url(self) -> str:
+        """Where the provider's keys are, set or derived."""
+        return self.oidc_jwks_url or f"{self.oidc_issuer}/.well-known/jwks.json"

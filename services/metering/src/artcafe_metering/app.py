@@ -1,0 +1,65 @@
+"""How metering is put together."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from artcafe_common.broker.connect import connect
+from artcafe_common.bus.consumer import EventConsumer
+from artcafe_common.contracts.metering import UsageRecorded
+from artcafe_common.host import joined
+from artcafe_common.service import background, every, wait_for
+from artcafe_common.storage.dynamo import Database
+from artcafe_metering.broker import BridgeSettler, BrokerMeter
+from artcafe_metering.endpoints import Endpoints
+from artcafe_metering.ingest import IngestReader
+from artcafe_metering.owners import Owners
+from artcafe_metering.rollup import Rollup
+from artcafe_metering.settings import Settings
+from artcafe_metering.store import Archive, counters
+
+# The one consumer of the gateways' batches, shared by all instances.
+CONSUMER = "metering"
+
+
+@asynccontextmanager
+async def app(settings: Settings) -> AsyncIterator[None]:
+    """metering, running."""
+    async with AsyncExitStack() as stack:
+        live = await stack.enter_async_context(counters(settings.redis_url))
+        database = await stack.enter_async_context(
+            Database(region=settings.aws_region, prefix=settings.table_prefix)
+        )
+        archive = Archive(database)
+        host = await stack.enter_async_context(
+            joined("metering", settings, {"redis": live.check, "dynamodb": archive.check})
+        )
+        system = await connect(
+            settings.nats_url, settings.keys_dir / "metering-system.creds", name="metering"
+        )
+        stack.push_async_callback(system.close)
+
+        async def apply(batch: UsageRecorded) -> None:
+            await live.apply_batch(batch.event_id, batch.occurred_at, batch.entries, batch.bridges)
+
+        batches = EventConsumer(host.bus, CONSUMER, {UsageRecorded: apply})
+        ingest = IngestReader(host.bus)
+        stack.push_async_callback(ingest.close)
+        meter = BrokerMeter(system=system, owners=Owners(host.bus), ingest=ingest, counters=live)
+        settler = BridgeSettler(
+            bus=host.bus, counters=live, durable=CONSUMER, after_s=settings.settle_after_s
+        )
+        rollup = Rollup(live, archive)
+
+        await host.wait_and_serve(Endpoints(live, archive))
+        await wait_for("ingest", ingest.open)
+        await meter.listen()
+        await stack.enter_async_context(
+            background(
+                batches.run(),
+                every(settings.poll_interval_s, meter.poll, name="poll_broker"),
+                every(settings.closed_interval_s, meter.read_closed, name="read_closed"),
+                every(settings.poll_interval_s, settler.settle, name="settle_bridges"),
+                every(settings.rollup_interval_s, rollup.run, name="rollup"),
+            )
+        )
+        yield

@@ -1,0 +1,8 @@
+"""`python -m artcafe_presence`."""
+
+from artcafe_common.service import run
+from artcafe_presence.app import app
+from artcafe_presence.settings import PresenceSettings
+
+if __name__ == "__main__":
+    run("presence", PresenceSettings, app)

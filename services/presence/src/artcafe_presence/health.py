@@ -1,0 +1,28 @@
+"""The rules by which a client's health is judged."""
+
+from artcafe_common.contracts.presence import Health
+
+OVERDUE = 1.5
+_UNHEALTHY_WORDS = frozenset({"unhealthy", "error", "critical", "failing"})
+_DEGRADED_WORDS = frozenset({"degraded", "warning"})
+_TIMEOUTS = frozenset({"heartbeat_timeout", "gateway_gone"})
+
+
+def judge(
+    *, online: bool, since_beat_s: float | None, status: str | None, reason: str | None, interval_s: float
+) -> Health:
+    """The health of a client.
+
+    `since_beat_s` is None when no connection of it ever sent a heartbeat, `status` its own word,
+    `reason` why it went offline.
+    """
+    if not online:
+        return Health.UNHEALTHY if reason in _TIMEOUTS else Health.UNKNOWN
+    word = (status or "").lower()
+    if word in _UNHEALTHY_WORDS:
+        return Health.UNHEALTHY
+    if since_beat_s is None:
+        return Health.UNKNOWN
+    if word in _DEGRADED_WORDS or since_beat_s > OVERDUE * interval_s:
+        return Health.DEGRADED
+    return Health.HEALTHY

@@ -1,0 +1,121 @@
+-- Stands before every script: the keys, and how a connection becomes live and ceases to be.
+-- Redis's own clock is the only one, so that instances need not agree on the time (milliseconds).
+-- Keys are composed in here: the live state wants one Redis primary, not a cluster.
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local DAY = 86400
+local CLIENT_TTL = 90 * DAY
+local TOMBSTONE_TTL = 600
+local RENEW_AFTER = 6 * 3600 * 1000
+local OUTBOX_LENGTH = 1000000
+local DEADLINES = 'presence:deadlines'
+local GATEWAYS = 'presence:gateways'
+local RENEWALS = 'presence:renewals'
+local BROKERS = 'presence:brokers'
+local SERVERS = 'presence:servers'
+local emitted = 0
+
+local function connection_key(id) return 'presence:connection:' .. id end
+local function tombstone_key(id) return 'presence:closed:' .. id end
+local function client_key(client) return 'presence:client:' .. client end
+local function live_key(client) return 'presence:live:' .. client end
+local function tenant_key(tenant) return 'presence:tenant:' .. tenant end
+local function holder_key(holder) return 'presence:holder:' .. holder end
+
+local function load(id)
+  local flat = redis.call('HGETALL', connection_key(id))
+  if #flat == 0 then return nil end
+  local c = {id = id}
+  for i = 1, #flat, 2 do c[flat[i]] = flat[i + 1] end
+  return c
+end
+
+local function is_live(client, id)
+  return redis.call('SISMEMBER', live_key(client), id) == 1
+end
+
+-- What has to be told to others is written down in the same step, and sent by whoever drains it.
+local function emit(outbox, entry)
+  emitted = emitted + 1
+  redis.call('XADD', 'presence:outbox:' .. outbox, 'MAXLEN', '~', OUTBOX_LENGTH, '*',
+    'data', cjson.encode(entry))
+end
+
+local function emit_row(c, live)
+  if not live then
+    emit('rows', {live = false, connection_id = c.id, tenant_id = c.tenant})
+    return
+  end
+  emit('rows', {
+    live = true, connection_id = c.id, tenant_id = c.tenant, client_id = c.client, account = c.account,
+    transport = c.transport, server = c.server, instance = c.holder,
+    connected_at = tonumber(c.connected_at), ip = c.ip})
+end
+
+local function emit_transition(c, online, last_seen, reason)
+  emit('transitions', {
+    tenant_id = c.tenant, client_id = c.client, account = c.account, online = online,
+    last_seen = tonumber(last_seen), reason = reason})
+end
+
+local function keep(c)
+  redis.call('EXPIRE', connection_key(c.id), DAY)
+  redis.call('EXPIRE', live_key(c.client), DAY)
+  redis.call('EXPIRE', tenant_key(c.tenant), DAY)
+  redis.call('EXPIRE', holder_key(c.holder), DAY)
+  redis.call('EXPIRE', client_key(c.client), CLIENT_TTL)
+  redis.call('ZADD', RENEWALS, now + RENEW_AFTER, c.id)
+end
+
+local function up(c)
+  if redis.call('SADD', live_key(c.client), c.id) == 0 then return end
+  local key = client_key(c.client)
+  redis.call('SADD', tenant_key(c.tenant), c.id)
+  redis.call('SADD', holder_key(c.holder), c.id)
+  redis.call('HSET', key, 'tenant', c.tenant, 'last_seen', now)
+  if redis.call('SCARD', live_key(c.client)) == 1 then
+    redis.call('HDEL', key, 'status', 'beat_at', 'beating', 'reason')
+    emit_transition(c, true, now, '')
+  end
+  if c.beats == '1' then
+    redis.call('HINCRBY', key, 'beating', 1)
+    redis.call('HSET', key, 'beat_at', now)
+  end
+  keep(c)
+  emit_row(c, true)
+end
+
+local function down(c, at, reason)
+  redis.call('ZREM', DEADLINES, c.id)
+  if redis.call('SREM', live_key(c.client), c.id) == 0 then return end
+  local key = client_key(c.client)
+  redis.call('SREM', tenant_key(c.tenant), c.id)
+  local seen = math.max(tonumber(at), tonumber(redis.call('HGET', key, 'last_seen') or 0))
+  redis.call('HSET', key, 'last_seen', seen)
+  if c.beats == '1' then redis.call('HINCRBY', key, 'beating', -1) end
+  emit_row(c, false)
+  if redis.call('SCARD', live_key(c.client)) == 0 then
+    redis.call('HSET', key, 'reason', reason)
+    emit_transition(c, false, seen, reason)
+  end
+end
+
+local function create(c)
+  c.connected_at = c.connected_at or now
+  redis.call('HSET', connection_key(c.id),
+    'tenant', c.tenant, 'client', c.client, 'account', c.account, 'transport', c.transport,
+    'server', c.server, 'holder', c.holder, 'connected_at', c.connected_at, 'last_seen', now,
+    'known_at', now, 'ip', c.ip or '', 'beats', c.beats)
+  c.ip = c.ip or ''
+  if c.transport == 'nats' then redis.call('SADD', BROKERS, c.holder) end
+  up(c)
+end
+
+local function close(id, reason)
+  local c = load(id)
+  if not c then return end
+  down(c, now, reason)
+  redis.call('SREM', holder_key(c.holder), id)
+  redis.call('ZREM', RENEWALS, id)
+  redis.call('DEL', connection_key(id))
+end

@@ -1,0 +1,38 @@
+"""The connection table in DynamoDB: what the live state in Redis can be made from again."""
+
+from datetime import datetime
+
+import msgspec
+
+from artcafe_common.contracts.presence import Transport
+from artcafe_common.storage.tables import Index, TableSpec
+
+
+class ConnectionRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A live connection; `instance` is the run of the server that holds it, `expires_at` Unix seconds."""
+
+    connection_id: str
+    tenant_id: str
+    client_id: str
+    account: str
+    transport: Transport
+    server: str
+    instance: str
+    connected_at: datetime
+    ip: str = ""
+    expires_at: int
+
+
+CONNECTIONS = TableSpec(
+    name="websocket-connections",
+    item=ConnectionRow,
+    partition="connection_id",
+    indexes=(
+        Index(name="ServerIndex", partition="server"),
+        Index(name="TenantIndex", partition="tenant_id"),
+        Index(name="AgentIdIndex", partition="client_id"),
+    ),
+    ttl="expires_at",
+)
+
+TABLES = [CONNECTIONS]

@@ -1,0 +1,163 @@
+"""Telling others what changed: out of the outboxes, in order for each client or connection."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Generic, TypeVar
+
+import msgspec
+import nats.errors
+import structlog
+
+from artcafe_common.bus.client import Bus
+from artcafe_common.bus.errors import CommandError
+from artcafe_common.contracts.presence import PresenceChanged, PresenceNotice
+from artcafe_presence.live import Entry, RowChange, Transition, moment
+from artcafe_presence.store import Store
+
+BATCH = 200
+LOOK_S = 0.25
+HOLD_S = 1
+ANNOUNCEMENTS_AT_ONCE = 100
+WRITES_AT_ONCE = 32
+log = structlog.get_logger()
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+
+class Outbox(Generic[T]):
+    """Sends the entries of one outbox and removes each once it was sent.
+
+    Entries that are about the same thing are sent one after another.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        name: str,
+        kind: type[T],
+        *,
+        about: Callable[[T], str],
+        send: Callable[[Entry, T], Awaitable[None]],
+        at_once: int,
+    ) -> None:
+        self._store = store
+        self._name = name
+        self._kind = kind
+        self._about = about
+        self._send = send
+        self._slots = asyncio.Semaphore(at_once)
+
+    async def drain(self) -> None:
+        """Wait a moment for news, then send until nothing is left that this instance may send."""
+        news = self._store.emitted[self._name]
+        try:
+            async with asyncio.timeout(LOOK_S):
+                await news.wait()
+        except TimeoutError:
+            pass  # another instance may have left something
+        news.clear()
+        entries = await self._store.claim(self._name, BATCH)
+        if not entries:
+            return
+        async with self._holding():
+            while entries:
+                await self._send_batch(entries)
+                entries = await self._store.claim(self._name, BATCH)
+
+    async def _send_batch(self, entries: list[Entry]) -> None:
+        lines: dict[str, list[tuple[Entry, T]]] = {}
+        for entry in entries:
+            try:
+                item = msgspec.json.decode(entry.data, type=self._kind)
+            except msgspec.DecodeError:
+                log.exception("outbox_entry_not_understood", outbox=self._name, entry=entry.id)
+                await self._store.sent(self._name, [entry.id])
+                continue
+            lines.setdefault(self._about(item), []).append((entry, item))
+        results = await asyncio.gather(
+            *(self._send_line(line) for line in lines.values()), return_exceptions=True
+        )
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+
+    @asynccontextmanager
+    async def _holding(self) -> AsyncIterator[None]:
+        # Short-lived, so that what a killed instance left is not left for long.
+        keeper = asyncio.create_task(self._keep_holding())
+        try:
+            yield
+        finally:
+            keeper.cancel()
+            with suppress(CommandError):
+                await self._store.hold(self._name, release=True)
+
+    async def _keep_holding(self) -> None:
+        while True:
+            await asyncio.sleep(HOLD_S)
+            with suppress(CommandError):
+                await self._store.hold(self._name)
+
+    async def _send_line(self, line: list[tuple[Entry, T]]) -> None:
+        sent: list[str] = []
+        try:
+            async with self._slots:
+                for entry, item in line:
+                    await self._send(entry, item)
+                    sent.append(entry.id)
+        finally:
+            await self._store.sent(self._name, sent)
+
+
+def announcements(store: Store, bus: Bus) -> Outbox[Transition]:
+    """Tells the platform and the tenant that a client went online or offline, in order for each client."""
+
+    async def send(entry: Entry, transition: Transition) -> None:
+        last_seen = moment(transition.last_seen)
+        # Announced again, the broker knows it by its id.
+        await bus.announce(
+            PresenceChanged(
+                event_id=entry.event_id,
+                occurred_at=entry.at,
+                tenant_id=transition.tenant_id,
+                client_id=transition.client_id,
+                account=transition.account,
+                online=transition.online,
+                last_seen=last_seen,
+                reason=transition.reason,
+            )
+        )
+        notice = PresenceNotice(
+            client_id=transition.client_id,
+            status="online" if transition.online else "offline",
+            last_seen=last_seen,
+        )
+        subject = f"artcafe.tenant.{transition.account}.presence.{transition.client_id}"
+        with suppress(nats.errors.Error, OSError):
+            await bus.nc.publish(subject, msgspec.json.encode(notice))
+
+    return Outbox(
+        store,
+        "transitions",
+        Transition,
+        about=lambda transition: transition.client_id,
+        send=send,
+        at_once=ANNOUNCEMENTS_AT_ONCE,
+    )
+
+
+def table_changes(store: Store) -> Outbox[RowChange]:
+    """Writes the connection table; a DynamoDB that is away delays it and nothing else."""
+
+    async def send(_entry: Entry, change: RowChange) -> None:
+        await store.write_row(change)
+
+    return Outbox(
+        store,
+        "rows",
+        RowChange,
+        about=lambda change: change.connection_id,
+        send=send,
+        at_once=WRITES_AT_ONCE,
+    )

@@ -1,0 +1,1 @@
+"""The tenancy service of ArtCafe PubSub."""

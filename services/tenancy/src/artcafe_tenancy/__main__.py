@@ -1,0 +1,8 @@
+"""`python -m artcafe_tenancy`."""
+
+from artcafe_common.service import run
+from artcafe_tenancy.app import app
+from artcafe_tenancy.settings import TenancySettings
+
+if __name__ == "__main__":
+    run("tenancy", TenancySettings, app)

@@ -1,0 +1,115 @@
+"""Endpoints of organizations, which the API calls accounts."""
+
+from msgspec import UNSET, structs
+
+from artcafe_common import clock, roles
+from artcafe_common.bus.caller import current_caller
+from artcafe_common.bus.endpoints import answers
+from artcafe_common.contracts.identity import EnsureAccount
+from artcafe_common.contracts.tenancy import (
+    Account,
+    AccountNotFound,
+    Accounts,
+    ChangePlan,
+    CreateAccount,
+    GetAccount,
+    ListAccounts,
+    MembershipChanged,
+    PlanChanged,
+    Role,
+    UpdateAccount,
+)
+from artcafe_common.plans import LIMITS
+from artcafe_tenancy import metadata, names
+from artcafe_tenancy.handlers import Handlers
+from artcafe_tenancy.tables import MemberItem, TenantItem
+
+
+class AccountEndpoints(Handlers):
+    """Founding, reading and changing organizations."""
+
+    @answers(CreateAccount)
+    async def create_account(self, request: CreateAccount) -> Account:
+        user_id = roles.require_person()
+        names.check(request.name)
+        metadata.check(request.metadata)
+        now = clock.now()
+        tenant = TenantItem(
+            id=clock.new_id(),
+            name=request.name,
+            description=request.description,
+            plan=self.default_plan,
+            metadata=request.metadata,
+            owners_count=1,
+            created_at=now,
+            updated_at=now,
+        )
+        owner = MemberItem(
+            user_id=user_id,
+            tenant_id=tenant.id,
+            email=request.email,
+            role=Role.OWNER,
+            created_at=now,
+            updated_at=now,
+        )
+        # First the broker: an account there without a tenant harms nobody, the reverse is half a tenant.
+        await self.bus.call(EnsureAccount(tenant_id=tenant.id, plan=tenant.plan))
+        await self.store.found(tenant, owner)
+        # It is no longer their only organization, where another one was.
+        await self.bus.announce(MembershipChanged(tenant_id=tenant.id, user_id=user_id, role=Role.OWNER))
+        return _shown(tenant, Role.OWNER)
+
+    @answers(ListAccounts)
+    async def list_accounts(self, request: ListAccounts) -> Accounts:
+        user_id = roles.require_person()
+        page = await self.store.memberships(
+            user_id,
+            limit=request.limit,
+            position=self.cursors.decode(user_id, "accounts", request.cursor),
+        )
+        tenants = await self.store.tenants([place.tenant_id for place in page.items])
+        pairs = zip(page.items, tenants, strict=True)
+        return Accounts(
+            accounts=[_shown(tenant, place.role) for place, tenant in pairs if tenant is not None],
+            next_cursor=self.cursors.encode(user_id, "accounts", page.position),
+        )
+
+    @answers(GetAccount)
+    async def get_account(self, request: GetAccount) -> Account:  # noqa: ARG002 - it has no fields
+        tenant = await self.store.tenant(roles.require(Role.VIEWER))
+        if tenant is None:
+            raise AccountNotFound
+        return _shown(tenant, roles.role_of(current_caller()))
+
+    @answers(UpdateAccount)
+    async def update_account(self, request: UpdateAccount) -> Account:
+        tenant_id = roles.require(Role.ADMIN)
+        if request.name is not UNSET:
+            names.check(request.name)
+        if request.metadata is not UNSET:
+            metadata.check(request.metadata)
+        changes = {name: value for name, value in structs.asdict(request).items() if value is not UNSET}
+        tenant = await self.store.change_tenant(tenant_id, changes)
+        return _shown(tenant, roles.role_of(current_caller()))
+
+    @answers(ChangePlan)
+    async def change_plan(self, request: ChangePlan) -> Account:
+        roles.require_operator()
+        tenant = await self.store.change_tenant(request.tenant_id, {"plan": request.plan})
+        await self.bus.call(EnsureAccount(tenant_id=tenant.id, plan=tenant.plan))
+        await self.bus.announce(PlanChanged(tenant_id=tenant.id, plan=tenant.plan))
+        return _shown(tenant, Role.OWNER)
+
+
+def _shown(tenant: TenantItem, role: Role) -> Account:
+    return Account(
+        account_id=tenant.id,
+        name=tenant.name,
+        description=tenant.description,
+        plan=tenant.plan,
+        role=role,
+        limits=LIMITS[tenant.plan],
+        metadata=tenant.metadata,
+        created_at=tenant.created_at,
+        updated_at=tenant.updated_at,
+    )

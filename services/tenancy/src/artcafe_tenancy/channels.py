@@ -1,0 +1,107 @@
+"""Endpoints of channels."""
+
+from msgspec import UNSET, structs
+
+from artcafe_common import clock, roles
+from artcafe_common.broker.subjects import channel_subject
+from artcafe_common.bus.endpoints import answers
+from artcafe_common.contracts.tenancy import (
+    Channel,
+    ChannelChanged,
+    ChannelNotFound,
+    Channels,
+    CreateChannel,
+    DeleteChannel,
+    GetChannel,
+    ListChannels,
+    Role,
+    UpdateChannel,
+)
+from artcafe_common.plans import LIMITS
+from artcafe_tenancy import metadata, names
+from artcafe_tenancy.handlers import Handlers
+from artcafe_tenancy.tables import ChannelItem
+
+
+class ChannelEndpoints(Handlers):
+    """The named topics of an organization."""
+
+    @answers(CreateChannel)
+    async def create_channel(self, request: CreateChannel) -> Channel:
+        tenant_id = roles.require(Role.MEMBER)
+        names.check(request.name)
+        metadata.check(request.metadata)
+        tenant = await self.tenant(tenant_id)
+        now = clock.now()
+        channel = ChannelItem(
+            channel_id=clock.new_id(),
+            tenant_id=tenant_id,
+            name=request.name,
+            description=request.description,
+            metadata=request.metadata,
+            created_at=now,
+            updated_at=now,
+        )
+        await self.store.channels.create(channel, LIMITS[tenant.plan].channels)
+        await self._channel_changed(channel)
+        return _shown(channel)
+
+    @answers(ListChannels)
+    async def list_channels(self, request: ListChannels) -> Channels:
+        tenant_id = roles.require(Role.VIEWER)
+        position = self.cursors.decode(tenant_id, "channels", request.cursor)
+        page = await self.store.channels.list(tenant_id, limit=request.limit, position=position)
+        return Channels(
+            channels=[_shown(channel) for channel in page.items],
+            next_cursor=self.cursors.encode(tenant_id, "channels", page.position),
+        )
+
+    @answers(GetChannel)
+    async def get_channel(self, request: GetChannel) -> Channel:
+        channel = await self.store.channels.get(roles.require(Role.VIEWER), request.channel_id)
+        if channel is None:
+            raise ChannelNotFound
+        return _shown(channel)
+
+    @answers(UpdateChannel)
+    async def update_channel(self, request: UpdateChannel) -> Channel:
+        tenant_id = roles.require(Role.MEMBER)
+        if request.name is not UNSET:
+            names.check(request.name)
+        if request.metadata is not UNSET:
+            metadata.check(request.metadata)
+        changes = {name: value for name, value in structs.asdict(request).items() if value is not UNSET}
+        del changes["channel_id"]
+        changed = await self.store.channels.change(tenant_id, request.channel_id, changes)
+        if changed is None:
+            raise ChannelNotFound
+        _, channel = changed
+        await self._channel_changed(channel)
+        return _shown(channel)
+
+    @answers(DeleteChannel)
+    async def delete_channel(self, request: DeleteChannel) -> Channel:
+        tenant_id = roles.require(Role.MEMBER)
+        channel = await self.store.channels.delete(tenant_id, request.channel_id)
+        if channel is None:
+            raise ChannelNotFound
+        await self._channel_changed(channel, deleted=True)
+        return _shown(channel)
+
+    async def _channel_changed(self, channel: ChannelItem, *, deleted: bool = False) -> None:
+        await self.bus.announce(
+            ChannelChanged(tenant_id=channel.tenant_id, channel_id=channel.channel_id, deleted=deleted)
+        )
+
+
+def _shown(channel: ChannelItem) -> Channel:
+    return Channel(
+        channel_id=channel.channel_id,
+        tenant_id=channel.tenant_id,
+        name=channel.name,
+        description=channel.description,
+        subject=channel_subject(channel.tenant_id, channel.channel_id),
+        metadata=channel.metadata,
+        created_at=channel.created_at,
+        updated_at=channel.updated_at,
+    )

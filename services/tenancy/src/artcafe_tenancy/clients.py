@@ -1,0 +1,198 @@
+"""Endpoints of clients."""
+
+from msgspec import UNSET, structs
+
+from artcafe_common import clock, roles
+from artcafe_common.broker import nkeys
+from artcafe_common.bus.endpoints import answers
+from artcafe_common.bus.errors import InvalidRequest
+from artcafe_common.contracts.identity import IssueClientKey, Permissions
+from artcafe_common.contracts.tenancy import (
+    Client,
+    ClientChanged,
+    ClientCreated,
+    ClientCredential,
+    ClientNotFound,
+    ClientRevoked,
+    Clients,
+    ClientState,
+    ClientStatus,
+    CreateClient,
+    DeleteClient,
+    FindCredential,
+    GetClient,
+    KeyConflict,
+    ListClients,
+    RegenerateClientKey,
+    RevocationReason,
+    Role,
+    UpdateClient,
+)
+from artcafe_common.plans import LIMITS
+from artcafe_common.storage.dynamo import ConditionFailed
+from artcafe_tenancy import metadata, names, permissions
+from artcafe_tenancy.handlers import Handlers
+from artcafe_tenancy.named import seen_as
+from artcafe_tenancy.presence import time_of
+from artcafe_tenancy.tables import ClientItem
+
+
+class ClientEndpoints(Handlers):
+    """The agent programs of an organization, and their keys."""
+
+    @answers(CreateClient)
+    async def create_client(self, request: CreateClient) -> ClientCreated:
+        tenant_id = roles.require(Role.MEMBER)
+        allowed = request.permissions or Permissions()
+        names.check(request.name)
+        permissions.check(tenant_id, allowed)
+        metadata.check(request.metadata)
+        tenant = await self.tenant(tenant_id)
+        limit = LIMITS[tenant.plan].clients
+        await self.store.clients.check_room(tenant, request.name, limit)
+        key = await self.bus.call(IssueClientKey())
+        now = clock.now()
+        client = ClientItem(
+            client_id=clock.new_id(),
+            tenant_id=tenant_id,
+            name=request.name,
+            nkey_public=key.nkey_public,
+            permissions=allowed,
+            metadata=request.metadata,
+            created_at=now,
+            updated_at=now,
+        )
+        await self.store.clients.create(client, limit)
+        await self._client_changed(client)
+        return ClientCreated(client=_shown(client), nkey_seed=key.nkey_seed)
+
+    @answers(ListClients)
+    async def list_clients(self, request: ListClients) -> Clients:
+        tenant_id = roles.require(Role.VIEWER)
+        page = await self.store.clients.list(
+            tenant_id,
+            limit=request.limit,
+            position=self.cursors.decode(tenant_id, "clients", request.cursor),
+            where=None if request.status is None else seen_as(request.status),
+        )
+        return Clients(
+            clients=[_shown(client) for client in page.items],
+            next_cursor=self.cursors.encode(tenant_id, "clients", page.position),
+        )
+
+    @answers(GetClient)
+    async def get_client(self, request: GetClient) -> Client:
+        return _shown(await self._client(roles.require(Role.VIEWER), request.client_id))
+
+    @answers(UpdateClient)
+    async def update_client(self, request: UpdateClient) -> Client:
+        tenant_id = roles.require(Role.MEMBER)
+        if request.name is not UNSET:
+            names.check(request.name)
+        if request.permissions is not UNSET:
+            permissions.check(tenant_id, request.permissions)
+        if request.metadata is not UNSET:
+            metadata.check(request.metadata)
+        given = {name: value for name, value in structs.asdict(request).items() if value is not UNSET}
+        changes = {"state" if name == "status" else name: value for name, value in given.items()}
+        del changes["client_id"]
+        changed = await self.store.clients.change(tenant_id, request.client_id, changes)
+        if changed is None:
+            raise ClientNotFound
+        before, client = changed
+        # Said again of one that is suspended already, so that trying again ends what was left over.
+        if request.status is ClientState.SUSPENDED:
+            await self._client_revoked(client, RevocationReason.SUSPENDED)
+        elif client.permissions != before.permissions:
+            await self._client_revoked(client, RevocationReason.PERMISSIONS_CHANGED)
+        else:
+            await self._client_changed(client)
+        return _shown(client)
+
+    @answers(DeleteClient)
+    async def delete_client(self, request: DeleteClient) -> Client:
+        tenant_id = roles.require(Role.MEMBER)
+        client = await self.store.clients.delete(tenant_id, request.client_id)
+        if client is None:
+            raise ClientNotFound
+        await self._client_revoked(client, RevocationReason.DELETED)
+        return _shown(client)
+
+    @answers(RegenerateClientKey)
+    async def regenerate_client_key(self, request: RegenerateClientKey) -> ClientCreated:
+        tenant_id = roles.require(Role.MEMBER)
+        before = await self._client(tenant_id, request.client_id)
+        key = await self.bus.call(IssueClientKey())
+        try:
+            client = await self.store.clients.rekey(before, key.nkey_public)
+        except ConditionFailed:
+            await self._client(tenant_id, request.client_id)
+            # Not tried again: that would end the key that the other one was just given.
+            raise KeyConflict from None
+        await self._client_revoked(before, RevocationReason.KEY_REGENERATED)
+        return ClientCreated(client=_shown(client), nkey_seed=key.nkey_seed)
+
+    @answers(FindCredential)
+    async def find_credential(self, request: FindCredential) -> ClientCredential:
+        if request.nkey_public is not None:
+            client = await self._by_key(request.nkey_public)
+        elif request.client_id is not None:
+            client = await self.store.clients.by_id(request.client_id)
+        else:
+            raise InvalidRequest("nkey_public or client_id is required")
+        if client is None or request.client_id not in (None, client.client_id):
+            raise ClientNotFound
+        return ClientCredential(
+            client_id=client.client_id,
+            tenant_id=client.tenant_id,
+            name=client.name,
+            nkey_public=client.nkey_public,
+            state=client.state,
+            permissions=client.permissions,
+        )
+
+    async def _by_key(self, nkey_public: str) -> ClientItem | None:
+        try:
+            nkeys.decode_public(nkey_public, nkeys.KeyKind.USER)
+        except nkeys.InvalidNKeyError:
+            return None
+        return await self.store.clients.by_key(nkey_public)
+
+    async def _client(self, tenant_id: str, client_id: str) -> ClientItem:
+        client = await self.store.clients.get(tenant_id, client_id)
+        if client is None:
+            raise ClientNotFound
+        return client
+
+    async def _client_changed(self, client: ClientItem) -> None:
+        await self.bus.announce(
+            ClientChanged(
+                tenant_id=client.tenant_id, client_id=client.client_id, nkey_public=client.nkey_public
+            )
+        )
+
+    async def _client_revoked(self, client: ClientItem, reason: RevocationReason) -> None:
+        await self.bus.announce(
+            ClientRevoked(
+                tenant_id=client.tenant_id,
+                client_id=client.client_id,
+                nkey_public=client.nkey_public,
+                reason=reason,
+            )
+        )
+
+
+def _shown(client: ClientItem) -> Client:
+    seen = ClientStatus.ONLINE if client.online else ClientStatus.OFFLINE
+    return Client(
+        client_id=client.client_id,
+        tenant_id=client.tenant_id,
+        name=client.name,
+        nkey_public=client.nkey_public,
+        permissions=client.permissions,
+        status=ClientStatus.SUSPENDED if client.state is ClientState.SUSPENDED else seen,
+        last_seen=time_of(client.seen_us),
+        metadata=client.metadata,
+        created_at=client.created_at,
+        updated_at=client.updated_at,
+    )

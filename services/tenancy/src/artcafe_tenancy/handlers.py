@@ -1,0 +1,25 @@
+"""What the endpoints of every noun need."""
+
+from artcafe_common.bus.client import Bus
+from artcafe_common.bus.errors import Forbidden
+from artcafe_common.cursors import Cursors
+from artcafe_common.plans import Plan
+from artcafe_tenancy.store import Store
+from artcafe_tenancy.tables import TenantItem
+
+
+class Handlers:
+    """The base of the endpoint classes."""
+
+    def __init__(self, *, store: Store, bus: Bus, cursors: Cursors, default_plan: Plan) -> None:
+        self.store = store
+        self.bus = bus
+        self.cursors = cursors
+        self.default_plan = default_plan
+
+    async def tenant(self, tenant_id: str) -> TenantItem:
+        """A tenant that must be there; one that is not tells no more than one that is closed to you."""
+        tenant = await self.store.tenant(tenant_id)
+        if tenant is None:
+            raise Forbidden
+        return tenant

@@ -1,0 +1,124 @@
+"""Endpoints of members, and the gate of every request of a person."""
+
+import asyncio
+
+from artcafe_common import clock, roles
+from artcafe_common.bus.caller import Caller, current_caller
+from artcafe_common.bus.endpoints import answers
+from artcafe_common.bus.errors import Forbidden
+from artcafe_common.contracts.tenancy import (
+    AddMember,
+    ListMembers,
+    Member,
+    MemberNotFound,
+    Members,
+    Membership,
+    MembershipChanged,
+    RemoveMember,
+    ResolveMembership,
+    Role,
+    TenantRequired,
+    UpdateMember,
+)
+from artcafe_tenancy import names
+from artcafe_tenancy.handlers import Handlers
+from artcafe_tenancy.tables import MemberItem
+
+
+class MemberEndpoints(Handlers):
+    """Who belongs to an organization, and as what."""
+
+    @answers(ResolveMembership)
+    async def resolve_membership(self, request: ResolveMembership) -> Membership:
+        tenant_id = request.tenant_id
+        if tenant_id is None:
+            tenant_id = await self._only_tenant(request.user_id)
+        # Both reads in any case: not even the time taken tells whether a tenant exists.
+        member, tenant = await asyncio.gather(
+            self.store.member(tenant_id, request.user_id), self.store.tenant(tenant_id)
+        )
+        if member is None or tenant is None:
+            raise Forbidden
+        return Membership(tenant_id=tenant.id, user_id=member.user_id, role=member.role, plan=tenant.plan)
+
+    async def _only_tenant(self, user_id: str) -> str:
+        if not names.is_user_id(user_id):
+            raise Forbidden
+        places = (await self.store.memberships(user_id, limit=2)).items
+        if not places:
+            raise Forbidden
+        if len(places) > 1:
+            raise TenantRequired
+        return places[0].tenant_id
+
+    @answers(AddMember)
+    async def add_member(self, request: AddMember) -> Member:
+        tenant_id = roles.require(Role.ADMIN)
+        roles.check_member_change(roles.role_of(current_caller()), None, request.role)
+        now = clock.now()
+        member = MemberItem(
+            user_id=request.user_id,
+            tenant_id=tenant_id,
+            email=request.email,
+            role=request.role,
+            created_at=now,
+            updated_at=now,
+        )
+        await self.store.add_member(member)
+        await self._member_changed(member, member.role)
+        return _shown(member)
+
+    @answers(ListMembers)
+    async def list_members(self, request: ListMembers) -> Members:
+        tenant_id = roles.require(Role.VIEWER)
+        position = self.cursors.decode(tenant_id, "members", request.cursor)
+        page = await self.store.members(tenant_id, limit=request.limit, position=position)
+        return Members(
+            members=[_shown(member) for member in page.items],
+            next_cursor=self.cursors.encode(tenant_id, "members", page.position),
+        )
+
+    @answers(UpdateMember)
+    async def update_member(self, request: UpdateMember) -> Member:
+        tenant_id = roles.require(Role.ADMIN)
+        return await self._change_member(tenant_id, request.user_id, request.role)
+
+    @answers(RemoveMember)
+    async def remove_member(self, request: RemoveMember) -> Member:
+        leaving = _is(current_caller(), request.user_id)
+        tenant_id = roles.require(Role.VIEWER if leaving else Role.ADMIN)
+        return await self._change_member(tenant_id, request.user_id, None, leaving=leaving)
+
+    async def _change_member(
+        self, tenant_id: str, user_id: str, role: Role | None, *, leaving: bool = False
+    ) -> Member:
+        actor = roles.role_of(current_caller())
+
+        def check(before: Role) -> None:
+            if not leaving:
+                roles.check_member_change(actor, before, role)
+
+        member = await self.store.change_member(tenant_id, user_id, role, check)
+        if member is None:
+            raise MemberNotFound
+        await self._member_changed(member, role)
+        return _shown(member)
+
+    async def _member_changed(self, member: MemberItem, role: Role | None) -> None:
+        await self.bus.announce(
+            MembershipChanged(tenant_id=member.tenant_id, user_id=member.user_id, role=role)
+        )
+
+
+def _is(caller: Caller, user_id: str) -> bool:
+    return caller.actor == f"user:{user_id}"
+
+
+def _shown(member: MemberItem) -> Member:
+    return Member(
+        user_id=member.user_id,
+        email=member.email,
+        role=member.role,
+        created_at=member.created_at,
+        updated_at=member.updated_at,
+    )

@@ -1,0 +1,129 @@
+"""DynamoDB access to organizations and their members; `named.py` has clients and channels."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from boto3.dynamodb.conditions import Attr
+
+from artcafe_common import clock
+from artcafe_common.bus.errors import StoreUnavailable
+from artcafe_common.contracts.tenancy import AccountNotFound, LastOwner, MemberExists, Role
+from artcafe_common.storage.dynamo import ConditionFailed, Database, Page, TransactionFailed, Write
+from artcafe_tenancy.named import ATTEMPTS, ClientTable, NamedTable, pause
+from artcafe_tenancy.names import is_id, is_user_id
+from artcafe_tenancy.tables import CHANNELS, MEMBERS, TENANTS, MemberItem, TenantItem
+
+
+class Store:
+    """Everything that tenancy keeps."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._tenants = database.table(TENANTS)
+        self._members = database.table(MEMBERS)
+        self.clients = ClientTable(database, self._tenants)
+        self.channels = NamedTable(database, CHANNELS, self._tenants, counter="channels_count")
+
+    # -- organizations ---------------------------------------------------------------------------
+
+    async def found(self, tenant: TenantItem, owner: MemberItem) -> None:
+        """Store a new organization together with its first member."""
+        await self._database.transact(
+            [self._tenants.putting(tenant, new=True), self._members.putting(owner, new=True)]
+        )
+
+    async def tenant(self, tenant_id: str) -> TenantItem | None:
+        """An organization, as it is now."""
+        return await self._tenants.get(tenant_id, consistent=True) if is_id(tenant_id) else None
+
+    async def tenants(self, tenant_ids: list[str]) -> list[TenantItem | None]:
+        """Organizations, read at once."""
+        return list(await asyncio.gather(*map(self.tenant, tenant_ids)))
+
+    async def change_tenant(self, tenant_id: str, changes: dict[str, Any]) -> TenantItem:
+        """Set attributes of an organization; AccountNotFound."""
+        if not is_id(tenant_id):
+            raise AccountNotFound
+        try:
+            return await self._tenants.update(
+                tenant_id, set_={**changes, "updated_at": clock.now()}, condition=Attr("id").exists()
+            )
+        except ConditionFailed:
+            raise AccountNotFound from None
+
+    # -- members ---------------------------------------------------------------------------------
+
+    async def member(self, tenant_id: str, user_id: str) -> MemberItem | None:
+        """A user's place in an organization, as it is now."""
+        if not is_user_id(user_id) or not is_id(tenant_id):
+            return None
+        return await self._members.get(user_id, tenant_id, consistent=True)
+
+    async def members(
+        self, tenant_id: str, *, limit: int, position: dict[str, Any] | None
+    ) -> Page[MemberItem]:
+        """A page of an organization's members."""
+        return await self._members.query(tenant_id, index="TenantIndex", limit=limit, position=position)
+
+    async def memberships(
+        self, user_id: str, *, limit: int, position: dict[str, Any] | None = None
+    ) -> Page[MemberItem]:
+        """A page of a user's places."""
+        return await self._members.query(user_id, limit=limit, position=position)
+
+    async def add_member(self, member: MemberItem) -> None:
+        """Store a new member; MemberExists."""
+        writes = [self._members.putting(member, new=True)]
+        if member.role is Role.OWNER:
+            writes.append(self._counting_owners(member.tenant_id, 1))
+        try:
+            await self._database.transact(writes)
+        except TransactionFailed as error:
+            if 0 in error.failed:
+                raise MemberExists from None
+            raise
+
+    async def change_member(
+        self, tenant_id: str, user_id: str, role: Role | None, check: Callable[[Role], None]
+    ) -> MemberItem | None:
+        """Give a member another role, or (None) remove them; the member as changed or last seen.
+
+        `check` raises when a member of the role that it is given must not be changed so. LastOwner
+        when no owner would be left, also when the last two leave at once.
+        """
+        for _ in range(ATTEMPTS):
+            member = await self.member(tenant_id, user_id)
+            if member is None:
+                return None
+            check(member.role)
+            if member.role is role:
+                return member
+            try:
+                return await self._change_member(member, role)
+            except ConditionFailed:
+                await pause()
+        raise StoreUnavailable("too many changes of one member at once")
+
+    async def _change_member(self, member: MemberItem, role: Role | None) -> MemberItem:
+        key, unchanged = (member.user_id, member.tenant_id), Attr("role").eq(member.role.value)
+        changes = {"role": role, "updated_at": clock.now()}
+        writes = [
+            self._members.deleting(*key, condition=unchanged)
+            if role is None
+            else self._members.updating(*key, set_=changes, condition=unchanged)
+        ]
+        if Role.OWNER in (member.role, role):
+            writes.append(self._counting_owners(member.tenant_id, 1 if role is Role.OWNER else -1))
+        try:
+            await self._database.transact(writes)
+        except TransactionFailed as error:
+            if 0 in error.failed:
+                raise ConditionFailed from None
+            raise LastOwner from None
+        return member if role is None else msgspec.structs.replace(member, **changes)
+
+    def _counting_owners(self, tenant_id: str, change: int) -> Write:
+        enough = Attr("id").exists() if change > 0 else Attr("owners_count").gt(1)
+        return self._tenants.updating(tenant_id, add={"owners_count": change}, condition=enough)

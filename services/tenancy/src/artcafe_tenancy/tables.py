@@ -1,0 +1,177 @@
+"""The tables of tenancy, and what an item of each looks like."""
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from artcafe_common.contracts.identity import Permissions
+from artcafe_common.contracts.tenancy import ClientState, Metadata, Role
+from artcafe_common.plans import Plan
+from artcafe_common.storage.tables import Index, TableSpec
+
+
+class TenantItem(msgspec.Struct, frozen=True, kw_only=True):
+    """An organization; the counts change only in transactions with what they count."""
+
+    id: str
+    name: str
+    description: str
+    plan: Plan
+    metadata: Metadata
+    owners_count: int
+    clients_count: int = 0
+    channels_count: int = 0
+    created_at: datetime
+    updated_at: datetime
+
+
+class MemberItem(msgspec.Struct, frozen=True, kw_only=True):
+    """A user's place in an organization."""
+
+    user_id: str
+    tenant_id: str
+    email: str
+    role: Role
+    created_at: datetime
+    updated_at: datetime
+
+
+class NamedItem(msgspec.Struct, frozen=True, kw_only=True):
+    """What has a name of its own in its tenant; `version` grows with each change of the owner's."""
+
+    tenant_id: str
+    name: str
+    metadata: Metadata
+    created_at: datetime
+    updated_at: datetime
+    version: int = 0
+
+
+class ClientItem(NamedItem, frozen=True, kw_only=True):
+    """An agent program.
+
+    `online`, `seen_us` (its last sign of life) and `told_us` (when that was reported), both in
+    microseconds since 1970, mirror what presence announced.
+    """
+
+    client_id: str
+    nkey_public: str
+    permissions: Permissions
+    state: ClientState = ClientState.ACTIVE
+    online: bool = False
+    seen_us: int | None = None
+    told_us: int | None = None
+
+
+class ChannelItem(NamedItem, frozen=True, kw_only=True):
+    """A named topic."""
+
+    channel_id: str
+    description: str
+
+
+class NameGuard(msgspec.Struct, frozen=True, kw_only=True):
+    """Reserves a name in the table of the items that bear it, for the item `holder`.
+
+    It carries no `tenant_id`, so that indexes skip it and no access by tenant can reach it.
+    """
+
+    holder: str
+
+
+class ProfileItem(msgspec.Struct, frozen=True, kw_only=True):
+    """A person's profile."""
+
+    user_id: str
+
+
+class SubscriptionItem(msgspec.Struct, frozen=True, kw_only=True):
+    """That an agent belongs to a channel."""
+
+    agent_id: str
+    channel_id: str
+    tenant_id: str
+
+
+class AgentItem(msgspec.Struct, frozen=True, kw_only=True):
+    """A legacy agent."""
+
+    id: str
+    tenant_id: str
+
+
+class SubjectItem(msgspec.Struct, frozen=True, kw_only=True):
+    """A subject record."""
+
+    subject_id: str
+    tenant_id: str
+
+
+class ActivityItem(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry of the activity log; `expires_at` in Unix seconds."""
+
+    id: str
+    tenant_id: str
+    timestamp: datetime
+    expires_at: int
+
+
+TENANTS = TableSpec(name="tenants", item=TenantItem, partition="id")
+MEMBERS = TableSpec(
+    name="user-tenants",
+    item=MemberItem,
+    partition="user_id",
+    sort="tenant_id",
+    indexes=(Index(name="TenantIndex", partition="tenant_id", sort="user_id"),),
+)
+CLIENTS = TableSpec(
+    name="clients",
+    item=ClientItem,
+    partition="client_id",
+    indexes=(
+        Index(name="TenantIndex", partition="tenant_id", sort="client_id"),
+        Index(name="NKeyIndex", partition="nkey_public"),
+    ),
+)
+CHANNELS = TableSpec(
+    name="channels",
+    item=ChannelItem,
+    partition="channel_id",
+    indexes=(Index(name="TenantIndex", partition="tenant_id", sort="channel_id"),),
+)
+PROFILES = TableSpec(name="user-profiles", item=ProfileItem, partition="user_id")
+SUBSCRIPTIONS = TableSpec(
+    name="channel-subscriptions", item=SubscriptionItem, partition="agent_id", sort="channel_id"
+)
+AGENTS = TableSpec(
+    name="agents",
+    item=AgentItem,
+    partition="id",
+    indexes=(Index(name="TenantIndex", partition="tenant_id", sort="id"),),
+)
+SUBJECTS = TableSpec(
+    name="subjects",
+    item=SubjectItem,
+    partition="subject_id",
+    indexes=(Index(name="TenantIndex", partition="tenant_id", sort="subject_id"),),
+)
+ACTIVITY = TableSpec(
+    name="activity-logs",
+    item=ActivityItem,
+    partition="id",
+    indexes=(Index(name="TenantIndex", partition="tenant_id", sort="timestamp"),),
+    ttl="expires_at",
+)
+
+TABLES: list[TableSpec[Any]] = [
+    TENANTS,
+    MEMBERS,
+    CLIENTS,
+    CHANNELS,
+    PROFILES,
+    SUBSCRIPTIONS,
+    AGENTS,
+    SUBJECTS,
+    ACTIVITY,
+]
