@@ -1,0 +1,19 @@
+"""Runs the gateway: `python -m artcafe_gateway`."""
+
+import sys
+
+from artcafe_common import logs
+from artcafe_common.service import run
+from artcafe_common.settings import SettingsError, load
+from artcafe_gateway import workers
+from artcafe_gateway.app import app
+from artcafe_gateway.settings import Settings
+
+try:
+    settings = load(Settings)
+except SettingsError as error:
+    sys.exit(f"gateway: {error}")
+if settings.gateway_workers > 1 and not workers.is_worker():
+    logs.configure("gateway", settings.server_id, settings.log_level)
+    sys.exit(workers.supervise(settings.gateway_workers))
+run("gateway", Settings, app)

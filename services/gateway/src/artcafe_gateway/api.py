@@ -1,0 +1,57 @@
+"""The ASGI application: routes, errors, middleware."""
+
+from litestar import Litestar, Router
+from litestar.di import Provide
+from litestar.exceptions import HTTPException
+from litestar.openapi.config import OpenAPIConfig
+
+from artcafe_common import __version__
+from artcafe_common.bus.errors import CommandError
+from artcafe_gateway.access import member, person
+from artcafe_gateway.gateway import Gateway
+from artcafe_gateway.middleware import Observation
+from artcafe_gateway.problems import command_error, http_error, internal_error
+from artcafe_gateway.routes.accounts import AccountsController
+from artcafe_gateway.routes.auth import AuthController
+from artcafe_gateway.routes.channels import ChannelsController
+from artcafe_gateway.routes.clients import ClientsController
+from artcafe_gateway.routes.health import HealthController
+from artcafe_gateway.routes.sockets import client_socket, dashboard_socket
+from artcafe_gateway.routes.usage import UsageController
+
+MAX_REQUEST = 2 * 1024 * 1024
+CONTROLLERS = [
+    AuthController,
+    AccountsController,
+    ClientsController,
+    ChannelsController,
+    UsageController,
+    HealthController,
+]
+
+
+def create_api(gateway: Gateway) -> Litestar:
+    """The application for one gateway process."""
+    return Litestar(
+        route_handlers=[
+            Router(path="/api/v1", route_handlers=list(CONTROLLERS)),
+            client_socket,
+            dashboard_socket,
+        ],
+        dependencies={
+            "gateway": Provide(lambda: gateway, sync_to_thread=False),
+            "person": Provide(person),
+            "member": Provide(member),
+        },
+        middleware=[Observation(gateway)],
+        exception_handlers={
+            CommandError: command_error,
+            HTTPException: http_error,
+            Exception: internal_error,
+        },
+        openapi_config=OpenAPIConfig(
+            title="ArtCafe PubSub", version=__version__, path="/schema", render_plugins=[]
+        ),
+        request_max_body_size=MAX_REQUEST,
+        logging_config=None,
+    )

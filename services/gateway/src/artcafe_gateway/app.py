@@ -1,0 +1,90 @@
+"""How the gateway is put together."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+
+import nats.errors
+from nats.aio.client import Client as Nats
+
+from artcafe_common.broker.connect import connect
+from artcafe_common.bus.client import Bus
+from artcafe_common.contracts.tenancy import ClientRevoked, MembershipChanged
+from artcafe_common.service import background, every, wait_for
+from artcafe_gateway.api import create_api
+from artcafe_gateway.bridges import Bridges
+from artcafe_gateway.directory import Directory
+from artcafe_gateway.gateway import Gateway
+from artcafe_gateway.liveness import Liveness
+from artcafe_gateway.metrics import Metrics
+from artcafe_gateway.registry import TICK_S, SocketRegistry
+from artcafe_gateway.server import serving
+from artcafe_gateway.settings import Settings
+from artcafe_gateway.usage import UsageRecorder
+
+IDLE_CHECK_S = 5
+
+
+@asynccontextmanager
+async def app(settings: Settings) -> AsyncIterator[None]:
+    """The gateway, running; it serves, and says so in its health, before the broker is there.
+
+    Leaving it drains: sockets first, then what they left to tell.
+    """
+    async with AsyncExitStack() as stack:
+        nc = Nats()
+        stack.push_async_callback(_leave, nc)
+        gateway = _composed(settings, Bus(nc, service="gateway"))
+        stack.push_async_callback(gateway.usage.flush)
+        stack.push_async_callback(gateway.bridges.close)
+        stack.push_async_callback(gateway.liveness.finish)
+        await stack.enter_async_context(serving(create_api(gateway), settings))
+        stack.push_async_callback(gateway.sockets.drain)
+
+        async def news_missed() -> None:
+            gateway.directory.forget_all()
+
+        await connect(
+            settings.nats_url,
+            settings.keys_dir / "gateway.creds",
+            name="gateway",
+            on_reconnect=news_missed,
+            nc=nc,
+        )
+        await wait_for("events", gateway.bus.ensure_events_stream)
+        await gateway.directory.watch()
+        await gateway.bus.watch(ClientRevoked, gateway.sockets.client_revoked)
+        await gateway.bus.watch(MembershipChanged, gateway.sockets.member_changed)
+        await nc.flush()
+        await stack.enter_async_context(
+            background(
+                gateway.liveness.run(),
+                every(TICK_S, gateway.sockets.tick, name="sockets"),
+                every(TICK_S, gateway.liveness.tick, name="liveness"),
+                every(settings.usage_interval_s, gateway.usage.flush, name="usage"),
+                every(IDLE_CHECK_S, gateway.bridges.close_idle, name="bridges"),
+            )
+        )
+        gateway.sockets.open = True
+        yield
+
+
+def _composed(settings: Settings, bus: Bus) -> Gateway:
+    bridges = Bridges(bus=bus, settings=settings)
+    usage = UsageRecorder(bus=bus, bridges=bridges, server_id=settings.server_id)
+    bridges.before_close = usage.flush_bridge
+    return Gateway(
+        settings=settings,
+        bus=bus,
+        directory=Directory(bus),
+        bridges=bridges,
+        sockets=SocketRegistry(usage=usage, timeout_s=settings.heartbeat_timeout_s),
+        liveness=Liveness(bus=bus, server_id=settings.server_id),
+        usage=usage,
+        metrics=Metrics(),
+    )
+
+
+async def _leave(nc: Nats) -> None:
+    if nc.is_connected:
+        with suppress(nats.errors.Error, OSError, TimeoutError):
+            await nc.drain()

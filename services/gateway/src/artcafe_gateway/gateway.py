@@ -1,0 +1,25 @@
+"""What every route and socket of one gateway process shares."""
+
+import msgspec
+
+from artcafe_common.bus.client import Bus
+from artcafe_gateway.bridges import Bridges
+from artcafe_gateway.directory import Directory
+from artcafe_gateway.liveness import Liveness
+from artcafe_gateway.metrics import Metrics
+from artcafe_gateway.registry import SocketRegistry
+from artcafe_gateway.settings import Settings
+from artcafe_gateway.usage import UsageRecorder
+
+
+class Gateway(msgspec.Struct, frozen=True, kw_only=True):
+    """The parts, put together in `app`."""
+
+    settings: Settings
+    bus: Bus
+    directory: Directory
+    bridges: Bridges
+    sockets: SocketRegistry
+    liveness: Liveness
+    usage: UsageRecorder
+    metrics: Metrics

@@ -1,0 +1,100 @@
+"""What presence hears from this gateway: sockets that open and close, and heartbeats in batches."""
+
+import asyncio
+import time
+from typing import Any
+
+import structlog
+
+from artcafe_common.bus.client import Bus
+from artcafe_common.bus.command import Event
+from artcafe_common.bus.errors import CommandError
+from artcafe_common.clock import new_id
+from artcafe_common.contracts.presence import Beat, GatewayAlive, HeartbeatsReceived
+
+ALIVE_EVERY_S = 2.0
+BEATS_A_SIGNAL = 2_000
+MAX_WAITING = 100_000
+FINISH_S = 3.0
+log = structlog.get_logger()
+
+
+class Liveness:
+    """Announces events in order, none forgotten while the broker is away; beats leave every second."""
+
+    def __init__(self, *, bus: Bus, server_id: str) -> None:
+        self._bus = bus
+        self._server_id = server_id
+        self.instance = new_id()
+        self._beats: dict[str, Beat] = {}
+        self._events: asyncio.Queue[Event] = asyncio.Queue(MAX_WAITING)
+        self._alive_at = float("-inf")
+
+    def announce(self, event: Event) -> None:
+        """Queue an event for the stream."""
+        try:
+            self._events.put_nowait(event)
+        except asyncio.QueueFull:
+            log.error("presence_event_dropped", subject=type(event).subject)
+
+    def beat(
+        self,
+        connection_id: str,
+        tenant_id: str,
+        client_id: str,
+        *,
+        status: str | None = None,
+        metrics: dict[str, Any] | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
+        """Note a heartbeat; what it does not tell is kept from one before it in this second."""
+        known = self._beats.get(connection_id)
+        self._beats[connection_id] = Beat(
+            connection_id=connection_id,
+            tenant_id=tenant_id,
+            client_id=client_id,
+            status=status if status is not None else (known.status if known else None),
+            metrics=metrics if metrics is not None else (known.metrics if known else None),
+            metadata=metadata if metadata is not None else (known.metadata if known else None),
+        )
+
+    async def run(self) -> None:
+        """Announce queued events until cancelled."""
+        while True:
+            event = await self._events.get()
+            try:
+                await self._announce(event)
+            except asyncio.CancelledError:
+                self._events.put_nowait(event)
+                raise
+
+    async def _announce(self, event: Event) -> None:
+        pause = 0.05
+        while True:
+            try:
+                await self._bus.announce(event)
+            except CommandError:
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 2.0)
+            else:
+                return
+
+    async def tick(self) -> None:
+        """Send the beats, and every 2 s that this process lives."""
+        beats, self._beats = list(self._beats.values()), {}
+        for start in range(0, len(beats), BEATS_A_SIGNAL):
+            await self._bus.signal(
+                HeartbeatsReceived(server_id=self._server_id, beats=beats[start : start + BEATS_A_SIGNAL])
+            )
+        if time.monotonic() - self._alive_at >= ALIVE_EVERY_S:
+            self._alive_at = time.monotonic()
+            await self._bus.signal(GatewayAlive(server_id=self._server_id, instance=self.instance))
+
+    async def finish(self) -> None:
+        """Announce what is still queued: the process ends."""
+        try:
+            async with asyncio.timeout(FINISH_S):
+                while not self._events.empty():
+                    await self._announce(self._events.get_nowait())
+        except TimeoutError:
+            log.warning("presence_events_left", count=self._events.qsize())

@@ -1,0 +1,39 @@
+"""A token bucket: so much at once, so much a second."""
+
+import time
+
+from artcafe_common.bus.errors import CommandError
+
+MIN_BURST = 100.0
+
+
+class RateLimited(CommandError):
+    """The organization publishes faster than one gateway passes on."""
+
+    status = 429
+    code = "rate_limited"
+    title = "Too many messages at once"
+
+
+class TokenBucket:
+    """`rate` tokens a second, those of a tenth of a second saved up; a rate of 0 is no limit."""
+
+    __slots__ = ("_burst", "_filled_at", "_rate", "_tokens")
+
+    def __init__(self, rate: float) -> None:
+        self._rate = rate
+        self._burst = max(rate / 10, MIN_BURST)
+        self._tokens = self._burst
+        self._filled_at = time.monotonic()
+
+    def take(self) -> None:
+        """Take one token; RateLimited when there is none."""
+        if self._rate <= 0:
+            return
+        if self._tokens < 1:
+            now = time.monotonic()
+            self._tokens = min(self._burst, self._tokens + (now - self._filled_at) * self._rate)
+            self._filled_at = now
+            if self._tokens < 1:
+                raise RateLimited(retry_after_s=1)
+        self._tokens -= 1

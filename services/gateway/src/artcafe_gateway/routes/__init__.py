@@ -1,0 +1,1 @@
+"""The REST routes: each calls the bus, and returns what it answers."""

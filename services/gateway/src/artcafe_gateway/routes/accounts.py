@@ -1,0 +1,100 @@
+"""Organizations and their members."""
+
+from typing import Any
+
+import msgspec
+from litestar import Controller, delete, get, post, put
+from litestar.connection import Request
+
+from artcafe_common.contracts.identity import IssueAccountKey
+from artcafe_common.contracts.tenancy import (
+    Account,
+    Accounts,
+    AddMember,
+    CreateAccount,
+    GetAccount,
+    ListAccounts,
+    ListMembers,
+    Members,
+    RemoveMember,
+    UpdateAccount,
+    UpdateMember,
+)
+from artcafe_common.contracts.tenancy import (
+    Member as AccountMember,
+)
+from artcafe_gateway.access import Member, Person
+from artcafe_gateway.gateway import Gateway
+from artcafe_gateway.http import body, checked_id, query
+
+KEY_WARNING = "This seed is shown once and stored nowhere: keep it safe. The key before it no longer works."
+
+
+class AccountKey(msgspec.Struct, frozen=True, kw_only=True):
+    """A signing key that an organization holds itself."""
+
+    account_id: str
+    nkey_public: str
+    nkey_seed: str
+    warning: str
+
+
+class AccountsController(Controller):
+    """The path's account is the tenant that the caller acts for."""
+
+    path = "/accounts"
+    tags = ["accounts"]
+
+    @get("/", summary="The caller's organizations")
+    async def list_accounts(
+        self, request: Request[Any, Any, Any], gateway: Gateway, person: Person
+    ) -> Accounts:
+        return await gateway.bus.call(query(request, ListAccounts), caller=person.caller)
+
+    @post("/", summary="Found an organization")
+    async def create(self, request: Request[Any, Any, Any], gateway: Gateway, person: Person) -> Account:
+        command = await body(request, CreateAccount, email=person.user.email)
+        account = await gateway.bus.call(command, caller=person.caller)
+        gateway.directory.forget_member(person.user.user_id, account.account_id)
+        return account
+
+    @get("/{account_id:str}", summary="One organization")
+    async def get_account(self, gateway: Gateway, member: Member) -> Account:
+        return await gateway.bus.call(GetAccount(), caller=member.caller)
+
+    @put("/{account_id:str}", summary="Change an organization")
+    async def update(self, request: Request[Any, Any, Any], gateway: Gateway, member: Member) -> Account:
+        return await gateway.bus.call(await body(request, UpdateAccount), caller=member.caller)
+
+    @post("/generate-nkey/{account_id:str}", summary="A new signing key for the organization")
+    async def generate_nkey(self, gateway: Gateway, member: Member) -> AccountKey:
+        issued = await gateway.bus.call(IssueAccountKey(), caller=member.caller)
+        return AccountKey(
+            account_id=member.caller.tenant_id,
+            nkey_public=issued.nkey_public,
+            nkey_seed=issued.nkey_seed,
+            warning=KEY_WARNING,
+        )
+
+    @get("/{account_id:str}/members", summary="The organization's members")
+    async def list_members(
+        self, request: Request[Any, Any, Any], gateway: Gateway, member: Member
+    ) -> Members:
+        return await gateway.bus.call(query(request, ListMembers), caller=member.caller)
+
+    @post("/{account_id:str}/members", summary="Add a member")
+    async def add_member(
+        self, request: Request[Any, Any, Any], gateway: Gateway, member: Member
+    ) -> AccountMember:
+        return await gateway.bus.call(await body(request, AddMember), caller=member.caller)
+
+    @put("/{account_id:str}/members/{user_id:str}", summary="Change a member's role")
+    async def update_member(
+        self, request: Request[Any, Any, Any], gateway: Gateway, member: Member, user_id: str
+    ) -> AccountMember:
+        command = await body(request, UpdateMember, user_id=checked_id(user_id))
+        return await gateway.bus.call(command, caller=member.caller)
+
+    @delete("/{account_id:str}/members/{user_id:str}", status_code=200, summary="Remove a member")
+    async def remove_member(self, gateway: Gateway, member: Member, user_id: str) -> AccountMember:
+        return await gateway.bus.call(RemoveMember(user_id=checked_id(user_id)), caller=member.caller)

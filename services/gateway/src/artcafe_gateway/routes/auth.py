@@ -1,0 +1,35 @@
+"""Signing in, and nonces for clients."""
+
+from typing import Any
+
+from litestar import Controller, post
+from litestar.connection import Request
+
+from artcafe_common.contracts.identity import (
+    CreateClientChallenge,
+    Login,
+    Nonce,
+    RefreshTokens,
+    Tokens,
+)
+from artcafe_gateway.gateway import Gateway
+from artcafe_gateway.http import body, caller_of
+
+
+class AuthController(Controller):
+    """Routes that a stranger may call."""
+
+    path = "/auth"
+    tags = ["auth"]
+
+    @post("/login", status_code=200, summary="Exchange an e-mail and a password for tokens")
+    async def login(self, request: Request[Any, Any, Any], gateway: Gateway) -> Tokens:
+        return await gateway.bus.call(await body(request, Login), caller=caller_of(request))
+
+    @post("/refresh", status_code=200, summary="Exchange a refresh token for new tokens")
+    async def refresh(self, request: Request[Any, Any, Any], gateway: Gateway) -> Tokens:
+        return await gateway.bus.call(await body(request, RefreshTokens), caller=caller_of(request))
+
+    @post("/client/challenge", status_code=200, summary="A nonce for a WebSocket's URL")
+    async def client_challenge(self, request: Request[Any, Any, Any], gateway: Gateway) -> Nonce:
+        return await gateway.bus.call(await body(request, CreateClientChallenge), caller=caller_of(request))

@@ -1,0 +1,90 @@
+"""Channels, and publishing to them."""
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from litestar import Controller, delete, get, post, put
+from litestar.connection import Request
+
+from artcafe_common.clock import new_id, now
+from artcafe_common.contracts.tenancy import (
+    Channel,
+    Channels,
+    CreateChannel,
+    DeleteChannel,
+    GetChannel,
+    ListChannels,
+    UpdateChannel,
+)
+from artcafe_gateway.access import Member
+from artcafe_gateway.connection import header_block
+from artcafe_gateway.gateway import Gateway
+from artcafe_gateway.http import MAX_BODY, BodyTooLarge, body, checked_id, query
+from artcafe_gateway.messages import message_from
+
+MESSAGE_ID_HEADER = "Artcafe-Message-Id"
+
+
+class MessageAccepted(msgspec.Struct, frozen=True, kw_only=True):
+    """The broker has the message."""
+
+    message_id: str
+    subject: str
+    timestamp: datetime
+
+
+class ChannelsController(Controller):
+    """A channel's messages travel on its `subject`, whoever publishes them in whatever way."""
+
+    path = "/channels"
+    tags = ["channels"]
+
+    @get("/", summary="The organization's channels")
+    async def list_channels(
+        self, request: Request[Any, Any, Any], gateway: Gateway, member: Member
+    ) -> Channels:
+        return await gateway.bus.call(query(request, ListChannels), caller=member.caller)
+
+    @post("/", summary="Open a channel")
+    async def create(self, request: Request[Any, Any, Any], gateway: Gateway, member: Member) -> Channel:
+        return await gateway.bus.call(await body(request, CreateChannel), caller=member.caller)
+
+    @get("/{channel_id:str}", summary="One channel")
+    async def get_channel(self, gateway: Gateway, member: Member, channel_id: str) -> Channel:
+        return await gateway.bus.call(GetChannel(channel_id=checked_id(channel_id)), caller=member.caller)
+
+    @put("/{channel_id:str}", summary="Change a channel")
+    async def update(
+        self, request: Request[Any, Any, Any], gateway: Gateway, member: Member, channel_id: str
+    ) -> Channel:
+        command = await body(request, UpdateChannel, channel_id=checked_id(channel_id))
+        return await gateway.bus.call(command, caller=member.caller)
+
+    @delete("/{channel_id:str}", status_code=200, summary="Close a channel")
+    async def delete_channel(self, gateway: Gateway, member: Member, channel_id: str) -> Channel:
+        return await gateway.bus.call(DeleteChannel(channel_id=checked_id(channel_id)), caller=member.caller)
+
+    @post("/{channel_id:str}/messages", status_code=202, summary="Publish to a channel")
+    async def publish(
+        self, request: Request[Any, Any, Any], gateway: Gateway, member: Member, channel_id: str
+    ) -> MessageAccepted:
+        member.require_writer()
+        channel = await gateway.directory.channel(checked_id(channel_id), member.caller)
+        raw = await request.body()
+        if len(raw) > MAX_BODY:
+            raise BodyTooLarge
+        payload, headers = message_from(raw)
+        accepted = MessageAccepted(message_id=new_id(), subject=channel.subject, timestamp=now())
+        bridge = await gateway.bridges.acquire(member.caller.tenant_id)
+        try:
+            bridge.publish(
+                channel.subject,
+                payload,
+                header_block({**headers, MESSAGE_ID_HEADER: accepted.message_id}),
+                channel_id=channel.channel_id,
+            )
+            await bridge.flush()
+        finally:
+            gateway.bridges.release(bridge)
+        return accepted

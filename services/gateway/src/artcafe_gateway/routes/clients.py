@@ -1,0 +1,164 @@
+"""Clients, their keys and their presence."""
+
+import contextlib
+from typing import Any
+
+import msgspec
+from litestar import Controller, delete, get, post, put
+from litestar.connection import Request
+
+from artcafe_common.bus.caller import Caller
+from artcafe_common.bus.errors import CommandError
+from artcafe_common.contracts.presence import (
+    ClientPresence,
+    Connection,
+    GetPresences,
+    Health,
+)
+from artcafe_common.contracts.tenancy import (
+    Client,
+    ClientCreated,
+    Clients,
+    ClientStatus,
+    CreateClient,
+    DeleteClient,
+    GetClient,
+    ListClients,
+    RegenerateClientKey,
+    UpdateClient,
+)
+from artcafe_gateway.access import Member
+from artcafe_gateway.gateway import Gateway
+from artcafe_gateway.http import body, checked_id, query
+
+SEED_WARNING = "This seed is shown once and stored nowhere: keep it safe."
+
+
+class ConnectionInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """Where and how a client connects."""
+
+    nats_url: str
+    nats_ws_url: str
+    websocket_url: str
+    subject_prefix: str
+
+
+class ClientWithSeed(msgspec.Struct, frozen=True, kw_only=True):
+    """A client with its new seed, and where to use it."""
+
+    client: Client
+    nkey_seed: str
+    connection: ConnectionInfo
+    warning: str
+
+
+class ClientState(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether a client is there, and over which connections."""
+
+    client_id: str
+    name: str
+    status: ClientStatus
+    health: Health
+    last_seen: Any
+    connections: list[Connection]
+    metrics: dict[str, Any] | None
+    metadata: dict[str, Any] | None
+
+
+class ClientsController(Controller):
+    """A client's status and last_seen come from presence while it is there, else as last known."""
+
+    path = "/clients"
+    tags = ["clients"]
+
+    @get("/", summary="The organization's clients")
+    async def list_clients(
+        self, request: Request[Any, Any, Any], gateway: Gateway, member: Member
+    ) -> Clients:
+        page = await gateway.bus.call(query(request, ListClients), caller=member.caller)
+        seen = await _presences(gateway, [client.client_id for client in page.clients], member.caller)
+        clients = [_with_presence(client, seen.get(client.client_id)) for client in page.clients]
+        return Clients(clients=clients, next_cursor=page.next_cursor)
+
+    @post("/", summary="Register a client; its seed is shown once")
+    async def create(
+        self, request: Request[Any, Any, Any], gateway: Gateway, member: Member
+    ) -> ClientWithSeed:
+        created = await gateway.bus.call(await body(request, CreateClient), caller=member.caller)
+        return _with_seed(created, gateway)
+
+    @get("/{client_id:str}", summary="One client")
+    async def get_client(self, gateway: Gateway, member: Member, client_id: str) -> Client:
+        client = await gateway.bus.call(GetClient(client_id=checked_id(client_id)), caller=member.caller)
+        return _with_presence(client, (await _presences(gateway, [client_id], member.caller)).get(client_id))
+
+    @put("/{client_id:str}", summary="Change or suspend a client")
+    async def update(
+        self, request: Request[Any, Any, Any], gateway: Gateway, member: Member, client_id: str
+    ) -> Client:
+        command = await body(request, UpdateClient, client_id=checked_id(client_id))
+        return await gateway.bus.call(command, caller=member.caller)
+
+    @delete("/{client_id:str}", status_code=200, summary="Delete a client and end its connections")
+    async def delete_client(self, gateway: Gateway, member: Member, client_id: str) -> Client:
+        return await gateway.bus.call(DeleteClient(client_id=checked_id(client_id)), caller=member.caller)
+
+    @post("/{client_id:str}/regenerate-nkey", status_code=200, summary="A new key for a client")
+    async def regenerate(self, gateway: Gateway, member: Member, client_id: str) -> ClientWithSeed:
+        created = await gateway.bus.call(
+            RegenerateClientKey(client_id=checked_id(client_id)), caller=member.caller
+        )
+        return _with_seed(created, gateway)
+
+    @get("/{client_id:str}/status", summary="Whether a client is there")
+    async def status(self, gateway: Gateway, member: Member, client_id: str) -> ClientState:
+        client = await gateway.bus.call(GetClient(client_id=checked_id(client_id)), caller=member.caller)
+        # No fallback here: who asks for the state of things is not told an old one.
+        found = await gateway.bus.call(GetPresences(client_ids=[client_id]), caller=member.caller)
+        presence = found.clients[0]
+        shown = _with_presence(client, presence)
+        return ClientState(
+            client_id=client.client_id,
+            name=client.name,
+            status=shown.status,
+            health=presence.health,
+            last_seen=shown.last_seen,
+            connections=presence.connections,
+            metrics=presence.metrics,
+            metadata=presence.metadata,
+        )
+
+
+async def _presences(gateway: Gateway, client_ids: list[str], caller: Caller) -> dict[str, ClientPresence]:
+    if not client_ids:
+        return {}
+    # With presence away the list is still there, with the status that tenancy last heard of.
+    with contextlib.suppress(CommandError):
+        found = await gateway.bus.call(GetPresences(client_ids=client_ids), caller=caller, patient=False)
+        return {presence.client_id: presence for presence in found.clients}
+    return {}
+
+
+def _with_presence(client: Client, presence: ClientPresence | None) -> Client:
+    if presence is None:
+        return client
+    status = client.status
+    if status is not ClientStatus.SUSPENDED:
+        status = ClientStatus.ONLINE if presence.online else ClientStatus.OFFLINE
+    return msgspec.structs.replace(client, status=status, last_seen=presence.last_seen or client.last_seen)
+
+
+def _with_seed(created: ClientCreated, gateway: Gateway) -> ClientWithSeed:
+    settings = gateway.settings
+    client = created.client
+    return ClientWithSeed(
+        client=client,
+        nkey_seed=created.nkey_seed,
+        connection=ConnectionInfo(
+            nats_url=settings.public_nats_url,
+            nats_ws_url=settings.public_nats_ws_url,
+            websocket_url=f"{settings.public_websocket_url}/ws/client/{client.client_id}",
+            subject_prefix=f"{client.tenant_id}.",
+        ),
+        warning=SEED_WARNING,
+    )

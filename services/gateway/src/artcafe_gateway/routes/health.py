@@ -1,0 +1,82 @@
+"""Health, readiness and metrics."""
+
+import asyncio
+from typing import Any
+
+import msgspec
+from litestar import Controller, MediaType, Response, get
+from litestar.connection import Request
+
+from artcafe_common import __version__
+from artcafe_common.bus.caller import Caller
+from artcafe_common.bus.errors import CommandError
+from artcafe_common.contracts.health import HEALTH_COMMANDS, HealthReport
+from artcafe_gateway.gateway import Gateway
+from artcafe_gateway.http import caller_of
+
+ASK_S = 1.5
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True):
+    """`status` is "ok" only when every service is."""
+
+    status: str
+    version: str
+    server_id: str
+    services: dict[str, HealthReport]
+
+
+class HealthController(Controller):
+    """Answers without authentication, and tells nothing of any tenant."""
+
+    path = ""
+    tags = ["health"]
+
+    @get("/health", summary="How every service is")
+    async def health(self, request: Request[Any, Any, Any], gateway: Gateway) -> Response[Health]:
+        own = HealthReport(
+            status="ok" if gateway.bus.nc.is_connected else "unavailable",
+            version=__version__,
+            server_id=gateway.settings.server_id,
+            checks={"nats": "ok" if gateway.bus.nc.is_connected else "not connected"},
+        )
+        names = list(HEALTH_COMMANDS)
+        reports = await asyncio.gather(*(_ask(gateway, name, caller_of(request)) for name in names))
+        services = {"gateway": own, **dict(zip(names, reports, strict=True))}
+        good = all(report.status == "ok" for report in services.values())
+        answer = Health(
+            status="ok" if good else "degraded",
+            version=__version__,
+            server_id=gateway.settings.server_id,
+            services=services,
+        )
+        return Response(answer, status_code=200 if gateway.bus.nc.is_connected else 503)
+
+    @get("/health/live", summary="Whether this process runs")
+    async def live(self) -> dict[str, str]:
+        return {"status": "ok"}
+
+    @get("/health/ready", summary="Whether this process takes requests")
+    async def ready(self, gateway: Gateway) -> Response[dict[str, str]]:
+        ready = gateway.bus.nc.is_connected and gateway.sockets.open
+        return Response({"status": "ok" if ready else "unavailable"}, status_code=200 if ready else 503)
+
+    @get("/metrics", summary="Prometheus metrics", media_type=MediaType.TEXT)
+    async def metrics(self, gateway: Gateway) -> Response[bytes]:
+        return Response(
+            gateway.metrics.render(sockets=len(gateway.sockets), bridges=gateway.bridges),
+            media_type="text/plain; version=0.0.4; charset=utf-8",
+        )
+
+
+async def _ask(gateway: Gateway, name: str, caller: Caller) -> HealthReport:
+    if not gateway.bus.nc.is_connected:
+        return _unavailable("the message broker is not available")
+    try:
+        return await gateway.bus.call(HEALTH_COMMANDS[name](), caller=caller, deadline_s=ASK_S, patient=False)
+    except CommandError as error:
+        return _unavailable(error.detail)
+
+
+def _unavailable(why: str) -> HealthReport:
+    return HealthReport(status="unavailable", version="", server_id="", checks={"service": why})

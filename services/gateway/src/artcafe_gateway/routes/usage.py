@@ -1,0 +1,43 @@
+"""What an organization used."""
+
+from typing import Any
+
+from litestar import Controller, get
+from litestar.connection import Request
+
+from artcafe_common.contracts.metering import (
+    CurrentUsage,
+    GetCurrentUsage,
+    GetLocalStats,
+    GetUsageMetrics,
+    LocalStats,
+    UsageMetrics,
+)
+from artcafe_gateway.access import Member
+from artcafe_gateway.gateway import Gateway
+from artcafe_gateway.http import query
+
+
+class UsageController(Controller):
+    """The plan comes from the membership, never from the query."""
+
+    path = "/usage"
+    tags = ["usage"]
+
+    @get("/metrics", summary="Usage by day")
+    async def metrics(
+        self, request: Request[Any, Any, Any], gateway: Gateway, member: Member
+    ) -> UsageMetrics:
+        command = query(request, GetUsageMetrics, plan=member.membership.plan)
+        return await gateway.bus.call(command, caller=member.caller)
+
+    @get("/current", summary="The billing period so far")
+    async def current(
+        self, request: Request[Any, Any, Any], gateway: Gateway, member: Member
+    ) -> CurrentUsage:
+        command = query(request, GetCurrentUsage, plan=member.membership.plan)
+        return await gateway.bus.call(command, caller=member.caller)
+
+    @get("/local/stats", summary="Live counters")
+    async def local(self, request: Request[Any, Any, Any], gateway: Gateway, member: Member) -> LocalStats:
+        return await gateway.bus.call(query(request, GetLocalStats), caller=member.caller)

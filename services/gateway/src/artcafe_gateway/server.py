@@ -1,0 +1,72 @@
+"""uvicorn, run inside of a process that has its own signals and shutdown."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Iterator
+
+import uvicorn
+from litestar import Litestar
+
+from artcafe_common.settings import SettingsError
+from artcafe_gateway.settings import Settings
+from artcafe_gateway.wire.transport import GatewayWebSocketProtocol
+
+MAX_FRAME = 1024 * 1024
+KEEP_ALIVE_S = 75
+SHUTDOWN_S = 3
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@contextlib.asynccontextmanager
+async def serving(api: Litestar, settings: Settings) -> AsyncIterator[None]:
+    """Serve HTTP and WebSocket while the context is entered; SettingsError when the port is taken."""
+    server = _Server(
+        uvicorn.Config(
+            api,
+            host=settings.host,
+            port=settings.port,
+            loop="none",
+            http="httptools",
+            ws=GatewayWebSocketProtocol,
+            ws_max_size=MAX_FRAME,
+            ws_ping_interval=20,
+            ws_ping_timeout=20,
+            ws_per_message_deflate=False,
+            lifespan="off",
+            # uvicorn's access log has whole URLs, and so whatever credentials are in them.
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=SHUTDOWN_S,
+            proxy_headers=True,
+            forwarded_allow_ips="127.0.0.1",
+            backlog=4096,
+        )
+    )
+    # Several workers listen on one port, and each has its own queue of connections.
+    listener = socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if settings.gateway_workers > 1:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+    except OSError as error:
+        listener.close()
+        raise SettingsError(f"cannot listen on {settings.host}:{settings.port}: {error.strerror}") from None
+    task = asyncio.create_task(server.serve(sockets=[listener]))
+    while not server.started:
+        if task.done():
+            raise OSError(f"cannot listen on {settings.host}:{settings.port}") from task.exception()
+        await asyncio.sleep(0.01)
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        await task

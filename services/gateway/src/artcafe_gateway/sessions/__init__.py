@@ -1,0 +1,1 @@
+"""WebSockets of clients and dashboards, from handshake to end."""

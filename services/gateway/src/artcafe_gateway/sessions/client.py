@@ -1,0 +1,348 @@
+"""`/ws/client/{client_id}`: a client's WebSocket, from its challenge to its end."""
+
+import asyncio
+import time
+from functools import partial
+from typing import Any
+
+import msgspec
+import structlog
+from litestar import WebSocket
+
+from artcafe_common.broker.subjects import (
+    ForbiddenSubject,
+    Name,
+    permitted,
+    resolve,
+    resolve_channel,
+)
+from artcafe_common.bus.caller import Caller, set_caller
+from artcafe_common.bus.errors import CommandError
+from artcafe_common.clock import now
+from artcafe_common.contracts.identity import AuthenticationFailed, ClientIdentity
+from artcafe_common.contracts.presence import ConnectionClosed, ConnectionOpened
+from artcafe_gateway.bridge import Bridge
+from artcafe_gateway.connection import header_block
+from artcafe_gateway.delivery import FROM_HEADER, as_json
+from artcafe_gateway.gateway import Gateway
+from artcafe_gateway.http import caller_of, client_ip, user_agent
+from artcafe_gateway.rate import RateLimited
+from artcafe_gateway.sessions.handshake import authenticate
+from artcafe_gateway.sessions.subscriptions import Subscriptions
+from artcafe_gateway.wire import frames
+from artcafe_gateway.wire.headers import checked_headers
+from artcafe_gateway.wire.parsing import BadFrame
+from artcafe_gateway.wire.socket import (
+    CLOSE_RESTART,
+    CLOSE_REVOKED,
+    CLOSE_TRY_LATER,
+    CLOSE_UNAUTHENTICATED,
+    Gone,
+    Socket,
+    accept,
+)
+from artcafe_gateway.wire.transport import frame
+
+NONCE_BYTES = 32
+# A publishing client need not send heartbeats besides: its frames count, but not each of them.
+BEAT_EVERY_S = 5.0
+MAX_TARGETS = 1000
+FLOOD_PAUSE_S = 0.02
+log = structlog.get_logger()
+_AUTH = msgspec.json.Decoder(frames.Auth)
+_FRAMES = msgspec.json.Decoder(frames.ClientFrame)
+_encode = msgspec.json.encode
+
+
+class TooManySubscriptions(CommandError):
+    """One socket has a bounded number of subscriptions."""
+
+    status = 409
+    code = "too_many_subscriptions"
+    title = "This connection has as many subscriptions as it may have"
+
+
+class TooManyRequests(CommandError):
+    """One socket has a bounded number of requests that wait for a reply."""
+
+    status = 429
+    code = "too_many_requests"
+    title = "This connection waits for as many replies as it may"
+
+
+class HistoryUnavailable(CommandError):
+    """`since` and `last` where no history is kept."""
+
+    status = 501
+    code = "history_unavailable"
+    title = "No history is kept for this subject"
+
+
+async def serve(socket: WebSocket[Any, Any, Any], client_id: str, gateway: Gateway) -> None:
+    """Run one client's socket until it ends."""
+    caller = caller_of(socket)
+    set_caller(caller)
+    connection = await accept(socket, gateway.settings.outbox_bytes)
+    if not gateway.sockets.open:
+        connection.close(CLOSE_RESTART, "restarting")
+        return
+    authenticated_at = time.monotonic()
+    try:
+        identity = await authenticate(socket, connection, client_id, gateway, caller)
+        bridge = await gateway.bridges.acquire(identity.tenant_id)
+    except Gone:
+        connection.close(CLOSE_UNAUTHENTICATED, "authentication_timeout")
+        return
+    except AuthenticationFailed as error:
+        connection.refuse(error)
+        connection.close(CLOSE_UNAUTHENTICATED, error.code)
+        return
+    except CommandError as error:
+        connection.refuse(error)
+        connection.close(CLOSE_TRY_LATER, error.code)
+        return
+    session = ClientSession(connection, identity, bridge, gateway, caller)
+    try:
+        if gateway.sockets.add(session, authenticated_at=authenticated_at):
+            await session.run(ip=client_ip(socket), agent=user_agent(socket))
+        else:
+            connection.close(CLOSE_REVOKED, "revoked")
+    finally:
+        await session.end()
+        gateway.bridges.release(bridge)
+
+
+class ClientSession:
+    """An authenticated client's socket."""
+
+    def __init__(
+        self, socket: Socket, identity: ClientIdentity, bridge: Bridge, gateway: Gateway, caller: Caller
+    ) -> None:
+        self.socket = socket
+        self.tenant_id = identity.tenant_id
+        self.owner = f"client:{identity.client_id}"
+        self.counted_at = time.monotonic()
+        self._identity = identity
+        self._bridge = bridge
+        self._gateway = gateway
+        self._caller = msgspec.structs.replace(caller, tenant_id=identity.tenant_id, actor=self.owner)
+        self._opened = False
+        self._beat_at = time.monotonic()
+        self._requests: set[asyncio.Task[None]] = set()
+        self._headers = {FROM_HEADER: identity.client_id}
+        self._header_block = header_block(self._headers)
+        self._targets: dict[tuple[str | None, str | None], Name] = {}
+        self._subscriptions = Subscriptions(
+            tenant_id=self.tenant_id,
+            client_id=identity.client_id,
+            outbox=socket.outbox,
+            bridge=bridge,
+            usage=gateway.usage,
+        )
+
+    async def run(self, *, ip: str, agent: str) -> None:
+        """Welcome the client and answer its frames until it leaves."""
+        set_caller(self._caller)
+        settings = self._gateway.settings
+        self._opened = True
+        self._gateway.liveness.announce(
+            ConnectionOpened(
+                connection_id=self.socket.connection_id,
+                tenant_id=self.tenant_id,
+                client_id=self._identity.client_id,
+                account=self._identity.account,
+                server_id=settings.server_id,
+                instance=self._gateway.liveness.instance,
+                ip=ip,
+                user_agent=agent,
+            )
+        )
+        self.socket.send(
+            frames.Welcome(
+                connection_id=self.socket.connection_id,
+                client_id=self._identity.client_id,
+                tenant_id=self.tenant_id,
+                server_id=settings.server_id,
+                heartbeat_interval_s=settings.heartbeat_interval_s,
+            )
+        )
+        self.socket.outbox.on_slow = self._gateway.metrics.slow_consumers.inc
+        self.socket.outbox.protocol.at_once = self.take_at_once
+        await self.socket.converse(_FRAMES, self._answer)
+
+    async def end(self) -> None:
+        """Leave no trace of the socket."""
+        self._gateway.sockets.remove(self)
+        self.socket.outbox.protocol.at_once = None
+        for task in tuple(self._requests):
+            task.cancel()
+        await self._subscriptions.clear()
+        if self._opened:
+            self._gateway.liveness.announce(
+                ConnectionClosed(
+                    connection_id=self.socket.connection_id,
+                    tenant_id=self.tenant_id,
+                    client_id=self._identity.client_id,
+                    account=self._identity.account,
+                    reason=self.socket.closed_because or "disconnected",
+                )
+            )
+
+    def _note_life(self, received: Any) -> None:
+        at = self.socket.heard_at
+        if isinstance(received, frames.Heartbeat | frames.Presence):
+            self._beat_at = at
+            self._gateway.liveness.beat(
+                self.socket.connection_id,
+                self.tenant_id,
+                self._identity.client_id,
+                status=received.status,
+                metrics=received.metrics if isinstance(received, frames.Heartbeat) else None,
+                metadata=received.metadata if isinstance(received, frames.Presence) else None,
+            )
+        elif at - self._beat_at > BEAT_EVERY_S:
+            self._beat_at = at
+            self._gateway.liveness.beat(self.socket.connection_id, self.tenant_id, self._identity.client_id)
+
+    async def _answer(self, received: Any) -> None:
+        self._note_life(received)
+        match received:
+            case frames.Publish():
+                self._publish(received)
+            case frames.Heartbeat():
+                self.socket.send(frames.HeartbeatAck(timestamp=now()))
+            case frames.Ping():
+                self.socket.send(frames.Pong(timestamp=now()))
+            case frames.Subscribe():
+                await self._subscribe(received)
+            case frames.Unsubscribe():
+                await self._unsubscribe(received)
+            case frames.Request():
+                await self._request(received)
+
+    # -- publish and request -------------------------------------------------------------------
+
+    def take_at_once(self, data: bytes) -> bool:
+        """Publish without waking this session's task; False leaves the message to it."""
+        try:
+            str(data, "utf-8")
+            received = _FRAMES.decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return False
+        if type(received) is not frames.Publish:
+            return False
+        self.socket.heard_at = time.monotonic()
+        self._note_life(received)
+        try:
+            self._publish(received)
+        except RateLimited as error:
+            # Who floods is not read for a moment: refusing each message would cost the others.
+            self.socket.refuse(error, received.id)
+            self.socket.outbox.protocol.hold(FLOOD_PAUSE_S)
+        except CommandError as error:
+            self.socket.refuse(error, received.id)
+        return True
+
+    def _publish(self, received: frames.Publish) -> None:
+        name = self._target(received.subject, received.channel)
+        headers = self._header_block
+        if received.headers:
+            headers = header_block(checked_headers(received.headers) | self._headers)
+        self._bridge.publish(
+            name.publish,
+            bytes(received.data),
+            headers,
+            client_id=self._identity.client_id,
+            channel_id=name.channel or "",
+        )
+        if received.id is not None:
+            self._bridge.when_flushed(partial(self._acknowledge, received.id))
+
+    def _acknowledge(self, frame_id: frames.FrameId, problem: CommandError | None) -> None:
+        if problem is None:
+            self.socket.send(frames.Published(id=frame_id))
+        else:
+            self.socket.refuse(problem, frame_id)
+
+    async def _request(self, received: frames.Request) -> None:
+        name = self._target(received.subject, None)
+        if len(self._requests) >= self._gateway.settings.max_requests:
+            raise TooManyRequests
+        _spawn(self._requests, self._await_reply(name, received))
+
+    async def _await_reply(self, name: Name, received: frames.Request) -> None:
+        try:
+            reply = await self._bridge.request(
+                name.publish,
+                bytes(received.data),
+                self._headers,
+                timeout_s=received.timeout_ms / 1000,
+                client_id=self._identity.client_id,
+            )
+        except CommandError as error:
+            self.socket.refuse(error, received.id)
+            return
+        data = b'{"type":"reply","id":' + _encode(received.id) + b',"data":' + as_json(reply.data) + b"}"
+        if self.socket.outbox.push(frame(data)):
+            self._gateway.usage.delivered(self.tenant_id, self._identity.client_id, "", len(reply.data))
+
+    # -- subscribe -----------------------------------------------------------------------------
+
+    async def _subscribe(self, received: frames.Subscribe) -> None:
+        name = self._name(received.subject, received.channel, wildcards=True)
+        if received.since is not None or received.last is not None:
+            raise HistoryUnavailable
+        self._require(self._identity.permissions.subscribe, name.listen)
+        if not name.listen:
+            raise ForbiddenSubject
+        if len(self._subscriptions.names) >= self._gateway.settings.max_subscriptions:
+            raise TooManySubscriptions
+        reply = frames.Subscribed(subject=received.subject, channel=received.channel, id=received.id)
+        key = _key(received.subject, received.channel)
+        await self._subscriptions.add(key, name)
+        self.socket.send(reply)
+        self._subscriptions.activate(key)
+
+    async def _unsubscribe(self, received: frames.Unsubscribe) -> None:
+        self._name(received.subject, received.channel, wildcards=True)
+        await self._subscriptions.remove(_key(received.subject, received.channel))
+        self.socket.send(
+            frames.Unsubscribed(subject=received.subject, channel=received.channel, id=received.id)
+        )
+
+    # -- names ---------------------------------------------------------------------------------
+
+    def _name(self, subject: str | None, channel: str | None, *, wildcards: bool) -> Name:
+        if (subject is None) == (channel is None):
+            raise BadFrame("give either a subject or a channel")
+        if channel is not None:
+            return resolve_channel(self.tenant_id, channel, wildcards=False)
+        return resolve(self.tenant_id, subject or "", wildcards=wildcards)
+
+    def _target(self, subject: str | None, channel: str | None) -> Name:
+        """Where a publish goes, checked; what was checked once is remembered, within bounds."""
+        key = (subject, channel)
+        name = self._targets.get(key)
+        if name is None:
+            name = self._name(subject, channel, wildcards=False)
+            if name.publish in self._subscriptions.asked_at:
+                return name
+            self._require(self._identity.permissions.publish, (name.publish,))
+            if len(self._targets) >= MAX_TARGETS:
+                self._targets.clear()
+            self._targets[key] = name
+        return name
+
+    def _require(self, patterns: list[str], subjects: tuple[str, ...]) -> None:
+        if not permitted(self.tenant_id, patterns, subjects):
+            raise ForbiddenSubject
+
+
+def _key(subject: str | None, channel: str | None) -> str:
+    return f"channel {channel}" if channel is not None else f"subject {subject}"
+
+
+def _spawn(tasks: set[asyncio.Task[None]], job: Any) -> None:
+    task = asyncio.create_task(job)
+    tasks.add(task)
+    task.add_done_callback(tasks.discard)

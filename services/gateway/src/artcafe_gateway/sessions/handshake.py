@@ -1,0 +1,53 @@
+"""How a client proves over WebSocket that it holds its key."""
+
+import secrets
+from typing import Any
+
+import msgspec
+from litestar import WebSocket
+
+from artcafe_common.bus.caller import Caller
+from artcafe_common.contracts.identity import AuthenticateClient, ClientIdentity
+from artcafe_gateway.gateway import Gateway
+from artcafe_gateway.wire import frames
+from artcafe_gateway.wire.socket import Socket, within
+
+NONCE_BYTES = 32
+_AUTH = msgspec.json.Decoder(frames.Auth)
+
+
+async def authenticate(
+    socket: WebSocket[Any, Any, Any],
+    connection: Socket,
+    client_id: str,
+    gateway: Gateway,
+    caller: Caller,
+) -> ClientIdentity:
+    """The client, by a stored nonce in the URL or by a challenge made for this connection.
+
+    AuthenticationFailed for a wrong proof, Gone for none in time.
+    """
+    query = socket.query_params
+    if "nonce" in query or "signature" in query:
+        return await gateway.bus.call(
+            AuthenticateClient(
+                client_id=client_id,
+                nonce=str(query.get("nonce", "")),
+                signature=str(query.get("signature", "")),
+                stored=True,
+            ),
+            caller=caller,
+        )
+    nonce = secrets.token_urlsafe(NONCE_BYTES)
+    connection.send(frames.Challenge(nonce=nonce))
+    answer: frames.Auth = await within(gateway.settings.handshake_timeout_s, connection.next(_AUTH))
+    return await gateway.bus.call(
+        AuthenticateClient(
+            client_id=client_id,
+            nkey=answer.nkey,
+            nonce=nonce,
+            signature=answer.signature,
+            stored=False,
+        ),
+        caller=caller,
+    )

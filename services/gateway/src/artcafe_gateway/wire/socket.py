@@ -1,0 +1,144 @@
+"""What every WebSocket of the gateway has: an outbox, an identity, a clock, a clean end."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+import structlog
+from litestar import WebSocket
+from litestar.exceptions import WebSocketException
+
+from artcafe_common.bus.errors import CommandError, InternalError
+from artcafe_common.clock import new_id
+from artcafe_gateway.wire.frames import FrameId, Out, Problem
+from artcafe_gateway.wire.parsing import NotJson, id_of, parse
+from artcafe_gateway.wire.transport import EXTENSION, GatewayWebSocketProtocol, Outbox, frame
+
+MAX_NOT_JSON = 3
+CLOSE_UNAUTHENTICATED = 4401
+CLOSE_REVOKED = 4403
+CLOSE_TIMEOUT = 4408
+CLOSE_NOT_JSON = 1007
+CLOSE_RESTART = 1012
+CLOSE_TRY_LATER = 1013
+
+_encode = msgspec.json.encode
+log = structlog.get_logger()
+
+
+class Gone(Exception):
+    """The peer is no longer there."""
+
+
+class Socket:
+    """One accepted WebSocket.
+
+    `heard_at` is the loop time at which the peer last sent anything; `closed_because` the word
+    that a close by us bore.
+    """
+
+    __slots__ = (
+        "_not_json",
+        "_socket",
+        "closed_because",
+        "connection_id",
+        "heard_at",
+        "opened_at",
+        "outbox",
+    )
+
+    def __init__(self, socket: WebSocket[Any, Any, Any], limit: int) -> None:
+        protocol = socket.scope["extensions"].get(EXTENSION)  # type: ignore[union-attr]
+        if not isinstance(protocol, GatewayWebSocketProtocol):
+            raise TypeError("the gateway runs on its own uvicorn protocol")
+        self._socket = socket
+        self._not_json = 0
+        self.connection_id = new_id()
+        self.outbox = Outbox(protocol, limit)
+        self.heard_at = time.monotonic()
+        self.opened_at = self.heard_at
+        self.closed_because = ""
+
+    def send(self, out: Out) -> None:
+        """Queue a frame."""
+        self.outbox.push(frame(_encode(out)))
+
+    def refuse(self, error: CommandError, frame_id: FrameId | None = None) -> None:
+        """Queue an error frame."""
+        retry = None if error.retry_after_s is None else error.retry_after_s * 1000
+        self.send(Problem(code=error.code, message=error.detail, id=frame_id, retry_after_ms=retry))
+
+    def close(self, code: int, reason: str) -> None:
+        """End the connection; `reason` is a word."""
+        if not self.closed_because:
+            self.closed_because = reason
+        self.outbox.close(code, reason)
+
+    async def receive(self) -> bytes:
+        """The next message's bytes; Gone when the connection ended."""
+        protocol = self.outbox.protocol
+        protocol.idle = True
+        try:
+            event = await self._socket.receive()
+        except WebSocketException as error:
+            raise Gone from error
+        finally:
+            protocol.idle = False
+        if event["type"] == "websocket.disconnect" or self.outbox.cut:
+            raise Gone
+        self.heard_at = time.monotonic()
+        data = event.get("bytes")
+        return data if isinstance(data, bytes) else b""
+
+    async def next(self, decoder: "msgspec.json.Decoder[Any]") -> Any:
+        """The next well-formed frame; anything else is answered with an error, and the next awaited."""
+        while True:
+            data = await self.receive()
+            try:
+                found = parse(decoder, data)
+            except NotJson as error:
+                self._not_json += 1
+                self.refuse(error)
+                if self._not_json >= MAX_NOT_JSON:
+                    self.close(CLOSE_NOT_JSON, "not_json")
+                    raise Gone from None
+            except CommandError as error:
+                self._not_json = 0
+                self.refuse(error, id_of(data))
+            else:
+                self._not_json = 0
+                return found
+
+    async def converse(
+        self, decoder: "msgspec.json.Decoder[Any]", answer: Callable[[Any], Awaitable[None]]
+    ) -> None:
+        """Answer well-formed frames until the connection ends; a refusal never ends it."""
+        while True:
+            try:
+                received = await self.next(decoder)
+            except Gone:
+                return
+            try:
+                await answer(received)
+            except CommandError as error:
+                self.refuse(error, getattr(received, "id", None))
+            except Exception:
+                log.exception("frame_failed", frame=type(received).__name__)
+                self.refuse(InternalError(), getattr(received, "id", None))
+
+
+async def accept(socket: WebSocket[Any, Any, Any], limit: int, subprotocol: str | None = None) -> Socket:
+    """Complete the handshake of HTTP."""
+    await socket.accept(subprotocols=subprotocol)
+    return Socket(socket, limit)
+
+
+async def within(seconds: float, receiving: Any) -> Any:
+    """The result of a receive, or Gone when it takes too long."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await receiving
+    except TimeoutError as error:
+        raise Gone from error

@@ -1,0 +1,212 @@
+"""The WebSocket transport: uvicorn's own protocol, with direct access to its socket.
+
+Litestar stays the router. This subclass puts itself into the ASGI scope, so that many messages
+for many sockets can be joined into one write a socket and loop turn, and it hands text on
+undecoded, so that bad UTF-8 is the application's to answer.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from uvicorn.protocols.utils import ClientDisconnected
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.exceptions import InvalidState
+from websockets.frames import Frame, Opcode
+
+EXTENSION = "artcafe.outbox"
+TOO_SLOW = 4408
+ABORT_AFTER_S = 1.0
+# What one socket may send to be taken in one loop turn, in bytes, and what one that floods may.
+SLICE = 64 * 1024
+FLOOD_SLICE = 1024
+_UNREADABLE = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+)
+
+
+def frame(payload: bytes) -> bytes:
+    """A text frame as it goes over the wire from server to client."""
+    return Frame(Opcode.TEXT, payload).serialize(mask=False)
+
+
+class Outbox:
+    """What waits for one socket: bounded, written once a loop turn.
+
+    Past `limit` bytes (here and in the transport together) the socket is cut with 4408.
+    """
+
+    __slots__ = ("_frames", "_limit", "_loop", "_size", "cut", "on_slow", "protocol")
+
+    def __init__(self, protocol: "GatewayWebSocketProtocol", limit: int) -> None:
+        self.protocol = protocol
+        self._loop = protocol.loop
+        self._limit = limit
+        self._frames: list[bytes] = []
+        self._size = 0
+        self.cut = False
+        self.on_slow: Any = None
+
+    @property
+    def backlog(self) -> int:
+        """How many bytes wait, here and in the transport."""
+        return self._size + self.protocol.transport.get_write_buffer_size()
+
+    def push(self, framed: bytes) -> bool:
+        """Add a frame; False when the socket is closed, or was cut for being too slow."""
+        if self.cut or self.protocol.close_sent or self.protocol.transport.is_closing():
+            return False
+        if self.backlog + len(framed) > self._limit:
+            self._too_slow()
+            return False
+        if not self._frames:
+            self._loop.call_soon(self.flush)
+        self._frames.append(framed)
+        self._size += len(framed)
+        return True
+
+    def write(self, joined: bytes) -> bool:
+        """Write frames now, behind what waits; False as for `push`."""
+        transport = self.protocol.transport
+        if self.cut or self.protocol.close_sent or transport.is_closing():
+            return False
+        if self._frames:
+            self.flush()
+        waiting = transport.get_write_buffer_size()
+        if waiting and waiting + len(joined) > self._limit:
+            self._too_slow()
+            return False
+        transport.write(joined)
+        return True
+
+    async def send_text(self, text: str) -> bool:
+        """Send one message the way ASGI does; False when the socket is gone."""
+        try:
+            await self.protocol.send({"type": "websocket.send", "text": text})
+        except (ClientDisconnected, RuntimeError):
+            return False
+        return True
+
+    def _too_slow(self) -> None:
+        self.close(TOO_SLOW, "too_slow")
+        if self.on_slow is not None:
+            self.on_slow()
+
+    def flush(self) -> None:
+        """Write what waits."""
+        if self._frames and not self.protocol.transport.is_closing():
+            self.protocol.transport.write(b"".join(self._frames))
+        self._frames.clear()
+        self._size = 0
+
+    def close(self, code: int, reason: str) -> None:
+        """Say why and close; a peer that does not read is dropped after a moment."""
+        if self.cut:
+            return
+        self.cut = True
+        if code == TOO_SLOW:
+            self._frames.clear()
+            self._size = 0
+        else:
+            self.flush()
+        self.protocol.close_with(code, reason)
+
+
+class GatewayWebSocketProtocol(WebSocketsSansIOProtocol):
+    """uvicorn's sans-I/O WebSocket protocol, opened up for the outbox.
+
+    `at_once` may take a message without waking the application; it is asked only while the
+    application waits for one (`idle`), so that order is kept.
+    """
+
+    at_once: Callable[[bytes], bool] | None = None
+    idle = False
+    _rest = b""
+    _held = False
+    _slice = SLICE
+
+    def handle_connect(self, event: Any) -> None:
+        super().handle_connect(event)
+        scope = getattr(self, "scope", None)
+        if scope is not None:
+            scope["extensions"][EXTENSION] = self
+
+    def data_received(self, data: bytes) -> None:
+        if self._rest or self._held:
+            # The loop had read ahead; the rest keeps its order.
+            self._rest += data
+            self.transport.pause_reading()
+            return
+        self._feed(data)
+
+    def _feed(self, data: bytes) -> None:
+        # A socket that sends much gets one slice a loop turn, so that others are not kept waiting.
+        if len(data) > self._slice:
+            self._rest = data[self._slice :]
+            data = data[: self._slice]
+            self.transport.pause_reading()
+            self.loop.call_soon(self._go_on)
+        self._receive(data)
+
+    def _go_on(self) -> None:
+        if self._held or self.transport.is_closing():
+            return
+        rest, self._rest = self._rest, b""
+        if rest:
+            self._feed(rest)
+        if not self._rest and not self._held and not self.read_paused and not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    def hold(self, seconds: float) -> None:
+        """Read nothing from this peer for a while, and then little at a time."""
+        self._slice = FLOOD_SLICE
+        if self._held or self.transport.is_closing():
+            return
+        self._held = True
+        self.transport.pause_reading()
+        self.loop.call_later(seconds, self._release)
+
+    def _release(self) -> None:
+        self._held = False
+        self._go_on()
+
+    def _receive(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.conn.handshake_exc is not None and not self.handshake_initiated:
+            # Headers longer than websockets takes, or no HTTP at all: uvicorn would stay silent.
+            self.handshake_initiated = True
+            self.transport.write(_UNREADABLE)
+            self.transport.close()
+
+    def send_receive_event_to_app(self) -> None:
+        # As the original, but without decoding: see the module's docstring.
+        data = self.frames[0] if len(self.frames) == 1 else b"".join(self.frames)
+        self.frames = []
+        if self.close_sent:
+            return
+        if self.idle and self.at_once is not None and self.queue.empty() and self.at_once(data):
+            return
+        self.queue.put_nowait({"type": "websocket.receive", "bytes": data})
+        if not self.read_paused:
+            self.read_paused = True
+            self.transport.pause_reading()
+
+    def close_with(self, code: int, reason: str) -> None:
+        """Send a close frame past the outbox and end the connection soon, whatever the peer does."""
+        if self.close_sent or self.transport.is_closing():
+            return
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
+        try:
+            self.conn.send_close(code, reason)
+            self.transport.write(b"".join(self.conn.data_to_send()))
+        except InvalidState:
+            pass
+        self.close_sent = True
+        if self.read_paused:
+            self.read_paused = False
+            self.transport.resume_reading()
+        self.close_timer = self.loop.call_later(ABORT_AFTER_S, _abort, self.transport)
+
+
+def _abort(transport: asyncio.Transport) -> None:
+    transport.abort()
