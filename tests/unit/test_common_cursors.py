@@ -1,0 +1,50 @@
+"""Cursors: good for the tenant and the list that they were made for, and not otherwise."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from artcafe_common.bus.errors import InvalidCursor
+from artcafe_common.cursors import Cursors
+
+CURSORS = Cursors(b"k" * 32)
+POSITION = {"client_id": "x", "tenant_id": "t"}
+
+
+def test_there_and_back():
+    cursor = CURSORS.encode("t", "clients", POSITION)
+    assert CURSORS.decode("t", "clients", cursor) == POSITION
+    assert Cursors(b"k" * 32).decode("t", "clients", cursor) == POSITION
+    assert CURSORS.encode("t", "clients", None) is None
+    assert CURSORS.decode("t", "clients", None) is None
+
+
+@pytest.mark.parametrize(
+    ("tenant", "scope", "key"),
+    [("u", "clients", b"k"), ("t", "channels", b"k"), ("t", "clients", b"l"), ("tc", "lients", b"k")],
+)
+def test_bound_to_tenant_list_and_key(tenant, scope, key):
+    cursor = CURSORS.encode("t", "clients", POSITION)
+    with pytest.raises(InvalidCursor):
+        Cursors(key * 32).decode(tenant, scope, cursor)
+
+
+@given(st.text(max_size=200))
+def test_garbage(text):
+    with pytest.raises(InvalidCursor):
+        CURSORS.decode("t", "clients", text)
+
+
+def test_tampered_and_endless():
+    cursor = CURSORS.encode("t", "clients", POSITION)
+    for position in range(len(cursor) - 1):
+        wrong = "A" if cursor[position] != "A" else "B"
+        with pytest.raises(InvalidCursor):
+            CURSORS.decode("t", "clients", cursor[:position] + wrong + cursor[position + 1 :])
+    with pytest.raises(InvalidCursor):
+        CURSORS.decode("t", "clients", "A" * 2000)
+
+
+def test_a_short_key_is_refused():
+    with pytest.raises(ValueError, match="32 bytes"):
+        Cursors(b"short")

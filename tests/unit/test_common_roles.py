@@ -1,0 +1,96 @@
+"""Who may do what in a tenant."""
+
+import pytest
+
+from artcafe_common import roles
+from artcafe_common.bus.caller import Caller, set_caller
+from artcafe_common.bus.errors import Forbidden
+from artcafe_common.contracts.tenancy import Role
+
+OWNER, ADMIN, MEMBER, VIEWER = Role.OWNER, Role.ADMIN, Role.MEMBER, Role.VIEWER
+
+
+def caller(actor, role="", tenant_id="T"):
+    return Caller(request_id="r", tenant_id=tenant_id, actor=actor, role=role)
+
+
+def test_each_role_includes_the_ones_below_it():
+    ascending = (VIEWER, MEMBER, ADMIN, OWNER)
+    for high, role in enumerate(ascending):
+        for low, least in enumerate(ascending):
+            assert roles.at_least(role, least) is (high >= low)
+
+
+@pytest.mark.parametrize(
+    ("actor", "role", "acts_as"),
+    [
+        ("user:u", "member", MEMBER),
+        ("service:metering", "", VIEWER),
+        ("service:metering", "owner", VIEWER),
+        ("service:admin", "", OWNER),
+    ],
+)
+def test_what_a_caller_acts_as(actor, role, acts_as):
+    assert roles.role_of(caller(actor, role)) is acts_as
+
+
+@pytest.mark.parametrize(
+    ("actor", "role"), [("user:u", ""), ("user:u", "king"), ("client:c", "owner"), ("", "")]
+)
+def test_whoever_has_no_role_is_refused(actor, role):
+    with pytest.raises(Forbidden):
+        roles.role_of(caller(actor, role))
+
+
+def test_a_role_counts_only_with_a_tenant():
+    set_caller(caller("user:u", "owner", tenant_id=""))
+    with pytest.raises(Forbidden):
+        roles.require(VIEWER)
+    set_caller(caller("user:u", "member"))
+    assert roles.require(MEMBER) == "T"
+    with pytest.raises(Forbidden):
+        roles.require(ADMIN)
+
+
+def test_only_a_person_founds_organizations():
+    set_caller(caller("user:u"))
+    assert roles.require_person() == "u"
+    for actor in ("user:", "client:c", "service:admin", ""):
+        set_caller(caller(actor))
+        with pytest.raises(Forbidden):
+            roles.require_person()
+
+
+def test_only_the_command_line_is_the_operator():
+    set_caller(caller("service:admin", tenant_id=""))
+    roles.require_operator()
+    for actor, role in (("user:admin", "owner"), ("service:gateway", ""), ("user:service:admin", "owner")):
+        set_caller(caller(actor, role))
+        with pytest.raises(Forbidden):
+            roles.require_operator()
+
+
+@pytest.mark.parametrize(
+    ("actor", "before", "after", "allowed"),
+    [
+        (OWNER, None, OWNER, True),
+        (OWNER, OWNER, MEMBER, True),
+        (OWNER, OWNER, None, True),
+        (ADMIN, None, ADMIN, True),
+        (ADMIN, ADMIN, VIEWER, True),
+        (ADMIN, MEMBER, None, True),
+        (ADMIN, None, OWNER, False),
+        (ADMIN, MEMBER, OWNER, False),
+        (ADMIN, OWNER, MEMBER, False),
+        (ADMIN, OWNER, None, False),
+        (MEMBER, None, VIEWER, False),
+        (MEMBER, VIEWER, None, False),
+        (VIEWER, MEMBER, VIEWER, False),
+    ],
+)
+def test_who_may_change_a_member(actor, before, after, allowed):
+    if allowed:
+        roles.check_member_change(actor, before, after)
+    else:
+        with pytest.raises(Forbidden):
+            roles.check_member_change(actor, before, after)

@@ -1,0 +1,52 @@
+"""Settings: a bad value is refused in one line that names its variable."""
+
+import pytest
+
+from artcafe_common.settings import SettingsError, load, variables
+from artcafe_gateway.settings import Settings as Gateway
+from artcafe_identity.settings import Settings as Identity
+from artcafe_metering.settings import Settings as Metering
+from artcafe_presence.settings import PresenceSettings
+from artcafe_tenancy.settings import TenancySettings
+
+ALL = (Gateway, Identity, Metering, PresenceSettings, TenancySettings)
+GIVEN = {"ARTCAFE_OIDC_ISSUER": "https://issuer", "ARTCAFE_OIDC_CLIENT_ID": "app"}
+
+
+@pytest.mark.parametrize("settings", ALL)
+def test_defaults_suffice_but_for_what_is_required(settings):
+    load(settings, GIVEN)
+    load(settings, {**GIVEN, "ARTCAFE_UNKNOWN": "x"})
+    for row in variables(settings):
+        assert row.doc
+        assert row.env == row.env.upper()
+
+
+@pytest.mark.parametrize("missing", GIVEN)
+def test_a_missing_variable_is_named(missing):
+    for value in ({}, {missing: ""}):
+        environ = {k: v for k, v in GIVEN.items() if k != missing} | value
+        with pytest.raises(SettingsError) as refused:
+            load(Identity, environ)
+        assert str(refused.value).startswith(f"{missing} ")
+        assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ARTCAFE_PORT", "http"),
+        ("ARTCAFE_PORT", "0"),
+        ("ARTCAFE_PORT", "-1"),
+        ("ARTCAFE_PORT", "80\n80"),
+        ("ARTCAFE_OUTBOX_BYTES", "4 MiB"),
+        ("ARTCAFE_OUTBOX_BYTES", "1"),
+        ("ARTCAFE_HEARTBEAT_TIMEOUT_S", "soon"),
+        ("ARTCAFE_HANDSHAKE_TIMEOUT_S", "0"),
+    ],
+)
+def test_a_bad_value_is_named(name, value):
+    with pytest.raises(SettingsError) as refused:
+        load(Gateway, {name: value})
+    assert str(refused.value).startswith(f"{name} ")
+    assert "\n" not in str(refused.value)

@@ -1,0 +1,203 @@
+"""Subjects: what is well formed, what is one name, and what a pattern covers."""
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from artcafe_common.broker.subjects import (
+    BadSubject,
+    ForbiddenSubject,
+    Spelling,
+    channel_of,
+    channel_subject,
+    covers,
+    overlaps,
+    permission_patterns,
+    permitted,
+    resolve,
+    resolve_channel,
+    spell,
+    validate,
+)
+
+TENANT, OTHER = "01JDB7Z8Q4T5W6X7Y8Z9A0BCDE", "01JDB7Z8Q4T5W6X7Y8Z9A0BCDF"
+# Enough to tell patterns of three tokens over these apart.
+WORDS = ("a", "b", "c")
+SUBJECTS = [".".join(s) for length in range(1, 6) for s in itertools.product(WORDS, repeat=length)]
+
+
+def taken(pattern):
+    """The subjects that a pattern takes, by the letter of the NATS documentation."""
+
+    def takes(tokens, subject):
+        if not tokens:
+            return not subject
+        if tokens[0] == ">":
+            return len(subject) > 0
+        return bool(subject) and tokens[0] in ("*", subject[0]) and takes(tokens[1:], subject[1:])
+
+    return {subject for subject in SUBJECTS if takes(pattern.split("."), subject.split("."))}
+
+
+@st.composite
+def patterns(draw):
+    tokens = draw(st.lists(st.sampled_from(("a", "b", "*")), min_size=0, max_size=3))
+    if not tokens or draw(st.booleans()):
+        tokens.append(">")
+    return ".".join(tokens)
+
+
+@given(patterns(), patterns())
+def test_covers_and_overlaps_are_what_they_say(one, other):
+    left, right = taken(one), taken(other)
+    assert covers(one, other) == (right <= left)
+    assert overlaps(one, other) == bool(left & right)
+    assert overlaps(other, one) == overlaps(one, other)
+
+
+@given(patterns(), st.sampled_from(SUBJECTS))
+def test_covering_a_subject_is_taking_it(pattern, subject):
+    assert covers(pattern, subject) == (subject in taken(pattern))
+
+
+@given(st.text(max_size=40))
+def test_whatever_passes_is_one_word_on_the_wire(text):
+    try:
+        tokens = validate(text, wildcards=False)
+    except BadSubject:
+        return
+    assert ".".join(tokens) == text
+    assert text.split() == text.encode().decode().split() == [text]
+    assert all(tokens)
+    assert not any(ord(character) < 0x20 or 0x7F <= ord(character) < 0xA0 for character in text)
+
+
+@given(st.text(max_size=40), st.booleans())
+def test_no_text_resolves_outside_of_the_tenant(text, wildcards):
+    try:
+        name = resolve(TENANT, text, wildcards=wildcards)
+    except (BadSubject, ForbiddenSubject):
+        return
+    own = tuple(f"{root}{TENANT}." for root in ("", "tenant.", "agents.", "channels."))
+    for subject in (name.publish, *name.listen):
+        assert subject.startswith(own) or subject.startswith("_INBOX.")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        ".",
+        "a.",
+        ".a",
+        "a..b",
+        "a b",
+        "a\tb",
+        "a\nb",
+        "a\n",
+        "a\0",
+        "a\x7f",
+        "a\x80",
+        "a\x9f",
+        "\u2028",
+        "\ud800",
+        "x" * 256,
+        "ü" * 128,
+        "a*",
+        "*a",
+        ">a",
+        "a>",
+        "a.>.b",
+    ],
+)
+def test_malformed(text):
+    for wildcards in (True, False):
+        with pytest.raises(BadSubject):
+            validate(text, wildcards=wildcards)
+
+
+@pytest.mark.parametrize(
+    ("text", "spelling"),
+    [("x.y", Spelling.BARE), (f"{TENANT}.x.y", Spelling.SHORT), (f"tenant.{TENANT}.x.y", Spelling.FULL)],
+)
+def test_three_spellings_are_one_name(text, spelling):
+    name = resolve(TENANT, text, wildcards=False)
+    assert name.spelling is spelling
+    assert name.publish == f"{TENANT}.x.y"
+    assert name.listen == (f"{TENANT}.x.y", f"tenant.{TENANT}.x.y")
+    for real in name.listen:
+        assert spell(TENANT, real, spelling) == text
+
+
+def test_channels_and_old_habits_have_one_spelling():
+    subject = channel_subject(TENANT, "c")
+    for name in (resolve_channel(TENANT, "c"), resolve(TENANT, subject, wildcards=False)):
+        assert (name.publish, name.listen, name.channel) == (subject, (subject,), "c")
+    assert channel_of(TENANT, subject) == "c"
+    assert channel_of(OTHER, subject) is None
+    for spelling in Spelling:
+        assert spell(TENANT, subject, spelling) == subject
+    for root in ("agents", "channels"):
+        text = f"{root}.{TENANT}.x"
+        name = resolve(TENANT, text, wildcards=False)
+        assert (name.publish, name.listen, name.spelling) == (text, (text,), Spelling.AS_IS)
+        # Not followed by a tenant, it is a word like any other.
+        assert resolve(TENANT, f"{root}.x", wildcards=False).publish == f"{TENANT}.{root}.x"
+    for channel in ("", "a.b", "*", ">", "a b"):
+        with pytest.raises(BadSubject):
+            resolve_channel(TENANT, channel)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "tenant",
+        "tenant.*",
+        "tenant.>",
+        f"tenant.{OTHER}.x",
+        f"{OTHER}.x",
+        OTHER,
+        f"agents.{OTHER}.x",
+        f"channels.{OTHER}.>",
+        "$SYS.>",
+        "$JS.API.x",
+        "_INBOX.>",
+        "_heartbeat.x",
+    ],
+)
+def test_what_is_another_tenants_or_the_platforms(text):
+    with pytest.raises(ForbiddenSubject):
+        resolve(TENANT, text, wildcards=True)
+
+
+@pytest.mark.parametrize("pattern", ["*", "*.x", "*.*", "*.>", "{tid}.>", "{tid}.*", "tenant.{tid}.>"])
+def test_a_permission_with_a_wildcard_in_front_stays_among_the_names(pattern):
+    allowed = permission_patterns(TENANT, pattern.format(tid=TENANT))
+    for subject in (
+        "$JS.API.INFO",
+        "_INBOX.x",
+        f"_heartbeat.{TENANT}.x",
+        "$SYS.x",
+        f"agents.{TENANT}.x",
+        "x",
+    ):
+        assert not any(covers(raw, subject) for raw in allowed)
+
+
+def test_permissions():
+    assert permission_patterns(TENANT, ">") == (">",)
+    assert permission_patterns(TENANT, "x.*") == (f"{TENANT}.x.*", f"tenant.{TENANT}.x.*", "x.*")
+    assert permission_patterns(TENANT, f"tenant.{TENANT}.channel.*") == (f"tenant.{TENANT}.channel.*",)
+    assert permission_patterns(TENANT, f"agents.{TENANT}.x") == (f"agents.{TENANT}.x",)
+    assert permitted(TENANT, ["x.>"], resolve(TENANT, "x.*", wildcards=True).listen)
+    assert not permitted(TENANT, ["x.*"], resolve(TENANT, "x.>", wildcards=True).listen)
+    assert not permitted(TENANT, [], (f"{TENANT}.x",))
+    assert not permitted(TENANT, ["x"], (f"{TENANT}.x", f"{TENANT}.y"))
+
+
+@given(patterns(), st.sampled_from(SUBJECTS[:39]))
+def test_a_permission_allows_what_its_pattern_takes(pattern, subject):
+    publish = resolve(TENANT, subject, wildcards=False).publish
+    assert permitted(TENANT, [pattern], (publish,)) == (pattern == ">" or subject in taken(pattern))

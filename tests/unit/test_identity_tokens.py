@@ -1,0 +1,173 @@
+"""People's tokens: which keys are trusted for how long, and how often the provider is asked."""
+
+import asyncio
+import time
+
+import httpx
+import pytest
+from joserfc import jwt
+from joserfc.jwk import RSAKey
+
+from artcafe_common.contracts.identity import InvalidToken, ProviderUnavailable
+from artcafe_identity import tokens
+from artcafe_identity.tokens import Jwks, TokenVerifier
+
+ISSUER, APP = "https://issuer.example", "app"
+KEYS = {kid: RSAKey.generate_key(2048, {"kid": kid}) for kid in ("one", "two")}
+
+
+class Provider:
+    """Serves keys, counts how often, and can be away."""
+
+    def __init__(self, *kids):
+        self.kids = list(kids)
+        self.asked = 0
+        self.away = False
+        self.http = httpx.AsyncClient(transport=httpx.MockTransport(self._serve))
+        self.jwks = Jwks("https://issuer.example/jwks.json", self.http)
+
+    async def _serve(self, _request):
+        self.asked += 1
+        await asyncio.sleep(0)
+        if self.away:
+            raise httpx.ConnectError("away")
+        return httpx.Response(200, json={"keys": [KEYS[kid].as_dict(private=False) for kid in self.kids]})
+
+
+class Clock:
+    """Stands in for the module `time`."""
+
+    def __init__(self):
+        self.now = 1_000_000.0
+
+    def monotonic(self):
+        return self.now
+
+    def time(self):
+        return time.time()
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(tokens, "time", clock)
+    return clock
+
+
+def token(kid="one", **changes):
+    now = int(time.time())
+    claims = {
+        "sub": "me",
+        "iss": ISSUER,
+        "exp": now + 600,
+        "token_use": "access",
+        "client_id": APP,
+        **changes,
+    }
+    return jwt.encode({"alg": "RS256", "kid": kid}, claims, KEYS[kid])
+
+
+def verifier(provider):
+    return TokenVerifier(jwks=provider.jwks, issuer=ISSUER, client_id=APP)
+
+
+async def test_a_known_key_is_asked_for_once(clock):
+    provider = Provider("one")
+    for _ in range(5):
+        assert (await verifier(provider).verify(token())).user_id == "me"
+    assert provider.asked == 1
+
+
+async def test_an_unknown_key_asks_again_at_most_once_a_minute(clock):
+    provider = Provider("one")
+    await provider.jwks.key("one")
+    clock.now += 61
+    for kid in ("two", "three", "four") * 20:
+        with pytest.raises(InvalidToken):
+            await provider.jwks.key(kid)
+    assert provider.asked == 2
+    provider.kids = ["one", "two"]
+    with pytest.raises(InvalidToken):
+        await provider.jwks.key("two")
+    clock.now += 61
+    assert await provider.jwks.key("two")
+    assert provider.asked == 3
+
+
+async def test_a_withdrawn_key_is_dropped_after_its_age(clock):
+    provider = Provider("one")
+    await provider.jwks.key("one")
+    provider.kids = ["two"]
+    clock.now += tokens.MAX_AGE_S - 1
+    assert await provider.jwks.key("one")
+    clock.now += 2
+    with pytest.raises(InvalidToken):
+        await provider.jwks.key("one")
+    assert provider.asked == 2
+
+
+async def test_a_provider_that_is_away_takes_no_key_with_it(clock):
+    provider = Provider("one")
+    await provider.jwks.key("one")
+    provider.away = True
+    clock.now += tokens.MAX_AGE_S + 1
+    for _ in range(5):
+        assert await provider.jwks.key("one")
+    assert provider.asked == 2
+
+
+async def test_many_at_once_ask_once(clock):
+    provider = Provider("one")
+    assert len(await asyncio.gather(*(provider.jwks.key("one") for _ in range(50)))) == 50
+    assert provider.asked == 1
+
+
+async def test_a_provider_that_was_never_there_is_not_asked_for_every_token(clock):
+    provider = Provider("one")
+    provider.away = True
+    for _ in range(20):
+        with pytest.raises(ProviderUnavailable):
+            await provider.jwks.key("one")
+    assert provider.asked == 1
+    provider.away = False
+    clock.now += 1.1
+    assert await provider.jwks.key("one")
+
+
+@pytest.mark.parametrize(
+    "answer", [b"", b"[]", b"{}", b'{"keys":5}', b'{"keys":[5]}', b'{"keys":[{"kty":"x"}]}', b"<html>"]
+)
+async def test_an_answer_that_is_no_key_set(answer):
+    transport = httpx.MockTransport(lambda _request: httpx.Response(200, content=answer))
+    jwks = Jwks("https://issuer.example", httpx.AsyncClient(transport=transport))
+    with pytest.raises((ProviderUnavailable, InvalidToken)):
+        await jwks.key("one")
+
+
+@pytest.mark.parametrize(
+    ("changes", "fits"),
+    [
+        ({"exp": -25}, True),
+        ({"exp": -31}, False),
+        ({"nbf": 25}, True),
+        ({"nbf": 35}, False),
+        ({"iat": 25}, True),
+        ({"iat": 35}, False),
+    ],
+)
+async def test_the_leeway(changes, fits):
+    now = int(time.time())
+    text = token(**{name: now + value for name, value in changes.items()})
+    if fits:
+        await verifier(Provider("one")).verify(text)
+    else:
+        with pytest.raises(InvalidToken):
+            await verifier(Provider("one")).verify(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["", ".", "..", "a.b.c", "é.é.é", "\0", "W10.e30.x", "bnVsbA.e30.x", "x" * 20_000]
+)
+async def test_what_is_no_token(text):
+    with pytest.raises(InvalidToken):
+        await verifier(Provider("one")).verify(text)

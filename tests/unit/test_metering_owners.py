@@ -1,0 +1,106 @@
+from datetime import timedelta
+
+import pytest
+
+from artcafe_common.bus.errors import ServiceUnavailable
+from artcafe_common.clock import new_id, now
+from artcafe_common.contracts.identity import AccountMissing, BrokerAccount
+from artcafe_metering.connections import Seen, Totals
+from artcafe_metering.ingest import header_size
+from artcafe_metering.owners import Owner, Owners
+
+TENANT = new_id()
+
+
+class Identity:
+    """Answers FindAccount as long as it is not told otherwise."""
+
+    def __init__(self):
+        self.platform_key = "PLATFORM"
+        self.failure = None
+        self.asked = 0
+
+    async def call(self, command, **_):
+        self.asked += 1
+        if self.failure is not None:
+            raise self.failure
+        return BrokerAccount(account=command.account, tenant_id=TENANT, platform_key=self.platform_key)
+
+
+def seen(cid=1, *, user="U" * 56, issuer="PLATFORM", started=timedelta(), **changes):
+    start = now() + started
+    values = {
+        "server": "S",
+        "cid": cid,
+        "account": "A",
+        "tenant_id": TENANT,
+        "user": user,
+        "issuer": issuer,
+        "start": start,
+        "stop": None,
+        "totals": Totals(in_msgs=1, in_bytes=2, out_msgs=3, out_bytes=4),
+    } | changes
+    return Seen(**values)
+
+
+@pytest.fixture
+def identity():
+    return Identity()
+
+
+@pytest.fixture
+def owners(identity):
+    return Owners(identity)
+
+
+async def test_a_client_is_named_by_the_broker(owners, identity):
+    client = new_id()
+    one = seen(user=client)
+    assert await owners.resolve([one]) == {one.key: Owner(client_id=client)}
+    assert identity.asked == 0
+
+
+async def test_the_platforms_key_makes_a_bridge_and_any_other_a_user(owners, identity):
+    bridge, user = seen(1), seen(2, issuer="THEIRS", started=timedelta(hours=-1))
+    found = await owners.resolve([bridge, user])
+    assert found == {bridge.key: Owner(bridge=True), user.key: Owner()}
+    assert identity.asked == 1
+
+
+async def test_a_newer_platform_key_is_asked_for(owners, identity):
+    await owners.resolve([seen(1)])
+    identity.platform_key = "NEWER"
+    younger = seen(2, issuer="NEWER", started=timedelta(seconds=1))
+    assert (await owners.resolve([younger]))[younger.key] == Owner(bridge=True)
+
+
+async def test_nothing_is_guessed_while_identity_is_silent(owners, identity):
+    identity.failure = ServiceUnavailable()
+    client, one, other = seen(1, user=new_id()), seen(2), seen(3, account="B")
+    assert set(await owners.resolve([client, one, other])) == {client.key}
+    assert identity.asked == 1
+
+
+async def test_connections_of_a_deleted_account_are_nobodys(owners, identity):
+    identity.failure = AccountMissing()
+    one, other = seen(1), seen(2)
+    assert await owners.resolve([one, other]) == {one.key: None, other.key: None}
+    assert identity.asked == 1
+
+
+def test_headers_count_as_the_broker_counts_them():
+    assert header_size(None) == 0
+    assert header_size({"a": "b"}) == len("NATS/1.0\r\na: b\r\n\r\n")
+
+
+def test_a_connection_lasts_until_it_ends():
+    one = seen(started=timedelta(minutes=-10))
+    assert one.seconds(now()) == 600
+    ended = seen(started=timedelta(minutes=-10), stop=now() - timedelta(minutes=5))
+    assert 299 <= ended.seconds(now()) <= 300
+
+
+def test_what_a_connection_did_is_counted_no_later_than_it_ended():
+    yesterday = now() - timedelta(days=1)
+    row = seen(started=timedelta(days=-2), stop=yesterday).row("", bridge=False, now=now())
+    assert row["day"] == f"{yesterday:%Y%m%d}"

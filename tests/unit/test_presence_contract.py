@@ -1,0 +1,23 @@
+"""Every command of the contract has its endpoint."""
+
+import inspect
+
+from artcafe_common.bus.command import Command
+from artcafe_common.bus.endpoints import collect
+from artcafe_common.contracts import presence
+from artcafe_common.settings import variables
+from artcafe_presence.endpoints import Endpoints
+from artcafe_presence.settings import PresenceSettings
+
+
+def test_each_command_has_exactly_one_endpoint():
+    declared = {
+        kind
+        for _, kind in inspect.getmembers(presence, inspect.isclass)
+        if issubclass(kind, Command) and kind is not Command
+    }
+    assert set(collect(Endpoints)) == declared
+
+
+def test_every_setting_is_documented():
+    assert all(row.doc for row in variables(PresenceSettings))

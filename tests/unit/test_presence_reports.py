@@ -1,0 +1,80 @@
+"""What is taken of the messages that cross from a tenant's account."""
+
+import json
+
+import pytest
+
+from artcafe_common.clock import new_id
+from artcafe_common.contracts.ingest import IngestKind, ingest_subject
+from artcafe_presence.live import Act
+from artcafe_presence.reports import MAX_JSON_BYTES, understand
+
+ACCOUNT = "A" + "B" * 55
+TENANT, CLIENT = new_id(), new_id()
+
+
+def taken(kind, body, **origin):
+    info = {"acc": ACCOUNT, "user": CLIENT, "id": 7, "server": "nats-1"} | origin
+    headers = {"Nats-Request-Info": json.dumps(info)}
+    return understand(ingest_subject(ACCOUNT, kind, TENANT, CLIENT), headers, body)
+
+
+def test_a_heartbeat_is_one_whatever_stands_in_it():
+    for body in (
+        b"",
+        b"not json",
+        b'{"ts": 1.5, "v": "1"}',
+        b"[]",
+        b'{"status": "\xff"}',
+        b'{"metadata":' * 90_000,
+    ):
+        report = taken(IngestKind.HEARTBEAT, body)
+        assert report is not None
+        assert (report.act, report.server, report.cid) == (Act.BEAT, "nats-1", 7)
+
+
+def test_the_full_form_carries_status_metrics_and_metadata():
+    body = json.dumps({"status": "degraded", "metrics": {"cpu": 1}, "metadata": {"v": 2}}).encode()
+    report = taken(IngestKind.STATUS, body)
+    assert report is not None
+    assert (report.status, report.metrics, report.metadata) == ("degraded", '{"cpu":1}', '{"v":2}')
+
+
+def test_presence_says_which_way():
+    going, coming = (
+        taken(IngestKind.PRESENCE, f'{{"type": "{t}"}}'.encode()) for t in ("disconnect", "connect")
+    )
+    assert going is not None
+    assert coming is not None
+    assert (going.act, coming.act) == (Act.DISCONNECT, Act.CONNECT)
+    assert taken(IngestKind.PRESENCE, b"junk") is None
+
+
+def test_metrics_are_taken_bare_or_wrapped_and_touch_nothing_else():
+    for body in (b'{"queue": 3}', b'{"metrics": {"queue": 3}}'):
+        report = taken(IngestKind.METRICS, body)
+        assert report is not None
+        assert (report.act, report.metrics) == (Act.METRICS, '{"queue":3}')
+    assert taken(IngestKind.METRICS, b"[1]") is None
+
+
+@pytest.mark.parametrize(
+    "origin", [{"user": new_id()}, {"user": "U" + "A" * 55}, {"user": ""}, {"acc": "AX"}]
+)
+def test_nobody_speaks_for_another(origin):
+    assert taken(IngestKind.HEARTBEAT, b"", **origin) is None
+
+
+def test_without_the_brokers_word_nothing_counts():
+    subject = ingest_subject(ACCOUNT, IngestKind.HEARTBEAT, TENANT, CLIENT)
+    assert understand(subject, {}, b"") is None
+    assert understand(subject, {"Nats-Request-Info": "junk"}, b"") is None
+    assert understand("artcafe.ingest.short", {}, b"") is None
+
+
+def test_what_is_too_big_is_not_kept():
+    body = json.dumps({"metadata": {"x": "y" * MAX_JSON_BYTES}, "status": "s" * 1000}).encode()
+    report = taken(IngestKind.STATUS, body)
+    assert report is not None
+    assert report.metadata is None
+    assert len(report.status or "") == 64

@@ -1,0 +1,102 @@
+"""Names, permissions, metadata, times: what is accepted, and what is the same."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from artcafe_common.bus.errors import InvalidRequest
+from artcafe_common.clock import new_id
+from artcafe_common.contracts.identity import Permissions
+from artcafe_common.contracts.tenancy import MAX_METADATA_BYTES, InvalidPermission
+from artcafe_tenancy import metadata, names, permissions, presence
+
+TENANT = new_id()
+OTHER = new_id()
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Robot", "rObOT"),
+        ("Caf\u00e9", "Cafe\u0301"),
+        ("CAFE\u0301", "caf\u00e9"),
+        ("Stra\u00dfe", "STRASSE"),
+        ("\u1e9b\u0323", "\u1e9b\u0323".upper()),
+    ],
+)
+def test_names_that_people_take_for_the_same(one, other):
+    assert names.normalised(one) == names.normalised(other)
+
+
+def test_names_that_differ_stay_different():
+    assert names.normalised("robot 1") != names.normalised("robot 2")
+
+
+@given(st.text(min_size=1, max_size=100))
+def test_a_normalised_name_stays_as_it_is(name):
+    once = names.normalised(name)
+    assert names.normalised(once) == once
+
+
+@given(st.text(max_size=100))
+def test_the_key_of_a_name_is_never_an_id(name):
+    assert not names.is_id(names.guard_key(TENANT, name))
+
+
+def test_what_can_be_an_id():
+    assert names.is_id(TENANT)
+    for text in ("", "x", f"{TENANT}\n", f" {TENANT}", TENANT.lower(), f"name#{TENANT}#x"):
+        assert not names.is_id(text)
+    assert names.is_user_id("u")
+    assert not names.is_user_id("")
+    assert not names.is_user_id("u" * 129)
+
+
+@pytest.mark.parametrize("name", ["a\n", "a\x00b", "\x1b[2J", "a\ud800"])
+def test_a_name_with_control_characters_is_refused(name):
+    with pytest.raises(InvalidRequest) as refused:
+        names.check(name)
+    assert refused.value.errors[0].field == "name"
+
+
+def test_an_ordinary_name_is_fine():
+    names.check("Lager 3 \u2013 \u5009\u5eab")
+
+
+def test_permissions_inside_of_the_tenant():
+    permissions.check(TENANT, Permissions())
+    permissions.check(TENANT, Permissions(publish=["a.*", f"{TENANT}.x", f"tenant.{TENANT}.>"], subscribe=[]))
+
+
+@pytest.mark.parametrize(
+    ("given_", "field"),
+    [
+        (Permissions(publish=["a", "a b"]), "permissions.publish[1]"),
+        (Permissions(subscribe=[f"tenant.{OTHER}.x"]), "permissions.subscribe[0]"),
+        (Permissions(subscribe=["a", "b", f"{OTHER}.x"]), "permissions.subscribe[2]"),
+        (Permissions(publish=["$SYS.>"]), "permissions.publish[0]"),
+        (Permissions(publish=[""]), "permissions.publish[0]"),
+        (Permissions(publish=["tenant.*.x"]), "permissions.publish[0]"),
+        (Permissions(publish=["a"] * 101), "permissions.publish"),
+    ],
+)
+def test_a_permission_that_leaves_the_tenant_is_named(given_, field):
+    with pytest.raises(InvalidPermission) as refused:
+        permissions.check(TENANT, given_)
+    assert [error.field for error in refused.value.errors] == [field]
+
+
+def test_metadata_up_to_its_size():
+    metadata.check({"x": "a" * (MAX_METADATA_BYTES - len('{"x":""}'))})
+    with pytest.raises(InvalidRequest) as refused:
+        metadata.check({"x": "a" * (MAX_METADATA_BYTES - len('{"x":""}') + 1)})
+    assert refused.value.errors[0].field == "metadata"
+
+
+@given(st.datetimes(min_value=datetime(2000, 1, 1), max_value=datetime(2100, 1, 1)))  # noqa: DTZ001 - made aware below
+def test_times_survive_as_integers(moment):
+    aware = moment.replace(tzinfo=UTC)
+    assert presence.time_of(presence.microseconds(aware)) == aware
+    assert presence.microseconds(aware) < presence.microseconds(aware + timedelta(microseconds=1))
