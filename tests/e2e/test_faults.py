@@ -88,13 +88,19 @@ async def flows(org):
     over_nats = Flow(send_direct, lambda: heard)
     over_websocket = Flow(send_socket, lambda: [frame["data"] for frame in sockets[1].frames("message")])
 
-    async def beat():
+    return over_nats, over_websocket, sockets, beat(sockets)
+
+
+def beat(sockets):
+    """Keep sockets alive until cancelled: the stack's timeout is short."""
+
+    async def run():
         while True:
             for socket in sockets:
                 await socket.send(type="heartbeat")
             await asyncio.sleep(0.5)
 
-    return over_nats, over_websocket, sockets, asyncio.create_task(beat())
+    return asyncio.create_task(run())
 
 
 @pytest.mark.parametrize("service", ["identity", "tenancy", "presence", "metering"])
@@ -155,6 +161,7 @@ async def test_killing_the_broker_ends_in_everything_being_back(own_stack, org):
     agent, other = await org.client(), await org.client()
     socket, listener = await agent.websocket(), await other.websocket()
     await listener.subscribe(subject="after")
+    beating = beat([socket, listener])
     nc = await agent.nats(allow_reconnect=True, reconnect_time_wait=0.2, max_reconnect_attempts=-1)
     await own_stack.supervisor.stop("nats", how=signal.SIGKILL)
 
@@ -181,7 +188,13 @@ async def test_killing_the_broker_ends_in_everything_being_back(own_stack, org):
     await eventually(through, within=15)
     for number in range(50):
         await socket.ask("publish", "published", subject="after", data=number + 100, id=number)
-    await eventually(lambda: len([f for f in listener.frames("message") if f["data"] >= 100]) == 50)
+
+    def heard():
+        return sorted(f["data"] for f in listener.frames("message") if f["data"] >= 100)
+
+    await eventually(lambda: len(heard()) >= 50)
+    assert heard() == list(range(100, 150))
+    beating.cancel()
     await eventually(lambda: nc.is_connected, within=15)
     await nc.flush()
 

@@ -11,6 +11,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 import nats.errors
 import structlog
@@ -132,32 +133,45 @@ class Bridge:
             caller=Caller.service("gateway"),
         )
         nc = BridgeConnection()
-        await nc.connect(
-            servers=self._settings.nats_url.split(","),
-            user_credentials=RawCredentials(Credentials(jwt=issued.jwt, seed=pair.seed).render()),
-            name=f"gateway {self._settings.server_id}",
-            allow_reconnect=False,
-            connect_timeout=CONNECT_TIMEOUT_S,
-            ping_interval=10,
-            max_outstanding_pings=2,
-            error_cb=self._problem,
-            closed_cb=self._lost,
-        )
+        try:
+            await nc.connect(
+                servers=self._settings.nats_url.split(","),
+                user_credentials=RawCredentials(Credentials(jwt=issued.jwt, seed=pair.seed).render()),
+                name=f"gateway {self._settings.server_id}",
+                allow_reconnect=False,
+                connect_timeout=CONNECT_TIMEOUT_S,
+                ping_interval=10,
+                max_outstanding_pings=2,
+                error_cb=self._problem,
+                closed_cb=partial(self._lost, nc),
+            )
+            await self._resubscribe(nc)
+        except BaseException:
+            # A second connection beside the one that replaces it would deliver everything twice.
+            with suppress(nats.errors.Error, OSError, TimeoutError):
+                await nc.close()
+            raise
+
+    async def _resubscribe(self, nc: BridgeConnection) -> None:
         routes = dict(self._routes)
         for subject, route in routes.items():
             await nc.attach(subject, route)
         await nc.flush(FLUSH_TIMEOUT_S)
-        for route in routes.values():
-            route.confirmed = True
+        for subject, route in routes.items():
+            route.confirmed = self._routes.get(subject) is route
         self._line = Line(nc)
-        # What was asked for meanwhile.
+        # What was asked for, or given back, meanwhile.
         for subject, route in self._routes.items() - routes.items():
             await nc.attach(subject, route)
+        for _, route in routes.items() - self._routes.items():
+            await nc.detach(route)
 
     async def _problem(self, error: Exception) -> None:
         log.warning("bridge_problem", tenant_id=self.tenant_id, reason=repr(error))
 
-    async def _lost(self) -> None:
+    async def _lost(self, nc: BridgeConnection) -> None:
+        if self._line is None or self._line.nc is not nc:
+            return
         self._line = None
         for route in self._routes.values():
             route.confirmed = False
@@ -167,15 +181,13 @@ class Bridge:
     async def _revive(self) -> None:
         pause = FIRST_PAUSE_S
         try:
-            while not self._closed:
+            while not self._closed and self._line is None:
                 try:
                     await self._connect()
                 except (CommandError, nats.errors.Error, OSError, TimeoutError) as error:
                     log.warning("bridge_reconnects", tenant_id=self.tenant_id, reason=repr(error))
                     await asyncio.sleep(pause)
                     pause = min(pause * 2, MAX_PAUSE_S)
-                else:
-                    return
         finally:
             self._reviving = None
 
@@ -291,9 +303,10 @@ class Bridge:
 
     async def confirm(self, route: Route) -> None:
         """Return once the broker is known to have the subscription; BrokerUnavailable otherwise."""
-        if not route.confirmed:
+        while not route.confirmed:
+            line = self._live()
             await self.flush()
-            route.confirmed = True
+            route.confirmed = self._line is line
 
     async def drop(self, subject: str) -> None:
         """Give a route back; the last one out ends the NATS subscription."""

@@ -65,11 +65,11 @@ class BrokerMeter:
         """Count what open connections did, and those that ended since the last time."""
         listings = await list_connections(self._system)
         at = now()
+        ended = list(self._ended)
         # Read after the counters, so that what they hold of it is known when they are applied.
         drained = await self._ingest.drain()
         open_ = [Seen.listed(each.server.id, one) for each in listings for one in each.connections]
         open_ = [seen for seen in open_ if seen.is_tenants]
-        ended = list(self._ended)
         changed = [seen for seen in open_ if self._is_news(seen)]
         owned, _ = await self._owned([*ended, *changed])
         await self._counters.apply_broker(at, owned, stream=drained.stream, ingested=drained.ingested)
