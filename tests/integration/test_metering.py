@@ -232,12 +232,19 @@ async def until(check, *, within=8.0):
 
 
 async def stays(check, *, for_s=0.6):
-    """Check that `check` holds, and goes on to hold while metering counts on."""
-    await until(check)
-    ends_at = time.monotonic() + for_s
-    while time.monotonic() < ends_at:
-        await check()
-        await asyncio.sleep(0.05)
+    """Check that `check` comes to hold, and goes on to hold while metering counts on.
+
+    A connection's end and its last heartbeat are heard of one after the other, so that the
+    figures may differ by that one for a moment.
+    """
+
+    async def held():
+        ends_at = time.monotonic() + for_s
+        while time.monotonic() < ends_at:
+            await check()
+            await asyncio.sleep(0.05)
+
+    await until(held)
 
 
 def counts(world, organization, **expected):
