@@ -7,7 +7,6 @@ import asyncio
 import hashlib
 import secrets
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import timedelta
 from importlib.resources import files
 from typing import Any, Self
@@ -22,8 +21,7 @@ from ulid import ULID
 from artcafe_common.bus.errors import StoreUnavailable
 from artcafe_common.clock import now
 from artcafe_common.contracts.presence import Transport
-from artcafe_common.storage.dynamo import ConditionFailed, Database
-from artcafe_common.storage.tenant_table import TenantTable
+from artcafe_common.storage.dynamo import Database
 from artcafe_presence.live import Entry, Opened, Report, RowChange, Seen, Tick, milliseconds, moment
 from artcafe_presence.settings import PresenceSettings
 from artcafe_presence.tables import CONNECTIONS, TABLES, ConnectionRow
@@ -49,7 +47,6 @@ class Store:
 
     def __init__(self, database: Database, settings: PresenceSettings) -> None:
         self._database = database
-        self._rows = TenantTable(database, CONNECTIONS)
         self._all_rows = database.table(CONNECTIONS)
         self._timeout_ms = int(settings.heartbeat_timeout_s * 1000)
         self._gateway_grace_ms = int(settings.gateway_grace_s * 1000)
@@ -167,25 +164,20 @@ class Store:
 
     # -- the copy in DynamoDB ----------------------------------------------------------------
 
-    async def write_row(self, change: RowChange) -> None:
-        """Bring the table to what the live state was when `change` was written down."""
-        with suppress(ConditionFailed):
-            if not change.live:
-                await self._rows.delete(change.tenant_id, change.connection_id)
-                return
-            row = ConnectionRow(
-                connection_id=change.connection_id,
-                tenant_id=change.tenant_id,
-                client_id=change.client_id,
-                account=change.account,
-                transport=change.transport,
-                server=change.server,
-                instance=change.instance,
-                connected_at=moment(change.connected_at),
-                ip=change.ip,
-                expires_at=int(now().timestamp()) + ROW_TTL_S,
-            )
-            await self._rows.put(change.tenant_id, row)
+    async def write_rows(self, changes: Sequence[RowChange]) -> None:
+        """Bring the table to what the live state was when `changes` were written down.
+
+        Their ids are the platform's own and never used twice, so no write needs a condition.
+        """
+        last = {change.connection_id: change for change in changes}
+        await self._database.write_many(
+            [
+                self._all_rows.putting(_row(change))
+                if change.live
+                else self._all_rows.deleting(change.connection_id)
+                for change in last.values()
+            ]
+        )
 
     async def restore(self) -> int:
         """Make the live state from the table, after Redis lost it; how many WebSockets there were.
@@ -256,6 +248,21 @@ def _entry(entry_id: str, data: str) -> Entry:
     # Entries of one millisecond are told apart, so that whoever compares times sees their order.
     written_at = moment(at) + timedelta(microseconds=min(number, 999))
     return Entry(id=entry_id, event_id=event_id, at=written_at, data=data)
+
+
+def _row(change: RowChange) -> ConnectionRow:
+    return ConnectionRow(
+        connection_id=change.connection_id,
+        tenant_id=change.tenant_id,
+        client_id=change.client_id,
+        account=change.account,
+        transport=change.transport,
+        server=change.server,
+        instance=change.instance,
+        connected_at=moment(change.connected_at),
+        ip=change.ip,
+        expires_at=int(now().timestamp()) + ROW_TTL_S,
+    )
 
 
 def _chunks(items: Sequence[Any]) -> list[Sequence[Any]]:

@@ -19,16 +19,15 @@ BATCH = 200
 LOOK_S = 0.25
 HOLD_S = 1
 ANNOUNCEMENTS_AT_ONCE = 100
-WRITES_AT_ONCE = 32
 log = structlog.get_logger()
 
 T = TypeVar("T", bound=msgspec.Struct)
 
 
 class Outbox(Generic[T]):
-    """Sends the entries of one outbox and removes each once it was sent.
+    """Sends the entries of one outbox and removes them once they were sent.
 
-    Entries that are about the same thing are sent one after another.
+    `send` is given all that is `about` the same thing, oldest first; what failed comes again.
     """
 
     def __init__(
@@ -38,8 +37,8 @@ class Outbox(Generic[T]):
         kind: type[T],
         *,
         about: Callable[[T], str],
-        send: Callable[[Entry, T], Awaitable[None]],
-        at_once: int,
+        send: Callable[[list[tuple[Entry, T]]], Awaitable[None]],
+        at_once: int = 1,
     ) -> None:
         self._store = store
         self._name = name
@@ -67,20 +66,30 @@ class Outbox(Generic[T]):
 
     async def _send_batch(self, entries: list[Entry]) -> None:
         lines: dict[str, list[tuple[Entry, T]]] = {}
+        unreadable: list[str] = []
         for entry in entries:
             try:
                 item = msgspec.json.decode(entry.data, type=self._kind)
             except msgspec.DecodeError:
                 log.exception("outbox_entry_not_understood", outbox=self._name, entry=entry.id)
-                await self._store.sent(self._name, [entry.id])
+                unreadable.append(entry.id)
                 continue
             lines.setdefault(self._about(item), []).append((entry, item))
-        results = await asyncio.gather(
-            *(self._send_line(line) for line in lines.values()), return_exceptions=True
-        )
+        results = await asyncio.gather(*map(self._send_line, lines.values()), return_exceptions=True)
+        done = [
+            entry.id
+            for line, result in zip(lines.values(), results, strict=True)
+            if result is None
+            for entry, _ in line
+        ]
+        await self._store.sent(self._name, unreadable + done)
         for result in results:
-            if isinstance(result, BaseException):
+            if result is not None:
                 raise result
+
+    async def _send_line(self, line: list[tuple[Entry, T]]) -> None:
+        async with self._slots:
+            await self._send(line)
 
     @asynccontextmanager
     async def _holding(self) -> AsyncIterator[None]:
@@ -99,43 +108,34 @@ class Outbox(Generic[T]):
             with suppress(CommandError):
                 await self._store.hold(self._name)
 
-    async def _send_line(self, line: list[tuple[Entry, T]]) -> None:
-        sent: list[str] = []
-        try:
-            async with self._slots:
-                for entry, item in line:
-                    await self._send(entry, item)
-                    sent.append(entry.id)
-        finally:
-            await self._store.sent(self._name, sent)
-
 
 def announcements(store: Store, bus: Bus) -> Outbox[Transition]:
     """Tells the platform and the tenant that a client went online or offline, in order for each client."""
 
-    async def send(entry: Entry, transition: Transition) -> None:
-        last_seen = moment(transition.last_seen)
-        # Announced again, the broker knows it by its id.
-        await bus.announce(
-            PresenceChanged(
-                event_id=entry.event_id,
-                occurred_at=entry.at,
-                tenant_id=transition.tenant_id,
-                client_id=transition.client_id,
-                account=transition.account,
-                online=transition.online,
-                last_seen=last_seen,
-                reason=transition.reason,
+    async def send(line: list[tuple[Entry, Transition]]) -> None:
+        for entry, transition in line:
+            last_seen = moment(transition.last_seen)
+            # Announced again, the broker knows it by its id.
+            await bus.announce(
+                PresenceChanged(
+                    event_id=entry.event_id,
+                    occurred_at=entry.at,
+                    tenant_id=transition.tenant_id,
+                    client_id=transition.client_id,
+                    account=transition.account,
+                    online=transition.online,
+                    last_seen=last_seen,
+                    reason=transition.reason,
+                )
             )
-        )
-        notice = PresenceNotice(
-            client_id=transition.client_id,
-            status="online" if transition.online else "offline",
-            last_seen=last_seen,
-        )
-        subject = f"artcafe.tenant.{transition.account}.presence.{transition.client_id}"
-        with suppress(nats.errors.Error, OSError):
-            await bus.nc.publish(subject, msgspec.json.encode(notice))
+            notice = PresenceNotice(
+                client_id=transition.client_id,
+                status="online" if transition.online else "offline",
+                last_seen=last_seen,
+            )
+            subject = f"artcafe.tenant.{transition.account}.presence.{transition.client_id}"
+            with suppress(nats.errors.Error, OSError):
+                await bus.nc.publish(subject, msgspec.json.encode(notice))
 
     return Outbox(
         store,
@@ -150,14 +150,7 @@ def announcements(store: Store, bus: Bus) -> Outbox[Transition]:
 def table_changes(store: Store) -> Outbox[RowChange]:
     """Writes the connection table; a DynamoDB that is away delays it and nothing else."""
 
-    async def send(_entry: Entry, change: RowChange) -> None:
-        await store.write_row(change)
+    async def send(line: list[tuple[Entry, RowChange]]) -> None:
+        await store.write_rows([change for _, change in line])
 
-    return Outbox(
-        store,
-        "rows",
-        RowChange,
-        about=lambda change: change.connection_id,
-        send=send,
-        at_once=WRITES_AT_ONCE,
-    )
+    return Outbox(store, "rows", RowChange, about=lambda _: "the table", send=send)

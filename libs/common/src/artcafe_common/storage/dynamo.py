@@ -35,6 +35,8 @@ CONNECT_TIMEOUT_S = 2
 READ_TIMEOUT_S = 4
 # A filter may drop most of what is read.
 FILTERED_READ = 100
+# What DynamoDB takes in one call of several writes.
+BATCH = 25
 
 log = structlog.get_logger()
 
@@ -142,6 +144,27 @@ class Database:
                 await asyncio.sleep(0.05 * 2**attempt)
             else:
                 return
+
+    async def write_many(self, writes: Sequence[Write]) -> None:
+        """Carry out puts and deletes without conditions, each by itself, in any order and few calls.
+
+        StoreUnavailable when some could not be done; they may be repeated.
+        """
+        batches = (writes[start : start + BATCH] for start in range(0, len(writes), BATCH))
+        await asyncio.gather(*map(self._write_batch, batches))
+
+    async def _write_batch(self, writes: Sequence[Write]) -> None:
+        left: dict[str, list[dict[str, Any]]] = {}
+        for write in writes:
+            arguments = dict(write.arguments)
+            left.setdefault(arguments.pop("TableName"), []).append({f"{write.kind}Request": arguments})
+        for attempt in range(4):
+            answer = await self.call("batch_write_item", RequestItems=left)
+            left = answer.get("UnprocessedItems") or {}
+            if not left:
+                return
+            await asyncio.sleep(0.05 * 2**attempt)
+        raise StoreUnavailable("DynamoDB takes no more now")
 
     async def check(self, specs: Sequence[TableSpec[Any]]) -> None:
         """StoreUnavailable unless every table exists and answers."""
