@@ -131,6 +131,12 @@ class Agent:
         socket.welcome = await socket.take("welcome")
         return socket
 
+    async def challenged(self):
+        """A bare WebSocket that got its challenge and does not answer."""
+        ws = await connect(self.connection["websocket_url"], compression=None)
+        assert json.loads(await ws.recv())["type"] == "challenge"
+        return ws
+
     def proof(self, nonce, seed=None):
         pair = KeyPair(seed or self.seed)
         signature = base64.urlsafe_b64encode(pair.sign(nonce.encode())).rstrip(b"=").decode()

@@ -10,6 +10,7 @@ from artcafe_common.broker.connect import connect
 from artcafe_common.bus.client import Bus
 from artcafe_common.contracts.tenancy import ClientRevoked, MembershipChanged
 from artcafe_common.service import background, every, wait_for
+from artcafe_gateway.admission import Admission
 from artcafe_gateway.api import create_api
 from artcafe_gateway.bridges import Bridges
 from artcafe_gateway.directory import Directory
@@ -78,6 +79,7 @@ def _composed(settings: Settings, bus: Bus) -> Gateway:
         directory=Directory(bus),
         bridges=bridges,
         sockets=SocketRegistry(usage=usage, timeout_s=settings.heartbeat_timeout_s),
+        admission=Admission(settings.handshakes_at_once),
         liveness=Liveness(bus=bus, server_id=settings.server_id),
         usage=usage,
         metrics=Metrics(),

@@ -3,6 +3,7 @@
 import msgspec
 
 from artcafe_common.bus.client import Bus
+from artcafe_gateway.admission import Admission
 from artcafe_gateway.bridges import Bridges
 from artcafe_gateway.directory import Directory
 from artcafe_gateway.liveness import Liveness
@@ -20,6 +21,7 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True):
     directory: Directory
     bridges: Bridges
     sockets: SocketRegistry
+    admission: Admission
     liveness: Liveness
     usage: UsageRecorder
     metrics: Metrics

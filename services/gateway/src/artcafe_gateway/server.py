@@ -10,6 +10,7 @@ from litestar import Litestar
 
 from artcafe_common.settings import SettingsError
 from artcafe_gateway.settings import Settings
+from artcafe_gateway.wire.asgi import on_any_server
 from artcafe_gateway.wire.transport import GatewayWebSocketProtocol
 
 MAX_FRAME = 1024 * 1024
@@ -28,12 +29,12 @@ async def serving(api: Litestar, settings: Settings) -> AsyncIterator[None]:
     """Serve HTTP and WebSocket while the context is entered; SettingsError when the port is taken."""
     server = _Server(
         uvicorn.Config(
-            api,
+            on_any_server(api),
             host=settings.host,
             port=settings.port,
             loop="none",
             http="httptools",
-            ws=GatewayWebSocketProtocol,
+            ws=GatewayWebSocketProtocol if settings.websocket_transport == "direct" else "websockets-sansio",
             ws_max_size=MAX_FRAME,
             ws_ping_interval=20,
             ws_ping_timeout=20,

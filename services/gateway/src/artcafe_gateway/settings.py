@@ -25,6 +25,9 @@ class Settings(ServiceSettings, frozen=True, kw_only=True):
     handshake_timeout_s: Annotated[
         float, env("How long a WebSocket may take to authenticate.", unit="seconds", ge=1)
     ] = 5
+    handshakes_at_once: Annotated[
+        int, env("How many WebSockets authenticate at once; more wait in order.", ge=1)
+    ] = 64
     outbox_bytes: Annotated[
         int, env("What may wait for one slow WebSocket before it is closed.", unit="bytes", ge=65536)
     ] = 4 * 1024 * 1024
@@ -42,6 +45,10 @@ class Settings(ServiceSettings, frozen=True, kw_only=True):
         Literal["joined", "naive"],
         env("How messages reach WebSockets; `naive` is there to be measured against."),
     ] = "joined"
+    websocket_transport: Annotated[
+        Literal["direct", "asgi"],
+        env("How frames reach the server; `asgi` works with any ASGI server, and is slower."),
+    ] = "direct"
     usage_interval_s: Annotated[
         float, env("How often counts are handed to metering.", unit="seconds", ge=0)
     ] = 0.5

@@ -29,19 +29,21 @@ async def authenticate(
     """
     query = socket.query_params
     if "nonce" in query or "signature" in query:
-        return await gateway.bus.call(
+        return await _ask(
+            gateway,
             AuthenticateClient(
                 client_id=client_id,
                 nonce=str(query.get("nonce", "")),
                 signature=str(query.get("signature", "")),
                 stored=True,
             ),
-            caller=caller,
+            caller,
         )
     nonce = secrets.token_urlsafe(NONCE_BYTES)
     connection.send(frames.Challenge(nonce=nonce))
     answer: frames.Auth = await within(gateway.settings.handshake_timeout_s, connection.next(_AUTH))
-    return await gateway.bus.call(
+    return await _ask(
+        gateway,
         AuthenticateClient(
             client_id=client_id,
             nkey=answer.nkey,
@@ -49,5 +51,10 @@ async def authenticate(
             signature=answer.signature,
             stored=False,
         ),
-        caller=caller,
+        caller,
     )
+
+
+async def _ask(gateway: Gateway, proof: AuthenticateClient, caller: Caller) -> ClientIdentity:
+    async with gateway.admission.place():
+        return await gateway.bus.call(proof, caller=caller)

@@ -14,7 +14,7 @@ from artcafe_common.bus.errors import CommandError, InternalError
 from artcafe_common.clock import new_id
 from artcafe_gateway.wire.frames import FrameId, Out, Problem
 from artcafe_gateway.wire.parsing import NotJson, id_of, parse
-from artcafe_gateway.wire.transport import EXTENSION, GatewayWebSocketProtocol, Outbox, frame
+from artcafe_gateway.wire.transport import EXTENSION, Outbox, frame
 
 MAX_NOT_JSON = 3
 CLOSE_UNAUTHENTICATED = 4401
@@ -50,9 +50,7 @@ class Socket:
     )
 
     def __init__(self, socket: WebSocket[Any, Any, Any], limit: int) -> None:
-        protocol = socket.scope["extensions"].get(EXTENSION)  # type: ignore[union-attr]
-        if not isinstance(protocol, GatewayWebSocketProtocol):
-            raise TypeError("the gateway runs on its own uvicorn protocol")
+        protocol: Any = socket.scope["extensions"][EXTENSION]  # type: ignore[index]
         self._socket = socket
         self._not_json = 0
         self.connection_id = new_id()
