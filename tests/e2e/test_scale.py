@@ -14,7 +14,7 @@ from support.world import Person, eventually
 @pytest.fixture(scope="module")
 async def wide(tmp_path_factory):
     """Two gateway workers, and a low rate for each organization."""
-    settings = {"ARTCAFE_GATEWAY_WORKERS": "2", "ARTCAFE_PUBLISH_RATE": "500"}
+    settings = {"ARTCAFE_GATEWAY_WORKERS": "2", "ARTCAFE_PUBLISH_RATE": "500", "ARTCAFE_PING_INTERVAL_S": "1"}
     running = Stack(tmp_path_factory.mktemp("wide"), free_ports(), settings=settings)
     try:
         await running.up()
@@ -49,6 +49,21 @@ async def test_sockets_of_every_worker_meet(wide):
 
     today = await eventually(lambda: _when(counted, lambda t: t["messages"] == 12 and t["deliveries"] == 144))
     assert today
+
+
+async def test_who_answers_no_ping_is_ended_and_who_is_idle_is_not(wide):
+    tenant = await (await Person.sign_up(wide)).found()
+    agent = await tenant.client()
+    idle, dead = await agent.websocket(), await agent.websocket()
+    dead.ws.transport.pause_reading()
+
+    async def connections():
+        return len((await tenant.call("GET", f"/clients/{agent.id}/status", 200))["connections"])
+
+    await eventually(lambda: _when(connections, lambda count: count == 1), within=15)
+    assert await idle.ask("ping", "pong")
+    dead.ws.transport.resume_reading()
+    assert (await dead.ended(10))[0] in (4408, 1006)
 
 
 async def _when(look, right):

@@ -23,6 +23,7 @@ from artcafe_gateway.settings import Settings
 from artcafe_gateway.usage import UsageRecorder
 
 IDLE_CHECK_S = 5
+BEATS_S = 1
 
 
 @asynccontextmanager
@@ -60,7 +61,7 @@ async def app(settings: Settings) -> AsyncIterator[None]:
             background(
                 gateway.liveness.run(),
                 every(TICK_S, gateway.sockets.tick, name="sockets"),
-                every(TICK_S, gateway.liveness.tick, name="liveness"),
+                every(BEATS_S, gateway.liveness.tick, name="liveness"),
                 every(settings.usage_interval_s, gateway.usage.flush, name="usage"),
                 every(IDLE_CHECK_S, gateway.bridges.close_idle, name="bridges"),
             )
@@ -78,7 +79,9 @@ def _composed(settings: Settings, bus: Bus) -> Gateway:
         bus=bus,
         directory=Directory(bus),
         bridges=bridges,
-        sockets=SocketRegistry(usage=usage, timeout_s=settings.heartbeat_timeout_s),
+        sockets=SocketRegistry(
+            usage=usage, timeout_s=settings.heartbeat_timeout_s, ping_s=settings.ping_interval_s
+        ),
         admission=Admission(settings.handshakes_at_once),
         liveness=Liveness(bus=bus, server_id=settings.server_id),
         usage=usage,

@@ -10,7 +10,9 @@ from artcafe_gateway.usage import UsageRecorder
 from artcafe_gateway.wire.socket import CLOSE_RESTART, CLOSE_REVOKED, CLOSE_TIMEOUT, Socket
 
 REMEMBER_REVOKED = 10_000
-TICK_S = 1.0
+# Every socket is looked at once a second, a part of them at a time.
+SLOTS = 4
+TICK_S = 1 / SLOTS
 
 
 class Member(Protocol):
@@ -25,10 +27,13 @@ class Member(Protocol):
 class SocketRegistry:
     """Ends sockets whose owner was revoked, that fell silent, or whose process is leaving."""
 
-    def __init__(self, *, usage: UsageRecorder, timeout_s: float) -> None:
+    def __init__(self, *, usage: UsageRecorder, timeout_s: float, ping_s: float) -> None:
         self._usage = usage
         self._timeout_s = timeout_s
+        self._ping_s = ping_s
         self._members: dict[str, dict[Member, None]] = {}
+        self._slots: list[dict[Member, None]] = [{} for _ in range(SLOTS)]
+        self._turn = 0
         # Revocations that may overtake an authentication under way.
         self._revoked: OrderedDict[str, float] = OrderedDict()
         # Closed until revocations are heard, and again when the process leaves.
@@ -40,18 +45,21 @@ class SocketRegistry:
         if revoked_at is not None and revoked_at >= authenticated_at:
             return False
         self._members.setdefault(_key(member.tenant_id, member.owner), {})[member] = None
+        min(self._slots, key=len)[member] = None
         return True
 
     def remove(self, member: Member) -> None:
         """Let a socket go, its time counted."""
         key = _key(member.tenant_id, member.owner)
+        for slot in self._slots:
+            slot.pop(member, None)
         if self._members.get(key, {}).pop(member, self) is not self:
             self._count(member, time.monotonic())
         if not self._members.get(key):
             self._members.pop(key, None)
 
     def __len__(self) -> int:
-        return sum(len(members) for members in self._members.values())
+        return sum(map(len, self._slots))
 
     # -- ends ----------------------------------------------------------------------------------
 
@@ -93,9 +101,11 @@ class SocketRegistry:
     # -- time ----------------------------------------------------------------------------------
 
     async def tick(self) -> None:
-        """Close what fell silent; count what is open."""
+        """Turn the wheel: of one slot, close what fell silent, and count what is open."""
         now = time.monotonic()
-        for member in self.all():
+        self._turn = (self._turn + 1) % SLOTS
+        for member in tuple(self._slots[self._turn]):
+            member.socket.keep_alive(now, self._ping_s)
             if member.owner.startswith("client:"):
                 self._count(member, now)
                 if now - member.socket.heard_at > self._timeout_s:

@@ -27,6 +27,7 @@ class _Server(uvicorn.Server):
 @contextlib.asynccontextmanager
 async def serving(api: Litestar, settings: Settings) -> AsyncIterator[None]:
     """Serve HTTP and WebSocket while the context is entered; SettingsError when the port is taken."""
+    direct = settings.websocket_transport == "direct"
     server = _Server(
         uvicorn.Config(
             on_any_server(api),
@@ -34,10 +35,11 @@ async def serving(api: Litestar, settings: Settings) -> AsyncIterator[None]:
             port=settings.port,
             loop="none",
             http="httptools",
-            ws=GatewayWebSocketProtocol if settings.websocket_transport == "direct" else "websockets-sansio",
+            ws=GatewayWebSocketProtocol if direct else "websockets-sansio",
             ws_max_size=MAX_FRAME,
-            ws_ping_interval=20,
-            ws_ping_timeout=20,
+            # Pings of the direct transport come from the registry's clock: no timer for each socket.
+            ws_ping_interval=None if direct else settings.ping_interval_s,
+            ws_ping_timeout=settings.ping_interval_s,
             ws_per_message_deflate=False,
             lifespan="off",
             # uvicorn's access log has whole URLs, and so whatever credentials are in them.

@@ -22,6 +22,9 @@ class Settings(ServiceSettings, frozen=True, kw_only=True):
     heartbeat_timeout_s: Annotated[
         float, env("A WebSocket that was silent for so long is closed.", unit="seconds", ge=1)
     ] = 90
+    ping_interval_s: Annotated[
+        float, env("How often a WebSocket is pinged; it must answer before the next.", unit="seconds", ge=1)
+    ] = 20
     handshake_timeout_s: Annotated[
         float, env("How long a WebSocket may take to authenticate.", unit="seconds", ge=1)
     ] = 5

@@ -61,6 +61,13 @@ class AsgiProtocol:
         self.loop.call_later(ABORT_AFTER_S, self._sender.cancel)
         self._ended.set_result({"type": "websocket.disconnect", "code": code, "reason": reason})
 
+    def forget_handshake(self) -> None:
+        """Nothing: the server keeps what it keeps."""
+
+    def keep_alive(self, _now: float, _every_s: float) -> bool:
+        """True: the server sends pings of its own."""
+        return True
+
     def hold(self, _seconds: float) -> None:
         """Nothing: who floods is refused message by message here."""
 

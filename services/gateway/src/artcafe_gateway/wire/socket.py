@@ -54,6 +54,7 @@ class Socket:
         self._socket = socket
         self._not_json = 0
         self.connection_id = new_id()
+        protocol.forget_handshake()
         self.outbox = Outbox(protocol, limit)
         self.heard_at = time.monotonic()
         self.opened_at = self.heard_at
@@ -73,6 +74,11 @@ class Socket:
         if not self.closed_because:
             self.closed_because = reason
         self.outbox.close(code, reason)
+
+    def keep_alive(self, now: float, every_s: float) -> None:
+        """Called about once a second: ping now and then, and end what no longer answers."""
+        if not self.outbox.protocol.keep_alive(now, every_s):
+            self.close(CLOSE_TIMEOUT, "ping_timeout")
 
     async def receive(self) -> bytes:
         """The next message's bytes; Gone when the connection ended."""

@@ -6,6 +6,7 @@ undecoded, so that bad UTF-8 is the application's to answer.
 """
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,8 @@ from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.exceptions import InvalidState
 from websockets.frames import Frame, Opcode
+
+from artcafe_gateway.wire.slim import Flag, Inbox
 
 EXTENSION = "artcafe.outbox"
 TOO_SLOW = 4408
@@ -121,13 +124,20 @@ class GatewayWebSocketProtocol(WebSocketsSansIOProtocol):
 
     at_once: Callable[[bytes], bool] | None = None
     idle = False
+    heard_at = pinged_at = 0.0
     _rest = b""
     _held = False
     _slice = SLICE
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.queue: Any = Inbox()
+        self.writable: Any = Flag()
+
     def handle_connect(self, event: Any) -> None:
         super().handle_connect(event)
         scope = getattr(self, "scope", None)
+        self.heard_at = self.pinged_at = time.monotonic()
         if scope is not None:
             scope["extensions"][EXTENSION] = self
 
@@ -170,7 +180,24 @@ class GatewayWebSocketProtocol(WebSocketsSansIOProtocol):
         self._held = False
         self._go_on()
 
+    def forget_handshake(self) -> None:
+        """Keep no headers of what is over."""
+        self.request: Any = None
+        self.response: Any = None
+
+    def keep_alive(self, now: float, every_s: float) -> bool:
+        """Ping the peer when it is time; False when nothing came since the last time."""
+        if now - self.pinged_at < every_s or self.close_sent or self.transport.is_closing():
+            return True
+        if self.heard_at < self.pinged_at:
+            return False
+        self.pinged_at = now
+        self.conn.send_ping(b"")
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        return True
+
     def _receive(self, data: bytes) -> None:
+        self.heard_at = time.monotonic()
         super().data_received(data)
         if self.conn.handshake_exc is not None and not self.handshake_initiated:
             # Headers longer than websockets takes, or no HTTP at all: uvicorn would stay silent.
