@@ -10,7 +10,20 @@ from pathlib import Path
 
 from artcafe_common.dev.stack import AlreadyRunning
 from bench import report
-from bench.rows import connects, fanout, flood, growth, latency, memory, pairs, rest, slow, soak
+from bench.rows import (
+    connects,
+    counting,
+    fanout,
+    flood,
+    growth,
+    heartbeats,
+    latency,
+    memory,
+    pairs,
+    rest,
+    slow,
+    soak,
+)
 from bench.world import World
 
 ROOT = Path(__file__).parents[2]
@@ -24,7 +37,10 @@ ROWS = {
     "rest": rest,
     "slow": slow,
     "flood": flood,
+    "counting": counting,
     "soak": soak,
+    # Last, since as many clients as it has go offline behind it.
+    "heartbeats": heartbeats,
 }
 
 

@@ -11,14 +11,17 @@ import resource
 import sys
 import traceback
 
+import structlog
 import uvloop
 
-from bench import jobs_load, jobs_probe, jobs_rest
+from bench import jobs_load, jobs_probe, jobs_rest, jobs_services
 
-COMMANDS = {**jobs_load.COMMANDS, **jobs_probe.COMMANDS, **jobs_rest.COMMANDS}
+COMMANDS = {**jobs_load.COMMANDS, **jobs_probe.COMMANDS, **jobs_rest.COMMANDS, **jobs_services.COMMANDS}
 
 
 async def main():
+    # Standard output is for answers.
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     reader = asyncio.StreamReader(limit=1 << 24)

@@ -87,6 +87,11 @@ class World:
         port = self.stack.ports.api if kind == "gateway" else self.stack.ports.nats_ws
         return f"ws://{LOOPBACK}:{port}"
 
+    @property
+    def nats(self):
+        """The broker's own address."""
+        return f"nats://{LOOPBACK}:{self.stack.ports.nats}"
+
     def fresh(self, what="x"):
         """A subject that no row used before."""
         return f"{what}{next(self._numbers)}"
@@ -97,7 +102,8 @@ class World:
     def meter(self):
         pids = {name: self.stack.supervisor.pid(name) for name in self.stack.supervisor.names}
         pids["nats-server"] = pids.pop("nats")
-        return Meter(pids | {name: worker.pid for name, worker in self.workers.items()})
+        pids |= {name: worker.pid for name, worker in self.workers.items()}
+        return Meter({name: pid for name, pid in pids.items() if pid is not None})
 
     async def settle(self):
         """Return when the services have digested what came before, or after a while."""
