@@ -6,6 +6,7 @@ that reaches into nats-py for it, and the reason why it is pinned.
 """
 
 import asyncio
+import time
 
 import nats.errors
 from nats.aio.client import Client as Nats
@@ -13,6 +14,8 @@ from nats.aio.client import Client as Nats
 from artcafe_gateway.fanout import Route
 
 MAX_PENDING = 8 * 1024 * 1024
+# How long one connection's messages may keep the event loop before the others get their turn.
+TURN_S = 0.001
 
 
 def header_block(headers: dict[str, str]) -> bytes:
@@ -27,6 +30,7 @@ class BridgeConnection(Nats):
     def __init__(self) -> None:
         super().__init__()
         self._routes: dict[int, Route] = {}
+        self._turn_began = self._turn_went_on = 0.0
 
     @property
     def server_id(self) -> str:
@@ -66,5 +70,12 @@ class BridgeConnection(Nats):
         route = self._routes.get(sid)
         if route is None:
             await super()._process_msg(sid, subject, reply, data, headers)  # type: ignore[arg-type]
-        else:
-            route.receive(subject.decode(), reply.decode(), bytes(data), bytes(headers or b""))
+            return
+        route.receive(subject.decode(), reply.decode(), bytes(data), bytes(headers or b""))
+        now = time.monotonic()
+        if now - self._turn_went_on > TURN_S:
+            self._turn_began = now  # nothing came for a while: another turn
+        elif now - self._turn_began > TURN_S:
+            await asyncio.sleep(0)
+            now = self._turn_began = time.monotonic()
+        self._turn_went_on = now

@@ -21,7 +21,7 @@ EXTENSION = "artcafe.outbox"
 TOO_SLOW = 4408
 ABORT_AFTER_S = 1.0
 # What one socket may send to be taken in one loop turn, in bytes, and what one that floods may.
-SLICE = 64 * 1024
+SLICE = 16 * 1024
 FLOOD_SLICE = 1024
 _UNREADABLE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
@@ -125,7 +125,9 @@ class GatewayWebSocketProtocol(WebSocketsSansIOProtocol):
     at_once: Callable[[bytes], bool] | None = None
     idle = False
     heard_at = pinged_at = 0.0
+    # What was read and not taken yet, from `_taken` on.
     _rest = b""
+    _taken = 0
     _held = False
     _slice = SLICE
 
@@ -144,26 +146,28 @@ class GatewayWebSocketProtocol(WebSocketsSansIOProtocol):
     def data_received(self, data: bytes) -> None:
         if self._rest or self._held:
             # The loop had read ahead; the rest keeps its order.
-            self._rest += data
+            self._rest = self._rest[self._taken :] + data
+            self._taken = 0
             self.transport.pause_reading()
-            return
-        self._feed(data)
-
-    def _feed(self, data: bytes) -> None:
-        # A socket that sends much gets one slice a loop turn, so that others are not kept waiting.
-        if len(data) > self._slice:
-            self._rest = data[self._slice :]
-            data = data[: self._slice]
+        elif len(data) > self._slice:
+            self._rest = data
             self.transport.pause_reading()
-            self.loop.call_soon(self._go_on)
-        self._receive(data)
+            self._go_on()
+        else:
+            self._receive(data)
 
     def _go_on(self) -> None:
+        # A socket that sends much gets one slice a loop turn, so that others are not kept waiting.
         if self._held or self.transport.is_closing():
             return
-        rest, self._rest = self._rest, b""
-        if rest:
-            self._feed(rest)
+        if self._rest:
+            start, self._taken = self._taken, self._taken + self._slice
+            data = self._rest[start : self._taken]
+            if self._taken >= len(self._rest):
+                self._rest, self._taken = b"", 0
+            else:
+                self.loop.call_soon(self._go_on)
+            self._receive(data)
         if not self._rest and not self._held and not self.read_paused and not self.transport.is_closing():
             self.transport.resume_reading()
 
