@@ -41,7 +41,11 @@ async def over_nats(world):
 
 def _found(opened, shares):
     rate = opened["open"] / opened["seconds"]
-    return {"value": rate, "exact": not opened["failed"], "limit": str(shares), **opened}
+    found = {"value": rate, "exact": not opened["failed"], "limit": str(shares), **opened}
+    # What one process would carry that had a processor to itself.
+    for name in ("gateway", "identity"):
+        found[name] = rate / max(shares.shares[name], 1e-3)
+    return found
 
 
 async def run(world):
@@ -50,11 +54,12 @@ async def run(world):
         gateway.append(await over_websocket(world, "gateway"))
         native.append(await over_websocket(world, "native"))
         tcp.append(await over_nats(world))
-    for what, runs, reference, of in (
-        ("WebSocket, challenge in band", gateway, native, "nats-server's WebSocket, auth callout"),
-        ("NATS, auth callout", tcp, None, ""),
+    for what, runs, reference, of, process in (
+        ("WebSocket, challenge in band", gateway, native, "nats-server's WebSocket, auth callout", "gateway"),
+        ("NATS, auth callout", tcp, None, "", "identity"),
     ):
         failed = sum(run["failed"] for run in runs)
+        why = f"**{failed} failed**: {next(run['why'] for run in runs if run['why'])}, " if failed else ""
         yield Result(
             row="connects",
             what=f"{what}, {COUNT:,} by {CONCURRENCY}",
@@ -63,6 +68,7 @@ async def run(world):
             reference=middle(reference)["value"] if reference else None,
             of=of,
             limit=middle(runs)["limit"],
-            note=f"**{failed} failed**: {next(run['why'] for run in runs if run['why'])}" if failed else "",
+            note=f"{why}by its share of a processor, one {process} process would carry "
+            f"{middle(runs)[process]:,.0f}/s",
             runs=runs,
         )
