@@ -39,6 +39,6 @@ async def run(world):
             what=f"{opened['open']:,} idle sockets, each with one subscription",
             unit="KiB a socket",
             ours=size,
-            note=f"{failed}the gateway may have {files:,} files open",
+            note=f"{failed}they came at {opened['open'] / opened['seconds']:,.0f}/s; the gateway may have {files:,} files open",
             better="less",
         )
