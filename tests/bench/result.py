@@ -57,10 +57,14 @@ def middle(runs):
     return good[(len(good) - 1) // 2]
 
 
-def losses(*groups):
-    """What to say when some run was not complete."""
-    bad = sum(not run["exact"] for runs in groups for run in runs)
-    return f"**{bad} run(s) with lost or doubled messages**" if bad else ""
+def losses(ours, reference=()):
+    """What to say when some run was not complete, and whose it was."""
+    said = []
+    for whose, runs in (("of ours", ours), ("of the reference", reference)):
+        bad = sum(not run["exact"] for run in runs)
+        if bad:
+            said.append(f"**{bad} of {len(runs)} runs {whose} with lost or doubled messages**")
+    return ", ".join(said)
 
 
 __all__ = ["Result", "losses", "median", "middle", "shown"]

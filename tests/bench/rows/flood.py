@@ -78,7 +78,7 @@ async def run(world):
             reference=median(run[point] for run in alone),
             of="alone",
             limit=beside[0]["limit"],
-            note=" ".join(filter(None, (losses(alone, beside), told))),
+            note=" ".join(filter(None, (losses(beside, alone), told))),
             better="less",
             runs=[alone, beside],
         )

@@ -51,7 +51,7 @@ async def run(world):
         reference=middle(alone)["value"],
         of="without it",
         limit=shown["limit"],
-        note=f"{losses(alone, beside)} cut in {cut} of {len(beside)} runs, "
+        note=f"{losses(beside, alone)} cut in {cut} of {len(beside)} runs, "
         f"close code {', '.join(codes)}; gateway at most {peak:,.0f} MiB",
         runs=[alone, beside],
     )
