@@ -100,6 +100,16 @@ async def wait(pool, timeout):
     return None
 
 
+async def stay(pool, seconds, every_s=20):
+    """Keep the sockets of a pool alive with heartbeats for some seconds."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        for peer in _pools[pool].peers:
+            if peer.code is None:
+                peer.say(type="heartbeat")
+        await asyncio.sleep(min(every_s, max(0, until - time.monotonic())))
+
+
 async def check(pool, goal):
     """Whether everybody got everything once, and how long it took."""
     target = _pools[pool]
@@ -225,6 +235,7 @@ COMMANDS = {
     "arm": arm,
     "wait": wait,
     "check": check,
+    "stay": stay,
     "publish": publish,
     "go": go,
     "paced": paced,

@@ -68,7 +68,8 @@ async def run(world):
         rate=RATE,
         seconds=seconds,
     )
-    counts, _ = await asyncio.gather(churned(world, seconds), paced)
+    staying = stayed.do("stay", within=seconds + 120, pool="stay", seconds=seconds + 20)
+    counts, _, _ = await asyncio.gather(churned(world, seconds), paced, staying)
     await stayed.do("wait", pool="stay", timeout=20)
     shares = meter.stop()
     ended = await stayed.do("check", pool="stay", goal=goal)

@@ -11,7 +11,7 @@ from litestar import Litestar
 from artcafe_common.settings import SettingsError
 from artcafe_gateway.settings import Settings
 from artcafe_gateway.wire.asgi import on_any_server
-from artcafe_gateway.wire.transport import GatewayWebSocketProtocol
+from artcafe_gateway.wire.transport import GatewayHttpProtocol, GatewayWebSocketProtocol
 
 MAX_FRAME = 1024 * 1024
 KEEP_ALIVE_S = 75
@@ -34,7 +34,7 @@ async def serving(api: Litestar, settings: Settings) -> AsyncIterator[None]:
             host=settings.host,
             port=settings.port,
             loop="none",
-            http="httptools",
+            http=GatewayHttpProtocol,
             ws=GatewayWebSocketProtocol if direct else "websockets-sansio",
             ws_max_size=MAX_FRAME,
             # Pings of the direct transport come from the registry's clock: no timer for each socket.

@@ -7,15 +7,22 @@ from litestar.handlers import websocket
 
 from artcafe_gateway.gateway import Gateway
 from artcafe_gateway.sessions import client, dashboard
+from artcafe_gateway.wire.socket import let_go
 
 
 @websocket(["/ws/client/{client_id:str}", "/api/v1/ws/client/{client_id:str}"])
 async def client_socket(socket: WebSocket[Any, Any, Any], client_id: str, gateway: Gateway) -> None:
     """A client's socket."""
-    await client.serve(socket, client_id[:256], gateway)
+    try:
+        await client.serve(socket, client_id[:256], gateway)
+    finally:
+        let_go(socket)
 
 
 @websocket(["/ws/dashboard", "/api/v1/ws/dashboard"])
 async def dashboard_socket(socket: WebSocket[Any, Any, Any], gateway: Gateway) -> None:
     """A dashboard's socket."""
-    await dashboard.serve(socket, gateway)
+    try:
+        await dashboard.serve(socket, gateway)
+    finally:
+        let_go(socket)

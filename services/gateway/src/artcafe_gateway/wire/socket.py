@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import structlog
 from litestar import WebSocket
+from litestar.connection.base import empty_receive, empty_send
 from litestar.exceptions import WebSocketException
 
 from artcafe_common.bus.errors import CommandError, InternalError
@@ -137,6 +138,11 @@ async def accept(socket: WebSocket[Any, Any, Any], limit: int, subprotocol: str 
     """Complete the handshake of HTTP."""
     await socket.accept(subprotocols=subprotocol)
     return Socket(socket, limit)
+
+
+def let_go(socket: WebSocket[Any, Any, Any]) -> None:
+    """Break the circle of a WebSocket that is over and the functions that Litestar wraps around it."""
+    socket.receive, socket.send = empty_receive, empty_send
 
 
 async def within(seconds: float, receiving: Any) -> Any:

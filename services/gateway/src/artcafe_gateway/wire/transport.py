@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.exceptions import InvalidState
@@ -115,6 +116,15 @@ class Outbox:
         self.protocol.close_with(code, reason)
 
 
+class GatewayHttpProtocol(HttpToolsProtocol):
+    """uvicorn's HTTP, of which a connection that became a WebSocket keeps nothing."""
+
+    def handle_websocket_upgrade(self) -> None:
+        super().handle_websocket_upgrade()
+        # The parser holds this, and this held the parser.
+        self.parser: Any = None
+
+
 class GatewayWebSocketProtocol(WebSocketsSansIOProtocol):
     """uvicorn's sans-I/O WebSocket protocol, opened up for the outbox.
 
@@ -135,6 +145,23 @@ class GatewayWebSocketProtocol(WebSocketsSansIOProtocol):
         super().__init__(*args, **kwargs)
         self.queue: Any = Inbox()
         self.writable: Any = Flag()
+        self._answered = False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._let_go()
+
+    def on_task_complete(self, task: "asyncio.Task[None]") -> None:
+        super().on_task_complete(task)
+        self._answered = True
+        self._let_go()
+
+    def _let_go(self) -> None:
+        # What holds itself stays until the next look at everything, and a hundred thousand sockets
+        # that come and go are gigabytes: so no circle is left when both sides are gone.
+        if self.disconnected and self._answered:
+            self.scope.clear()  # type: ignore[attr-defined] # a TypedDict is a dict
+            self.conn.parser.close()
 
     def handle_connect(self, event: Any) -> None:
         super().handle_connect(event)
