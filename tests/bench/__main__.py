@@ -54,6 +54,9 @@ def arguments():
     parser.add_argument("--directory", type=Path, default=ROOT / ".dev/bench", help="where the stack lives")
     parser.add_argument("--json", type=Path, default=ROOT / ".dev/bench.json")
     parser.add_argument("--document", type=Path, default=ROOT / "docs/performance.md")
+    parser.add_argument(
+        "--keep", action="store_true", help="keep the rows of the last run that are not run now"
+    )
     parser.add_argument("--no-document", action="store_true", help="leave the document as it is")
     return parser.parse_args()
 
@@ -79,6 +82,8 @@ async def main(given):
         about = report.circumstances(world, quick=given.quick)
     finally:
         await world.down()
+    if given.keep:
+        results = report.merged(given.json, results, ROWS)
     report.write_json(given.json, results, about)
     if not given.no_document:
         report.write_document(given.document, report.markdown(results, about))

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import psutil
 
+from bench.result import Result
+
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 HEADINGS = ["row", "what", "ours", "reference", "ratio", "limit of ours", "note"]
 PACKAGES = ("uvicorn", "uvloop", "websockets", "litestar", "nats-py", "picows")
@@ -46,6 +48,19 @@ def markdown(results, about):
     ]
     lines += ["| " + " | ".join(result.cells()) + " |" for result in results]
     return "\n".join(lines)
+
+
+def merged(path, results, rows):
+    """These results, with those of other rows from an earlier run; in the order of the rows."""
+    kept = [Result(**{k: v for k, v in each.items() if k != "ratio"}) for each in _read(path)["results"]]
+    new = {result.row for result in results}
+    order = [name.replace("fanout", "fan-out") for name in rows]
+    everything = [result for result in kept if result.row not in new] + results
+    return sorted(everything, key=lambda result: order.index(result.row))
+
+
+def _read(path):
+    return json.loads(path.read_text()) if path.exists() else {"results": []}
 
 
 def write_document(path, text):
