@@ -138,7 +138,8 @@ class Database:
                 await self.call("transact_write_items", TransactItems=[{w.kind: w.arguments} for w in writes])
             except StoreUnavailable as error:
                 # Two transactions that met on one item: DynamoDB asks for another try.
-                code = getattr(error.__cause__, "response", {}).get("Error", {}).get("Code")
+                answer = getattr(error.__cause__, "response", None) or {}  # None of a timeout
+                code = answer.get("Error", {}).get("Code")
                 if code != "TransactionCanceledException" or attempt == 3:  # noqa: PLR2004 - the last try
                     raise
                 await asyncio.sleep(0.05 * 2**attempt)
