@@ -12,6 +12,7 @@ from artcafe_gateway.gateway import Gateway
 from artcafe_gateway.middleware import Observation
 from artcafe_gateway.problems import command_error, http_error, internal_error
 from artcafe_gateway.routes.accounts import AccountsController
+from artcafe_gateway.routes.activity import ActivityController
 from artcafe_gateway.routes.auth import AuthController
 from artcafe_gateway.routes.channels import ChannelsController
 from artcafe_gateway.routes.clients import ClientsController
@@ -26,6 +27,7 @@ CONTROLLERS = [
     ClientsController,
     ChannelsController,
     UsageController,
+    ActivityController,
     HealthController,
 ]
 

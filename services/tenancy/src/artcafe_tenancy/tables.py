@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from artcafe_common.contracts.activity import ActivityStatus, ActivityType
 from artcafe_common.contracts.identity import Permissions
 from artcafe_common.contracts.tenancy import ClientState, Metadata, Role
 from artcafe_common.plans import Plan
@@ -108,14 +109,37 @@ class SubjectItem(msgspec.Struct, frozen=True, kw_only=True):
     tenant_id: str
 
 
+class PendingEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """An event that a change caused, as JSON."""
+
+    subject: str
+    body: str
+
+
 class ActivityItem(msgspec.Struct, frozen=True, kw_only=True):
-    """An entry of the activity log; `expires_at` in Unix seconds."""
+    """An entry of the activity log; `expires_at` in Unix seconds, `timestamp` with microseconds.
+
+    `pending` is there until its change and its `events` were announced, and it is in the
+    PendingIndex only so long.
+    """
 
     id: str
     tenant_id: str
-    timestamp: datetime
+    timestamp: str
     expires_at: int
+    type: ActivityType
+    status: ActivityStatus
+    action: str
+    actor: str
+    resource: str
+    ip: str = ""
+    user_agent: str = ""
+    metadata: Metadata = {}
+    events: list[PendingEvent] = []
+    pending: str | None = None
 
+
+PENDING = "yes"
 
 TENANTS = TableSpec(name="tenants", item=TenantItem, partition="id")
 MEMBERS = TableSpec(
@@ -160,7 +184,10 @@ ACTIVITY = TableSpec(
     name="activity-logs",
     item=ActivityItem,
     partition="id",
-    indexes=(Index(name="TenantIndex", partition="tenant_id", sort="timestamp"),),
+    indexes=(
+        Index(name="TenantIndex", partition="tenant_id", sort="timestamp"),
+        Index(name="PendingIndex", partition="pending", sort="timestamp"),
+    ),
     ttl="expires_at",
 )
 

@@ -2,9 +2,11 @@
 
 from typing import Any
 
+import msgspec
 from litestar import Controller, post
 from litestar.connection import Request
 
+from artcafe_common.contracts.activity import ActivityType
 from artcafe_common.contracts.identity import (
     CreateClientChallenge,
     Login,
@@ -12,6 +14,7 @@ from artcafe_common.contracts.identity import (
     RefreshTokens,
     Tokens,
 )
+from artcafe_gateway.activity import happened
 from artcafe_gateway.gateway import Gateway
 from artcafe_gateway.http import body, caller_of
 
@@ -24,7 +27,14 @@ class AuthController(Controller):
 
     @post("/login", status_code=200, summary="Exchange an e-mail and a password for tokens")
     async def login(self, request: Request[Any, Any, Any], gateway: Gateway) -> Tokens:
-        return await gateway.bus.call(await body(request, Login), caller=caller_of(request))
+        caller = caller_of(request)
+        tokens = await gateway.bus.call(await body(request, Login), caller=caller)
+        user = await gateway.directory.user(tokens.access_token, caller)
+        who = msgspec.structs.replace(caller, actor=f"user:{user.user_id}")
+        await gateway.bus.announce(
+            happened(who, ActivityType.AUTH, "user.login", f"user:{user.user_id}", tenant_id="")
+        )
+        return tokens
 
     @post("/refresh", status_code=200, summary="Exchange a refresh token for new tokens")
     async def refresh(self, request: Request[Any, Any, Any], gateway: Gateway) -> Tokens:
