@@ -1,4 +1,4 @@
-"""The mirror of presence on clients, so that lists can be filtered by status."""
+"""The mirror of presence on clients and agents, so that lists can be filtered by status."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -16,14 +16,16 @@ class PresenceMirror:
         self._store = store
 
     async def apply(self, event: PresenceChanged) -> None:
-        """Note a client's transition, unless something newer is known or the client is gone."""
-        await self._store.clients.mirror(
-            event.tenant_id,
-            event.client_id,
-            online=event.online,
-            seen_us=microseconds(event.last_seen),
-            told_us=microseconds(event.occurred_at),
-        )
+        """Note a transition, unless something newer is known or the client or agent is gone."""
+        for table in (self._store.clients, self._store.agents):
+            if await table.mirror(
+                event.tenant_id,
+                event.client_id,
+                online=event.online,
+                seen_us=microseconds(event.last_seen),
+                told_us=microseconds(event.occurred_at),
+            ):
+                return
 
 
 def microseconds(time: datetime) -> int:

@@ -12,7 +12,7 @@ from artcafe_common.bus.errors import StoreUnavailable
 from artcafe_common.contracts.tenancy import AccountNotFound, LastOwner, MemberExists, Role
 from artcafe_common.storage.dynamo import ConditionFailed, Database, Page, TransactionFailed, Write
 from artcafe_tenancy.journal import Entry, Journal
-from artcafe_tenancy.named import ATTEMPTS, ClientTable, NamedTable, pause
+from artcafe_tenancy.named import ATTEMPTS, AgentTable, ClientTable, NamedTable, pause
 from artcafe_tenancy.names import is_id, is_user_id
 from artcafe_tenancy.tables import CHANNELS, MEMBERS, TENANTS, MemberItem, TenantItem
 
@@ -26,6 +26,7 @@ class Store:
         self._tenants = database.table(TENANTS)
         self._members = database.table(MEMBERS)
         self.clients = ClientTable(database, journal, self._tenants)
+        self.agents = AgentTable(database, journal, self._tenants)
         self.channels = NamedTable(database, journal, CHANNELS, self._tenants, counter="channels_count")
 
     # -- organizations ---------------------------------------------------------------------------
