@@ -15,9 +15,9 @@ class PresenceMirror:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def apply(self, event: PresenceChanged) -> None:
-        """Note a transition, unless something newer is known or the client or agent is gone."""
-        for table in (self._store.clients, self._store.agents):
+    async def apply(self, event: PresenceChanged) -> str:
+        """Note a transition, unless something newer is known; whether it is of a client or an agent."""
+        for kind, table in (("client", self._store.clients), ("agent", self._store.agents)):
             if await table.mirror(
                 event.tenant_id,
                 event.client_id,
@@ -25,7 +25,9 @@ class PresenceMirror:
                 seen_us=microseconds(event.last_seen),
                 told_us=microseconds(event.occurred_at),
             ):
-                return
+                return kind
+        known = await self._store.agents.get(event.tenant_id, event.client_id)
+        return "client" if known is None else "agent"
 
 
 def microseconds(time: datetime) -> int:
