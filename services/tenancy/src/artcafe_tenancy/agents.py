@@ -5,9 +5,12 @@ from typing import Any
 from msgspec import UNSET, structs
 
 from artcafe_common import clock, roles
+from artcafe_common.broker import nkeys
+from artcafe_common.bus.caller import current_tenant
 from artcafe_common.bus.endpoints import answers
+from artcafe_common.bus.errors import FieldError, InvalidRequest
 from artcafe_common.contracts.activity import ActivityType
-from artcafe_common.contracts.identity import AgentKey, IssueAgentKey, ReadAgentKey
+from artcafe_common.contracts.identity import AgentKey, IssueAgentKey, Permissions, ReadAgentKey
 from artcafe_common.contracts.tenancy import (
     Agent,
     AgentCreated,
@@ -16,6 +19,8 @@ from artcafe_common.contracts.tenancy import (
     AgentRevoked,
     Agents,
     AgentSummary,
+    Client,
+    ClientChanged,
     ClientState,
     ClientStatus,
     CreateAgent,
@@ -23,6 +28,7 @@ from artcafe_common.contracts.tenancy import (
     FindAgentCredential,
     GetAgent,
     ListAgents,
+    MigrateAgent,
     RevocationReason,
     Role,
     SummarizeAgents,
@@ -30,11 +36,12 @@ from artcafe_common.contracts.tenancy import (
 )
 from artcafe_common.plans import LIMITS
 from artcafe_tenancy import metadata, names
+from artcafe_tenancy.clients import shown
 from artcafe_tenancy.handlers import Handlers
 from artcafe_tenancy.journal import Entry, entry
 from artcafe_tenancy.named import seen_as
 from artcafe_tenancy.presence import time_of
-from artcafe_tenancy.tables import AgentItem
+from artcafe_tenancy.tables import AgentItem, ClientItem
 
 COUNTED_AT_ONCE = 1000
 
@@ -107,10 +114,11 @@ class AgentEndpoints(Handlers):
 
         def tells(before: AgentItem, agent: AgentItem) -> Entry:
             # Said again of one that is suspended already, so that trying again ends what was left over.
+            ends = None
             if request.status is ClientState.SUSPENDED:
                 ends = RevocationReason.SUSPENDED
-            else:
-                ends = RevocationReason.KEY_REGENERATED if agent.public_key != before.public_key else None
+            elif agent.public_key != before.public_key:
+                ends = RevocationReason.KEY_REGENERATED
             return _told(agent, "agent.updated", ends, {"changed": sorted(given.keys() - {"agent_id"})})
 
         agent = await self.store.agents.change(tenant_id, request.agent_id, changes, tells)
@@ -127,6 +135,45 @@ class AgentEndpoints(Handlers):
         if agent is None:
             raise AgentNotFound
         return _shown(agent)
+
+    @answers(MigrateAgent)
+    async def migrate_agent(self, request: MigrateAgent) -> Client:
+        roles.require_operator()
+        try:
+            nkeys.decode_public(request.nkey_public, nkeys.KeyKind.USER)
+        except nkeys.InvalidNKeyError as error:
+            field = FieldError(field="nkey_public", message=str(error))
+            raise InvalidRequest(field.message, errors=(field,)) from None
+
+        def become(agent: AgentItem) -> tuple[ClientItem, Entry]:
+            described = {"description": agent.description} if agent.description else {}
+            client = ClientItem(
+                client_id=agent.id,
+                tenant_id=agent.tenant_id,
+                name=agent.name,
+                nkey_public=request.nkey_public,
+                permissions=Permissions(),
+                state=agent.state,
+                online=agent.online,
+                seen_us=agent.seen_us,
+                told_us=agent.told_us,
+                metadata={**described, **agent.metadata},
+                created_at=agent.created_at,
+                updated_at=clock.now(),
+            )
+            return client, entry(
+                ActivityType.AGENT,
+                "agent.migrated",
+                f"agent:{agent.id}",
+                AgentRevoked(tenant_id=agent.tenant_id, agent_id=agent.id, reason=RevocationReason.DELETED),
+                ClientChanged(tenant_id=agent.tenant_id, client_id=agent.id, nkey_public=request.nkey_public),
+                metadata={"name": agent.name},
+            )
+
+        client = await self.store.migrate_agent(current_tenant(), request.agent_id, become)
+        if client is None:
+            raise AgentNotFound
+        return shown(client)
 
     @answers(SummarizeAgents)
     async def summarize_agents(self, request: SummarizeAgents) -> AgentSummary:  # noqa: ARG002

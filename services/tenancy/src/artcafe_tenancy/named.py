@@ -150,6 +150,18 @@ class NamedTable(Generic[T]):
                 return item
         raise StoreUnavailable("too many changes of one item at once")
 
+    def moving_in(self, item: T) -> tuple[Write, Write]:
+        """The writes that bring in an item from another table that has the same counter."""
+        return self._items.putting(item.tenant_id, item, new=True), self._reserving(item, item.name)
+
+    def moving_out(self, item: T) -> tuple[Write, Write]:
+        """The writes that take an item out, as it was read, without counting."""
+        unchanged = Attr("version").eq(item.version)
+        return (
+            self._items.deleting(item.tenant_id, self._key(item), condition=unchanged),
+            self._freeing(item),
+        )
+
     async def _change(self, item: T, changes: dict[str, Any], new: Entry) -> None:
         unchanged = Attr("version").eq(item.version)
         writes = [

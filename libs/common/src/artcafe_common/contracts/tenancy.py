@@ -548,6 +548,18 @@ class DeleteAgent(Command[Agent], frozen=True, kw_only=True):
     agent_id: str
 
 
+class MigrateAgent(Command[Client], frozen=True, kw_only=True):
+    """Make a client of an agent, under its id: an operator's command, not a route.
+
+    Its name, state and metadata stay; its live connections end.
+    """
+
+    subject = "artcafe.tenancy.agent.migrate"
+    raises = (AgentNotFound, NameTaken)
+    agent_id: str
+    nkey_public: str
+
+
 class SummarizeAgents(Command[AgentSummary], frozen=True, kw_only=True):
     """Count the agents of the caller's tenant."""
 
