@@ -91,9 +91,6 @@ class AgentEndpoints:
 
     @answers(CreateAgentChallenge)
     async def create_agent_challenge(self, request: CreateAgentChallenge) -> AgentChallenge:
-        if not 1 <= len(request.agent_id) <= MAX_ID:
-            field = FieldError(field="agent_id", message=f"Expected `str` of length 1 to {MAX_ID}")
-            raise InvalidRequest(field.message, errors=(field,))
         # The agent is not looked up: whether it exists shows neither in the answer nor in its time.
         ip, limit = current_caller().ip, self._settings.challenges_per_minute
         for key, most in (

@@ -2,12 +2,17 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from artcafe_common.bus.command import Command
 from artcafe_common.bus.errors import CommandError
 from artcafe_common.plans import Plan
+
+# No id that we give out is longer.
+Id = Annotated[str, Meta(min_length=1, max_length=128)]
 
 
 class InvalidToken(CommandError):
@@ -271,7 +276,7 @@ class CreateAgentChallenge(Command[AgentChallenge], frozen=True, kw_only=True):
 
     subject = "artcafe.identity.agent.challenge"
     raises = (ChallengeRateExceeded,)
-    agent_id: str
+    agent_id: Id
 
 
 class VerifyAgent(Command[AgentToken], frozen=True, kw_only=True):
@@ -279,10 +284,10 @@ class VerifyAgent(Command[AgentToken], frozen=True, kw_only=True):
 
     subject = "artcafe.identity.agent.verify"
     raises = (AuthenticationFailed,)
-    agent_id: str
-    challenge: str
-    signature: str
-    tenant_id: str | None = None
+    agent_id: Id
+    challenge: Annotated[str, Meta(max_length=256)]
+    signature: Annotated[str, Meta(max_length=2048)]
+    tenant_id: Id | None = None
 
 
 class AuthenticateAgent(Command[ClientIdentity], frozen=True, kw_only=True):

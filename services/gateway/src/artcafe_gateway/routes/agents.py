@@ -94,8 +94,10 @@ class AgentsController(Controller):
         )
 
     @get("/status/summary", summary="How many agents there are, by status")
-    async def summary(self, gateway: Gateway, member: Member) -> AgentSummary:
-        return await gateway.bus.call(SummarizeAgents(), caller=member.caller)
+    async def summary(
+        self, request: Request[Any, Any, Any], gateway: Gateway, member: Member
+    ) -> AgentSummary:
+        return await gateway.bus.call(query(request, SummarizeAgents), caller=member.caller)
 
     @get("/{agent_id:str}", summary="One agent")
     async def get_agent(self, gateway: Gateway, member: Member, agent_id: str) -> Agent:
