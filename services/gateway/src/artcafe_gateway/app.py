@@ -9,7 +9,7 @@ from nats.aio.client import Client as Nats
 from artcafe_common.broker.connect import connect
 from artcafe_common.bus.client import Bus
 from artcafe_common.contracts.activity import ActivityRecorded
-from artcafe_common.contracts.tenancy import ClientRevoked, MembershipChanged
+from artcafe_common.contracts.tenancy import AgentRevoked, ClientRevoked, MembershipChanged
 from artcafe_common.service import background, every, wait_for
 from artcafe_gateway.activity import ActivityFeed, Denials
 from artcafe_gateway.admission import Admission
@@ -57,6 +57,7 @@ async def app(settings: Settings) -> AsyncIterator[None]:
         await wait_for("events", gateway.bus.ensure_events_stream)
         await gateway.directory.watch()
         await gateway.bus.watch(ClientRevoked, gateway.sockets.client_revoked)
+        await gateway.bus.watch(AgentRevoked, gateway.sockets.agent_revoked)
         await gateway.bus.watch(MembershipChanged, gateway.sockets.member_changed)
         await gateway.bus.watch(ActivityRecorded, gateway.activity.show)
         await nc.flush()

@@ -56,14 +56,14 @@ class ActivityKeeper:
             own = _derived(f"{event.activity.activity_id} {place.tenant_id}", event.activity.timestamp)
             await self._keep(place.tenant_id, msgspec.structs.replace(event.activity, activity_id=own))
 
-    async def came_or_went(self, event: PresenceChanged) -> None:
-        """Keep that a client connected or disconnected."""
+    async def came_or_went(self, kind: str, event: PresenceChanged) -> None:
+        """Keep that a client or agent connected or disconnected."""
         activity = Activity(
             activity_id=_derived(event.event_id, event.occurred_at),
             type=ActivityType.CONNECTION,
-            action="client.connected" if event.online else "client.disconnected",
-            actor=f"client:{event.client_id}",
-            resource=f"client:{event.client_id}",
+            action=f"{kind}.connected" if event.online else f"{kind}.disconnected",
+            actor=f"{kind}:{event.client_id}",
+            resource=f"{kind}:{event.client_id}",
             metadata={"reason": event.reason} if event.reason else {},
             timestamp=event.occurred_at,
         )

@@ -42,8 +42,7 @@ async def app(settings: TenancySettings) -> AsyncIterator[None]:
         mirror, keeper = PresenceMirror(store), ActivityKeeper(store, activity, host.bus)
 
         async def came_or_went(event: PresenceChanged) -> None:
-            await mirror.apply(event)
-            await keeper.came_or_went(event)
+            await keeper.came_or_went(await mirror.apply(event), event)
 
         # Concurrent: each event is its own item, and the mirror itself refuses what comes out of order.
         consumer = EventConsumer(

@@ -68,7 +68,7 @@ class ClientEndpoints(Handlers):
             updated_at=now,
         )
         await self.store.clients.create(client, limit, _told(client, "client.created", _changed(client)))
-        return ClientCreated(client=_shown(client), nkey_seed=key.nkey_seed)
+        return ClientCreated(client=shown(client), nkey_seed=key.nkey_seed)
 
     @answers(ListClients)
     async def list_clients(self, request: ListClients) -> Clients:
@@ -80,13 +80,13 @@ class ClientEndpoints(Handlers):
             where=None if request.status is None else seen_as(request.status),
         )
         return Clients(
-            clients=[_shown(client) for client in page.items],
+            clients=[shown(client) for client in page.items],
             next_cursor=self.cursors.encode(tenant_id, "clients", page.position),
         )
 
     @answers(GetClient)
     async def get_client(self, request: GetClient) -> Client:
-        return _shown(await self._client(roles.require(Role.VIEWER), request.client_id))
+        return shown(await self._client(roles.require(Role.VIEWER), request.client_id))
 
     @answers(UpdateClient)
     async def update_client(self, request: UpdateClient) -> Client:
@@ -114,7 +114,7 @@ class ClientEndpoints(Handlers):
         client = await self.store.clients.change(tenant_id, request.client_id, changes, tells)
         if client is None:
             raise ClientNotFound
-        return _shown(client)
+        return shown(client)
 
     @answers(DeleteClient)
     async def delete_client(self, request: DeleteClient) -> Client:
@@ -126,7 +126,7 @@ class ClientEndpoints(Handlers):
         )
         if client is None:
             raise ClientNotFound
-        return _shown(client)
+        return shown(client)
 
     @answers(RegenerateClientKey)
     async def regenerate_client_key(self, request: RegenerateClientKey) -> ClientCreated:
@@ -141,7 +141,7 @@ class ClientEndpoints(Handlers):
             await self._client(tenant_id, request.client_id)
             # Not tried again: that would end the key that the other one was just given.
             raise KeyConflict from None
-        return ClientCreated(client=_shown(client), nkey_seed=key.nkey_seed)
+        return ClientCreated(client=shown(client), nkey_seed=key.nkey_seed)
 
     @answers(FindCredential)
     async def find_credential(self, request: FindCredential) -> ClientCredential:
@@ -201,7 +201,8 @@ def _told(client: ClientItem, action: str, event: Event, more: dict[str, Any] | 
     )
 
 
-def _shown(client: ClientItem) -> Client:
+def shown(client: ClientItem) -> Client:
+    """A client as it is shown."""
     seen = ClientStatus.ONLINE if client.online else ClientStatus.OFFLINE
     return Client(
         client_id=client.client_id,

@@ -2,10 +2,18 @@
 
 from artcafe_tenancy.accounts import AccountEndpoints
 from artcafe_tenancy.activity import ActivityEndpoints
+from artcafe_tenancy.agents import AgentEndpoints
 from artcafe_tenancy.channels import ChannelEndpoints
 from artcafe_tenancy.clients import ClientEndpoints
 from artcafe_tenancy.members import MemberEndpoints
 
 
-class Endpoints(AccountEndpoints, MemberEndpoints, ClientEndpoints, ChannelEndpoints, ActivityEndpoints):
+class Endpoints(
+    AccountEndpoints,
+    MemberEndpoints,
+    ClientEndpoints,
+    AgentEndpoints,
+    ChannelEndpoints,
+    ActivityEndpoints,
+):
     """All of them."""

@@ -20,6 +20,7 @@ from artcafe_common.bus.command import Event
 from artcafe_common.bus.errors import CommandError
 from artcafe_common.contracts.activity import Activity, ActivityRecorded, ActivityType
 from artcafe_common.contracts.tenancy import (
+    AgentRevoked,
     ChannelChanged,
     ClientChanged,
     ClientRevoked,
@@ -36,7 +37,14 @@ AT_ONCE = 100
 LEAVE_WITHIN_S = 3
 _EVENTS: dict[str, type[Event]] = {
     kind.subject: kind
-    for kind in (ChannelChanged, ClientChanged, ClientRevoked, MembershipChanged, PlanChanged)
+    for kind in (
+        AgentRevoked,
+        ChannelChanged,
+        ClientChanged,
+        ClientRevoked,
+        MembershipChanged,
+        PlanChanged,
+    )
 }
 log = structlog.get_logger()
 

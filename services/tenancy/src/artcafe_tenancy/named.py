@@ -20,9 +20,19 @@ from artcafe_common.storage.tables import TableSpec
 from artcafe_common.storage.tenant_table import TenantTable
 from artcafe_tenancy.journal import Entry, Journal
 from artcafe_tenancy.names import guard_key, is_id, normalised
-from artcafe_tenancy.tables import CLIENTS, ClientItem, NamedItem, NameGuard, TenantItem
+from artcafe_tenancy.tables import (
+    AGENTS,
+    CLIENTS,
+    AgentItem,
+    ClientItem,
+    NamedItem,
+    NameGuard,
+    SeenItem,
+    TenantItem,
+)
 
 T = TypeVar("T", bound=NamedItem)
+S = TypeVar("S", bound=SeenItem)
 ATTEMPTS = 10
 PAUSE_S = 0.02
 
@@ -140,6 +150,18 @@ class NamedTable(Generic[T]):
                 return item
         raise StoreUnavailable("too many changes of one item at once")
 
+    def moving_in(self, item: T) -> tuple[Write, Write]:
+        """The writes that bring in an item from another table that has the same counter."""
+        return self._items.putting(item.tenant_id, item, new=True), self._reserving(item, item.name)
+
+    def moving_out(self, item: T) -> tuple[Write, Write]:
+        """The writes that take an item out, as it was read, without counting."""
+        unchanged = Attr("version").eq(item.version)
+        return (
+            self._items.deleting(item.tenant_id, self._key(item), condition=unchanged),
+            self._freeing(item),
+        )
+
     async def _change(self, item: T, changes: dict[str, Any], new: Entry) -> None:
         unchanged = Attr("version").eq(item.version)
         writes = [
@@ -174,8 +196,39 @@ class NamedTable(Generic[T]):
         return key
 
 
-class ClientTable(NamedTable[ClientItem]):
-    """Clients, which besides have a key and a presence."""
+class SeenTable(NamedTable[S]):
+    """Items that besides have a key and a presence."""
+
+    async def by_id(self, key: str) -> S | None:
+        """The item of this id, whatever its tenant."""
+        return await self._items.get_credential(key, consistent=True) if is_id(key) else None
+
+    async def mirror(self, tenant_id: str, key: str, *, online: bool, seen_us: int, told_us: int) -> bool:
+        """Note a presence, unless something newer is noted or the item is not there; whether it was."""
+        if not is_id(key):
+            return False
+        newer = (
+            Attr("seen_us").not_exists()
+            | Attr("seen_us").lt(seen_us)
+            | (Attr("seen_us").eq(seen_us) & Attr("told_us").lt(told_us))
+        )
+        seen = {"online": online, "seen_us": seen_us, "told_us": told_us}
+        try:
+            await self._items.update(tenant_id, key, set_=seen, condition=newer)
+        except ConditionFailed:
+            return False
+        return True
+
+
+class AgentTable(SeenTable[AgentItem]):
+    """Agents of the legacy kind; a plan counts them as clients."""
+
+    def __init__(self, database: Database, journal: Journal, tenants: Table[TenantItem]) -> None:
+        super().__init__(database, journal, AGENTS, tenants, counter="clients_count")
+
+
+class ClientTable(SeenTable[ClientItem]):
+    """Clients, which are found by their keys, too."""
 
     def __init__(self, database: Database, journal: Journal, tenants: Table[TenantItem]) -> None:
         super().__init__(database, journal, CLIENTS, tenants, counter="clients_count")
@@ -210,30 +263,9 @@ class ClientTable(NamedTable[ClientItem]):
         client = await self.by_id(found.client_id)
         return client if client is not None and client.nkey_public == nkey_public else None
 
-    async def by_id(self, client_id: str) -> ClientItem | None:
-        """The client of this id, whatever its tenant."""
-        return await self._items.get_credential(client_id, consistent=True) if is_id(client_id) else None
-
-    async def mirror(
-        self, tenant_id: str, client_id: str, *, online: bool, seen_us: int, told_us: int
-    ) -> None:
-        """Note a client's presence, unless something newer is noted or the client is not there."""
-        if not is_id(client_id):
-            return
-        newer = (
-            Attr("seen_us").not_exists()
-            | Attr("seen_us").lt(seen_us)
-            | (Attr("seen_us").eq(seen_us) & Attr("told_us").lt(told_us))
-        )
-        seen = {"online": online, "seen_us": seen_us, "told_us": told_us}
-        try:
-            await self._items.update(tenant_id, client_id, set_=seen, condition=newer)
-        except ConditionFailed:
-            return
-
 
 def seen_as(status: ClientStatus) -> ConditionBase:
-    """The clients that are seen as `status`."""
+    """The clients or agents that are seen as `status`."""
     if status is ClientStatus.SUSPENDED:
         return Attr("state").eq(ClientState.SUSPENDED.value)
     online = status is ClientStatus.ONLINE

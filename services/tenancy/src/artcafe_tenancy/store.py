@@ -9,12 +9,20 @@ from boto3.dynamodb.conditions import Attr
 
 from artcafe_common import clock
 from artcafe_common.bus.errors import StoreUnavailable
-from artcafe_common.contracts.tenancy import AccountNotFound, LastOwner, MemberExists, Role
+from artcafe_common.contracts.tenancy import AccountNotFound, LastOwner, MemberExists, NameTaken, Role
 from artcafe_common.storage.dynamo import ConditionFailed, Database, Page, TransactionFailed, Write
 from artcafe_tenancy.journal import Entry, Journal
-from artcafe_tenancy.named import ATTEMPTS, ClientTable, NamedTable, pause
+from artcafe_tenancy.named import ATTEMPTS, AgentTable, ClientTable, NamedTable, pause
 from artcafe_tenancy.names import is_id, is_user_id
-from artcafe_tenancy.tables import CHANNELS, MEMBERS, TENANTS, MemberItem, TenantItem
+from artcafe_tenancy.tables import (
+    CHANNELS,
+    MEMBERS,
+    TENANTS,
+    AgentItem,
+    ClientItem,
+    MemberItem,
+    TenantItem,
+)
 
 
 class Store:
@@ -26,6 +34,7 @@ class Store:
         self._tenants = database.table(TENANTS)
         self._members = database.table(MEMBERS)
         self.clients = ClientTable(database, journal, self._tenants)
+        self.agents = AgentTable(database, journal, self._tenants)
         self.channels = NamedTable(database, journal, CHANNELS, self._tenants, counter="channels_count")
 
     # -- organizations ---------------------------------------------------------------------------
@@ -65,6 +74,32 @@ class Store:
         if changed is None:
             raise AccountNotFound
         return changed
+
+    # -- agents ----------------------------------------------------------------------------------
+
+    async def migrate_agent(
+        self, tenant_id: str, agent_id: str, become: Callable[[AgentItem], tuple[ClientItem, Entry]]
+    ) -> ClientItem | None:
+        """Put the client that `become` makes in an agent's place, and tell of it; None without the agent.
+
+        NameTaken when another client bears the agent's name.
+        """
+        for _ in range(ATTEMPTS):
+            agent = await self.agents.get(tenant_id, agent_id)
+            if agent is None:
+                return None
+            client, new = become(agent)
+            moving = [*self.clients.moving_in(client), *self.agents.moving_out(agent)]
+            try:
+                await self._database.transact([*moving, self._journal.keeping(new)])
+            except TransactionFailed as error:
+                if error.failed == (1,):
+                    raise NameTaken from None
+                await pause()
+            else:
+                await self._journal.tell(new)
+                return client
+        raise StoreUnavailable("too many changes of one item at once")
 
     # -- members ---------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from artcafe_common.contracts.activity import ActivityStatus, ActivityType
-from artcafe_common.contracts.identity import Permissions
+from artcafe_common.contracts.identity import AgentKeyType, Permissions
 from artcafe_common.contracts.tenancy import ClientState, Metadata, Role
 from artcafe_common.plans import Plan
 from artcafe_common.storage.tables import Index, TableSpec
@@ -49,20 +49,35 @@ class NamedItem(msgspec.Struct, frozen=True, kw_only=True):
     version: int = 0
 
 
-class ClientItem(NamedItem, frozen=True, kw_only=True):
-    """An agent program.
+class SeenItem(NamedItem, frozen=True, kw_only=True):
+    """What connects.
 
     `online`, `seen_us` (its last sign of life) and `told_us` (when that was reported), both in
     microseconds since 1970, mirror what presence announced.
     """
 
-    client_id: str
-    nkey_public: str
-    permissions: Permissions
     state: ClientState = ClientState.ACTIVE
     online: bool = False
     seen_us: int | None = None
     told_us: int | None = None
+
+
+class ClientItem(SeenItem, frozen=True, kw_only=True):
+    """An agent program."""
+
+    client_id: str
+    nkey_public: str
+    permissions: Permissions
+
+
+class AgentItem(SeenItem, frozen=True, kw_only=True):
+    """An agent program of the legacy kind, with its SSH key."""
+
+    id: str
+    description: str
+    public_key: str
+    key_type: AgentKeyType
+    fingerprint: str
 
 
 class ChannelItem(NamedItem, frozen=True, kw_only=True):
@@ -92,13 +107,6 @@ class SubscriptionItem(msgspec.Struct, frozen=True, kw_only=True):
 
     agent_id: str
     channel_id: str
-    tenant_id: str
-
-
-class AgentItem(msgspec.Struct, frozen=True, kw_only=True):
-    """A legacy agent."""
-
-    id: str
     tenant_id: str
 
 

@@ -20,6 +20,7 @@ class ActivityType(StrEnum):
     ACCOUNT = "account"
     MEMBER = "member"
     CLIENT = "client"
+    AGENT = "agent"
     CHANNEL = "channel"
     CONNECTION = "connection"
     AUTH = "auth"

@@ -1,4 +1,4 @@
-"""Signing in, and nonces for clients."""
+"""Signing in, nonces for clients, challenges and tokens for agents."""
 
 from typing import Any
 
@@ -8,11 +8,15 @@ from litestar.connection import Request
 
 from artcafe_common.contracts.activity import ActivityType
 from artcafe_common.contracts.identity import (
+    AgentChallenge,
+    AgentToken,
+    CreateAgentChallenge,
     CreateClientChallenge,
     Login,
     Nonce,
     RefreshTokens,
     Tokens,
+    VerifyAgent,
 )
 from artcafe_gateway.activity import happened
 from artcafe_gateway.gateway import Gateway
@@ -43,3 +47,15 @@ class AuthController(Controller):
     @post("/client/challenge", status_code=200, summary="A nonce for a WebSocket's URL")
     async def client_challenge(self, request: Request[Any, Any, Any], gateway: Gateway) -> Nonce:
         return await gateway.bus.call(await body(request, CreateClientChallenge), caller=caller_of(request))
+
+    @post("/agent/challenge", status_code=200, summary="A challenge for an agent to sign")
+    async def agent_challenge(self, request: Request[Any, Any, Any], gateway: Gateway) -> AgentChallenge:
+        return await gateway.bus.call(await body(request, CreateAgentChallenge), caller=caller_of(request))
+
+    @post("/agent/verify", status_code=200, summary="Exchange a signed challenge for an agent's token")
+    async def agent_verify(self, request: Request[Any, Any, Any], gateway: Gateway) -> AgentToken:
+        command = await body(request, VerifyAgent)
+        if command.tenant_id is None:
+            tenant_id = request.headers.get("x-tenant-id") or None
+            command = msgspec.structs.replace(command, tenant_id=tenant_id)
+        return await gateway.bus.call(command, caller=caller_of(request))
