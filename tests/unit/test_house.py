@@ -34,6 +34,8 @@ MAY_REACH_STORES = {
     "services/presence/src/artcafe_presence/store.py",
     # These write conditions and nothing else of it.
     "services/identity/src/artcafe_identity/store.py",
+    "services/tenancy/src/artcafe_tenancy/activity_table.py",
+    "services/tenancy/src/artcafe_tenancy/journal.py",
     "services/tenancy/src/artcafe_tenancy/named.py",
     "services/tenancy/src/artcafe_tenancy/store.py",
 }

@@ -44,6 +44,8 @@ async def member(request: Request[Any, Any, Any], gateway: Gateway) -> Member:
     someone = await authenticate(request, gateway, bearer(request))
     # The path names the tenant on /accounts/{account_id}; there it decides.
     chosen = request.path_params.get("account_id") or request.headers.get("x-tenant-id")
+    if chosen:
+        request.scope["state"]["artcafe_asked"] = (someone.caller, chosen)
     found = await act_for(gateway, someone, checked_tenant(chosen))
     request.scope["state"]["artcafe_tenant"] = found.caller.tenant_id
     set_caller(found.caller)

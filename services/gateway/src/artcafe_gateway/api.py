@@ -12,11 +12,13 @@ from artcafe_gateway.gateway import Gateway
 from artcafe_gateway.middleware import Observation
 from artcafe_gateway.problems import command_error, http_error, internal_error
 from artcafe_gateway.routes.accounts import AccountsController
+from artcafe_gateway.routes.activity import ActivityController
+from artcafe_gateway.routes.agents import AgentsController
 from artcafe_gateway.routes.auth import AuthController
 from artcafe_gateway.routes.channels import ChannelsController
 from artcafe_gateway.routes.clients import ClientsController
 from artcafe_gateway.routes.health import HealthController
-from artcafe_gateway.routes.sockets import client_socket, dashboard_socket
+from artcafe_gateway.routes.sockets import agent_socket, client_socket, dashboard_socket
 from artcafe_gateway.routes.usage import UsageController
 
 MAX_REQUEST = 2 * 1024 * 1024
@@ -24,8 +26,10 @@ CONTROLLERS = [
     AuthController,
     AccountsController,
     ClientsController,
+    AgentsController,
     ChannelsController,
     UsageController,
+    ActivityController,
     HealthController,
 ]
 
@@ -36,6 +40,7 @@ def create_api(gateway: Gateway) -> Litestar:
         route_handlers=[
             Router(path="/api/v1", route_handlers=list(CONTROLLERS)),
             client_socket,
+            agent_socket,
             dashboard_socket,
         ],
         dependencies={

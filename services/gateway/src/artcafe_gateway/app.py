@@ -8,8 +8,10 @@ from nats.aio.client import Client as Nats
 
 from artcafe_common.broker.connect import connect
 from artcafe_common.bus.client import Bus
-from artcafe_common.contracts.tenancy import ClientRevoked, MembershipChanged
+from artcafe_common.contracts.activity import ActivityRecorded
+from artcafe_common.contracts.tenancy import AgentRevoked, ClientRevoked, MembershipChanged
 from artcafe_common.service import background, every, wait_for
+from artcafe_gateway.activity import ActivityFeed, Denials
 from artcafe_gateway.admission import Admission
 from artcafe_gateway.api import create_api
 from artcafe_gateway.bridges import Bridges
@@ -55,7 +57,9 @@ async def app(settings: Settings) -> AsyncIterator[None]:
         await wait_for("events", gateway.bus.ensure_events_stream)
         await gateway.directory.watch()
         await gateway.bus.watch(ClientRevoked, gateway.sockets.client_revoked)
+        await gateway.bus.watch(AgentRevoked, gateway.sockets.agent_revoked)
         await gateway.bus.watch(MembershipChanged, gateway.sockets.member_changed)
+        await gateway.bus.watch(ActivityRecorded, gateway.activity.show)
         await nc.flush()
         await stack.enter_async_context(
             background(
@@ -74,6 +78,7 @@ def _composed(settings: Settings, bus: Bus) -> Gateway:
     bridges = Bridges(bus=bus, settings=settings)
     usage = UsageRecorder(bus=bus, bridges=bridges, server_id=settings.server_id)
     bridges.before_close = usage.flush_bridge
+    liveness = Liveness(bus=bus, server_id=settings.server_id)
     return Gateway(
         settings=settings,
         bus=bus,
@@ -83,7 +88,9 @@ def _composed(settings: Settings, bus: Bus) -> Gateway:
             usage=usage, timeout_s=settings.heartbeat_timeout_s, ping_s=settings.ping_interval_s
         ),
         admission=Admission(settings.handshakes_at_once),
-        liveness=Liveness(bus=bus, server_id=settings.server_id),
+        activity=ActivityFeed(),
+        denials=Denials(liveness),
+        liveness=liveness,
         usage=usage,
         metrics=Metrics(),
     )

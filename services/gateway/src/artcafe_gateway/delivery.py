@@ -47,10 +47,19 @@ def as_json(payload: bytes) -> bytes:
 
 def message_frame(delivery: Delivery, spelled: str) -> bytes:
     """`message`, for clients."""
+    return _message(delivery, spelled, b',"data":')
+
+
+def agent_message_frame(delivery: Delivery, spelled: str) -> bytes:
+    """`message`, for the SDK's agents that look for the body under that name."""
+    return _message(delivery, spelled, b',"message":')
+
+
+def _message(delivery: Delivery, spelled: str, body: bytes) -> bytes:
     parts = [b'{"type":"message","subject":', _encode(spelled)]
     if delivery.channel is not None:
         parts += [b',"channel":', _encode(delivery.channel)]
-    parts += [b',"data":', delivery.data]
+    parts += [body, delivery.data]
     if delivery.reply is not None:
         parts += [b',"reply":', _encode(delivery.reply)]
     return b"".join(parts) + _tail(delivery)

@@ -3,6 +3,7 @@
 import msgspec
 
 from artcafe_common.bus.client import Bus
+from artcafe_gateway.activity import ActivityFeed, Denials
 from artcafe_gateway.admission import Admission
 from artcafe_gateway.bridges import Bridges
 from artcafe_gateway.directory import Directory
@@ -22,6 +23,8 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True):
     bridges: Bridges
     sockets: SocketRegistry
     admission: Admission
+    activity: ActivityFeed
+    denials: Denials
     liveness: Liveness
     usage: UsageRecorder
     metrics: Metrics

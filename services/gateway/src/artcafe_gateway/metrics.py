@@ -1,5 +1,7 @@
 """What this process tells Prometheus; nothing in it names a tenant."""
 
+import asyncio
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from artcafe_gateway.bridges import Bridges
@@ -25,6 +27,7 @@ class Metrics:
         self._bridges = Gauge(
             "artcafe_bridges", "Connections into tenants' accounts", registry=self._registry
         )
+        self._tasks = Gauge("artcafe_asyncio_tasks", "Tasks of the event loop", registry=self._registry)
         self._subjects = Gauge(
             "artcafe_bridge_subscriptions", "NATS subscriptions on them", registry=self._registry
         )
@@ -32,6 +35,7 @@ class Metrics:
     def render(self, *, sockets: int, bridges: Bridges) -> bytes:
         """The text exposition format."""
         self._sockets.set(sockets)
+        self._tasks.set(len(asyncio.all_tasks()))
         self._bridges.set(len(bridges.open))
         self._subjects.set(sum(bridge.subjects for bridge in bridges.open))
         return generate_latest(self._registry)

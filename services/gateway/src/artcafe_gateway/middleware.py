@@ -47,6 +47,10 @@ class Observation(ASGIMiddleware):
             tenant_id = scope["state"].get("artcafe_tenant")
             if tenant_id:
                 self._gateway.usage.called(tenant_id)
+            asked = scope["state"].get("artcafe_asked")
+            if asked is not None and status == 403:  # noqa: PLR2004 - Forbidden
+                who, asked_for = asked
+                self._gateway.denials.note(who, asked_for[:64], request.method, scope["path"])
             self._gateway.metrics.requests.labels(request.method, str(status)).inc()
             self._gateway.metrics.seconds.observe(took)
             log.info(

@@ -5,7 +5,7 @@ import time
 from collections import OrderedDict
 from typing import Protocol
 
-from artcafe_common.contracts.tenancy import ClientRevoked, MembershipChanged, RevocationReason
+from artcafe_common.contracts.tenancy import AgentRevoked, ClientRevoked, MembershipChanged, RevocationReason
 from artcafe_gateway.usage import UsageRecorder
 from artcafe_gateway.wire.socket import CLOSE_RESTART, CLOSE_REVOKED, CLOSE_TIMEOUT, Socket
 
@@ -13,10 +13,11 @@ REMEMBER_REVOKED = 10_000
 # Every socket is looked at once a second, a part of them at a time.
 SLOTS = 4
 TICK_S = 1 / SLOTS
+PROGRAMS = ("client:", "agent:")
 
 
 class Member(Protocol):
-    """A socket with its owner: a client (`client:<id>`) or a person (`user:<id>`)."""
+    """A socket with its owner: a client (`client:<id>`), an agent (`agent:<id>`) or a person (`user:<id>`)."""
 
     socket: Socket
     tenant_id: str
@@ -70,6 +71,10 @@ class SocketRegistry:
         else:
             self._end(event.tenant_id, f"client:{event.client_id}", CLOSE_REVOKED, event.reason.value)
 
+    async def agent_revoked(self, event: AgentRevoked) -> None:
+        """An agent's sockets end now."""
+        self._end(event.tenant_id, f"agent:{event.agent_id}", CLOSE_REVOKED, event.reason.value)
+
     async def member_changed(self, event: MembershipChanged) -> None:
         """The sockets of a person who left a tenant end now."""
         if event.role is None:
@@ -106,13 +111,13 @@ class SocketRegistry:
         self._turn = (self._turn + 1) % SLOTS
         for member in tuple(self._slots[self._turn]):
             member.socket.keep_alive(now, self._ping_s)
-            if member.owner.startswith("client:"):
+            if member.owner.startswith(PROGRAMS):
                 self._count(member, now)
                 if now - member.socket.heard_at > self._timeout_s:
                     member.socket.close(CLOSE_TIMEOUT, "heartbeat_timeout")
 
     def _count(self, member: Member, now: float) -> None:
-        if member.owner.startswith("client:"):
+        if member.owner.startswith(PROGRAMS):
             client_id = member.owner.partition(":")[2]
             self._usage.connected(member.tenant_id, client_id, now - member.counted_at)
             member.counted_at = now

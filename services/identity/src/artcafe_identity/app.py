@@ -17,6 +17,7 @@ from artcafe_common.host import joined
 from artcafe_common.service import background, every, wait_for
 from artcafe_common.settings import read_key
 from artcafe_common.storage.dynamo import Database
+from artcafe_identity.agent_tokens import AgentTokens
 from artcafe_identity.callout import AuthCallout
 from artcafe_identity.clients import Clients
 from artcafe_identity.cognito import Cognito
@@ -93,6 +94,8 @@ async def app(settings: Settings) -> AsyncIterator[None]:
                     jwks=jwks, issuer=settings.oidc_issuer, client_id=settings.oidc_client_id
                 ),
                 cognito=Cognito(cognito, settings.oidc_client_id),
+                bus=host.bus,
+                agent_tokens=AgentTokens(bytes.fromhex(read_key(keys / "agent-token.key"))),
             )
         )
 

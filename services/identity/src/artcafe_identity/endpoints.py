@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from artcafe_common import roles
 from artcafe_common.broker.claims import encode
 from artcafe_common.broker.nkeys import InvalidNKeyError, KeyKind, KeyPair, create, decode_public
+from artcafe_common.bus.client import Bus
 from artcafe_common.bus.endpoints import answers
 from artcafe_common.bus.errors import FieldError, InvalidRequest
 from artcafe_common.contracts import identity as contract
@@ -33,6 +34,8 @@ from artcafe_common.contracts.identity import (
 )
 from artcafe_common.contracts.tenancy import Role
 from artcafe_identity.accounts import bridge_user
+from artcafe_identity.agent_tokens import AgentTokens
+from artcafe_identity.agents import AgentEndpoints
 from artcafe_identity.clients import Clients
 from artcafe_identity.cognito import Cognito
 from artcafe_identity.registry import AccountRegistry
@@ -48,7 +51,7 @@ NONCE_LENGTH = 43
 MAX_ID = 128
 
 
-class Endpoints:
+class Endpoints(AgentEndpoints):
     """One method for each command of the contract."""
 
     def __init__(
@@ -60,10 +63,10 @@ class Endpoints:
         clients: Clients,
         tokens: TokenVerifier,
         cognito: Cognito,
+        bus: Bus,
+        agent_tokens: AgentTokens,
     ) -> None:
-        self._settings = settings
-        self._store = store
-        self._registry = registry
+        super().__init__(settings=settings, store=store, registry=registry, bus=bus, tokens=agent_tokens)
         self._clients = clients
         self._tokens = tokens
         self._cognito = cognito

@@ -16,6 +16,19 @@ class Settings(StoreSettings, frozen=True, kw_only=True):
     keys_per_hour: Annotated[int, env("How many NKeys one organization may create in an hour.", ge=1)] = 100
     challenge_ttl_s: Annotated[int, env("How long a stored nonce can be used.", unit="seconds", ge=1)] = 300
 
+    challenges_per_minute: Annotated[
+        int,
+        env(
+            "Challenges for one agent from one address; from one address as a whole, 40 times as many.", ge=1
+        ),
+    ] = 30
+    allow_client_challenge: Annotated[
+        bool,
+        env(
+            "Whether agents may sign challenges that they made themselves, each once in 24 hours (docs/operations.md)."
+        ),
+    ] = False
+
     @property
     def jwks_url(self) -> str:
         """Where the provider's keys are, set or derived."""

@@ -7,7 +7,9 @@ from boto3.dynamodb.conditions import Attr
 from artcafe_common.storage.dynamo import ConditionFailed, Database
 from artcafe_identity.tables import ACCOUNTS, CHALLENGES, AccountItem, ChallengeItem
 
+MINUTE_S = 60
 HOUR_S = 3600
+DAY_S = 24 * HOUR_S
 
 
 class Store:
@@ -67,17 +69,34 @@ class Store:
 
     async def count_key(self, tenant_id: str, limit: int) -> int | None:
         """Count a new key of the tenant in this hour; seconds until the next hour when it is one too many."""
+        return await self._count(f"keys#{tenant_id}", HOUR_S, limit)
+
+    async def count_challenge(self, key: str, limit: int) -> int | None:
+        """Count a new challenge in this minute; seconds until the next one when it is one too many."""
+        return await self._count(f"challenges#{key}", MINUTE_S, limit)
+
+    async def remember_challenge(self, key: str, ttl_s: int) -> bool:
+        """Note for a while that something was used; False when that is noted already."""
         now = int(time.time())
-        hour = now // HOUR_S
+        free = Attr("challenge").not_exists() | Attr("expires_at").lte(now)
+        try:
+            await self._challenges.put(ChallengeItem(challenge=key, expires_at=now + ttl_s), condition=free)
+        except ConditionFailed:
+            return False
+        return True
+
+    async def _count(self, key: str, period_s: int, limit: int) -> int | None:
+        now = int(time.time())
+        period = now // period_s
         try:
             await self._challenges.update(
-                f"keys#{tenant_id}#{hour}",
-                set_={"expires_at": (hour + 2) * HOUR_S},
+                f"{key}#{period}",
+                set_={"expires_at": (period + 2) * period_s},
                 add={"count": 1},
                 condition=Attr("count").not_exists() | Attr("count").lt(limit),
             )
         except ConditionFailed:
-            return (hour + 1) * HOUR_S - now
+            return (period + 1) * period_s - now
         return None
 
 

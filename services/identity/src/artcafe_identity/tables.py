@@ -9,7 +9,9 @@ from artcafe_common.storage.tables import Index, TableSpec
 
 
 class ChallengeItem(msgspec.Struct, frozen=True, kw_only=True):
-    """A nonce that was given out, or (under `keys#{tenant}#{hour}`) how many keys an hour saw."""
+    """A nonce or challenge that was given out, or that an agent made itself (`own#…`); also how many
+    keys an hour saw (`keys#{tenant}#{hour}`), and how many challenges a minute (`challenges#…`).
+    """
 
     challenge: str
     expires_at: int

@@ -1,10 +1,14 @@
 """Endpoints of organizations, which the API calls accounts."""
 
+from typing import Any
+
 from msgspec import UNSET, structs
 
 from artcafe_common import clock, roles
 from artcafe_common.bus.caller import current_caller
+from artcafe_common.bus.command import Event
 from artcafe_common.bus.endpoints import answers
+from artcafe_common.contracts.activity import ActivityType
 from artcafe_common.contracts.identity import EnsureAccount
 from artcafe_common.contracts.tenancy import (
     Account,
@@ -22,6 +26,7 @@ from artcafe_common.contracts.tenancy import (
 from artcafe_common.plans import LIMITS
 from artcafe_tenancy import metadata, names
 from artcafe_tenancy.handlers import Handlers
+from artcafe_tenancy.journal import Entry, entry
 from artcafe_tenancy.tables import MemberItem, TenantItem
 
 
@@ -54,9 +59,9 @@ class AccountEndpoints(Handlers):
         )
         # First the broker: an account there without a tenant harms nobody, the reverse is half a tenant.
         await self.bus.call(EnsureAccount(tenant_id=tenant.id, plan=tenant.plan))
-        await self.store.found(tenant, owner)
         # It is no longer their only organization, where another one was.
-        await self.bus.announce(MembershipChanged(tenant_id=tenant.id, user_id=user_id, role=Role.OWNER))
+        joined = MembershipChanged(tenant_id=tenant.id, user_id=user_id, role=Role.OWNER)
+        await self.store.found(tenant, owner, _told(tenant.id, "account.created", joined))
         return _shown(tenant, Role.OWNER)
 
     @answers(ListAccounts)
@@ -89,16 +94,28 @@ class AccountEndpoints(Handlers):
         if request.metadata is not UNSET:
             metadata.check(request.metadata)
         changes = {name: value for name, value in structs.asdict(request).items() if value is not UNSET}
-        tenant = await self.store.change_tenant(tenant_id, changes)
+        new = _told(tenant_id, "account.updated", metadata={"changed": sorted(changes)})
+        tenant = await self.store.change_tenant(tenant_id, changes, new)
         return _shown(tenant, roles.role_of(current_caller()))
 
     @answers(ChangePlan)
     async def change_plan(self, request: ChangePlan) -> Account:
         roles.require_operator()
-        tenant = await self.store.change_tenant(request.tenant_id, {"plan": request.plan})
+        new = _told(
+            request.tenant_id,
+            "account.plan_changed",
+            PlanChanged(tenant_id=request.tenant_id, plan=request.plan),
+            metadata={"plan": request.plan.value},
+        )
+        tenant = await self.store.change_tenant(request.tenant_id, {"plan": request.plan}, new)
         await self.bus.call(EnsureAccount(tenant_id=tenant.id, plan=tenant.plan))
-        await self.bus.announce(PlanChanged(tenant_id=tenant.id, plan=tenant.plan))
         return _shown(tenant, Role.OWNER)
+
+
+def _told(tenant_id: str, action: str, *events: Event, metadata: dict[str, Any] | None = None) -> Entry:
+    return entry(
+        ActivityType.ACCOUNT, action, f"account:{tenant_id}", *events, tenant_id=tenant_id, metadata=metadata
+    )
 
 
 def _shown(tenant: TenantItem, role: Role) -> Account:

@@ -4,13 +4,17 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from artcafe_common.bus.consumer import EventConsumer
+from artcafe_common.contracts.activity import ActivityRecorded
 from artcafe_common.contracts.presence import PresenceChanged
 from artcafe_common.cursors import Cursors
 from artcafe_common.host import joined
-from artcafe_common.service import background
+from artcafe_common.service import background, every
 from artcafe_common.settings import read_key
 from artcafe_common.storage.dynamo import Database
+from artcafe_tenancy.activity import ActivityKeeper
+from artcafe_tenancy.activity_table import ActivityTable
 from artcafe_tenancy.endpoints import Endpoints
+from artcafe_tenancy.journal import LEFT_OVER_S, Journal
 from artcafe_tenancy.presence import PresenceMirror
 from artcafe_tenancy.settings import TenancySettings
 from artcafe_tenancy.store import Store
@@ -25,11 +29,30 @@ async def app(settings: TenancySettings) -> AsyncIterator[None]:
         Database(region=settings.aws_region, prefix=settings.table_prefix) as database,
         joined("tenancy", settings, {"dynamodb": lambda: database.check(TABLES)}) as host,
     ):
-        store = Store(database)
-        endpoints = Endpoints(store=store, bus=host.bus, cursors=cursors, default_plan=settings.default_plan)
+        journal, activity = Journal(database, host.bus), ActivityTable(database)
+        store = Store(database, journal)
+        endpoints = Endpoints(
+            store=store,
+            activity=activity,
+            bus=host.bus,
+            cursors=cursors,
+            default_plan=settings.default_plan,
+        )
         await host.wait_and_serve(endpoints)
-        mirror = PresenceMirror(store)
-        # Concurrent: each event is one write, and the mirror itself refuses what comes out of order.
-        consumer = EventConsumer(host.bus, "tenancy", {PresenceChanged: mirror.apply}, concurrent=True)
-        async with background(consumer.run()):
-            yield
+        mirror, keeper = PresenceMirror(store), ActivityKeeper(store, activity, host.bus)
+
+        async def came_or_went(event: PresenceChanged) -> None:
+            await keeper.came_or_went(await mirror.apply(event), event)
+
+        # Concurrent: each event is its own item, and the mirror itself refuses what comes out of order.
+        consumer = EventConsumer(
+            host.bus,
+            "tenancy",
+            {PresenceChanged: came_or_went, ActivityRecorded: keeper.recorded},
+            concurrent=True,
+        )
+        async with background(consumer.run(), every(LEFT_OVER_S, journal.tell_left_over, name="left_over")):
+            try:
+                yield
+            finally:
+                await journal.close()

@@ -1,10 +1,13 @@
 """Endpoints of channels."""
 
+from collections.abc import Iterable
+
 from msgspec import UNSET, structs
 
 from artcafe_common import clock, roles
 from artcafe_common.broker.subjects import channel_subject
 from artcafe_common.bus.endpoints import answers
+from artcafe_common.contracts.activity import ActivityType
 from artcafe_common.contracts.tenancy import (
     Channel,
     ChannelChanged,
@@ -20,6 +23,7 @@ from artcafe_common.contracts.tenancy import (
 from artcafe_common.plans import LIMITS
 from artcafe_tenancy import metadata, names
 from artcafe_tenancy.handlers import Handlers
+from artcafe_tenancy.journal import Entry, entry
 from artcafe_tenancy.tables import ChannelItem
 
 
@@ -42,8 +46,8 @@ class ChannelEndpoints(Handlers):
             created_at=now,
             updated_at=now,
         )
-        await self.store.channels.create(channel, LIMITS[tenant.plan].channels)
-        await self._channel_changed(channel)
+        limit = LIMITS[tenant.plan].channels
+        await self.store.channels.create(channel, limit, _told(channel, "channel.created"))
         return _shown(channel)
 
     @answers(ListChannels)
@@ -72,26 +76,36 @@ class ChannelEndpoints(Handlers):
             metadata.check(request.metadata)
         changes = {name: value for name, value in structs.asdict(request).items() if value is not UNSET}
         del changes["channel_id"]
-        changed = await self.store.channels.change(tenant_id, request.channel_id, changes)
-        if changed is None:
+        channel = await self.store.channels.change(
+            tenant_id, request.channel_id, changes, lambda _, now: _told(now, "channel.updated", changes)
+        )
+        if channel is None:
             raise ChannelNotFound
-        _, channel = changed
-        await self._channel_changed(channel)
         return _shown(channel)
 
     @answers(DeleteChannel)
     async def delete_channel(self, request: DeleteChannel) -> Channel:
         tenant_id = roles.require(Role.MEMBER)
-        channel = await self.store.channels.delete(tenant_id, request.channel_id)
+        channel = await self.store.channels.delete(
+            tenant_id, request.channel_id, lambda gone: _told(gone, "channel.deleted")
+        )
         if channel is None:
             raise ChannelNotFound
-        await self._channel_changed(channel, deleted=True)
         return _shown(channel)
 
-    async def _channel_changed(self, channel: ChannelItem, *, deleted: bool = False) -> None:
-        await self.bus.announce(
-            ChannelChanged(tenant_id=channel.tenant_id, channel_id=channel.channel_id, deleted=deleted)
-        )
+
+def _told(channel: ChannelItem, action: str, changes: Iterable[str] = ()) -> Entry:
+    return entry(
+        ActivityType.CHANNEL,
+        action,
+        f"channel:{channel.channel_id}",
+        ChannelChanged(
+            tenant_id=channel.tenant_id,
+            channel_id=channel.channel_id,
+            deleted=action == "channel.deleted",
+        ),
+        metadata={"name": channel.name} | ({"changed": sorted(changes)} if changes else {}),
+    )
 
 
 def _shown(channel: ChannelItem) -> Channel:

@@ -1,11 +1,15 @@
 """Endpoints of clients."""
 
+from typing import Any
+
 from msgspec import UNSET, structs
 
 from artcafe_common import clock, roles
 from artcafe_common.broker import nkeys
+from artcafe_common.bus.command import Event
 from artcafe_common.bus.endpoints import answers
 from artcafe_common.bus.errors import InvalidRequest
+from artcafe_common.contracts.activity import ActivityType
 from artcafe_common.contracts.identity import IssueClientKey, Permissions
 from artcafe_common.contracts.tenancy import (
     Client,
@@ -32,6 +36,7 @@ from artcafe_common.plans import LIMITS
 from artcafe_common.storage.dynamo import ConditionFailed
 from artcafe_tenancy import metadata, names, permissions
 from artcafe_tenancy.handlers import Handlers
+from artcafe_tenancy.journal import Entry, entry
 from artcafe_tenancy.named import seen_as
 from artcafe_tenancy.presence import time_of
 from artcafe_tenancy.tables import ClientItem
@@ -62,9 +67,8 @@ class ClientEndpoints(Handlers):
             created_at=now,
             updated_at=now,
         )
-        await self.store.clients.create(client, limit)
-        await self._client_changed(client)
-        return ClientCreated(client=_shown(client), nkey_seed=key.nkey_seed)
+        await self.store.clients.create(client, limit, _told(client, "client.created", _changed(client)))
+        return ClientCreated(client=shown(client), nkey_seed=key.nkey_seed)
 
     @answers(ListClients)
     async def list_clients(self, request: ListClients) -> Clients:
@@ -76,13 +80,13 @@ class ClientEndpoints(Handlers):
             where=None if request.status is None else seen_as(request.status),
         )
         return Clients(
-            clients=[_shown(client) for client in page.items],
+            clients=[shown(client) for client in page.items],
             next_cursor=self.cursors.encode(tenant_id, "clients", page.position),
         )
 
     @answers(GetClient)
     async def get_client(self, request: GetClient) -> Client:
-        return _shown(await self._client(roles.require(Role.VIEWER), request.client_id))
+        return shown(await self._client(roles.require(Role.VIEWER), request.client_id))
 
     @answers(UpdateClient)
     async def update_client(self, request: UpdateClient) -> Client:
@@ -96,27 +100,33 @@ class ClientEndpoints(Handlers):
         given = {name: value for name, value in structs.asdict(request).items() if value is not UNSET}
         changes = {"state" if name == "status" else name: value for name, value in given.items()}
         del changes["client_id"]
-        changed = await self.store.clients.change(tenant_id, request.client_id, changes)
-        if changed is None:
+
+        def tells(before: ClientItem, client: ClientItem) -> Entry:
+            # Said again of one that is suspended already, so that trying again ends what was left over.
+            if request.status is ClientState.SUSPENDED:
+                event: Event = _revoked(client, RevocationReason.SUSPENDED)
+            elif client.permissions != before.permissions:
+                event = _revoked(client, RevocationReason.PERMISSIONS_CHANGED)
+            else:
+                event = _changed(client)
+            return _told(client, "client.updated", event, {"changed": sorted(changes)})
+
+        client = await self.store.clients.change(tenant_id, request.client_id, changes, tells)
+        if client is None:
             raise ClientNotFound
-        before, client = changed
-        # Said again of one that is suspended already, so that trying again ends what was left over.
-        if request.status is ClientState.SUSPENDED:
-            await self._client_revoked(client, RevocationReason.SUSPENDED)
-        elif client.permissions != before.permissions:
-            await self._client_revoked(client, RevocationReason.PERMISSIONS_CHANGED)
-        else:
-            await self._client_changed(client)
-        return _shown(client)
+        return shown(client)
 
     @answers(DeleteClient)
     async def delete_client(self, request: DeleteClient) -> Client:
         tenant_id = roles.require(Role.MEMBER)
-        client = await self.store.clients.delete(tenant_id, request.client_id)
+        client = await self.store.clients.delete(
+            tenant_id,
+            request.client_id,
+            lambda gone: _told(gone, "client.deleted", _revoked(gone, RevocationReason.DELETED)),
+        )
         if client is None:
             raise ClientNotFound
-        await self._client_revoked(client, RevocationReason.DELETED)
-        return _shown(client)
+        return shown(client)
 
     @answers(RegenerateClientKey)
     async def regenerate_client_key(self, request: RegenerateClientKey) -> ClientCreated:
@@ -124,13 +134,14 @@ class ClientEndpoints(Handlers):
         before = await self._client(tenant_id, request.client_id)
         key = await self.bus.call(IssueClientKey())
         try:
-            client = await self.store.clients.rekey(before, key.nkey_public)
+            revoked = _revoked(before, RevocationReason.KEY_REGENERATED)
+            new = _told(before, "client.key_regenerated", revoked)
+            client = await self.store.clients.rekey(before, key.nkey_public, new)
         except ConditionFailed:
             await self._client(tenant_id, request.client_id)
             # Not tried again: that would end the key that the other one was just given.
             raise KeyConflict from None
-        await self._client_revoked(before, RevocationReason.KEY_REGENERATED)
-        return ClientCreated(client=_shown(client), nkey_seed=key.nkey_seed)
+        return ClientCreated(client=shown(client), nkey_seed=key.nkey_seed)
 
     @answers(FindCredential)
     async def find_credential(self, request: FindCredential) -> ClientCredential:
@@ -164,25 +175,34 @@ class ClientEndpoints(Handlers):
             raise ClientNotFound
         return client
 
-    async def _client_changed(self, client: ClientItem) -> None:
-        await self.bus.announce(
-            ClientChanged(
-                tenant_id=client.tenant_id, client_id=client.client_id, nkey_public=client.nkey_public
-            )
-        )
 
-    async def _client_revoked(self, client: ClientItem, reason: RevocationReason) -> None:
-        await self.bus.announce(
-            ClientRevoked(
-                tenant_id=client.tenant_id,
-                client_id=client.client_id,
-                nkey_public=client.nkey_public,
-                reason=reason,
-            )
-        )
+def _changed(client: ClientItem) -> ClientChanged:
+    return ClientChanged(
+        tenant_id=client.tenant_id, client_id=client.client_id, nkey_public=client.nkey_public
+    )
 
 
-def _shown(client: ClientItem) -> Client:
+def _revoked(client: ClientItem, reason: RevocationReason) -> ClientRevoked:
+    return ClientRevoked(
+        tenant_id=client.tenant_id,
+        client_id=client.client_id,
+        nkey_public=client.nkey_public,
+        reason=reason,
+    )
+
+
+def _told(client: ClientItem, action: str, event: Event, more: dict[str, Any] | None = None) -> Entry:
+    return entry(
+        ActivityType.CLIENT,
+        action,
+        f"client:{client.client_id}",
+        event,
+        metadata={"name": client.name, **(more or {})},
+    )
+
+
+def shown(client: ClientItem) -> Client:
+    """A client as it is shown."""
     seen = ClientStatus.ONLINE if client.online else ClientStatus.OFFLINE
     return Client(
         client_id=client.client_id,

@@ -1,10 +1,19 @@
 """The endpoints of tenancy: one method for each command of its contract, by noun."""
 
 from artcafe_tenancy.accounts import AccountEndpoints
+from artcafe_tenancy.activity import ActivityEndpoints
+from artcafe_tenancy.agents import AgentEndpoints
 from artcafe_tenancy.channels import ChannelEndpoints
 from artcafe_tenancy.clients import ClientEndpoints
 from artcafe_tenancy.members import MemberEndpoints
 
 
-class Endpoints(AccountEndpoints, MemberEndpoints, ClientEndpoints, ChannelEndpoints):
+class Endpoints(
+    AccountEndpoints,
+    MemberEndpoints,
+    ClientEndpoints,
+    AgentEndpoints,
+    ChannelEndpoints,
+    ActivityEndpoints,
+):
     """All of them."""

@@ -4,6 +4,7 @@ from artcafe_common.bus.client import Bus
 from artcafe_common.bus.errors import Forbidden
 from artcafe_common.cursors import Cursors
 from artcafe_common.plans import Plan
+from artcafe_tenancy.activity_table import ActivityTable
 from artcafe_tenancy.store import Store
 from artcafe_tenancy.tables import TenantItem
 
@@ -11,8 +12,11 @@ from artcafe_tenancy.tables import TenantItem
 class Handlers:
     """The base of the endpoint classes."""
 
-    def __init__(self, *, store: Store, bus: Bus, cursors: Cursors, default_plan: Plan) -> None:
+    def __init__(
+        self, *, store: Store, activity: ActivityTable, bus: Bus, cursors: Cursors, default_plan: Plan
+    ) -> None:
         self.store = store
+        self.activity = activity
         self.bus = bus
         self.cursors = cursors
         self.default_plan = default_plan

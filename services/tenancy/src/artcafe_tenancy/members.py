@@ -6,6 +6,7 @@ from artcafe_common import clock, roles
 from artcafe_common.bus.caller import Caller, current_caller
 from artcafe_common.bus.endpoints import answers
 from artcafe_common.bus.errors import Forbidden
+from artcafe_common.contracts.activity import ActivityType
 from artcafe_common.contracts.tenancy import (
     AddMember,
     ListMembers,
@@ -22,6 +23,7 @@ from artcafe_common.contracts.tenancy import (
 )
 from artcafe_tenancy import names
 from artcafe_tenancy.handlers import Handlers
+from artcafe_tenancy.journal import Entry, entry
 from artcafe_tenancy.tables import MemberItem
 
 
@@ -64,8 +66,7 @@ class MemberEndpoints(Handlers):
             created_at=now,
             updated_at=now,
         )
-        await self.store.add_member(member)
-        await self._member_changed(member, member.role)
+        await self.store.add_member(member, _told(member, "member.added", member.role))
         return _shown(member)
 
     @answers(ListMembers)
@@ -98,16 +99,23 @@ class MemberEndpoints(Handlers):
             if not leaving:
                 roles.check_member_change(actor, before, role)
 
-        member = await self.store.change_member(tenant_id, user_id, role, check)
+        action = "member.updated" if role is not None else "member.left" if leaving else "member.removed"
+        member = await self.store.change_member(
+            tenant_id, user_id, role, check, lambda before: _told(before, action, role)
+        )
         if member is None:
             raise MemberNotFound
-        await self._member_changed(member, role)
         return _shown(member)
 
-    async def _member_changed(self, member: MemberItem, role: Role | None) -> None:
-        await self.bus.announce(
-            MembershipChanged(tenant_id=member.tenant_id, user_id=member.user_id, role=role)
-        )
+
+def _told(member: MemberItem, action: str, role: Role | None) -> Entry:
+    return entry(
+        ActivityType.MEMBER,
+        action,
+        f"user:{member.user_id}",
+        MembershipChanged(tenant_id=member.tenant_id, user_id=member.user_id, role=role),
+        metadata={"role": role.value} if role is not None else {},
+    )
 
 
 def _is(caller: Caller, user_id: str) -> bool:

@@ -1,11 +1,12 @@
 """DynamoDB access to what bears a unique name in its tenant and counts against its plan.
 
-Every change is conditional on what was read. A name is reserved by a guard item that is written
+Every change is conditional on what was read, and is told of by an entry that is stored with it. A name is reserved by a guard item that is written
 and removed in one transaction with the item that bears it.
 """
 
 import asyncio
 import random
+from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -17,10 +18,21 @@ from artcafe_common.contracts.tenancy import ClientState, ClientStatus, NameTake
 from artcafe_common.storage.dynamo import ConditionFailed, Database, Page, Table, TransactionFailed, Write
 from artcafe_common.storage.tables import TableSpec
 from artcafe_common.storage.tenant_table import TenantTable
+from artcafe_tenancy.journal import Entry, Journal
 from artcafe_tenancy.names import guard_key, is_id, normalised
-from artcafe_tenancy.tables import CLIENTS, ClientItem, NamedItem, NameGuard, TenantItem
+from artcafe_tenancy.tables import (
+    AGENTS,
+    CLIENTS,
+    AgentItem,
+    ClientItem,
+    NamedItem,
+    NameGuard,
+    SeenItem,
+    TenantItem,
+)
 
 T = TypeVar("T", bound=NamedItem)
+S = TypeVar("S", bound=SeenItem)
 ATTEMPTS = 10
 PAUSE_S = 0.02
 
@@ -34,8 +46,15 @@ class NamedTable(Generic[T]):
     """A tenant's items with unique names, as many as its plan allows."""
 
     def __init__(
-        self, database: Database, spec: TableSpec[T], tenants: Table[TenantItem], *, counter: str
+        self,
+        database: Database,
+        journal: Journal,
+        spec: TableSpec[T],
+        tenants: Table[TenantItem],
+        *,
+        counter: str,
     ) -> None:
+        self._journal = journal
         self._database = database
         self._items = TenantTable(database, spec)
         self._guards = database.table(TableSpec(name=spec.name, item=NameGuard, partition=spec.partition))
@@ -65,8 +84,8 @@ class NamedTable(Generic[T]):
         if await self._guards.get(guard_key(tenant.id, name), consistent=True) is not None:
             raise NameTaken
 
-    async def create(self, item: T, limit: int | None) -> None:
-        """Store a new item; PlanLimitReached or NameTaken."""
+    async def create(self, item: T, limit: int | None, new: Entry) -> None:
+        """Store a new item and tell of it; PlanLimitReached or NameTaken."""
         room = Attr("id").exists() if limit is None else Attr(self._counter).lt(limit)
         try:
             await self._database.transact(
@@ -74,6 +93,7 @@ class NamedTable(Generic[T]):
                     self._items.putting(item.tenant_id, item, new=True),
                     self._reserving(item, item.name),
                     self._tenants.updating(item.tenant_id, add={self._counter: 1}, condition=room),
+                    self._journal.keeping(new),
                 ]
             )
         except TransactionFailed as error:
@@ -82,25 +102,35 @@ class NamedTable(Generic[T]):
             if 1 in error.failed:
                 raise NameTaken from None
             raise
+        await self._journal.tell(new)
 
-    async def change(self, tenant_id: str, key: str, changes: dict[str, Any]) -> tuple[T, T] | None:
-        """Set attributes; the item before and after. NameTaken when it is given another's name."""
+    async def change(
+        self, tenant_id: str, key: str, changes: dict[str, Any], tells: Callable[[T, T], Entry]
+    ) -> T | None:
+        """Set attributes, and tell of the item before and after; NameTaken when it is given another's name."""
         for _ in range(ATTEMPTS):
             item = await self.get(tenant_id, key)
             if item is None:
                 return None
+            now = {**changes, "updated_at": clock.now(), "version": item.version + 1}
+            changed = msgspec.structs.replace(item, **now)
+            new = tells(item, changed)
             try:
-                return item, await self._change(item, key, {**changes, "updated_at": clock.now()})
+                await self._change(item, now, new)
             except ConditionFailed:
                 await pause()
+            else:
+                await self._journal.tell(new)
+                return changed
         raise StoreUnavailable("too many changes of one item at once")
 
-    async def delete(self, tenant_id: str, key: str) -> T | None:
-        """Remove an item with its name; the item as it was."""
+    async def delete(self, tenant_id: str, key: str, tells: Callable[[T], Entry]) -> T | None:
+        """Remove an item with its name, and tell of it; the item as it was."""
         for _ in range(ATTEMPTS):
             item = await self.get(tenant_id, key)
             if item is None:
                 return None
+            new = tells(item)
             try:
                 await self._database.transact(
                     [
@@ -110,31 +140,44 @@ class NamedTable(Generic[T]):
                         self._tenants.updating(
                             tenant_id, add={self._counter: -1}, condition=Attr("id").exists()
                         ),
+                        self._journal.keeping(new),
                     ]
                 )
             except TransactionFailed:
                 await pause()
             else:
+                await self._journal.tell(new)
                 return item
         raise StoreUnavailable("too many changes of one item at once")
 
-    async def _change(self, item: T, key: str, changes: dict[str, Any]) -> T:
+    def moving_in(self, item: T) -> tuple[Write, Write]:
+        """The writes that bring in an item from another table that has the same counter."""
+        return self._items.putting(item.tenant_id, item, new=True), self._reserving(item, item.name)
+
+    def moving_out(self, item: T) -> tuple[Write, Write]:
+        """The writes that take an item out, as it was read, without counting."""
         unchanged = Attr("version").eq(item.version)
-        name = changes.get("name", item.name)
-        if normalised(name) == normalised(item.name):
-            return await self._items.update(
-                item.tenant_id, key, set_=changes, add={"version": 1}, condition=unchanged
-            )
-        update = self._items.updating(
-            item.tenant_id, key, set_=changes, add={"version": 1}, condition=unchanged
+        return (
+            self._items.deleting(item.tenant_id, self._key(item), condition=unchanged),
+            self._freeing(item),
         )
+
+    async def _change(self, item: T, changes: dict[str, Any], new: Entry) -> None:
+        unchanged = Attr("version").eq(item.version)
+        writes = [
+            self._items.updating(item.tenant_id, self._key(item), set_=changes, condition=unchanged),
+            self._journal.keeping(new),
+        ]
+        name = changes.get("name", item.name)
+        renamed = normalised(name) != normalised(item.name)
+        if renamed:
+            writes += [self._reserving(item, name), self._freeing(item)]
         try:
-            await self._database.transact([update, self._reserving(item, name), self._freeing(item)])
+            await self._database.transact(writes)
         except TransactionFailed as error:
-            if error.failed == (1,):
+            if error.failed == (2,):
                 raise NameTaken from None
             raise ConditionFailed from None
-        return msgspec.structs.replace(item, **changes, version=item.version + 1)
 
     def _reserving(self, item: T, name: str) -> Write:
         return self._guards.updating(
@@ -153,21 +196,63 @@ class NamedTable(Generic[T]):
         return key
 
 
-class ClientTable(NamedTable[ClientItem]):
-    """Clients, which besides have a key and a presence."""
+class SeenTable(NamedTable[S]):
+    """Items that besides have a key and a presence."""
 
-    def __init__(self, database: Database, tenants: Table[TenantItem]) -> None:
-        super().__init__(database, CLIENTS, tenants, counter="clients_count")
+    async def by_id(self, key: str) -> S | None:
+        """The item of this id, whatever its tenant."""
+        return await self._items.get_credential(key, consistent=True) if is_id(key) else None
 
-    async def rekey(self, client: ClientItem, nkey_public: str) -> ClientItem:
-        """Replace the key that was read; ConditionFailed when the client has another, or is gone."""
-        return await self._items.update(
-            client.tenant_id,
-            client.client_id,
-            set_={"nkey_public": nkey_public, "updated_at": clock.now()},
-            add={"version": 1},
-            condition=Attr("nkey_public").eq(client.nkey_public),
+    async def mirror(self, tenant_id: str, key: str, *, online: bool, seen_us: int, told_us: int) -> bool:
+        """Note a presence, unless something newer is noted or the item is not there; whether it was."""
+        if not is_id(key):
+            return False
+        newer = (
+            Attr("seen_us").not_exists()
+            | Attr("seen_us").lt(seen_us)
+            | (Attr("seen_us").eq(seen_us) & Attr("told_us").lt(told_us))
         )
+        seen = {"online": online, "seen_us": seen_us, "told_us": told_us}
+        try:
+            await self._items.update(tenant_id, key, set_=seen, condition=newer)
+        except ConditionFailed:
+            return False
+        return True
+
+
+class AgentTable(SeenTable[AgentItem]):
+    """Agents of the legacy kind; a plan counts them as clients."""
+
+    def __init__(self, database: Database, journal: Journal, tenants: Table[TenantItem]) -> None:
+        super().__init__(database, journal, AGENTS, tenants, counter="clients_count")
+
+
+class ClientTable(SeenTable[ClientItem]):
+    """Clients, which are found by their keys, too."""
+
+    def __init__(self, database: Database, journal: Journal, tenants: Table[TenantItem]) -> None:
+        super().__init__(database, journal, CLIENTS, tenants, counter="clients_count")
+
+    async def rekey(self, client: ClientItem, nkey_public: str, new: Entry) -> ClientItem:
+        """Replace the key that was read; ConditionFailed when the client has another, or is gone."""
+        changes = {"nkey_public": nkey_public, "updated_at": clock.now()}
+        try:
+            await self._database.transact(
+                [
+                    self._items.updating(
+                        client.tenant_id,
+                        client.client_id,
+                        set_=changes,
+                        add={"version": 1},
+                        condition=Attr("nkey_public").eq(client.nkey_public),
+                    ),
+                    self._journal.keeping(new),
+                ]
+            )
+        except TransactionFailed:
+            raise ConditionFailed from None
+        await self._journal.tell(new)
+        return msgspec.structs.replace(client, **changes, version=client.version + 1)
 
     async def by_key(self, nkey_public: str) -> ClientItem | None:
         """The client that holds this key now, whatever its tenant."""
@@ -178,30 +263,9 @@ class ClientTable(NamedTable[ClientItem]):
         client = await self.by_id(found.client_id)
         return client if client is not None and client.nkey_public == nkey_public else None
 
-    async def by_id(self, client_id: str) -> ClientItem | None:
-        """The client of this id, whatever its tenant."""
-        return await self._items.get_credential(client_id, consistent=True) if is_id(client_id) else None
-
-    async def mirror(
-        self, tenant_id: str, client_id: str, *, online: bool, seen_us: int, told_us: int
-    ) -> None:
-        """Note a client's presence, unless something newer is noted or the client is not there."""
-        if not is_id(client_id):
-            return
-        newer = (
-            Attr("seen_us").not_exists()
-            | Attr("seen_us").lt(seen_us)
-            | (Attr("seen_us").eq(seen_us) & Attr("told_us").lt(told_us))
-        )
-        seen = {"online": online, "seen_us": seen_us, "told_us": told_us}
-        try:
-            await self._items.update(tenant_id, client_id, set_=seen, condition=newer)
-        except ConditionFailed:
-            return
-
 
 def seen_as(status: ClientStatus) -> ConditionBase:
-    """The clients that are seen as `status`."""
+    """The clients or agents that are seen as `status`."""
     if status is ClientStatus.SUSPENDED:
         return Attr("state").eq(ClientState.SUSPENDED.value)
     online = status is ClientStatus.ONLINE

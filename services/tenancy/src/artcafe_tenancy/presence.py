@@ -1,4 +1,4 @@
-"""The mirror of presence on clients, so that lists can be filtered by status."""
+"""The mirror of presence on clients and agents, so that lists can be filtered by status."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -15,15 +15,19 @@ class PresenceMirror:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def apply(self, event: PresenceChanged) -> None:
-        """Note a client's transition, unless something newer is known or the client is gone."""
-        await self._store.clients.mirror(
-            event.tenant_id,
-            event.client_id,
-            online=event.online,
-            seen_us=microseconds(event.last_seen),
-            told_us=microseconds(event.occurred_at),
-        )
+    async def apply(self, event: PresenceChanged) -> str:
+        """Note a transition, unless something newer is known; whether it is of a client or an agent."""
+        for kind, table in (("client", self._store.clients), ("agent", self._store.agents)):
+            if await table.mirror(
+                event.tenant_id,
+                event.client_id,
+                online=event.online,
+                seen_us=microseconds(event.last_seen),
+                told_us=microseconds(event.occurred_at),
+            ):
+                return kind
+        known = await self._store.agents.get(event.tenant_id, event.client_id)
+        return "client" if known is None else "agent"
 
 
 def microseconds(time: datetime) -> int:

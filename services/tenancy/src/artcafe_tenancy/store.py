@@ -9,30 +9,46 @@ from boto3.dynamodb.conditions import Attr
 
 from artcafe_common import clock
 from artcafe_common.bus.errors import StoreUnavailable
-from artcafe_common.contracts.tenancy import AccountNotFound, LastOwner, MemberExists, Role
+from artcafe_common.contracts.tenancy import AccountNotFound, LastOwner, MemberExists, NameTaken, Role
 from artcafe_common.storage.dynamo import ConditionFailed, Database, Page, TransactionFailed, Write
-from artcafe_tenancy.named import ATTEMPTS, ClientTable, NamedTable, pause
+from artcafe_tenancy.journal import Entry, Journal
+from artcafe_tenancy.named import ATTEMPTS, AgentTable, ClientTable, NamedTable, pause
 from artcafe_tenancy.names import is_id, is_user_id
-from artcafe_tenancy.tables import CHANNELS, MEMBERS, TENANTS, MemberItem, TenantItem
+from artcafe_tenancy.tables import (
+    CHANNELS,
+    MEMBERS,
+    TENANTS,
+    AgentItem,
+    ClientItem,
+    MemberItem,
+    TenantItem,
+)
 
 
 class Store:
     """Everything that tenancy keeps."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, journal: Journal) -> None:
         self._database = database
+        self._journal = journal
         self._tenants = database.table(TENANTS)
         self._members = database.table(MEMBERS)
-        self.clients = ClientTable(database, self._tenants)
-        self.channels = NamedTable(database, CHANNELS, self._tenants, counter="channels_count")
+        self.clients = ClientTable(database, journal, self._tenants)
+        self.agents = AgentTable(database, journal, self._tenants)
+        self.channels = NamedTable(database, journal, CHANNELS, self._tenants, counter="channels_count")
 
     # -- organizations ---------------------------------------------------------------------------
 
-    async def found(self, tenant: TenantItem, owner: MemberItem) -> None:
+    async def found(self, tenant: TenantItem, owner: MemberItem, new: Entry) -> None:
         """Store a new organization together with its first member."""
         await self._database.transact(
-            [self._tenants.putting(tenant, new=True), self._members.putting(owner, new=True)]
+            [
+                self._tenants.putting(tenant, new=True),
+                self._members.putting(owner, new=True),
+                self._journal.keeping(new),
+            ]
         )
+        await self._journal.tell(new)
 
     async def tenant(self, tenant_id: str) -> TenantItem | None:
         """An organization, as it is now."""
@@ -42,16 +58,48 @@ class Store:
         """Organizations, read at once."""
         return list(await asyncio.gather(*map(self.tenant, tenant_ids)))
 
-    async def change_tenant(self, tenant_id: str, changes: dict[str, Any]) -> TenantItem:
+    async def change_tenant(self, tenant_id: str, changes: dict[str, Any], new: Entry) -> TenantItem:
         """Set attributes of an organization; AccountNotFound."""
         if not is_id(tenant_id):
             raise AccountNotFound
+        update = self._tenants.updating(
+            tenant_id, set_={**changes, "updated_at": clock.now()}, condition=Attr("id").exists()
+        )
         try:
-            return await self._tenants.update(
-                tenant_id, set_={**changes, "updated_at": clock.now()}, condition=Attr("id").exists()
-            )
-        except ConditionFailed:
+            await self._database.transact([update, self._journal.keeping(new)])
+        except TransactionFailed:
             raise AccountNotFound from None
+        await self._journal.tell(new)
+        changed = await self.tenant(tenant_id)
+        if changed is None:
+            raise AccountNotFound
+        return changed
+
+    # -- agents ----------------------------------------------------------------------------------
+
+    async def migrate_agent(
+        self, tenant_id: str, agent_id: str, become: Callable[[AgentItem], tuple[ClientItem, Entry]]
+    ) -> ClientItem | None:
+        """Put the client that `become` makes in an agent's place, and tell of it; None without the agent.
+
+        NameTaken when another client bears the agent's name.
+        """
+        for _ in range(ATTEMPTS):
+            agent = await self.agents.get(tenant_id, agent_id)
+            if agent is None:
+                return None
+            client, new = become(agent)
+            moving = [*self.clients.moving_in(client), *self.agents.moving_out(agent)]
+            try:
+                await self._database.transact([*moving, self._journal.keeping(new)])
+            except TransactionFailed as error:
+                if error.failed == (1,):
+                    raise NameTaken from None
+                await pause()
+            else:
+                await self._journal.tell(new)
+                return client
+        raise StoreUnavailable("too many changes of one item at once")
 
     # -- members ---------------------------------------------------------------------------------
 
@@ -73,9 +121,9 @@ class Store:
         """A page of a user's places."""
         return await self._members.query(user_id, limit=limit, position=position)
 
-    async def add_member(self, member: MemberItem) -> None:
+    async def add_member(self, member: MemberItem, new: Entry) -> None:
         """Store a new member; MemberExists."""
-        writes = [self._members.putting(member, new=True)]
+        writes = [self._members.putting(member, new=True), self._journal.keeping(new)]
         if member.role is Role.OWNER:
             writes.append(self._counting_owners(member.tenant_id, 1))
         try:
@@ -84,14 +132,21 @@ class Store:
             if 0 in error.failed:
                 raise MemberExists from None
             raise
+        await self._journal.tell(new)
 
     async def change_member(
-        self, tenant_id: str, user_id: str, role: Role | None, check: Callable[[Role], None]
+        self,
+        tenant_id: str,
+        user_id: str,
+        role: Role | None,
+        check: Callable[[Role], None],
+        tells: Callable[[MemberItem], Entry],
     ) -> MemberItem | None:
         """Give a member another role, or (None) remove them; the member as changed or last seen.
 
         `check` raises when a member of the role that it is given must not be changed so. LastOwner
-        when no owner would be left, also when the last two leave at once.
+        when no owner would be left, also when the last two leave at once. What is told of it is
+        what `tells` makes of the member as they were.
         """
         for _ in range(ATTEMPTS):
             member = await self.member(tenant_id, user_id)
@@ -100,19 +155,24 @@ class Store:
             check(member.role)
             if member.role is role:
                 return member
+            new = tells(member)
             try:
-                return await self._change_member(member, role)
+                changed = await self._change_member(member, role, new)
             except ConditionFailed:
                 await pause()
+            else:
+                await self._journal.tell(new)
+                return changed
         raise StoreUnavailable("too many changes of one member at once")
 
-    async def _change_member(self, member: MemberItem, role: Role | None) -> MemberItem:
+    async def _change_member(self, member: MemberItem, role: Role | None, new: Entry) -> MemberItem:
         key, unchanged = (member.user_id, member.tenant_id), Attr("role").eq(member.role.value)
         changes = {"role": role, "updated_at": clock.now()}
         writes = [
             self._members.deleting(*key, condition=unchanged)
             if role is None
-            else self._members.updating(*key, set_=changes, condition=unchanged)
+            else self._members.updating(*key, set_=changes, condition=unchanged),
+            self._journal.keeping(new),
         ]
         if Role.OWNER in (member.role, role):
             writes.append(self._counting_owners(member.tenant_id, 1 if role is Role.OWNER else -1))

@@ -5,7 +5,8 @@ from typing import Any
 
 import msgspec
 
-from artcafe_common.contracts.identity import Permissions
+from artcafe_common.contracts.activity import ActivityStatus, ActivityType
+from artcafe_common.contracts.identity import AgentKeyType, Permissions
 from artcafe_common.contracts.tenancy import ClientState, Metadata, Role
 from artcafe_common.plans import Plan
 from artcafe_common.storage.tables import Index, TableSpec
@@ -48,20 +49,35 @@ class NamedItem(msgspec.Struct, frozen=True, kw_only=True):
     version: int = 0
 
 
-class ClientItem(NamedItem, frozen=True, kw_only=True):
-    """An agent program.
+class SeenItem(NamedItem, frozen=True, kw_only=True):
+    """What connects.
 
     `online`, `seen_us` (its last sign of life) and `told_us` (when that was reported), both in
     microseconds since 1970, mirror what presence announced.
     """
 
-    client_id: str
-    nkey_public: str
-    permissions: Permissions
     state: ClientState = ClientState.ACTIVE
     online: bool = False
     seen_us: int | None = None
     told_us: int | None = None
+
+
+class ClientItem(SeenItem, frozen=True, kw_only=True):
+    """An agent program."""
+
+    client_id: str
+    nkey_public: str
+    permissions: Permissions
+
+
+class AgentItem(SeenItem, frozen=True, kw_only=True):
+    """An agent program of the legacy kind, with its SSH key."""
+
+    id: str
+    description: str
+    public_key: str
+    key_type: AgentKeyType
+    fingerprint: str
 
 
 class ChannelItem(NamedItem, frozen=True, kw_only=True):
@@ -94,13 +110,6 @@ class SubscriptionItem(msgspec.Struct, frozen=True, kw_only=True):
     tenant_id: str
 
 
-class AgentItem(msgspec.Struct, frozen=True, kw_only=True):
-    """A legacy agent."""
-
-    id: str
-    tenant_id: str
-
-
 class SubjectItem(msgspec.Struct, frozen=True, kw_only=True):
     """A subject record."""
 
@@ -108,14 +117,37 @@ class SubjectItem(msgspec.Struct, frozen=True, kw_only=True):
     tenant_id: str
 
 
+class PendingEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """An event that a change caused, as JSON."""
+
+    subject: str
+    body: str
+
+
 class ActivityItem(msgspec.Struct, frozen=True, kw_only=True):
-    """An entry of the activity log; `expires_at` in Unix seconds."""
+    """An entry of the activity log; `expires_at` in Unix seconds, `timestamp` with microseconds.
+
+    `pending` is there until its change and its `events` were announced, and it is in the
+    PendingIndex only so long.
+    """
 
     id: str
     tenant_id: str
-    timestamp: datetime
+    timestamp: str
     expires_at: int
+    type: ActivityType
+    status: ActivityStatus
+    action: str
+    actor: str
+    resource: str
+    ip: str = ""
+    user_agent: str = ""
+    metadata: Metadata = {}
+    events: list[PendingEvent] = []
+    pending: str | None = None
 
+
+PENDING = "yes"
 
 TENANTS = TableSpec(name="tenants", item=TenantItem, partition="id")
 MEMBERS = TableSpec(
@@ -160,7 +192,10 @@ ACTIVITY = TableSpec(
     name="activity-logs",
     item=ActivityItem,
     partition="id",
-    indexes=(Index(name="TenantIndex", partition="tenant_id", sort="timestamp"),),
+    indexes=(
+        Index(name="TenantIndex", partition="tenant_id", sort="timestamp"),
+        Index(name="PendingIndex", partition="pending", sort="timestamp"),
+    ),
     ttl="expires_at",
 )
 

@@ -43,7 +43,7 @@ CALLS: Mapping[str, tuple[str, ...]] = {
 ANNOUNCES: Mapping[str, tuple[str, ...]] = {
     "gateway": ("connection", "usage", "activity"),
     "identity": ("activity",),
-    "tenancy": ("client", "member", "channel", "account", "activity"),
+    "tenancy": ("agent", "client", "member", "channel", "account", "activity"),
     "presence": ("presence",),
     "metering": ("quota",),
     "admin": (),
@@ -126,6 +126,7 @@ def bootstrap(directory: Path, listen: Listen) -> Platform:
         "operator.nk": operator.seed,
         "callout.nk": callout.seed,
         "sealing.key": secrets.token_hex(32),
+        "agent-token.key": secrets.token_hex(32),
         "cursor.key": secrets.token_hex(32),
     }
     for service in CALLS:

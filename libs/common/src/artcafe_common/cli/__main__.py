@@ -11,16 +11,15 @@ import structlog
 import typer
 
 from artcafe_common.broker.bootstrap import Listen, bootstrap, write_server_configuration
-from artcafe_common.broker.connect import connect
 from artcafe_common.bus.caller import Caller
-from artcafe_common.bus.client import Bus
-from artcafe_common.bus.errors import CommandError, ServiceUnavailable
+from artcafe_common.bus.errors import CommandError
+from artcafe_common.cli.migration import migrate
+from artcafe_common.cli.operator import operator_bus
 from artcafe_common.contracts.tenancy import Account, ChangePlan
 from artcafe_common.plans import Plan
 from artcafe_common.settings import SettingsError, StoreSettings, load
 from artcafe_common.storage.create import create_tables
 
-BROKER_WITHIN_S = 5
 app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False)
 tables = typer.Typer(no_args_is_help=True, help="The DynamoDB tables.")
 plan = typer.Typer(no_args_is_help=True, help="The plans of organizations.")
@@ -71,20 +70,24 @@ def set_plan(tenant_id: str, plan: Plan) -> None:
 
 
 async def _change_plan(tenant_id: str, plan: Plan) -> Account:
-    settings = load(StoreSettings)
-    credentials = settings.keys_dir / "admin.creds"
-    if not credentials.exists():
-        raise FileNotFoundError(f"there is no {credentials}; ARTCAFE_KEYS_DIR names the keys' directory")
-    try:
-        async with asyncio.timeout(BROKER_WITHIN_S):
-            nc = await connect(settings.nats_url, credentials, name="admin")
-    except TimeoutError:
-        raise ServiceUnavailable(f"no broker answers at {settings.nats_url}") from None
-    try:
-        command = ChangePlan(tenant_id=tenant_id, plan=plan)
-        return await Bus(nc, service="admin").call(command, caller=Caller.service("admin"))
-    finally:
-        await nc.close()
+    async with operator_bus() as bus:
+        return await bus.call(ChangePlan(tenant_id=tenant_id, plan=plan), caller=Caller.service("admin"))
+
+
+@app.command(name="migrate-agents")
+def migrate_agents(
+    tenant_id: str,
+    seeds: Annotated[
+        Path, typer.Option(help="The file that the new seeds are added to, one JSON object a line.")
+    ] = Path("seeds.jsonl"),
+    *,
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Do it; without, only say what would be done.")
+    ] = False,
+) -> None:
+    """Make clients of an organization's agents, under their ids; their connections end."""
+    if not asyncio.run(migrate(tenant_id, seeds if apply else None, typer.echo)):
+        sys.exit("artcafe: not every agent was migrated")
 
 
 @app.command()

@@ -9,7 +9,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from artcafe_common.bus.command import Command, Event
 from artcafe_common.bus.errors import CommandError, Forbidden, InvalidCursor
-from artcafe_common.contracts.identity import KeyRateExceeded, Permissions
+from artcafe_common.contracts.identity import AgentKeyType, KeyRateExceeded, Permissions
 from artcafe_common.plans import Limits, Plan
 
 # No control character anywhere, and no white space at either end. In Python `$` also stands before a
@@ -27,6 +27,7 @@ CursorText = Annotated[str, Meta(max_length=1024)]
 Patterns = Annotated[list[Annotated[str, Meta(min_length=1, max_length=255)]], Meta(max_length=100)]
 Metadata = dict[str, Any]
 MAX_METADATA_BYTES = 16 * 1024
+PublicKeyText = Annotated[str, Meta(min_length=1, max_length=16 * 1024)]
 
 
 class AccountNotFound(CommandError):
@@ -51,6 +52,14 @@ class ClientNotFound(CommandError):
     status = 404
     code = "client_not_found"
     title = "The client was not found"
+
+
+class AgentNotFound(CommandError):
+    """No such agent in the caller's tenant."""
+
+    status = 404
+    code = "agent_not_found"
+    title = "The agent was not found"
 
 
 class ChannelNotFound(CommandError):
@@ -228,6 +237,57 @@ class ClientCredential(msgspec.Struct, frozen=True, kw_only=True):
     nkey_public: str
     state: ClientState
     permissions: Permissions
+
+
+class Agent(msgspec.Struct, frozen=True, kw_only=True):
+    """A program of the legacy kind; `public_key` in OpenSSH's form, whatever it was given in."""
+
+    agent_id: str
+    tenant_id: str
+    name: str
+    description: str
+    public_key: str
+    key_type: AgentKeyType
+    fingerprint: str
+    status: ClientStatus
+    last_seen: datetime | None
+    metadata: Metadata
+    created_at: datetime
+    updated_at: datetime
+
+
+class Agents(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of agents."""
+
+    agents: list[Agent]
+    next_cursor: str | None
+
+
+class AgentCreated(msgspec.Struct, frozen=True, kw_only=True):
+    """A new agent; `private_key` (PEM) only where the pair was made for it, and this once."""
+
+    agent: Agent
+    private_key: str | None = None
+
+
+class AgentSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """How many agents there are, by what they are seen as."""
+
+    total: int
+    online: int
+    offline: int
+    suspended: int
+
+
+class AgentCredential(msgspec.Struct, frozen=True, kw_only=True):
+    """What authentication needs to know of an agent."""
+
+    agent_id: str
+    tenant_id: str
+    name: str
+    public_key: str
+    fingerprint: str
+    state: ClientState
 
 
 class Channel(msgspec.Struct, frozen=True, kw_only=True):
@@ -431,6 +491,92 @@ class FindCredential(Command[ClientCredential], frozen=True, kw_only=True):
     client_id: str | None = None
 
 
+# -- agents (legacy) ---------------------------------------------------------------------------
+
+
+class CreateAgent(Command[AgentCreated], frozen=True, kw_only=True):
+    """Register an agent of the caller's tenant by its public key, or with a new pair of `key_type`."""
+
+    subject = "artcafe.tenancy.agent.create"
+    raises = (NameTaken, PlanLimitReached, KeyRateExceeded)
+    deadline_s = 10.0
+    name: DisplayName
+    public_key: PublicKeyText | None = None
+    key_type: AgentKeyType = AgentKeyType.ED25519
+    description: Description = ""
+    metadata: Metadata = {}
+
+
+class ListAgents(Command[Agents], frozen=True, kw_only=True):
+    """The agents of the caller's tenant, of one status if asked for."""
+
+    subject = "artcafe.tenancy.agent.list"
+    raises = (InvalidCursor,)
+    idempotent = True
+    limit: Limit = 50
+    cursor: CursorText | None = None
+    status: ClientStatus | None = None
+
+
+class GetAgent(Command[Agent], frozen=True, kw_only=True):
+    """One agent of the caller's tenant."""
+
+    subject = "artcafe.tenancy.agent.get"
+    raises = (AgentNotFound,)
+    idempotent = True
+    agent_id: str
+
+
+class UpdateAgent(Command[Agent], frozen=True, kw_only=True):
+    """Change what is given; suspending ends its live connections, and so does another key."""
+
+    subject = "artcafe.tenancy.agent.update"
+    raises = (AgentNotFound, NameTaken)
+    agent_id: str
+    name: DisplayName | UnsetType = UNSET
+    status: ClientState | UnsetType = UNSET
+    public_key: PublicKeyText | UnsetType = UNSET
+    description: Description | UnsetType = UNSET
+    metadata: Metadata | UnsetType = UNSET
+
+
+class DeleteAgent(Command[Agent], frozen=True, kw_only=True):
+    """Remove an agent; its live connections end within a second."""
+
+    subject = "artcafe.tenancy.agent.delete"
+    raises = (AgentNotFound,)
+    agent_id: str
+
+
+class MigrateAgent(Command[Client], frozen=True, kw_only=True):
+    """Make a client of an agent, under its id: an operator's command, not a route.
+
+    Its name, state and metadata stay; its live connections end.
+    """
+
+    subject = "artcafe.tenancy.agent.migrate"
+    raises = (AgentNotFound, NameTaken)
+    agent_id: str
+    nkey_public: str
+
+
+class SummarizeAgents(Command[AgentSummary], frozen=True, kw_only=True):
+    """Count the agents of the caller's tenant."""
+
+    subject = "artcafe.tenancy.agent.summarize"
+    idempotent = True
+    deadline_s = 10.0
+
+
+class FindAgentCredential(Command[AgentCredential], frozen=True, kw_only=True):
+    """The agent of an id, whatever its tenant: identity asks, to authenticate."""
+
+    subject = "artcafe.tenancy.agent.find_credential"
+    raises = (AgentNotFound,)
+    idempotent = True
+    agent_id: str
+
+
 # -- channels ----------------------------------------------------------------------------------
 
 
@@ -511,6 +657,15 @@ class ClientChanged(Event, frozen=True, kw_only=True):
     tenant_id: str
     client_id: str
     nkey_public: str
+
+
+class AgentRevoked(Event, frozen=True, kw_only=True):
+    """An agent's live connections must end now."""
+
+    subject = "artcafe.events.agent.revoked"
+    tenant_id: str
+    agent_id: str
+    reason: RevocationReason
 
 
 class MembershipChanged(Event, frozen=True, kw_only=True):

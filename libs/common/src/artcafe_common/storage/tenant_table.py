@@ -60,9 +60,10 @@ class TenantTable(Generic[T]):
         free = Attr(self.spec.partition).not_exists()
         return self._table.putting(item, condition=free if new else free | _owned(tenant_id))
 
-    def deleting(self, tenant_id: str, key: str) -> Write:
+    def deleting(self, tenant_id: str, key: str, *, condition: ConditionBase | None = None) -> Write:
         """A write that removes the tenant's item; its condition fails where it has none."""
-        return self._table.deleting(key, condition=_owned(tenant_id))
+        owned = _owned(tenant_id)
+        return self._table.deleting(key, condition=owned if condition is None else owned & condition)
 
     def updating(
         self,

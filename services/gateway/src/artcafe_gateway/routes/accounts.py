@@ -6,6 +6,7 @@ import msgspec
 from litestar import Controller, delete, get, post, put
 from litestar.connection import Request
 
+from artcafe_common.contracts.activity import ActivityType
 from artcafe_common.contracts.identity import IssueAccountKey
 from artcafe_common.contracts.tenancy import (
     Account,
@@ -24,6 +25,7 @@ from artcafe_common.contracts.tenancy import (
     Member as AccountMember,
 )
 from artcafe_gateway.access import Member, Person
+from artcafe_gateway.activity import happened
 from artcafe_gateway.gateway import Gateway
 from artcafe_gateway.http import body, checked_id, query
 
@@ -69,8 +71,19 @@ class AccountsController(Controller):
     @post("/generate-nkey/{account_id:str}", summary="A new signing key for the organization")
     async def generate_nkey(self, gateway: Gateway, member: Member) -> AccountKey:
         issued = await gateway.bus.call(IssueAccountKey(), caller=member.caller)
+        tenant_id = member.caller.tenant_id
+        await gateway.bus.announce(
+            happened(
+                member.caller,
+                ActivityType.ACCOUNT,
+                "account.key_issued",
+                f"account:{tenant_id}",
+                tenant_id=tenant_id,
+                metadata={"nkey_public": issued.nkey_public},
+            )
+        )
         return AccountKey(
-            account_id=member.caller.tenant_id,
+            account_id=tenant_id,
             nkey_public=issued.nkey_public,
             nkey_seed=issued.nkey_seed,
             warning=KEY_WARNING,

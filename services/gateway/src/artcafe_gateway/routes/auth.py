@@ -1,17 +1,24 @@
-"""Signing in, and nonces for clients."""
+"""Signing in, nonces for clients, challenges and tokens for agents."""
 
 from typing import Any
 
+import msgspec
 from litestar import Controller, post
 from litestar.connection import Request
 
+from artcafe_common.contracts.activity import ActivityType
 from artcafe_common.contracts.identity import (
+    AgentChallenge,
+    AgentToken,
+    CreateAgentChallenge,
     CreateClientChallenge,
     Login,
     Nonce,
     RefreshTokens,
     Tokens,
+    VerifyAgent,
 )
+from artcafe_gateway.activity import happened
 from artcafe_gateway.gateway import Gateway
 from artcafe_gateway.http import body, caller_of
 
@@ -24,7 +31,14 @@ class AuthController(Controller):
 
     @post("/login", status_code=200, summary="Exchange an e-mail and a password for tokens")
     async def login(self, request: Request[Any, Any, Any], gateway: Gateway) -> Tokens:
-        return await gateway.bus.call(await body(request, Login), caller=caller_of(request))
+        caller = caller_of(request)
+        tokens = await gateway.bus.call(await body(request, Login), caller=caller)
+        user = await gateway.directory.user(tokens.access_token, caller)
+        who = msgspec.structs.replace(caller, actor=f"user:{user.user_id}")
+        await gateway.bus.announce(
+            happened(who, ActivityType.AUTH, "user.login", f"user:{user.user_id}", tenant_id="")
+        )
+        return tokens
 
     @post("/refresh", status_code=200, summary="Exchange a refresh token for new tokens")
     async def refresh(self, request: Request[Any, Any, Any], gateway: Gateway) -> Tokens:
@@ -33,3 +47,15 @@ class AuthController(Controller):
     @post("/client/challenge", status_code=200, summary="A nonce for a WebSocket's URL")
     async def client_challenge(self, request: Request[Any, Any, Any], gateway: Gateway) -> Nonce:
         return await gateway.bus.call(await body(request, CreateClientChallenge), caller=caller_of(request))
+
+    @post("/agent/challenge", status_code=200, summary="A challenge for an agent to sign")
+    async def agent_challenge(self, request: Request[Any, Any, Any], gateway: Gateway) -> AgentChallenge:
+        return await gateway.bus.call(await body(request, CreateAgentChallenge), caller=caller_of(request))
+
+    @post("/agent/verify", status_code=200, summary="Exchange a signed challenge for an agent's token")
+    async def agent_verify(self, request: Request[Any, Any, Any], gateway: Gateway) -> AgentToken:
+        command = await body(request, VerifyAgent)
+        if command.tenant_id is None:
+            tenant_id = request.headers.get("x-tenant-id") or None
+            command = msgspec.structs.replace(command, tenant_id=tenant_id)
+        return await gateway.bus.call(command, caller=caller_of(request))

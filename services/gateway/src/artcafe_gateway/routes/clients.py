@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from litestar import Controller, delete, get, post, put
@@ -17,6 +17,7 @@ from artcafe_common.contracts.presence import (
     Health,
 )
 from artcafe_common.contracts.tenancy import (
+    Agent,
     Client,
     ClientCreated,
     Clients,
@@ -32,6 +33,7 @@ from artcafe_gateway.access import Member
 from artcafe_gateway.gateway import Gateway
 from artcafe_gateway.http import body, checked_id, query
 
+Known = TypeVar("Known", Client, Agent)
 SEED_WARNING = "This seed is shown once and stored nowhere: keep it safe."
 
 
@@ -77,8 +79,8 @@ class ClientsController(Controller):
         self, request: Request[Any, Any, Any], gateway: Gateway, member: Member
     ) -> Clients:
         page = await gateway.bus.call(query(request, ListClients), caller=member.caller)
-        seen = await _presences(gateway, [client.client_id for client in page.clients], member.caller)
-        clients = [_with_presence(client, seen.get(client.client_id)) for client in page.clients]
+        seen = await presences(gateway, [client.client_id for client in page.clients], member.caller)
+        clients = [with_presence(client, seen.get(client.client_id)) for client in page.clients]
         return Clients(clients=clients, next_cursor=page.next_cursor)
 
     @post("/", summary="Register a client; its seed is shown once")
@@ -93,9 +95,9 @@ class ClientsController(Controller):
         # Presence tells nothing of another tenant's client, so it can be asked at the same time.
         client, seen = await asyncio.gather(
             gateway.bus.call(GetClient(client_id=checked_id(client_id)), caller=member.caller),
-            _presences(gateway, [client_id], member.caller),
+            presences(gateway, [client_id], member.caller),
         )
-        return _with_presence(client, seen.get(client_id))
+        return with_presence(client, seen.get(client_id))
 
     @put("/{client_id:str}", summary="Change or suspend a client")
     async def update(
@@ -121,7 +123,7 @@ class ClientsController(Controller):
         # No fallback here: who asks for the state of things is not told an old one.
         found = await gateway.bus.call(GetPresences(client_ids=[client_id]), caller=member.caller)
         presence = found.clients[0]
-        shown = _with_presence(client, presence)
+        shown = with_presence(client, presence)
         return ClientState(
             client_id=client.client_id,
             name=client.name,
@@ -134,7 +136,8 @@ class ClientsController(Controller):
         )
 
 
-async def _presences(gateway: Gateway, client_ids: list[str], caller: Caller) -> dict[str, ClientPresence]:
+async def presences(gateway: Gateway, client_ids: list[str], caller: Caller) -> dict[str, ClientPresence]:
+    """The presence of clients or agents by id; of none when presence is away."""
     if not client_ids:
         return {}
     # With presence away the list is still there, with the status that tenancy last heard of.
@@ -144,7 +147,8 @@ async def _presences(gateway: Gateway, client_ids: list[str], caller: Caller) ->
     return {}
 
 
-def _with_presence(client: Client, presence: ClientPresence | None) -> Client:
+def with_presence(client: Known, presence: ClientPresence | None) -> Known:
+    """A client or agent with the status that presence knows."""
     if presence is None:
         return client
     status = client.status

@@ -6,7 +6,7 @@ from litestar import WebSocket
 from litestar.handlers import websocket
 
 from artcafe_gateway.gateway import Gateway
-from artcafe_gateway.sessions import client, dashboard
+from artcafe_gateway.sessions import agent, client, dashboard
 from artcafe_gateway.wire.socket import let_go
 
 
@@ -15,6 +15,15 @@ async def client_socket(socket: WebSocket[Any, Any, Any], client_id: str, gatewa
     """A client's socket."""
     try:
         await client.serve(socket, client_id[:256], gateway)
+    finally:
+        let_go(socket)
+
+
+@websocket(["/ws/agent/{agent_id:str}", "/api/v1/ws/agent/{agent_id:str}"])
+async def agent_socket(socket: WebSocket[Any, Any, Any], agent_id: str, gateway: Gateway) -> None:
+    """An agent's socket."""
+    try:
+        await agent.serve(socket, agent_id[:256], gateway)
     finally:
         let_go(socket)
 

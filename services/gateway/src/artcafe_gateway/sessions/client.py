@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
 
@@ -43,15 +44,15 @@ from artcafe_gateway.wire.socket import (
 )
 from artcafe_gateway.wire.transport import frame
 
-NONCE_BYTES = 32
 # A publishing client need not send heartbeats besides: its frames count, but not each of them.
 BEAT_EVERY_S = 5.0
 MAX_TARGETS = 1000
 FLOOD_PAUSE_S = 0.02
 log = structlog.get_logger()
-_AUTH = msgspec.json.Decoder(frames.Auth)
-_FRAMES = msgspec.json.Decoder(frames.ClientFrame)
 _encode = msgspec.json.encode
+Prove = Callable[
+    [WebSocket[Any, Any, Any], Socket, str, Gateway, Caller], Coroutine[Any, Any, ClientIdentity]
+]
 
 
 class TooManySubscriptions(CommandError):
@@ -78,7 +79,14 @@ class HistoryUnavailable(CommandError):
     title = "No history is kept for this subject"
 
 
-async def serve(socket: WebSocket[Any, Any, Any], client_id: str, gateway: Gateway) -> None:
+async def serve(
+    socket: WebSocket[Any, Any, Any],
+    client_id: str,
+    gateway: Gateway,
+    *,
+    prove: Prove = authenticate,
+    session: "type[ClientSession] | None" = None,
+) -> None:
     """Run one client's socket until it ends."""
     caller = caller_of(socket)
     set_caller(caller)
@@ -88,7 +96,7 @@ async def serve(socket: WebSocket[Any, Any, Any], client_id: str, gateway: Gatew
         return
     authenticated_at = time.monotonic()
     try:
-        identity = await authenticate(socket, connection, client_id, gateway, caller)
+        identity = await prove(socket, connection, client_id, gateway, caller)
         bridge = await gateway.bridges.acquire(identity.tenant_id)
     except Gone:
         connection.close(CLOSE_UNAUTHENTICATED, "authentication_timeout")
@@ -101,26 +109,29 @@ async def serve(socket: WebSocket[Any, Any, Any], client_id: str, gateway: Gatew
         connection.refuse(error)
         connection.close(CLOSE_TRY_LATER, error.code)
         return
-    session = ClientSession(connection, identity, bridge, gateway, caller)
+    running = (session or ClientSession)(connection, identity, bridge, gateway, caller)
     try:
-        if gateway.sockets.add(session, authenticated_at=authenticated_at):
-            await session.run(ip=client_ip(socket), agent=user_agent(socket))
+        if gateway.sockets.add(running, authenticated_at=authenticated_at):
+            await running.run(ip=client_ip(socket), agent=user_agent(socket))
         else:
             connection.close(CLOSE_REVOKED, "revoked")
     finally:
-        await session.end()
+        await running.end()
         gateway.bridges.release(bridge)
 
 
 class ClientSession:
     """An authenticated client's socket."""
 
+    kind = "client"
+    decoder: "msgspec.json.Decoder[Any]" = msgspec.json.Decoder(frames.ClientFrame)
+
     def __init__(
         self, socket: Socket, identity: ClientIdentity, bridge: Bridge, gateway: Gateway, caller: Caller
     ) -> None:
         self.socket = socket
         self.tenant_id = identity.tenant_id
-        self.owner = f"client:{identity.client_id}"
+        self.owner = f"{self.kind}:{identity.client_id}"
         self.counted_at = time.monotonic()
         self._identity = identity
         self._bridge = bridge
@@ -168,7 +179,7 @@ class ClientSession:
         )
         self.socket.outbox.on_slow = self._gateway.metrics.slow_consumers.inc
         self.socket.outbox.protocol.at_once = self.take_at_once
-        await self.socket.converse(_FRAMES, self._answer)
+        await self.socket.converse(self.decoder, self._answer)
 
     async def end(self) -> None:
         """Leave no trace of the socket."""
@@ -222,12 +233,16 @@ class ClientSession:
 
     # -- publish and request -------------------------------------------------------------------
 
+    def plain(self, received: Any) -> Any:
+        """A publish in the one form that is understood here; anything else as it is."""
+        return received
+
     def take_at_once(self, data: bytes) -> bool:
         """Publish without waking this session's task; False leaves the message to it."""
         try:
             str(data, "utf-8")
-            received = _FRAMES.decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            received = self.plain(self.decoder.decode(data))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, BadFrame):
             return False
         if type(received) is not frames.Publish:
             return False

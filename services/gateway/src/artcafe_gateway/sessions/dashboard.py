@@ -10,10 +10,10 @@ from litestar import WebSocket
 
 from artcafe_common.broker.subjects import BadSubject, resolve
 from artcafe_common.bus.caller import set_caller
-from artcafe_common.bus.errors import CommandError, Unauthenticated
+from artcafe_common.bus.errors import CommandError, Forbidden, Unauthenticated
 from artcafe_common.clock import now
 from artcafe_common.contracts.tenancy import TenantRequired
-from artcafe_gateway.access import Member, act_for, authenticate, checked_tenant
+from artcafe_gateway.access import Member, Person, act_for, authenticate, checked_tenant
 from artcafe_gateway.bridge import Bridge
 from artcafe_gateway.fanout import Route
 from artcafe_gateway.gateway import Gateway
@@ -45,13 +45,16 @@ async def serve(socket: WebSocket[Any, Any, Any], gateway: Gateway) -> None:
         connection.close(CLOSE_RESTART, "restarting")
         return
     authenticated_at = time.monotonic()
+    chosen = socket.query_params.get("tenant_id") or socket.headers.get("x-tenant-id")
+    someone: Person | None = None
     try:
         someone = await authenticate(socket, gateway, token)
-        chosen = socket.query_params.get("tenant_id") or socket.headers.get("x-tenant-id")
         member = await act_for(gateway, someone, checked_tenant(chosen))
         bridge = await gateway.bridges.acquire(member.caller.tenant_id)
     except CommandError as error:
         connection.refuse(error)
+        if isinstance(error, Forbidden) and someone is not None and chosen:
+            gateway.denials.note(someone.caller, chosen, "GET", socket.scope["path"])
         code = {401: CLOSE_UNAUTHENTICATED, 403: CLOSE_REVOKED}.get(error.status, CLOSE_TRY_LATER)
         connection.close(CLOSE_UNAUTHENTICATED if isinstance(error, TenantRequired) else code, error.code)
         return
@@ -113,11 +116,13 @@ class DashboardSession:
                 heartbeat_interval_s=self._gateway.settings.heartbeat_interval_s,
             )
         )
+        self._gateway.activity.join(self.tenant_id, self.socket)
         await self.socket.converse(_FRAMES, self._answer)
 
     async def end(self) -> None:
         """Leave no trace of the socket."""
         self._expiry.cancel()
+        self._gateway.activity.leave(self.tenant_id, self.socket)
         self._gateway.sockets.remove(self)
         for look in self._looks:
             look.end()

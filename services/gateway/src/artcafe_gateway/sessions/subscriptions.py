@@ -7,7 +7,7 @@ from artcafe_common.broker.subjects import Name, Spelling, matches, overlaps, sp
 from artcafe_common.bus.errors import CommandError
 from artcafe_gateway.bridge import Bridge
 from artcafe_gateway.delivery import Delivery, message_frame
-from artcafe_gateway.fanout import Counts, Route
+from artcafe_gateway.fanout import Counts, Render, Route
 from artcafe_gateway.usage import UsageRecorder
 from artcafe_gateway.wire.transport import Outbox, frame
 
@@ -21,11 +21,12 @@ class Subscription:
     messages: those are delivered by them. Only such a subscription looks at each message alone.
     """
 
-    __slots__ = ("_form", "_owner", "before", "names", "outbox", "route", "subject")
+    __slots__ = ("_form", "_kind", "_owner", "before", "names", "outbox", "route", "subject")
 
     def __init__(self, owner: "Subscriptions", subject: str, route: Route, before: tuple[str, ...]) -> None:
         self._owner = owner
         self._form: Spelling | None = None
+        self._kind = owner.kind
         self.outbox: Outbox = owner.outbox
         self.subject = subject
         self.route = route
@@ -44,15 +45,22 @@ class Subscription:
         elif self._form is not self.spelling:
             self.end()
             self._form = self.spelling
+            self._kind = self._owner.kind
             spelled = partial(_spell, self._owner.tenant_id, self._form)
-            self.route.join(("message", self._form), self, spelled, message_frame)
+            self.route.join((self._kind, self._form), self, spelled, self._owner.render)
 
     def end(self) -> None:
         """Deliver no more."""
         self.route.listeners.pop(self, None)
         if self._form is not None:
-            self.route.leave(("message", self._form), self)
+            self.route.leave((self._kind, self._form), self)
             self._form = None
+
+    def restart(self) -> None:
+        """Go on in the owner's form, if this has begun."""
+        if self._form is not None:
+            self.end()
+            self.begin()
 
     def deliver(self, delivery: Delivery) -> None:
         """Send the message on, unless an earlier subscription of the socket does."""
@@ -62,7 +70,7 @@ class Subscription:
         if delivery.reply is not None:
             self.asked(delivery.reply)
         spelled = _spell(self._owner.tenant_id, self.spelling, delivery.subject)
-        if self.outbox.push(frame(message_frame(delivery, spelled))):
+        if self.outbox.push(frame(self._owner.render(delivery, spelled))):
             self.took({delivery.channel or "": [1, delivery.payload_size]})
 
     def took(self, counts: Counts) -> None:
@@ -86,6 +94,9 @@ class Subscriptions:
         self.client_id = client_id
         self.outbox = outbox
         self.usage = usage
+        # The name of the form in which messages are written, and what writes them.
+        self.kind = "message"
+        self.render: Render = message_frame
         self._bridge = bridge
         self._raw: dict[str, Subscription] = {}
         self.names: dict[str, Name] = {}
@@ -113,6 +124,14 @@ class Subscriptions:
         except CommandError:
             await self.remove(key)
             raise
+
+    def render_as(self, kind: str, render: Render) -> None:
+        """Write messages in another form from now on."""
+        if kind == self.kind:
+            return
+        self.kind, self.render = kind, render
+        for raw in self._raw.values():
+            raw.restart()
 
     def activate(self, key: str) -> None:
         """Deliver from now on: the client was told."""

@@ -6,6 +6,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Raw
 
+from artcafe_common.contracts.activity import Activity
+
 MAX_ID = 128
 # Beyond 64 bits most peers cannot read a number back as they sent it.
 MAX_NUMBER = 2**63 - 1
@@ -207,6 +209,12 @@ class UnsubscriptionConfirmed(Out, frozen=True, kw_only=True, tag="unsubscriptio
     subscription: str
     channel_id: str | None = None
     id: FrameId | None = None
+
+
+class ActivityShown(Out, frozen=True, kw_only=True, tag="activity"):
+    """A new entry of the activity log."""
+
+    activity: Activity
 
 
 class PresenceShown(Out, frozen=True, kw_only=True, tag="presence"):

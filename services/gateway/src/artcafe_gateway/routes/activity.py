@@ -1,0 +1,33 @@
+"""What happened in an organization."""
+
+from typing import Any
+
+from litestar import Controller, get
+from litestar.connection import Request
+
+from artcafe_common.contracts.activity import (
+    ActivityPage,
+    ActivitySummary,
+    GetActivitySummary,
+    ListActivity,
+)
+from artcafe_gateway.access import Member
+from artcafe_gateway.gateway import Gateway
+from artcafe_gateway.http import query
+
+
+class ActivityController(Controller):
+    """The activity log; entries are kept for 30 days."""
+
+    path = "/activity"
+    tags = ["activity"]
+
+    @get("/logs", summary="The activity log, newest first")
+    async def logs(self, request: Request[Any, Any, Any], gateway: Gateway, member: Member) -> ActivityPage:
+        return await gateway.bus.call(query(request, ListActivity), caller=member.caller)
+
+    @get("/summary", summary="The activity log in numbers")
+    async def summary(
+        self, request: Request[Any, Any, Any], gateway: Gateway, member: Member
+    ) -> ActivitySummary:
+        return await gateway.bus.call(query(request, GetActivitySummary), caller=member.caller)

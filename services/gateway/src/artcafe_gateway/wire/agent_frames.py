@@ -1,0 +1,83 @@
+"""The frames that the published SDK's agents send where they differ from those of clients."""
+
+from msgspec import Raw
+
+from artcafe_gateway.wire.frames import (
+    Frame,
+    FrameId,
+    Heartbeat,
+    Ping,
+    Presence,
+    Publish,
+    Request,
+    Subscribe,
+    Unsubscribe,
+)
+from artcafe_gateway.wire.parsing import BadFrame
+
+MAX_SUBJECTS = 1000
+_NOTHING = Raw(b"")
+
+
+class AgentSubscribe(Frame, frozen=True, kw_only=True, tag="subscribe"):
+    """`subject`, `channel` or `topic`, or many `subjects` at once."""
+
+    subject: str | None = None
+    subjects: list[str] | None = None
+    channel: str | None = None
+    topic: str | None = None
+    id: FrameId | None = None
+
+    def each(self) -> list[Subscribe]:
+        """One subscription for each name; BadFrame unless they are given in one way."""
+        given = [self.subject, self.channel, self.topic, self.subjects]
+        if sum(one is not None for one in given) != 1 or self.subjects == []:
+            raise BadFrame("give one of subject, subjects, channel and topic")
+        if self.subjects is not None:
+            if len(self.subjects) > MAX_SUBJECTS:
+                raise BadFrame(f"give at most {MAX_SUBJECTS} subjects at once")
+            return [Subscribe(subject=subject, id=self.id) for subject in self.subjects]
+        return [Subscribe(subject=_either(self.subject, self.topic), channel=self.channel, id=self.id)]
+
+
+class AgentUnsubscribe(AgentSubscribe, frozen=True, kw_only=True, tag="unsubscribe"):
+    """As it was subscribed."""
+
+
+class AgentPublish(Frame, frozen=True, kw_only=True, tag="publish"):
+    """The body is `data` or `message`."""
+
+    data: Raw = _NOTHING
+    message: Raw = _NOTHING
+    subject: str | None = None
+    channel: str | None = None
+    topic: str | None = None
+    id: FrameId | None = None
+    headers: dict[str, str] | None = None
+
+    def plain(self) -> Publish:
+        """The same, as a client says it; BadFrame without a body or with two."""
+        data, message = bytes(self.data), bytes(self.message)
+        if bool(data) == bool(message):
+            raise BadFrame("give either data or message")
+        return Publish(
+            data=self.data if data else self.message,
+            subject=_either(self.subject, self.topic),
+            channel=self.channel,
+            id=self.id,
+            headers=self.headers,
+        )
+
+
+AgentFrame = Heartbeat | Ping | AgentSubscribe | AgentUnsubscribe | AgentPublish | Request | Presence
+
+
+def unsubscriptions(received: AgentUnsubscribe) -> list[Unsubscribe]:
+    """One end for each name."""
+    return [Unsubscribe(subject=one.subject, channel=one.channel, id=one.id) for one in received.each()]
+
+
+def _either(subject: str | None, topic: str | None) -> str | None:
+    if subject is not None and topic is not None:
+        raise BadFrame("give either a subject or a topic")
+    return topic if subject is None else subject

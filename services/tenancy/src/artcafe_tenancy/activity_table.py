@@ -1,0 +1,51 @@
+"""DynamoDB access to the activity log."""
+
+from datetime import datetime
+from typing import Any
+
+from boto3.dynamodb.conditions import Attr, ConditionBase, Key
+
+from artcafe_common.contracts.activity import Activity, ActivityStatus, ActivityType
+from artcafe_common.storage.dynamo import ConditionFailed, Database, Page
+from artcafe_common.storage.tenant_table import TenantTable
+from artcafe_tenancy.journal import item_of, stamp
+from artcafe_tenancy.tables import ACTIVITY, ActivityItem
+
+
+class ActivityTable:
+    """The entries of one tenant at a time."""
+
+    def __init__(self, database: Database) -> None:
+        self._items = TenantTable(database, ACTIVITY)
+
+    async def keep(self, tenant_id: str, activity: Activity) -> None:
+        """Store an entry, unless it is there already."""
+        try:
+            await self._items.put(tenant_id, item_of(tenant_id, activity), new=True)
+        except ConditionFailed:
+            return
+
+    async def list(
+        self,
+        tenant_id: str,
+        since: datetime,
+        *,
+        limit: int,
+        position: dict[str, Any] | None = None,
+        type_: ActivityType | None = None,
+        status: ActivityStatus | None = None,
+    ) -> Page[ActivityItem]:
+        """A page of entries, newest first; of one type or status if given."""
+        where: ConditionBase | None = None
+        for name, wanted in (("type", type_), ("status", status)):
+            if wanted is not None:
+                one = Attr(name).eq(wanted.value)
+                where = one if where is None else where & one
+        return await self._items.list(
+            tenant_id,
+            limit=limit,
+            position=position,
+            where=where,
+            range_=Key("timestamp").gte(stamp(since)),
+            newest_first=True,
+        )

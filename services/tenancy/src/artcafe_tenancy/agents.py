@@ -1,0 +1,244 @@
+"""Endpoints of agents, the legacy kind of client."""
+
+from typing import Any
+
+from msgspec import UNSET, structs
+
+from artcafe_common import clock, roles
+from artcafe_common.broker import nkeys
+from artcafe_common.bus.caller import current_tenant
+from artcafe_common.bus.endpoints import answers
+from artcafe_common.bus.errors import FieldError, InvalidRequest
+from artcafe_common.contracts.activity import ActivityType
+from artcafe_common.contracts.identity import AgentKey, IssueAgentKey, Permissions, ReadAgentKey
+from artcafe_common.contracts.tenancy import (
+    Agent,
+    AgentCreated,
+    AgentCredential,
+    AgentNotFound,
+    AgentRevoked,
+    Agents,
+    AgentSummary,
+    Client,
+    ClientChanged,
+    ClientState,
+    ClientStatus,
+    CreateAgent,
+    DeleteAgent,
+    FindAgentCredential,
+    GetAgent,
+    ListAgents,
+    MigrateAgent,
+    RevocationReason,
+    Role,
+    SummarizeAgents,
+    UpdateAgent,
+)
+from artcafe_common.plans import LIMITS
+from artcafe_tenancy import metadata, names
+from artcafe_tenancy.clients import shown
+from artcafe_tenancy.handlers import Handlers
+from artcafe_tenancy.journal import Entry, entry
+from artcafe_tenancy.named import seen_as
+from artcafe_tenancy.presence import time_of
+from artcafe_tenancy.tables import AgentItem, ClientItem
+
+COUNTED_AT_ONCE = 1000
+
+
+class AgentEndpoints(Handlers):
+    """The programs of an organization that prove an SSH key."""
+
+    @answers(CreateAgent)
+    async def create_agent(self, request: CreateAgent) -> AgentCreated:
+        tenant_id = roles.require(Role.MEMBER)
+        names.check(request.name)
+        metadata.check(request.metadata)
+        tenant = await self.tenant(tenant_id)
+        limit = LIMITS[tenant.plan].clients
+        await self.store.agents.check_room(tenant, request.name, limit)
+        private_key = None
+        if request.public_key is None:
+            issued = await self.bus.call(IssueAgentKey(key_type=request.key_type))
+            key, private_key = issued.key, issued.private_key
+        else:
+            key = await self._read(request.public_key)
+        now = clock.now()
+        agent = AgentItem(
+            id=clock.new_id(),
+            tenant_id=tenant_id,
+            name=request.name,
+            description=request.description,
+            **structs.asdict(key),
+            metadata=request.metadata,
+            created_at=now,
+            updated_at=now,
+        )
+        await self.store.agents.create(agent, limit, _told(agent, "agent.created"))
+        return AgentCreated(agent=_shown(agent), private_key=private_key)
+
+    @answers(ListAgents)
+    async def list_agents(self, request: ListAgents) -> Agents:
+        tenant_id = roles.require(Role.VIEWER)
+        page = await self.store.agents.list(
+            tenant_id,
+            limit=request.limit,
+            position=self.cursors.decode(tenant_id, "agents", request.cursor),
+            where=None if request.status is None else seen_as(request.status),
+        )
+        return Agents(
+            agents=[_shown(agent) for agent in page.items],
+            next_cursor=self.cursors.encode(tenant_id, "agents", page.position),
+        )
+
+    @answers(GetAgent)
+    async def get_agent(self, request: GetAgent) -> Agent:
+        tenant_id = roles.require(Role.VIEWER)
+        agent = await self.store.agents.get(tenant_id, request.agent_id)
+        if agent is None:
+            raise AgentNotFound
+        return _shown(agent)
+
+    @answers(UpdateAgent)
+    async def update_agent(self, request: UpdateAgent) -> Agent:
+        tenant_id = roles.require(Role.MEMBER)
+        if request.name is not UNSET:
+            names.check(request.name)
+        if request.metadata is not UNSET:
+            metadata.check(request.metadata)
+        given = {name: value for name, value in structs.asdict(request).items() if value is not UNSET}
+        changes = {"state" if name == "status" else name: value for name, value in given.items()}
+        del changes["agent_id"]
+        if request.public_key is not UNSET:
+            changes |= structs.asdict(await self._read(request.public_key))
+
+        def tells(before: AgentItem, agent: AgentItem) -> Entry:
+            # Said again of one that is suspended already, so that trying again ends what was left over.
+            ends = None
+            if request.status is ClientState.SUSPENDED:
+                ends = RevocationReason.SUSPENDED
+            elif agent.public_key != before.public_key:
+                ends = RevocationReason.KEY_REGENERATED
+            return _told(agent, "agent.updated", ends, {"changed": sorted(given.keys() - {"agent_id"})})
+
+        agent = await self.store.agents.change(tenant_id, request.agent_id, changes, tells)
+        if agent is None:
+            raise AgentNotFound
+        return _shown(agent)
+
+    @answers(DeleteAgent)
+    async def delete_agent(self, request: DeleteAgent) -> Agent:
+        tenant_id = roles.require(Role.MEMBER)
+        agent = await self.store.agents.delete(
+            tenant_id, request.agent_id, lambda gone: _told(gone, "agent.deleted", RevocationReason.DELETED)
+        )
+        if agent is None:
+            raise AgentNotFound
+        return _shown(agent)
+
+    @answers(MigrateAgent)
+    async def migrate_agent(self, request: MigrateAgent) -> Client:
+        roles.require_operator()
+        try:
+            nkeys.decode_public(request.nkey_public, nkeys.KeyKind.USER)
+        except nkeys.InvalidNKeyError as error:
+            field = FieldError(field="nkey_public", message=str(error))
+            raise InvalidRequest(field.message, errors=(field,)) from None
+
+        def become(agent: AgentItem) -> tuple[ClientItem, Entry]:
+            described = {"description": agent.description} if agent.description else {}
+            client = ClientItem(
+                client_id=agent.id,
+                tenant_id=agent.tenant_id,
+                name=agent.name,
+                nkey_public=request.nkey_public,
+                permissions=Permissions(),
+                state=agent.state,
+                online=agent.online,
+                seen_us=agent.seen_us,
+                told_us=agent.told_us,
+                metadata={**described, **agent.metadata},
+                created_at=agent.created_at,
+                updated_at=clock.now(),
+            )
+            return client, entry(
+                ActivityType.AGENT,
+                "agent.migrated",
+                f"agent:{agent.id}",
+                AgentRevoked(tenant_id=agent.tenant_id, agent_id=agent.id, reason=RevocationReason.DELETED),
+                ClientChanged(tenant_id=agent.tenant_id, client_id=agent.id, nkey_public=request.nkey_public),
+                metadata={"name": agent.name},
+            )
+
+        client = await self.store.migrate_agent(current_tenant(), request.agent_id, become)
+        if client is None:
+            raise AgentNotFound
+        return shown(client)
+
+    @answers(SummarizeAgents)
+    async def summarize_agents(self, request: SummarizeAgents) -> AgentSummary:  # noqa: ARG002
+        tenant_id = roles.require(Role.VIEWER)
+        counts = dict.fromkeys(ClientStatus, 0)
+        position = None
+        while True:
+            page = await self.store.agents.list(tenant_id, limit=COUNTED_AT_ONCE, position=position)
+            for agent in page.items:
+                counts[_status(agent)] += 1
+            position = page.position
+            if position is None:
+                return AgentSummary(
+                    total=sum(counts.values()), **{status.value: count for status, count in counts.items()}
+                )
+
+    @answers(FindAgentCredential)
+    async def find_agent_credential(self, request: FindAgentCredential) -> AgentCredential:
+        agent = await self.store.agents.by_id(request.agent_id)
+        if agent is None:
+            raise AgentNotFound
+        return AgentCredential(
+            agent_id=agent.id,
+            tenant_id=agent.tenant_id,
+            name=agent.name,
+            public_key=agent.public_key,
+            fingerprint=agent.fingerprint,
+            state=agent.state,
+        )
+
+    async def _read(self, public_key: str) -> AgentKey:
+        return await self.bus.call(ReadAgentKey(public_key=public_key))
+
+
+def _told(
+    agent: AgentItem, action: str, ends: RevocationReason | None = None, more: dict[str, Any] | None = None
+) -> Entry:
+    events = [] if ends is None else [AgentRevoked(tenant_id=agent.tenant_id, agent_id=agent.id, reason=ends)]
+    return entry(
+        ActivityType.AGENT,
+        action,
+        f"agent:{agent.id}",
+        *events,
+        metadata={"name": agent.name, **(more or {})},
+    )
+
+
+def _status(agent: AgentItem) -> ClientStatus:
+    if agent.state is ClientState.SUSPENDED:
+        return ClientStatus.SUSPENDED
+    return ClientStatus.ONLINE if agent.online else ClientStatus.OFFLINE
+
+
+def _shown(agent: AgentItem) -> Agent:
+    return Agent(
+        agent_id=agent.id,
+        tenant_id=agent.tenant_id,
+        name=agent.name,
+        description=agent.description,
+        public_key=agent.public_key,
+        key_type=agent.key_type,
+        fingerprint=agent.fingerprint,
+        status=_status(agent),
+        last_seen=time_of(agent.seen_us),
+        metadata=agent.metadata,
+        created_at=agent.created_at,
+        updated_at=agent.updated_at,
+    )

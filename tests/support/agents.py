@@ -1,0 +1,78 @@
+"""Agents of the legacy kind, as their owners make them."""
+
+import base64
+import uuid
+from urllib.parse import urlencode
+
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519, padding, rsa
+from websockets.asyncio.client import connect
+
+from support.world import Socket
+
+
+class LegacyAgent:
+    """An agent with its private key."""
+
+    def __init__(self, tenant, made, key):
+        self.tenant = tenant
+        self.id = made["agent"]["agent_id"]
+        self.record = made["agent"]
+        self.made = made
+        self.key = key
+        self.root = f"ws://127.0.0.1:{tenant.stack.ports.api}"
+
+    @classmethod
+    async def register(cls, tenant, *, key=None, name=None, **fields):
+        key = key or ed25519.Ed25519PrivateKey.generate()
+        body = {"name": name or f"legacy {uuid.uuid4().hex[:8]}", "public_key": openssh(key), **fields}
+        return cls(tenant, await tenant.call("POST", "/agents", 201, json=body), key)
+
+    def sign(self, challenge, key=None):
+        key = key or self.key
+        data = challenge.encode()
+        if isinstance(key, rsa.RSAPrivateKey):
+            return base64.b64encode(key.sign(data, padding.PKCS1v15(), hashes.SHA256())).decode()
+        return base64.b64encode(key.sign(data)).decode()
+
+    async def challenge(self):
+        answer = await self.tenant.http.post(
+            "/auth/agent/challenge", json={"agent_id": self.id}, headers={"Authorization": ""}
+        )
+        assert answer.status_code == 200, answer.text
+        return answer.json()["challenge"]
+
+    async def proof(self):
+        challenge = await self.challenge()
+        return {"challenge": challenge, "signature": self.sign(challenge)}
+
+    async def token(self):
+        body = {"agent_id": self.id, "tenant_id": self.tenant.id, **await self.proof()}
+        return (await self.tenant.call("POST", "/auth/agent/verify", 200, json=body))["token"]
+
+    async def websocket(self, *, root="/ws", headers=None, path_id=None, **query):
+        """Connected as asked; with nothing given, by a challenge and the tenant's id."""
+        if not query and not headers:
+            query = {**await self.proof(), "tenant_id": self.tenant.id}
+        url = f"{self.root}{root}/agent/{path_id or self.id}"
+        if query:
+            url += f"?{urlencode(query)}"
+        socket = Socket(await connect(url, additional_headers=headers, max_size=None))
+        socket.welcome = await socket.take("welcome")
+        return socket
+
+
+def openssh(key):
+    return (
+        key.public_key()
+        .public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
+        .decode()
+    )
+
+
+def pem(key):
+    return (
+        key.public_key()
+        .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+        .decode()
+    )

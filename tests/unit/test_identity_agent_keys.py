@@ -1,0 +1,115 @@
+"""Keys of agents: what is taken, what is refused, and which signatures hold."""
+
+import base64
+import hashlib
+
+import pytest
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
+from hypothesis import given
+from hypothesis import strategies as st
+
+from artcafe_common.contracts.identity import AgentKeyType
+from artcafe_identity.agent_keys import InvalidAgentKeyError, describe, generate, load, verify
+
+CHALLENGE = b"ch_7d0c3c6e"
+
+
+@pytest.fixture(scope="module")
+def rsa_key():
+    return rsa.generate_private_key(65537, 2048)
+
+
+def forms(private):
+    public = private.public_key()
+    pem = serialization.Encoding.PEM
+    openssh = public.public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH).decode()
+    yield openssh
+    yield f"{openssh} me@home\n"
+    spki = public.public_bytes(pem, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
+    yield spki
+    yield spki.replace("\n", "\r\n")
+    if isinstance(private, rsa.RSAPrivateKey):
+        yield public.public_bytes(pem, serialization.PublicFormat.PKCS1).decode()
+
+
+@pytest.mark.parametrize("kind", list(AgentKeyType))
+def test_every_form_of_a_key_is_one_key(kind, rsa_key):
+    private = rsa_key if kind is AgentKeyType.RSA else ed25519.Ed25519PrivateKey.generate()
+    first, *others = [describe(load(text)) for text in forms(private)]
+    assert all(other == first for other in others)
+    assert first.key_type is kind
+    assert len(first.public_key.split()) == 2
+    blob = base64.b64decode(first.public_key.split()[1])
+    wanted = base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
+    assert first.fingerprint == f"SHA256:{wanted}"
+
+
+def test_no_other_kind_of_key_is_taken():
+    for private in (
+        rsa.generate_private_key(65537, 1024),
+        ec.generate_private_key(ec.SECP256R1()),
+        dsa.generate_private_key(2048),
+        ed448.Ed448PrivateKey.generate(),
+    ):
+        text = (
+            private.public_key()
+            .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+            .decode()
+        )
+        with pytest.raises(InvalidAgentKeyError):
+            load(text)
+
+
+def test_a_key_that_would_take_long_to_check_is_refused():
+    huge = rsa.RSAPublicNumbers(65537, (1 << 16383) + 1).public_key()
+    slow = rsa.RSAPublicNumbers((1 << 2000) + 1, (1 << 2047) + 1).public_key()
+    for public in (huge, slow):
+        text = public.public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
+        with pytest.raises(InvalidAgentKeyError):
+            load(text.decode())
+
+
+@given(st.text() | st.binary().map(lambda raw: f"ssh-rsa {base64.b64encode(raw).decode()}"))
+def test_whatever_else_is_refused_with_one_error(text):
+    with pytest.raises(InvalidAgentKeyError):
+        load(text)
+
+
+def test_a_private_key_is_refused_and_not_repeated():
+    pem = generate(AgentKeyType.ED25519)[1]
+    with pytest.raises(InvalidAgentKeyError) as error:
+        load(pem)
+    assert pem.split("\n")[1] not in str(error.value)
+
+
+def test_rsa_signatures_are_pkcs1_with_sha256_also_of_a_digest(rsa_key):
+    public = rsa_key.public_key()
+    signature = rsa_key.sign(CHALLENGE, padding.PKCS1v15(), hashes.SHA256())
+    digest = hashlib.sha256(CHALLENGE).digest()
+    # What the published SDK does is the same on the wire.
+    assert rsa_key.sign(digest, padding.PKCS1v15(), Prehashed(hashes.SHA256())) == signature
+    assert verify(public, CHALLENGE, signature)
+    for wrong in (
+        rsa_key.sign(CHALLENGE, padding.PKCS1v15(), hashes.SHA512()),
+        rsa_key.sign(CHALLENGE, padding.PSS(padding.MGF1(hashes.SHA256()), 32), hashes.SHA256()),
+        rsa_key.sign(digest, padding.PKCS1v15(), hashes.SHA256()),
+        signature[:-1],
+        b"",
+        signature + b"\0",
+    ):
+        assert not verify(public, CHALLENGE, wrong)
+    assert not verify(public, CHALLENGE + b"x", signature)
+
+
+@pytest.mark.parametrize("kind", list(AgentKeyType))
+def test_a_generated_pair_belongs_together(kind):
+    key, pem = generate(kind)
+    private = serialization.load_pem_private_key(pem.encode(), None)
+    assert describe(private.public_key()) == key
+    assert key.key_type is kind
+    if kind is AgentKeyType.ED25519:
+        assert verify(load(key.public_key), CHALLENGE, private.sign(CHALLENGE))
+        assert not verify(load(key.public_key), CHALLENGE, b"\0" * 64)
+        assert not verify(load(key.public_key), b"other", private.sign(CHALLENGE))

@@ -1,0 +1,70 @@
+"""Tokens of agents: only ours, only for their audience, only in their hour."""
+
+import base64
+import json
+import secrets
+
+import pytest
+from joserfc import jwt
+from joserfc.jwk import OctKey
+
+from artcafe_common.contracts.identity import AuthenticationFailed
+from artcafe_identity import agent_tokens
+from artcafe_identity.agent_tokens import AUDIENCE, LIFE_S, AgentTokens
+
+SEED = secrets.token_bytes(32)
+WHO = {"agent_id": "a", "tenant_id": "t", "fingerprint": "SHA256:x"}
+
+
+def part(value):
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
+
+
+def test_a_token_says_whom_it_is_for():
+    tokens = AgentTokens(SEED)
+    token, ends = tokens.issue(**WHO)
+    claims = tokens.read(token)
+    assert (claims.sub, claims.tid, claims.key, claims.aud) == ("a", "t", "SHA256:x", AUDIENCE)
+    assert claims.exp == ends == claims.iat + LIFE_S
+    # Any instance with the same key reads it, and no other.
+    assert AgentTokens(SEED).read(token) == claims
+    with pytest.raises(AuthenticationFailed):
+        AgentTokens(secrets.token_bytes(32)).read(token)
+
+
+def test_a_token_ends_after_its_hour_and_does_not_begin_early(monkeypatch):
+    tokens = AgentTokens(SEED)
+    token, ends = tokens.issue(**WHO)
+    for now, good in ((ends - 1, True), (ends, False), (ends - LIFE_S - 20, True), (0, False)):
+        monkeypatch.setattr(agent_tokens.time, "time", lambda now=now: float(now))
+        if good:
+            tokens.read(token)
+        else:
+            with pytest.raises(AuthenticationFailed):
+                tokens.read(token)
+
+
+def test_anything_else_is_refused(monkeypatch):
+    tokens = AgentTokens(SEED)
+    token, _ = tokens.issue(**WHO)
+    head, claims, signature = token.split(".")
+    good = json.loads(base64.urlsafe_b64decode(claims + "=="))
+    forged = [
+        f"{head}.{part({**good, 'sub': 'b'})}.{signature}",
+        f"{part({'alg': 'none'})}.{claims}.",
+        f"{head}.{claims}.",
+        f"{head}.{claims}",
+        jwt.encode({"alg": "HS256"}, good, OctKey.import_key(SEED), algorithms=["HS256"]),
+        "",
+        "é",
+        "a.b.c",
+        "x" * 100_000,
+    ]
+    for bad in forged:
+        with pytest.raises(AuthenticationFailed):
+            tokens.read(bad)
+    monkeypatch.setattr(agent_tokens, "AUDIENCE", "something-else")
+    other, _ = tokens.issue(**WHO)
+    monkeypatch.undo()
+    with pytest.raises(AuthenticationFailed):
+        tokens.read(other)
