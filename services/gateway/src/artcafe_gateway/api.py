@@ -17,6 +17,7 @@ from artcafe_gateway.routes.auth import AuthController
 from artcafe_gateway.routes.channels import ChannelsController
 from artcafe_gateway.routes.clients import ClientsController
 from artcafe_gateway.routes.health import HealthController
+from artcafe_gateway.routes.profile import ProfileController
 from artcafe_gateway.routes.sockets import client_socket, dashboard_socket
 from artcafe_gateway.routes.usage import UsageController
 
@@ -28,6 +29,7 @@ CONTROLLERS = [
     ChannelsController,
     UsageController,
     ActivityController,
+    ProfileController,
     HealthController,
 ]
 

@@ -5,7 +5,15 @@ from artcafe_tenancy.activity import ActivityEndpoints
 from artcafe_tenancy.channels import ChannelEndpoints
 from artcafe_tenancy.clients import ClientEndpoints
 from artcafe_tenancy.members import MemberEndpoints
+from artcafe_tenancy.profiles import ProfileEndpoints
 
 
-class Endpoints(AccountEndpoints, MemberEndpoints, ClientEndpoints, ChannelEndpoints, ActivityEndpoints):
+class Endpoints(
+    AccountEndpoints,
+    MemberEndpoints,
+    ClientEndpoints,
+    ChannelEndpoints,
+    ActivityEndpoints,
+    ProfileEndpoints,
+):
     """All of them."""

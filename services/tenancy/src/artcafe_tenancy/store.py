@@ -14,7 +14,15 @@ from artcafe_common.storage.dynamo import ConditionFailed, Database, Page, Trans
 from artcafe_tenancy.journal import Entry, Journal
 from artcafe_tenancy.named import ATTEMPTS, ClientTable, NamedTable, pause
 from artcafe_tenancy.names import is_id, is_user_id
-from artcafe_tenancy.tables import CHANNELS, MEMBERS, TENANTS, MemberItem, TenantItem
+from artcafe_tenancy.tables import (
+    CHANNELS,
+    MEMBERS,
+    PROFILES,
+    TENANTS,
+    MemberItem,
+    ProfileItem,
+    TenantItem,
+)
 
 
 class Store:
@@ -25,6 +33,7 @@ class Store:
         self._journal = journal
         self._tenants = database.table(TENANTS)
         self._members = database.table(MEMBERS)
+        self._profiles = database.table(PROFILES)
         self.clients = ClientTable(database, journal, self._tenants)
         self.channels = NamedTable(database, journal, CHANNELS, self._tenants, counter="channels_count")
 
@@ -148,6 +157,16 @@ class Store:
                 raise ConditionFailed from None
             raise LastOwner from None
         return member if role is None else msgspec.structs.replace(member, **changes)
+
+    # -- people ----------------------------------------------------------------------------------
+
+    async def profile(self, user_id: str) -> ProfileItem:
+        """A person's profile, as it is now; empty where they never had one."""
+        return await self._profiles.get(user_id, consistent=True) or ProfileItem(user_id=user_id)
+
+    async def change_profile(self, user_id: str, changes: dict[str, Any]) -> ProfileItem:
+        """Set attributes of a person's profile."""
+        return await self._profiles.update(user_id, set_={**changes, "updated_at": clock.now()})
 
     def _counting_owners(self, tenant_id: str, change: int) -> Write:
         enough = Attr("id").exists() if change > 0 else Attr("owners_count").gt(1)
