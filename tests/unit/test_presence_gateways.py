@@ -16,7 +16,7 @@ class SlowToOpen:
         await asyncio.sleep(0.05)
         self.done += [("open", connection.id) for connection in connections]
 
-    async def close(self, connection_id, reason):
+    async def close(self, connection_id, _reason):
         self.done.append(("close", connection_id))
 
 
