@@ -388,6 +388,20 @@ async def test_news_out_of_order_and_twice(service):
     assert service.history(client) == [True, False]
 
 
+async def test_who_stays_for_a_moment_only_has_been_there(service):
+    """Opened and closed arrive together, are applied at once, and still one comes after the other."""
+    tenant, clients = new_id(), [new_id() for _ in range(200)]
+
+    async def visit(client):
+        connection = await service.open(tenant, client)
+        await service.close(tenant, client, connection)
+
+    await asyncio.gather(*map(visit, clients))
+    for client in clients:
+        await service.until(client, ON, OFF, within_s=10)
+        assert service.last(client).ip == "192.0.2.7"
+
+
 async def test_a_tenant_sees_its_own_clients_only(service):
     mine, theirs, client, stranger = new_id(), new_id(), new_id(), new_id()
     connection = await service.open(mine, client)

@@ -33,7 +33,7 @@ from support.stack import free_ports
 
 SERVICES = ("identity", "tenancy", "presence", "metering")
 # Contracts of a service that have a module of their own.
-PARTS = {"tenancy": ("activity",)}
+PARTS = {"tenancy": ("activity", "profiles")}
 
 
 def declared(kind):

@@ -48,6 +48,7 @@ async def member(request: Request[Any, Any, Any], gateway: Gateway) -> Member:
         request.scope["state"]["artcafe_asked"] = (someone.caller, chosen)
     found = await act_for(gateway, someone, checked_tenant(chosen))
     request.scope["state"]["artcafe_tenant"] = found.caller.tenant_id
+    request.scope["state"]["artcafe_asked"] = (found.caller, found.caller.tenant_id)
     set_caller(found.caller)
     return found
 

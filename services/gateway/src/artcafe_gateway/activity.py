@@ -2,12 +2,15 @@
 
 import time
 from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from artcafe_common.bus.caller import Caller
 from artcafe_common.clock import new_id, now
 from artcafe_common.contracts.activity import Activity, ActivityRecorded, ActivityStatus, ActivityType
-from artcafe_gateway.liveness import Liveness
 from artcafe_gateway.wire import frames
 from artcafe_gateway.wire.socket import Socket
 
@@ -43,36 +46,67 @@ def happened(
     return ActivityRecorded(tenant_id=tenant_id, activity=activity)
 
 
+@dataclass(slots=True)
+class _Minute:
+    ends_at: float
+    last: ActivityRecorded
+    count: int = 0
+
+
 class Denials:
     """Tells an organization of those who were refused at its door; who asked learns nothing of it."""
 
-    def __init__(self, liveness: Liveness) -> None:
-        self._liveness = liveness
-        # (tenant, actor): when their minute began, and how many there were in it
-        self._seen: OrderedDict[tuple[str, str], list[float]] = OrderedDict()
+    def __init__(self, announce: Callable[[ActivityRecorded], None]) -> None:
+        self._announce = announce
+        # By tenant and actor, in the order in which they end.
+        self._minutes: OrderedDict[tuple[str, str], _Minute] = OrderedDict()
 
     def note(self, caller: Caller, tenant_id: str, method: str, path: str) -> None:
         """Someone was refused; tenancy drops it where there is no such organization."""
+        self.end_minutes()
+        event = happened(
+            caller,
+            ActivityType.ACCESS,
+            "access.denied",
+            f"account:{tenant_id}",
+            tenant_id=tenant_id,
+            status=ActivityStatus.DENIED,
+            metadata={"method": method, "path": path[:256]},
+        )
+        key = (tenant_id, caller.actor)
+        minute = self._minutes.get(key)
+        if minute is None:
+            minute = self._minutes[key] = _Minute(time.monotonic() + MINUTE_S, event)
+        minute.count += 1
+        minute.last = event
+        if minute.count <= DENIALS_A_MINUTE:
+            self._announce(event)
+
+    def end_minutes(self) -> None:
+        """Tell how many were left out in the minutes that are over; the oldest make room for new ones."""
         at = time.monotonic()
-        seen = self._seen.setdefault((tenant_id, caller.actor), [at, 0])
-        if at - seen[0] > MINUTE_S:
-            seen[:] = [at, 0]
-        seen[1] += 1
-        self._seen.move_to_end((tenant_id, caller.actor))
-        if len(self._seen) > REMEMBERED:
-            self._seen.popitem(last=False)
-        if seen[1] <= DENIALS_A_MINUTE:
-            self._liveness.announce(
-                happened(
-                    caller,
-                    ActivityType.ACCESS,
-                    "access.denied",
-                    f"account:{tenant_id}",
-                    tenant_id=tenant_id,
-                    status=ActivityStatus.DENIED,
-                    metadata={"method": method, "path": path[:256]},
-                )
-            )
+        while self._minutes:
+            key, oldest = next(iter(self._minutes.items()))
+            if oldest.ends_at > at and len(self._minutes) < REMEMBERED:
+                return
+            del self._minutes[key]
+            if oldest.count > DENIALS_A_MINUTE:
+                self._announce(_left_out(oldest))
+
+    async def tick(self) -> None:
+        """Called now and then."""
+        self.end_minutes()
+
+
+def _left_out(minute: _Minute) -> ActivityRecorded:
+    activity = msgspec.structs.replace(
+        minute.last.activity,
+        activity_id=new_id(),
+        action="access.denied_again",
+        metadata={"count": minute.count - DENIALS_A_MINUTE},
+        timestamp=now(),
+    )
+    return ActivityRecorded(tenant_id=minute.last.tenant_id, activity=activity)
 
 
 class ActivityFeed:

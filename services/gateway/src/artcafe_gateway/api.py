@@ -18,6 +18,7 @@ from artcafe_gateway.routes.auth import AuthController
 from artcafe_gateway.routes.channels import ChannelsController
 from artcafe_gateway.routes.clients import ClientsController
 from artcafe_gateway.routes.health import HealthController
+from artcafe_gateway.routes.profile import ProfileController
 from artcafe_gateway.routes.sockets import agent_socket, client_socket, dashboard_socket
 from artcafe_gateway.routes.usage import UsageController
 
@@ -30,6 +31,7 @@ CONTROLLERS = [
     ChannelsController,
     UsageController,
     ActivityController,
+    ProfileController,
     HealthController,
 ]
 

@@ -68,6 +68,7 @@ async def app(settings: Settings) -> AsyncIterator[None]:
                 every(BEATS_S, gateway.liveness.tick, name="liveness"),
                 every(settings.usage_interval_s, gateway.usage.flush, name="usage"),
                 every(IDLE_CHECK_S, gateway.bridges.close_idle, name="bridges"),
+                every(IDLE_CHECK_S, gateway.denials.tick, name="denials"),
             )
         )
         gateway.sockets.open = True
@@ -89,7 +90,7 @@ def _composed(settings: Settings, bus: Bus) -> Gateway:
         ),
         admission=Admission(settings.handshakes_at_once),
         activity=ActivityFeed(),
-        denials=Denials(liveness),
+        denials=Denials(liveness.announce),
         liveness=liveness,
         usage=usage,
         metrics=Metrics(),

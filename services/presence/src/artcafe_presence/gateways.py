@@ -1,5 +1,6 @@
 """What gateways tell: sockets that come and go, heartbeats, and that they live."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -26,6 +27,8 @@ class Gateways:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        # Events are applied at once: who came and went within a moment must have come first.
+        self._opening: dict[str, asyncio.Event] = {}
 
     def events(self) -> dict[type[Event], Callable[[Any], Awaitable[None]]]:
         """What is applied until it succeeded."""
@@ -33,24 +36,28 @@ class Gateways:
 
     async def opened(self, event: ConnectionOpened) -> None:
         """A socket was admitted."""
-        await self._store.open(
-            [
-                Opened(
-                    id=event.connection_id,
-                    tenant=event.tenant_id,
-                    client=event.client_id,
-                    account=event.account,
-                    transport=Transport.WEBSOCKET,
-                    server=event.server_id,
-                    holder=event.instance,
-                    connected_at=milliseconds(event.occurred_at),
-                    ip=event.ip,
-                )
-            ]
+        connection = Opened(
+            id=event.connection_id,
+            tenant=event.tenant_id,
+            client=event.client_id,
+            account=event.account,
+            transport=Transport.WEBSOCKET,
+            server=event.server_id,
+            holder=event.instance,
+            connected_at=milliseconds(event.occurred_at),
+            ip=event.ip,
         )
+        done = self._opening[event.connection_id] = asyncio.Event()
+        try:
+            await self._store.open([connection])
+        finally:
+            self._opening.pop(event.connection_id, None)
+            done.set()
 
     async def closed(self, event: ConnectionClosed) -> None:
         """A socket is gone."""
+        if opening := self._opening.get(event.connection_id):
+            await opening.wait()
         await self._store.close(event.connection_id, event.reason or "closed")
 
     async def beats(self, signal: HeartbeatsReceived) -> None:

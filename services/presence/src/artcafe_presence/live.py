@@ -109,6 +109,7 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True):
     online: bool
     last_seen: int
     reason: str = ""
+    ip: str = ""
 
 
 class RowChange(msgspec.Struct, frozen=True, kw_only=True):

@@ -126,6 +126,7 @@ def announcements(store: Store, bus: Bus) -> Outbox[Transition]:
                     online=transition.online,
                     last_seen=last_seen,
                     reason=transition.reason,
+                    ip=transition.ip,
                 )
             )
             notice = PresenceNotice(

@@ -64,6 +64,7 @@ class ActivityKeeper:
             action=f"{kind}.connected" if event.online else f"{kind}.disconnected",
             actor=f"{kind}:{event.client_id}",
             resource=f"{kind}:{event.client_id}",
+            ip=event.ip,
             metadata={"reason": event.reason} if event.reason else {},
             timestamp=event.occurred_at,
         )
@@ -108,7 +109,7 @@ class ActivityEndpoints(Handlers):
         hours: Counter[str] = Counter()
         position: dict[str, Any] | None = None
         for _ in range(SUMMARY_PAGES):
-            page = await self.activity.list(tenant_id, since, limit=SUMMARY_PAGE, position=position)
+            page = await self.activity.marks(tenant_id, since, limit=SUMMARY_PAGE, position=position)
             items, position = page.items, page.position
             types.update(item.type.value for item in items)
             statuses.update(item.status.value for item in items)

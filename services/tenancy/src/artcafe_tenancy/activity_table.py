@@ -7,9 +7,13 @@ from boto3.dynamodb.conditions import Attr, ConditionBase, Key
 
 from artcafe_common.contracts.activity import Activity, ActivityStatus, ActivityType
 from artcafe_common.storage.dynamo import ConditionFailed, Database, Page
+from artcafe_common.storage.tables import TableSpec
 from artcafe_common.storage.tenant_table import TenantTable
 from artcafe_tenancy.journal import item_of, stamp
-from artcafe_tenancy.tables import ACTIVITY, ActivityItem
+from artcafe_tenancy.tables import ACTIVITY, ActivityItem, ActivityMark
+
+# How far a filtered page reads on, a hundred entries or more at a time.
+MAX_READS = 20
 
 
 class ActivityTable:
@@ -17,6 +21,11 @@ class ActivityTable:
 
     def __init__(self, database: Database) -> None:
         self._items = TenantTable(database, ACTIVITY)
+        # The same entries, without what is expensive to read and only the log itself shows.
+        self._marks = TenantTable(
+            database,
+            TableSpec(name=ACTIVITY.name, item=ActivityMark, partition="id", indexes=ACTIVITY.indexes),
+        )
 
     async def keep(self, tenant_id: str, activity: Activity) -> None:
         """Store an entry, unless it is there already."""
@@ -35,7 +44,10 @@ class ActivityTable:
         type_: ActivityType | None = None,
         status: ActivityStatus | None = None,
     ) -> Page[ActivityItem]:
-        """A page of entries, newest first; of one type or status if given."""
+        """A page of entries, newest first; of one type or status if given.
+
+        Where these are rare a page may be short, even empty, and yet not the last.
+        """
         where: ConditionBase | None = None
         for name, wanted in (("type", type_), ("status", status)):
             if wanted is not None:
@@ -46,6 +58,19 @@ class ActivityTable:
             limit=limit,
             position=position,
             where=where,
+            range_=Key("timestamp").gte(stamp(since)),
+            newest_first=True,
+            max_reads=MAX_READS,
+        )
+
+    async def marks(
+        self, tenant_id: str, since: datetime, *, limit: int, position: dict[str, Any] | None
+    ) -> Page[ActivityMark]:
+        """A page of what is counted, newest first."""
+        return await self._marks.list(
+            tenant_id,
+            limit=limit,
+            position=position,
             range_=Key("timestamp").gte(stamp(since)),
             newest_first=True,
         )

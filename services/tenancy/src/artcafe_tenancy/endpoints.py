@@ -6,6 +6,7 @@ from artcafe_tenancy.agents import AgentEndpoints
 from artcafe_tenancy.channels import ChannelEndpoints
 from artcafe_tenancy.clients import ClientEndpoints
 from artcafe_tenancy.members import MemberEndpoints
+from artcafe_tenancy.profiles import ProfileEndpoints
 
 
 class Endpoints(
@@ -15,5 +16,6 @@ class Endpoints(
     AgentEndpoints,
     ChannelEndpoints,
     ActivityEndpoints,
+    ProfileEndpoints,
 ):
     """All of them."""

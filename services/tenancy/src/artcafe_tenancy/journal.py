@@ -19,14 +19,6 @@ from artcafe_common.bus.client import Bus
 from artcafe_common.bus.command import Event
 from artcafe_common.bus.errors import CommandError
 from artcafe_common.contracts.activity import Activity, ActivityRecorded, ActivityType
-from artcafe_common.contracts.tenancy import (
-    AgentRevoked,
-    ChannelChanged,
-    ClientChanged,
-    ClientRevoked,
-    MembershipChanged,
-    PlanChanged,
-)
 from artcafe_common.storage.dynamo import ConditionFailed, Database, Write
 from artcafe_tenancy.tables import ACTIVITY, PENDING, ActivityItem, PendingEvent
 
@@ -35,17 +27,6 @@ KEPT = timedelta(days=30)
 LEFT_OVER_S = 1.5
 AT_ONCE = 100
 LEAVE_WITHIN_S = 3
-_EVENTS: dict[str, type[Event]] = {
-    kind.subject: kind
-    for kind in (
-        AgentRevoked,
-        ChannelChanged,
-        ClientChanged,
-        ClientRevoked,
-        MembershipChanged,
-        PlanChanged,
-    )
-}
 log = structlog.get_logger()
 
 
@@ -117,12 +98,18 @@ class Journal:
         page = await self._items.query(
             PENDING, index="PendingIndex", limit=AT_ONCE, range_=Key("timestamp").lt(before)
         )
-        for item in page.items:
+        await asyncio.gather(*(self._tell_left_over(item) for item in page.items))
+
+    async def _tell_left_over(self, item: ActivityItem) -> None:
+        try:
             for pending in item.events:
-                if kind := _EVENTS.get(pending.subject):
-                    await self._bus.announce(msgspec.json.decode(pending.body, type=kind))
-            await self._settle(item.tenant_id, activity_of(item))
-            log.info("left_over_announced", activity_id=item.id)
+                event_id = msgspec.json.decode(pending.body, type=Event).event_id
+                await self._bus.announce_encoded(pending.subject, event_id, pending.body.encode())
+        except CommandError as error:
+            log.warning("announcement_waits", reason=error.detail)
+            return
+        await self._settle(item.tenant_id, activity_of(item))
+        log.info("left_over_announced", activity_id=item.id)
 
     async def close(self) -> None:
         """Finish what is under way."""

@@ -17,10 +17,12 @@ from artcafe_tenancy.names import is_id, is_user_id
 from artcafe_tenancy.tables import (
     CHANNELS,
     MEMBERS,
+    PROFILES,
     TENANTS,
     AgentItem,
     ClientItem,
     MemberItem,
+    ProfileItem,
     TenantItem,
 )
 
@@ -33,6 +35,7 @@ class Store:
         self._journal = journal
         self._tenants = database.table(TENANTS)
         self._members = database.table(MEMBERS)
+        self._profiles = database.table(PROFILES)
         self.clients = ClientTable(database, journal, self._tenants)
         self.agents = AgentTable(database, journal, self._tenants)
         self.channels = NamedTable(database, journal, CHANNELS, self._tenants, counter="channels_count")
@@ -183,6 +186,16 @@ class Store:
                 raise ConditionFailed from None
             raise LastOwner from None
         return member if role is None else msgspec.structs.replace(member, **changes)
+
+    # -- people ----------------------------------------------------------------------------------
+
+    async def profile(self, user_id: str) -> ProfileItem:
+        """A person's profile, as it is now; empty where they never had one."""
+        return await self._profiles.get(user_id, consistent=True) or ProfileItem(user_id=user_id)
+
+    async def change_profile(self, user_id: str, changes: dict[str, Any]) -> ProfileItem:
+        """Set attributes of a person's profile."""
+        return await self._profiles.update(user_id, set_={**changes, "updated_at": clock.now()})
 
     def _counting_owners(self, tenant_id: str, change: int) -> Write:
         enough = Attr("id").exists() if change > 0 else Attr("owners_count").gt(1)

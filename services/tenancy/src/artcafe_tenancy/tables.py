@@ -7,6 +7,7 @@ import msgspec
 
 from artcafe_common.contracts.activity import ActivityStatus, ActivityType
 from artcafe_common.contracts.identity import AgentKeyType, Permissions
+from artcafe_common.contracts.profiles import Theme
 from artcafe_common.contracts.tenancy import ClientState, Metadata, Role
 from artcafe_common.plans import Plan
 from artcafe_common.storage.tables import Index, TableSpec
@@ -97,9 +98,23 @@ class NameGuard(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProfileItem(msgspec.Struct, frozen=True, kw_only=True):
-    """A person's profile."""
+    """A person's profile and preferences; None where they chose nothing.
+
+    Each preference is an attribute of its own, so that two changes at once do not undo each other.
+    """
 
     user_id: str
+    name: str = ""
+    avatar_url: str = ""
+    theme: Theme | None = None
+    language: str | None = None
+    timezone: str | None = None
+    notify_email: bool | None = None
+    notify_dashboard: bool | None = None
+    notify_client_offline: bool | None = None
+    notify_quota: bool | None = None
+    notify_security: bool | None = None
+    updated_at: datetime | None = None
 
 
 class SubscriptionItem(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,20 +139,25 @@ class PendingEvent(msgspec.Struct, frozen=True, kw_only=True):
     body: str
 
 
-class ActivityItem(msgspec.Struct, frozen=True, kw_only=True):
-    """An entry of the activity log; `expires_at` in Unix seconds, `timestamp` with microseconds.
+class ActivityMark(msgspec.Struct, frozen=True, kw_only=True):
+    """What the summary reads of an entry; `timestamp` has microseconds."""
+
+    id: str
+    tenant_id: str
+    timestamp: str
+    type: ActivityType
+    status: ActivityStatus
+    action: str
+
+
+class ActivityItem(ActivityMark, frozen=True, kw_only=True):
+    """An entry of the activity log; `expires_at` in Unix seconds.
 
     `pending` is there until its change and its `events` were announced, and it is in the
     PendingIndex only so long.
     """
 
-    id: str
-    tenant_id: str
-    timestamp: str
     expires_at: int
-    type: ActivityType
-    status: ActivityStatus
-    action: str
     actor: str
     resource: str
     ip: str = ""

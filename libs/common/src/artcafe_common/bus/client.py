@@ -140,12 +140,16 @@ class Bus:
 
     async def announce(self, event: Event) -> None:
         """Store an event; when this returns, the broker has it on disk. ServiceUnavailable otherwise."""
+        await self.announce_encoded(type(event).subject, event.event_id, msgspec.json.encode(event))
+
+    async def announce_encoded(self, subject: str, event_id: str, data: bytes) -> None:
+        """As `announce`, for an event that was kept as its JSON."""
         try:
             await self._js.publish(
-                type(event).subject,
-                msgspec.json.encode(event),
+                subject,
+                data,
                 headers={
-                    "Nats-Msg-Id": event.event_id,
+                    "Nats-Msg-Id": event_id,
                     CALLER_HEADER: msgspec.json.encode(current_caller()).decode("ascii", "replace"),
                 },
             )

@@ -140,7 +140,7 @@ class GatewayAlive(Signal, frozen=True, kw_only=True):
 
 
 class PresenceChanged(Event, frozen=True, kw_only=True):
-    """A client went online or offline; `account` is its tenant's NATS account."""
+    """A client went online or offline; `account` is its tenant's NATS account, `ip` the connection's."""
 
     subject = "artcafe.events.presence.changed"
     tenant_id: str
@@ -149,6 +149,7 @@ class PresenceChanged(Event, frozen=True, kw_only=True):
     online: bool
     last_seen: datetime
     reason: str = ""
+    ip: str = ""
 
 
 class PresenceNotice(msgspec.Struct, frozen=True, kw_only=True):

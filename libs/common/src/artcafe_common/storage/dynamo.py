@@ -281,11 +281,12 @@ class Table(Generic[T]):
         where: ConditionBase | None = None,
         range_: ConditionBase | None = None,
         newest_first: bool = False,
+        max_reads: int | None = None,
     ) -> Page[T]:
         """Up to `limit` items of one partition (of an index), filtered by `where`.
 
-        A filter drops items after they are read, so it is read on until `limit` is filled. The
-        position is None exactly when nothing more is there.
+        A filter drops items after they are read, so it is read on until `limit` is filled, or until
+        `max_reads` calls were made. The position is None exactly when nothing more is there.
         """
         partition = self.spec.partition if index is None else self.spec.index(index).partition
         key = Key(partition).eq(value)
@@ -304,6 +305,7 @@ class Table(Generic[T]):
         arguments["ExpressionAttributeValues"] = values
         found: list[dict[str, Any]] = []
         start = dump_position(position)
+        reads = 0
         while True:
             if start:
                 arguments["ExclusiveStartKey"] = start
@@ -313,13 +315,16 @@ class Table(Generic[T]):
             )
             found += answer["Items"]
             start = answer.get("LastEvaluatedKey")
-            if not start or len(found) > limit:
+            reads += 1
+            if not start or len(found) > limit or reads == max_reads:
                 break
-        more = len(found) > limit
-        found = found[:limit]
+        last = start
+        if len(found) > limit:
+            found = found[:limit]
+            last = found[-1]
         return Page(
             items=[self._load(item) for item in found],
-            position=position_of(found[-1], self.spec.keys(index)) if more else None,
+            position=position_of(last, self.spec.keys(index)) if last else None,
         )
 
     async def scan(self) -> list[T]:

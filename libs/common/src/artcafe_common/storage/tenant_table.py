@@ -32,6 +32,7 @@ class TenantTable(Generic[T]):
         where: ConditionBase | None = None,
         range_: ConditionBase | None = None,
         newest_first: bool = False,
+        max_reads: int | None = None,
     ) -> Page[T]:
         """Up to `limit` of the tenant's items, by its TenantIndex."""
         return await self._table.query(
@@ -42,6 +43,7 @@ class TenantTable(Generic[T]):
             where=where,
             range_=range_,
             newest_first=newest_first,
+            max_reads=max_reads,
         )
 
     async def find_credential(self, index: str, value: str) -> T | None:

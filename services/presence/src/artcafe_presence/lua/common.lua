@@ -55,7 +55,7 @@ end
 local function emit_transition(c, online, last_seen, reason)
   emit('transitions', {
     tenant_id = c.tenant, client_id = c.client, account = c.account, online = online,
-    last_seen = tonumber(last_seen), reason = reason})
+    last_seen = tonumber(last_seen), reason = reason, ip = c.ip})
 end
 
 local function keep(c)
