@@ -9,22 +9,7 @@ import nats
 import pytest
 
 from artcafe_common.plans import BRIDGE_ALLOWANCE, LIMITS, Plan
-from support.world import eventually
-
-
-async def set_plan(tenant, plan):
-    command = [str(Path(sys.executable).parent / "artcafe"), "plan", "set", tenant.id, plan]
-    done = await asyncio.to_thread(
-        subprocess.run,
-        command,
-        env=tenant.stack.environ(),
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert tenant.id in done.stdout
+from support.world import eventually, set_plan
 
 
 async def test_counts_of_the_plan_are_the_plans_own(tenant):

@@ -4,7 +4,10 @@ import asyncio
 import base64
 import contextlib
 import json
+import subprocess
+import sys
 import uuid
+from pathlib import Path
 
 import httpx
 import nats
@@ -45,6 +48,21 @@ async def eventually(check, *, within=10.0, every=0.05):
             return last
         await asyncio.sleep(every)
     raise AssertionError(f"did not happen within {within} s; last seen: {last!r}")
+
+
+async def set_plan(tenant, plan):
+    command = [str(Path(sys.executable).parent / "artcafe"), "plan", "set", tenant.id, plan]
+    done = await asyncio.to_thread(
+        subprocess.run,
+        command,
+        env=tenant.stack.environ(),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert tenant.id in done.stdout
 
 
 class Person:

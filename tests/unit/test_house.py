@@ -22,11 +22,12 @@ MAX_LINES = 400
 # A contract is one file a service, whatever its size.
 LONGER = {"libs/common/src/artcafe_common/contracts/tenancy.py"}
 STORES = {"boto3", "botocore", "aiobotocore", "redis"}
-# Besides the two stores of Redis and the one of DynamoDB: Cognito, and the stand-ins for all of them.
+# Besides the stores of Redis and the one of DynamoDB: Cognito, and the stand-ins for all of them.
 MAY_REACH_STORES = {
     "libs/common/src/artcafe_common/dev/stack.py",
     "libs/common/src/artcafe_common/storage/dynamo.py",
     "libs/common/src/artcafe_common/storage/items.py",
+    "libs/common/src/artcafe_common/storage/shared.py",
     "libs/common/src/artcafe_common/storage/tenant_table.py",
     "services/identity/src/artcafe_identity/app.py",
     "services/identity/src/artcafe_identity/cognito.py",

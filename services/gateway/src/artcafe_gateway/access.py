@@ -13,6 +13,10 @@ from artcafe_common.roles import at_least
 from artcafe_gateway.gateway import Gateway
 from artcafe_gateway.http import Connection, NotFound, bearer, caller_of, checked_id
 
+# A request is authenticated, and counted, once.
+_PERSON = "artcafe_person"
+_MEMBER = "artcafe_member"
+
 
 class Person(msgspec.Struct, frozen=True, kw_only=True):
     """An authenticated person without a tenant."""
@@ -36,20 +40,32 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
 
 async def person(request: Request[Any, Any, Any], gateway: Gateway) -> Person:
     """Authenticate a request that needs no tenant."""
-    return await authenticate(request, gateway, bearer(request))
+    state = request.scope["state"]
+    found: Person | None = state.get(_PERSON)
+    if found is None:
+        found = await authenticate(request, gateway, bearer(request))
+        await gateway.limits.person(request, found.user.user_id)
+        state[_PERSON] = found
+    return found
 
 
 async def member(request: Request[Any, Any, Any], gateway: Gateway) -> Member:
     """Authenticate a request for the tenant of its path, its header, or the user's only one."""
+    state = request.scope["state"]
+    known: Member | None = state.get(_MEMBER)
+    if known is not None:
+        return known
     someone = await authenticate(request, gateway, bearer(request))
     # The path names the tenant on /accounts/{account_id}; there it decides.
     chosen = request.path_params.get("account_id") or request.headers.get("x-tenant-id")
     if chosen:
-        request.scope["state"]["artcafe_asked"] = (someone.caller, chosen)
+        state["artcafe_asked"] = (someone.caller, chosen)
     found = await act_for(gateway, someone, checked_tenant(chosen))
-    request.scope["state"]["artcafe_tenant"] = found.caller.tenant_id
-    request.scope["state"]["artcafe_asked"] = (found.caller, found.caller.tenant_id)
+    state["artcafe_tenant"] = found.caller.tenant_id
+    state["artcafe_asked"] = (found.caller, found.caller.tenant_id)
+    await gateway.limits.member(request, found.membership)
     set_caller(found.caller)
+    state[_MEMBER] = found
     return found
 
 

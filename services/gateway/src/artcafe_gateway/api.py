@@ -9,6 +9,7 @@ from artcafe_common import __version__
 from artcafe_common.bus.errors import CommandError
 from artcafe_gateway.access import member, person
 from artcafe_gateway.gateway import Gateway
+from artcafe_gateway.idempotency import Idempotency
 from artcafe_gateway.middleware import Observation
 from artcafe_gateway.problems import command_error, http_error, internal_error
 from artcafe_gateway.routes.accounts import AccountsController
@@ -50,7 +51,7 @@ def create_api(gateway: Gateway) -> Litestar:
             "person": Provide(person),
             "member": Provide(member),
         },
-        middleware=[Observation(gateway)],
+        middleware=[Observation(gateway), Idempotency(gateway)],
         exception_handlers={
             CommandError: command_error,
             HTTPException: http_error,

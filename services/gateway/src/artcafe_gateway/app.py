@@ -11,12 +11,17 @@ from artcafe_common.bus.client import Bus
 from artcafe_common.contracts.activity import ActivityRecorded
 from artcafe_common.contracts.tenancy import AgentRevoked, ClientRevoked, MembershipChanged
 from artcafe_common.service import background, every, wait_for
+from artcafe_common.settings import read_key
+from artcafe_common.storage.buckets import Buckets
+from artcafe_common.storage.shared import Shared
 from artcafe_gateway.activity import ActivityFeed, Denials
 from artcafe_gateway.admission import Admission
+from artcafe_gateway.answers import Answers
 from artcafe_gateway.api import create_api
 from artcafe_gateway.bridges import Bridges
 from artcafe_gateway.directory import Directory
 from artcafe_gateway.gateway import Gateway
+from artcafe_gateway.limits import Limits
 from artcafe_gateway.liveness import Liveness
 from artcafe_gateway.metrics import Metrics
 from artcafe_gateway.registry import TICK_S, SocketRegistry
@@ -37,7 +42,9 @@ async def app(settings: Settings) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
         nc = Nats()
         stack.push_async_callback(_leave, nc)
-        gateway = _composed(settings, Bus(nc, service="gateway"))
+        shared = Shared(settings.redis_url)
+        stack.push_async_callback(shared.close)
+        gateway = _composed(settings, Bus(nc, service="gateway"), shared)
         stack.push_async_callback(gateway.usage.flush)
         stack.push_async_callback(gateway.bridges.close)
         stack.push_async_callback(gateway.liveness.finish)
@@ -75,7 +82,7 @@ async def app(settings: Settings) -> AsyncIterator[None]:
         yield
 
 
-def _composed(settings: Settings, bus: Bus) -> Gateway:
+def _composed(settings: Settings, bus: Bus, shared: Shared) -> Gateway:
     bridges = Bridges(bus=bus, settings=settings)
     usage = UsageRecorder(bus=bus, bridges=bridges, server_id=settings.server_id)
     bridges.before_close = usage.flush_bridge
@@ -83,6 +90,9 @@ def _composed(settings: Settings, bus: Bus) -> Gateway:
     return Gateway(
         settings=settings,
         bus=bus,
+        shared=shared,
+        limits=Limits(Buckets(shared), settings),
+        answers=Answers(shared, bytes.fromhex(read_key(settings.keys_dir / "answers.key"))),
         directory=Directory(bus),
         bridges=bridges,
         sockets=SocketRegistry(

@@ -3,10 +3,13 @@
 import msgspec
 
 from artcafe_common.bus.client import Bus
+from artcafe_common.storage.shared import Shared
 from artcafe_gateway.activity import ActivityFeed, Denials
 from artcafe_gateway.admission import Admission
+from artcafe_gateway.answers import Answers
 from artcafe_gateway.bridges import Bridges
 from artcafe_gateway.directory import Directory
+from artcafe_gateway.limits import Limits
 from artcafe_gateway.liveness import Liveness
 from artcafe_gateway.metrics import Metrics
 from artcafe_gateway.registry import SocketRegistry
@@ -19,6 +22,9 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True):
 
     settings: Settings
     bus: Bus
+    shared: Shared
+    limits: Limits
+    answers: Answers
     directory: Directory
     bridges: Bridges
     sockets: SocketRegistry

@@ -13,6 +13,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from artcafe_common.bus.caller import set_caller
 from artcafe_gateway.gateway import Gateway
 from artcafe_gateway.http import caller_of
+from artcafe_gateway.limits import tell
 
 log = structlog.get_logger()
 
@@ -36,7 +37,9 @@ class Observation(ASGIMiddleware):
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableScopeHeaders(message)["X-Request-Id"] = caller.request_id
+                headers = MutableScopeHeaders(message)
+                headers["X-Request-Id"] = caller.request_id
+                tell(scope, headers)
             await send(message)
 
         try:

@@ -8,11 +8,11 @@ MIN_BURST = 100.0
 
 
 class RateLimited(CommandError):
-    """The organization publishes faster than one gateway passes on."""
+    """More calls in a minute, or more messages at once, than are let through; others are not slowed."""
 
     status = 429
     code = "rate_limited"
-    title = "Too many messages at once"
+    title = "Too many at once"
 
 
 class TokenBucket:

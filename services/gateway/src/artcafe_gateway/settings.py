@@ -34,6 +34,17 @@ class Settings(ServiceSettings, frozen=True, kw_only=True):
     outbox_bytes: Annotated[
         int, env("What may wait for one slow WebSocket before it is closed.", unit="bytes", ge=65536)
     ] = 4 * 1024 * 1024
+    redis_url: Annotated[
+        str, env("The Redis that gateways and identity share for limits.", name="REDIS_URL")
+    ] = "redis://127.0.0.1:6379/0"
+    person_calls_per_minute: Annotated[
+        int, env("REST calls of one person on routes without an organization; 0 is no limit.", ge=0)
+    ] = 300
+    address_calls_per_minute: Annotated[
+        int, env("REST calls without a credential from one address, logins aside; 0 is no limit.", ge=0)
+    ] = 600
+    address_logins_per_minute: Annotated[int, env("Logins from one address; 0 is no limit.", ge=0)] = 30
+    email_logins_per_minute: Annotated[int, env("Logins with one e-mail address; 0 is no limit.", ge=0)] = 10
     max_subscriptions: Annotated[int, env("Subscriptions of one WebSocket.", ge=1)] = 1000
     max_requests: Annotated[int, env("Requests of one WebSocket that wait for a reply.", ge=1)] = 64
     publish_rate: Annotated[

@@ -20,11 +20,9 @@ from artcafe_common.contracts.identity import (
     AgentToken,
     AuthenticateAgent,
     AuthenticationFailed,
-    ChallengeRateExceeded,
     ClientIdentity,
     CreateAgentChallenge,
     IssueAgentKey,
-    KeyRateExceeded,
     Permissions,
     ReadAgentKey,
     VerifyAgent,
@@ -40,7 +38,7 @@ from artcafe_identity import agent_keys
 from artcafe_identity.agent_tokens import AgentTokens
 from artcafe_identity.registry import AccountRegistry
 from artcafe_identity.settings import Settings
-from artcafe_identity.store import DAY_S, Store
+from artcafe_identity.store import DAY_S, Rates, Store
 
 # Tells our challenges from those that an agent made itself, which may not begin so.
 PREFIX = "ch_"
@@ -50,18 +48,24 @@ LENGTH = 46
 MAX_ID = 128
 MAX_OWN_CHALLENGE = 256
 MAX_SIGNATURE = 2048
-# One address may stand for a whole fleet, but not for any number of agents.
-AGENTS_BEHIND_ONE_ADDRESS = 40
 
 
 class AgentEndpoints:
     """The commands about agents."""
 
     def __init__(
-        self, *, settings: Settings, store: Store, registry: AccountRegistry, bus: Bus, tokens: AgentTokens
+        self,
+        *,
+        settings: Settings,
+        store: Store,
+        rates: Rates,
+        registry: AccountRegistry,
+        bus: Bus,
+        tokens: AgentTokens,
     ) -> None:
         self._settings = settings
         self._store = store
+        self._rates = rates
         self._registry = registry
         self._bus = bus
         self._agent_tokens = tokens
@@ -81,9 +85,7 @@ class AgentEndpoints:
     @answers(IssueAgentKey)
     async def issue_agent_key(self, request: IssueAgentKey) -> AgentKeyIssued:
         tenant_id = roles.require(Role.MEMBER)
-        wait_s = await self._store.count_key(tenant_id, self._settings.keys_per_hour)
-        if wait_s is not None:
-            raise KeyRateExceeded(retry_after_s=wait_s)
+        await self._rates.new_key(tenant_id)
         key, private_key = await asyncio.to_thread(agent_keys.generate, request.key_type)
         return AgentKeyIssued(key=key, private_key=private_key)
 
@@ -92,14 +94,7 @@ class AgentEndpoints:
     @answers(CreateAgentChallenge)
     async def create_agent_challenge(self, request: CreateAgentChallenge) -> AgentChallenge:
         # The agent is not looked up: whether it exists shows neither in the answer nor in its time.
-        ip, limit = current_caller().ip, self._settings.challenges_per_minute
-        for key, most in (
-            (f"{request.agent_id}#{ip}", limit),
-            (f"#{ip}", limit * AGENTS_BEHIND_ONE_ADDRESS),
-        ):
-            wait_s = await self._store.count_challenge(key, most)
-            if wait_s is not None:
-                raise ChallengeRateExceeded(retry_after_s=wait_s)
+        await self._rates.new_challenge(request.agent_id, current_caller().ip)
         challenge = PREFIX + secrets.token_urlsafe(RANDOM_BYTES)
         expires_at = await self._store.add_challenge(
             challenge, _subject(request.agent_id), self._settings.challenge_ttl_s

@@ -17,6 +17,7 @@ from artcafe_common.host import joined
 from artcafe_common.service import background, every, wait_for
 from artcafe_common.settings import read_key
 from artcafe_common.storage.dynamo import Database
+from artcafe_common.storage.shared import Shared
 from artcafe_identity.agent_tokens import AgentTokens
 from artcafe_identity.callout import AuthCallout
 from artcafe_identity.clients import Clients
@@ -26,7 +27,7 @@ from artcafe_identity.registry import AccountRegistry
 from artcafe_identity.revocation import Revocations
 from artcafe_identity.sealing import Sealer
 from artcafe_identity.settings import Settings
-from artcafe_identity.store import Store
+from artcafe_identity.store import Rates, Store
 from artcafe_identity.tables import TABLES
 from artcafe_identity.tokens import Jwks, TokenVerifier
 
@@ -49,12 +50,18 @@ async def app(settings: Settings) -> AsyncIterator[None]:
                 config=AioConfig(connect_timeout=2, read_timeout=5, retries={"total_max_attempts": 2}),
             )
         )
+        shared = Shared(settings.redis_url)
+        stack.push_async_callback(shared.close)
         jwks = Jwks(settings.jwks_url, http)
         host = await stack.enter_async_context(
             joined(
                 "identity",
                 settings,
-                {"dynamodb": lambda: database.check(TABLES), "openid_provider": jwks.load},
+                {
+                    "dynamodb": lambda: database.check(TABLES),
+                    "redis": shared.check,
+                    "openid_provider": jwks.load,
+                },
             )
         )
         clients = Clients(host.bus)
@@ -79,7 +86,7 @@ async def app(settings: Settings) -> AsyncIterator[None]:
         )
         revocations = Revocations(system=system, registry=registry)
 
-        # Not for the provider: clients of the broker do not need it.
+        # Not for the provider, nor for Redis: clients of the broker need neither.
         await wait_for("dynamodb", lambda: database.check(TABLES))
         await wait_for("accounts", registry.reconcile)
         await clients.watch()
@@ -88,6 +95,7 @@ async def app(settings: Settings) -> AsyncIterator[None]:
             Endpoints(
                 settings=settings,
                 store=store,
+                rates=Rates(shared, settings),
                 registry=registry,
                 clients=clients,
                 tokens=TokenVerifier(

@@ -24,7 +24,6 @@ from artcafe_common.contracts.identity import (
     IssueBridgeCredentials,
     IssueClientKey,
     KeyPairIssued,
-    KeyRateExceeded,
     Login,
     Nonce,
     RefreshTokens,
@@ -40,7 +39,7 @@ from artcafe_identity.clients import Clients
 from artcafe_identity.cognito import Cognito
 from artcafe_identity.registry import AccountRegistry
 from artcafe_identity.settings import Settings
-from artcafe_identity.store import Store
+from artcafe_identity.store import Rates, Store
 from artcafe_identity.tables import AccountItem
 from artcafe_identity.tokens import TokenVerifier
 
@@ -59,6 +58,7 @@ class Endpoints(AgentEndpoints):
         *,
         settings: Settings,
         store: Store,
+        rates: Rates,
         registry: AccountRegistry,
         clients: Clients,
         tokens: TokenVerifier,
@@ -66,7 +66,9 @@ class Endpoints(AgentEndpoints):
         bus: Bus,
         agent_tokens: AgentTokens,
     ) -> None:
-        super().__init__(settings=settings, store=store, registry=registry, bus=bus, tokens=agent_tokens)
+        super().__init__(
+            settings=settings, store=store, rates=rates, registry=registry, bus=bus, tokens=agent_tokens
+        )
         self._clients = clients
         self._tokens = tokens
         self._cognito = cognito
@@ -163,9 +165,7 @@ class Endpoints(AgentEndpoints):
         return await self._store.use_challenge(nonce, client_id)
 
     async def _new_key(self, tenant_id: str, kind: KeyKind) -> KeyPair:
-        wait_s = await self._store.count_key(tenant_id, self._settings.keys_per_hour)
-        if wait_s is not None:
-            raise KeyRateExceeded(retry_after_s=wait_s)
+        await self._rates.new_key(tenant_id)
         return create(kind)
 
 

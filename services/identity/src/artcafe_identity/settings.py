@@ -13,14 +13,15 @@ class Settings(StoreSettings, frozen=True, kw_only=True):
     oidc_jwks_url: Annotated[
         str, env("Where the provider's public keys are; by default below the issuer.")
     ] = ""
+    redis_url: Annotated[
+        str, env("The Redis that gateways and identity share for limits.", name="REDIS_URL")
+    ] = "redis://127.0.0.1:6379/0"
     keys_per_hour: Annotated[int, env("How many NKeys one organization may create in an hour.", ge=1)] = 100
     challenge_ttl_s: Annotated[int, env("How long a stored nonce can be used.", unit="seconds", ge=1)] = 300
 
     challenges_per_minute: Annotated[
         int,
-        env(
-            "Challenges for one agent from one address; from one address as a whole, 40 times as many.", ge=1
-        ),
+        env("Challenges for one agent from one network address.", ge=1),
     ] = 30
     allow_client_challenge: Annotated[
         bool,

@@ -1,19 +1,23 @@
-"""identity's items in DynamoDB."""
+"""identity's items in DynamoDB, and the count of new keys in Redis."""
 
 import time
 
 from boto3.dynamodb.conditions import Attr
 
+from artcafe_common.bus.errors import StoreUnavailable
+from artcafe_common.contracts.identity import ChallengeRateExceeded, KeyRateExceeded
+from artcafe_common.storage.buckets import Allowance, Buckets
 from artcafe_common.storage.dynamo import ConditionFailed, Database
+from artcafe_common.storage.shared import Shared
+from artcafe_identity.settings import Settings
 from artcafe_identity.tables import ACCOUNTS, CHALLENGES, AccountItem, ChallengeItem
 
-MINUTE_S = 60
 HOUR_S = 3600
 DAY_S = 24 * HOUR_S
 
 
 class Store:
-    """Accounts by tenant or public key, challenges that work once, and the count of new keys."""
+    """Accounts by tenant or public key, challenges that work once."""
 
     def __init__(self, database: Database) -> None:
         self._accounts = database.table(ACCOUNTS)
@@ -67,14 +71,6 @@ class Store:
             return False
         return True
 
-    async def count_key(self, tenant_id: str, limit: int) -> int | None:
-        """Count a new key of the tenant in this hour; seconds until the next hour when it is one too many."""
-        return await self._count(f"keys#{tenant_id}", HOUR_S, limit)
-
-    async def count_challenge(self, key: str, limit: int) -> int | None:
-        """Count a new challenge in this minute; seconds until the next one when it is one too many."""
-        return await self._count(f"challenges#{key}", MINUTE_S, limit)
-
     async def remember_challenge(self, key: str, ttl_s: int) -> bool:
         """Note for a while that something was used; False when that is noted already."""
         now = int(time.time())
@@ -85,19 +81,29 @@ class Store:
             return False
         return True
 
-    async def _count(self, key: str, period_s: int, limit: int) -> int | None:
-        now = int(time.time())
-        period = now // period_s
+
+class Rates:
+    """How many keys and challenges may still be made; shared by all instances."""
+
+    def __init__(self, shared: Shared, settings: Settings) -> None:
+        self._buckets = Buckets(shared)
+        self._keys = Allowance(limit=settings.keys_per_hour, period_s=HOUR_S)
+        self._challenges = Allowance(limit=settings.challenges_per_minute)
+
+    async def new_key(self, tenant_id: str) -> None:
+        """Count a new key; KeyRateExceeded, and StoreUnavailable rather than one that is not counted."""
+        verdict = await self._buckets.take({f"keys:{tenant_id}": self._keys}, patient=True)
+        if not verdict.allowed:
+            raise KeyRateExceeded(retry_after_s=verdict.retry_after_s)
+
+    async def new_challenge(self, agent_id: str, ip: str) -> None:
+        """Count a new challenge; ChallengeRateExceeded. With Redis away there is no limit."""
         try:
-            await self._challenges.update(
-                f"{key}#{period}",
-                set_={"expires_at": (period + 2) * period_s},
-                add={"count": 1},
-                condition=Attr("count").not_exists() | Attr("count").lt(limit),
-            )
-        except ConditionFailed:
-            return (period + 1) * period_s - now
-        return None
+            verdict = await self._buckets.take({f"challenges:{ip}:{agent_id}": self._challenges})
+        except StoreUnavailable:
+            return
+        if not verdict.allowed:
+            raise ChallengeRateExceeded(retry_after_s=verdict.retry_after_s)
 
 
 def _seed_id(tenant_id: str) -> str:

@@ -9,14 +9,11 @@ from artcafe_common.storage.tables import Index, TableSpec
 
 
 class ChallengeItem(msgspec.Struct, frozen=True, kw_only=True):
-    """A nonce or challenge that was given out, or that an agent made itself (`own#…`); also how many
-    keys an hour saw (`keys#{tenant}#{hour}`), and how many challenges a minute (`challenges#…`).
-    """
+    """A nonce or challenge that was given out, or that an agent made itself (`own#…`)."""
 
     challenge: str
     expires_at: int
     subject_id: str | None = None
-    count: int = 0
 
 
 class AccountItem(msgspec.Struct, frozen=True, kw_only=True):

@@ -128,6 +128,7 @@ def bootstrap(directory: Path, listen: Listen) -> Platform:
         "sealing.key": secrets.token_hex(32),
         "agent-token.key": secrets.token_hex(32),
         "cursor.key": secrets.token_hex(32),
+        "answers.key": secrets.token_hex(32),
     }
     for service in CALLS:
         written[f"{service}.creds"] = user(platform, service, service_permissions(service))[1].render()

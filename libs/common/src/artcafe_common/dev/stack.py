@@ -157,6 +157,9 @@ class Stack:
             "ARTCAFE_KEYS_DIR": str(self.directory / "keys"),
             "ARTCAFE_SERVER_ID": f"dev-{service}" if service else "dev",
             "ARTCAFE_DEFAULT_PLAN": "enterprise",
+            # Everybody comes from one address here.
+            "ARTCAFE_ADDRESS_LOGINS_PER_MINUTE": "0",
+            "ARTCAFE_ADDRESS_CALLS_PER_MINUTE": "0",
             "ARTCAFE_PORT": str(self.ports.api),
             "ARTCAFE_PUBLIC_NATS_URL": f"nats://{LOOPBACK}:{self.ports.nats}",
             "ARTCAFE_PUBLIC_NATS_WS_URL": f"ws://{LOOPBACK}:{self.ports.nats_ws}",

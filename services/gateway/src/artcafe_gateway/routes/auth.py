@@ -32,7 +32,9 @@ class AuthController(Controller):
     @post("/login", status_code=200, summary="Exchange an e-mail and a password for tokens")
     async def login(self, request: Request[Any, Any, Any], gateway: Gateway) -> Tokens:
         caller = caller_of(request)
-        tokens = await gateway.bus.call(await body(request, Login), caller=caller)
+        command = await body(request, Login)
+        await gateway.limits.login(request, command.email)
+        tokens = await gateway.bus.call(command, caller=caller)
         user = await gateway.directory.user(tokens.access_token, caller)
         who = msgspec.structs.replace(caller, actor=f"user:{user.user_id}")
         await gateway.bus.announce(
@@ -42,10 +44,12 @@ class AuthController(Controller):
 
     @post("/refresh", status_code=200, summary="Exchange a refresh token for new tokens")
     async def refresh(self, request: Request[Any, Any, Any], gateway: Gateway) -> Tokens:
+        await gateway.limits.stranger(request)
         return await gateway.bus.call(await body(request, RefreshTokens), caller=caller_of(request))
 
     @post("/client/challenge", status_code=200, summary="A nonce for a WebSocket's URL")
     async def client_challenge(self, request: Request[Any, Any, Any], gateway: Gateway) -> Nonce:
+        await gateway.limits.stranger(request)
         return await gateway.bus.call(await body(request, CreateClientChallenge), caller=caller_of(request))
 
     @post("/agent/challenge", status_code=200, summary="A challenge for an agent to sign")

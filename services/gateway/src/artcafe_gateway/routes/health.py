@@ -11,6 +11,7 @@ from artcafe_common import __version__
 from artcafe_common.bus.caller import Caller
 from artcafe_common.bus.errors import CommandError
 from artcafe_common.contracts.health import HEALTH_COMMANDS, HealthReport
+from artcafe_common.host import health
 from artcafe_gateway.gateway import Gateway
 from artcafe_gateway.http import caller_of
 
@@ -34,14 +35,10 @@ class HealthController(Controller):
 
     @get("/health", summary="How every service is")
     async def health(self, request: Request[Any, Any, Any], gateway: Gateway) -> Response[Health]:
-        own = HealthReport(
-            status="ok" if gateway.bus.nc.is_connected else "unavailable",
-            version=__version__,
-            server_id=gateway.settings.server_id,
-            checks={"nats": "ok" if gateway.bus.nc.is_connected else "not connected"},
-        )
         names = list(HEALTH_COMMANDS)
-        reports = await asyncio.gather(*(_ask(gateway, name, caller_of(request)) for name in names))
+        own, *reports = await asyncio.gather(
+            _own(gateway), *(_ask(gateway, name, caller_of(request)) for name in names)
+        )
         services = {"gateway": own, **dict(zip(names, reports, strict=True))}
         good = all(report.status == "ok" for report in services.values())
         answer = Health(
@@ -67,6 +64,16 @@ class HealthController(Controller):
             gateway.metrics.render(sockets=len(gateway.sockets), bridges=gateway.bridges),
             media_type="text/plain; version=0.0.4; charset=utf-8",
         )
+
+
+async def _own(gateway: Gateway) -> HealthReport:
+    report = await health(gateway.settings.server_id, {"redis": gateway.shared.check})
+    nats = "ok" if gateway.bus.nc.is_connected else "not connected"
+    return msgspec.structs.replace(
+        report,
+        status=report.status if gateway.bus.nc.is_connected else "unavailable",
+        checks={"nats": nats, **report.checks},
+    )
 
 
 async def _ask(gateway: Gateway, name: str, caller: Caller) -> HealthReport:

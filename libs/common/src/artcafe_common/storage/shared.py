@@ -1,0 +1,100 @@
+"""A Redis that instances share for what must not slow a request: short deadlines, one log line an outage."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import redis.exceptions
+import structlog
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from artcafe_common.bus.errors import StoreUnavailable
+from artcafe_common.settings import SettingsError
+
+# For whoever goes on without an answer, and for whoever cannot.
+SHORT_S = 0.1
+PATIENT_S = 1.0
+# How long those who go on without an answer do not ask again.
+PAUSE_S = 1.0
+CONNECTIONS = 64
+log = structlog.get_logger()
+
+_UNAVAILABLE = (
+    redis.exceptions.ConnectionError,
+    redis.exceptions.TimeoutError,
+    redis.exceptions.ReadOnlyError,
+    redis.exceptions.OutOfMemoryError,
+    OSError,
+    TimeoutError,
+)
+
+
+class Shared:
+    """Runs scripts; StoreUnavailable when Redis does not answer in time. It need not be there yet."""
+
+    def __init__(self, url: str) -> None:
+        try:
+            pool = BlockingConnectionPool.from_url(
+                url,
+                max_connections=CONNECTIONS,
+                timeout=PATIENT_S,
+                socket_timeout=PATIENT_S,
+                socket_connect_timeout=PATIENT_S,
+                # A connection that a restarted Redis has closed is found out by using it.
+                retry=Retry(NoBackoff(), 1),
+            )
+        except ValueError as error:
+            raise SettingsError(f"REDIS_URL is not valid: {error}") from None
+        self._redis = Redis(connection_pool=pool)
+        self._away = False
+        self._ask_again_at = 0.0
+
+    def script(self, text: str) -> "Script":
+        """A Lua script that can be run."""
+        return Script(self, self._redis.register_script(text))
+
+    async def close(self) -> None:
+        """Leave Redis."""
+        await self._redis.aclose()
+        await self._redis.connection_pool.disconnect()
+
+    async def check(self) -> None:
+        """StoreUnavailable unless Redis answers."""
+        await self.ask(self._redis.ping, patient=True)
+
+    async def ask(self, question: Any, *, patient: bool) -> Any:
+        """What `question()` answers; the impatient are not let wait for one who was away a moment ago."""
+        if self._away and not patient:
+            if time.monotonic() < self._ask_again_at:
+                raise StoreUnavailable("Redis did not answer")
+            self._ask_again_at = time.monotonic() + PAUSE_S
+        try:
+            async with asyncio.timeout(PATIENT_S if patient else SHORT_S):
+                answer = await question()
+        except _UNAVAILABLE as error:
+            self._ask_again_at = time.monotonic() + PAUSE_S
+            if not self._away:
+                self._away = True
+                log.warning("redis_away", reason=repr(error))
+            raise StoreUnavailable("Redis did not answer") from error
+        if self._away:
+            self._away = False
+            log.info("redis_back")
+        return answer
+
+
+class Script:
+    """One Lua script; it happens whole, and for all instances one after the other."""
+
+    def __init__(self, shared: Shared, script: Any) -> None:
+        self._shared = shared
+        self._script = script
+
+    async def run(
+        self, keys: Sequence[str], args: Sequence[str | bytes | int], *, patient: bool = False
+    ) -> Any:
+        """What the script returns, texts as bytes."""
+        return await self._shared.ask(lambda: self._script(keys=keys, args=args), patient=patient)
