@@ -4,15 +4,18 @@ import asyncio
 import json
 import os
 import signal
+from datetime import UTC, datetime
 
 import httpx
+import nats
 import pytest
 from redis.asyncio import Redis
+from websockets.asyncio.client import connect
 
 from artcafe_common.dev.stack import Stack
 from artcafe_common.plans import LIMITS, Plan
 from support.stack import free_ports
-from support.world import PASSWORD, Person, eventually, set_plan
+from support.world import PASSWORD, Person, Socket, eventually, set_plan
 
 CALLS = LIMITS[Plan.FREE].api_calls_per_minute
 # A bucket that empties slowly on a busy machine gets a few more meanwhile.
@@ -258,3 +261,194 @@ async def _degraded(org):
 
 async def _when_ok(org):
     return (await org.http.get("/health")).json()["status"] == "ok"
+
+
+# -- connections and the month's messages ----------------------------------------------------------
+
+
+async def turned_away(agent):
+    """Connect, and be told that the plan has no more places."""
+    url = agent.connection["websocket_url"]
+    ws = await connect(url, compression=None)
+    socket = Socket(ws)
+    challenge = await socket.take("challenge")
+    await socket.send(type="auth", **agent.proof(challenge["nonce"]))
+    assert (await socket.take("error"))["code"] == "plan_limit"
+    assert await socket.ended() == (1013, "plan_limit")
+    return True
+
+
+async def welcomed(agent):
+    """A socket, or None when there is no place for it."""
+    try:
+        return await agent.websocket()
+    except ConnectionError as error:
+        if "(1013, 'plan_limit')" in str(error):
+            return None
+        raise
+
+
+async def test_connections_of_a_plan_are_counted_over_all_gateways_and_transports(own, org):
+    agent, places = await org.client(), LIMITS[Plan.FREE].connections
+    await set_plan(org, "free")
+    direct = await agent.nats()
+    await eventually(lambda: _connections(org, agent, 1))
+    # Many at once for the places that are left: as many win as there are places.
+    sockets = await asyncio.gather(*(welcomed(agent) for _ in range(4 * places)))
+    won = [socket for socket in sockets if socket]
+    assert len(won) == places - 1
+    await eventually(lambda: _connections(org, agent, places))
+    assert await turned_away(agent)
+    # Those that are in are not disturbed, and one that leaves makes room, whatever its transport.
+    assert all([await socket.ask("ping", "pong") for socket in won])
+    await won.pop().close()
+    won.append(await eventually(lambda: welcomed(agent)))
+    await direct.close()
+    won.append(await eventually(lambda: welcomed(agent)))
+    assert await turned_away(agent)
+    # Who only looks on takes no place, and another organization has its own.
+    await org.dashboard()
+    other = await (await Person.sign_up(own)).found()
+    await (await other.client()).websocket()
+    await set_plan(org, "basic")
+    await eventually(lambda: welcomed(agent))
+
+
+async def test_a_killed_gateway_leaves_no_place_taken(own, org):
+    agent, places = await org.client(), LIMITS[Plan.FREE].connections
+    await set_plan(org, "free")
+    sockets = [await eventually(lambda: welcomed(agent)) for _ in range(places)]
+    assert await turned_away(agent)
+    own.supervisor.kill("gateway")
+    for socket in sockets:
+        await socket.ended()
+    await eventually(lambda: _up(org), within=30)
+    for _ in range(places):
+        await eventually(lambda: _tried(agent), within=30, every=0.3)
+    assert await turned_away(agent)
+
+
+async def test_without_presence_sockets_are_let_in(own, org):
+    agent = await org.client()
+    await set_plan(org, "free")
+    await agent.websocket()
+    await own.supervisor.stop("presence")
+    try:
+        for _ in range(LIMITS[Plan.FREE].connections):
+            await agent.websocket()
+    finally:
+        own.start("presence")
+    await eventually(lambda: _when_ok(org), within=30)
+
+
+async def _tried(agent):
+    try:
+        return await welcomed(agent)
+    except (OSError, ConnectionError):
+        return None
+
+
+async def _up(org):
+    try:
+        return (await org.http.get("/health/ready")).status_code == 200
+    except httpx.HTTPError:
+        return None
+
+
+async def _connections(org, agent, count):
+    answer = await org.http.get(f"/clients/{agent.id}/status")
+    return answer.status_code == 200 and len(answer.json()["connections"]) == count
+
+
+@pytest.fixture
+async def crossings(own):
+    """Every QuotaCrossed that is announced."""
+    nc = await nats.connect(
+        own.environ()["NATS_URL"],
+        user_credentials=str(own.directory / "keys/presence.creds"),
+        inbox_prefix=b"_INBOX_presence",
+    )
+    heard = []
+
+    async def hear(message):
+        heard.append(json.loads(message.data))
+
+    await nc.subscribe("artcafe.events.quota.crossed", cb=hear)
+    await nc.flush()
+    yield heard
+    await nc.close()
+
+
+async def used_up(own, org, messages):
+    """So many messages were published this month, as far as metering is concerned."""
+    month = f"{datetime.now(UTC):%Y%m}"
+    async with Redis.from_url(own.endpoints["redis"]) as redis:
+        await redis.hset(f"stats:m:{month}:{org.id}", "messages", messages)
+
+
+async def test_the_months_messages_are_all_there_are(own, org, crossings):
+    allowed = LIMITS[Plan.FREE].messages_per_month
+    agent, listener = await org.client(), await org.client()
+    channel = (await org.channel())["channel_id"]
+    await set_plan(org, "free")
+    socket, heard = await agent.websocket(), await listener.websocket()
+    await heard.subscribe(subject="all")
+    percents = lambda: [each["percent"] for each in crossings if each["tenant_id"] == org.id]  # noqa: E731
+
+    await used_up(own, org, allowed * 8 // 10 - 1)
+    await socket.ask("publish", "published", subject="all", data=0, id=1)
+    await eventually(lambda: percents() == [80])
+    # Most of it is not all of it.
+    await socket.ask("publish", "published", subject="all", data=1, id=2)
+    await used_up(own, org, allowed - 1)
+    await socket.ask("publish", "published", subject="all", data=2, id=3)
+    await eventually(lambda: percents() == [80, 100])
+    crossed = crossings[-1]
+    assert crossed["used"] >= crossed["limit"] == allowed
+
+    async def refused_over_websocket():
+        await socket.send(type="publish", subject="all", data="too many", id="x")
+        while not socket.frames("published") and not socket.frames("error"):
+            await asyncio.sleep(0.01)
+        error = next(iter(socket.frames("error")), None)
+        socket._seen.clear()
+        return error
+
+    error = await eventually(refused_over_websocket)
+    assert (error["code"], error["id"]) == ("quota_exceeded", "x")
+    assert error["retry_after_ms"] > 0
+    await socket.send(type="request", subject="all", data=1, id="r")
+    assert (await socket.take("error", id="r"))["code"] == "quota_exceeded"
+
+    async def refused_over_rest():
+        answer = await org.http.post(f"/channels/{channel}/messages", json={"n": 1})
+        return answer if answer.status_code == 429 else None
+
+    answer = await eventually(refused_over_rest)
+    assert answer.json()["code"] == "quota_exceeded"
+    assert int(answer.headers["Retry-After"]) > 0
+    # Reading goes on, and a gateway or metering that starts anew knows it, too.
+    assert await socket.ask("ping", "pong")
+    await own.supervisor.stop("metering")
+    own.start("metering")
+    await own.supervisor.stop("gateway")
+    own.start("gateway")
+    await eventually(lambda: _up(org), within=30)
+    await eventually(lambda: _when_ok(org), within=30)
+    assert (await refused_over_rest()) is not None
+    socket, heard = await agent.websocket(), await listener.websocket()
+    await heard.subscribe(subject="all")
+    assert await refused_over_websocket()
+    # A larger plan lifts it at once, and its own four fifths are another matter.
+    await set_plan(org, "basic")
+    await eventually(lambda: _refused_no_more(refused_over_websocket))
+    await socket.ask("publish", "published", subject="all", data="at last", id=9)
+    await eventually(lambda: any(frame["data"] == "at last" for frame in heard.frames("message")))
+    assert percents() == [80, 100]
+    await used_up(own, org, LIMITS[Plan.BASIC].messages_per_month * 9 // 10)
+    await socket.ask("publish", "published", subject="all", data="more", id=10)
+    await eventually(lambda: percents() == [80, 100, 80])
+
+
+async def _refused_no_more(attempt):
+    return await attempt() is None

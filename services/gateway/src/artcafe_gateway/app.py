@@ -24,12 +24,15 @@ from artcafe_gateway.gateway import Gateway
 from artcafe_gateway.limits import Limits
 from artcafe_gateway.liveness import Liveness
 from artcafe_gateway.metrics import Metrics
+from artcafe_gateway.places import Places
+from artcafe_gateway.quotas import Quotas
 from artcafe_gateway.registry import TICK_S, SocketRegistry
 from artcafe_gateway.server import serving
 from artcafe_gateway.settings import Settings
 from artcafe_gateway.usage import UsageRecorder
 
 IDLE_CHECK_S = 5
+QUOTA_CHECK_S = 30
 BEATS_S = 1
 
 
@@ -53,6 +56,7 @@ async def app(settings: Settings) -> AsyncIterator[None]:
 
         async def news_missed() -> None:
             gateway.directory.forget_all()
+            await gateway.quotas.refresh_all()
 
         await connect(
             settings.nats_url,
@@ -63,6 +67,7 @@ async def app(settings: Settings) -> AsyncIterator[None]:
         )
         await wait_for("events", gateway.bus.ensure_events_stream)
         await gateway.directory.watch()
+        await gateway.quotas.watch()
         await gateway.bus.watch(ClientRevoked, gateway.sockets.client_revoked)
         await gateway.bus.watch(AgentRevoked, gateway.sockets.agent_revoked)
         await gateway.bus.watch(MembershipChanged, gateway.sockets.member_changed)
@@ -74,6 +79,7 @@ async def app(settings: Settings) -> AsyncIterator[None]:
                 every(TICK_S, gateway.sockets.tick, name="sockets"),
                 every(BEATS_S, gateway.liveness.tick, name="liveness"),
                 every(settings.usage_interval_s, gateway.usage.flush, name="usage"),
+                every(QUOTA_CHECK_S, gateway.quotas.refresh_all, name="quotas"),
                 every(IDLE_CHECK_S, gateway.bridges.close_idle, name="bridges"),
                 every(IDLE_CHECK_S, gateway.denials.tick, name="denials"),
             )
@@ -83,7 +89,10 @@ async def app(settings: Settings) -> AsyncIterator[None]:
 
 
 def _composed(settings: Settings, bus: Bus, shared: Shared) -> Gateway:
+    directory = Directory(bus)
     bridges = Bridges(bus=bus, settings=settings)
+    quotas = Quotas(bus, directory, bridges)
+    bridges.before_use = quotas.refresh
     usage = UsageRecorder(bus=bus, bridges=bridges, server_id=settings.server_id)
     bridges.before_close = usage.flush_bridge
     liveness = Liveness(bus=bus, server_id=settings.server_id)
@@ -93,7 +102,9 @@ def _composed(settings: Settings, bus: Bus, shared: Shared) -> Gateway:
         shared=shared,
         limits=Limits(Buckets(shared), settings),
         answers=Answers(shared, bytes.fromhex(read_key(settings.keys_dir / "answers.key"))),
-        directory=Directory(bus),
+        places=Places(bus, directory),
+        quotas=quotas,
+        directory=directory,
         bridges=bridges,
         sockets=SocketRegistry(
             usage=usage, timeout_s=settings.heartbeat_timeout_s, ping_s=settings.ping_interval_s

@@ -8,6 +8,7 @@ metering).
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -27,7 +28,7 @@ from artcafe_common.contracts.identity import IssueBridgeCredentials
 from artcafe_common.contracts.metering import BridgeReport, UsageEntry
 from artcafe_gateway.connection import BridgeConnection, header_block
 from artcafe_gateway.fanout import Audience, NaiveAudience, Route
-from artcafe_gateway.rate import RateLimited, TokenBucket
+from artcafe_gateway.rate import QuotaExceeded, RateLimited, TokenBucket
 from artcafe_gateway.settings import Settings
 
 CONNECT_TIMEOUT_S = 3
@@ -101,6 +102,8 @@ class Bridge:
     def __init__(self, *, tenant_id: str, bus: Bus, settings: Settings) -> None:
         self.tenant_id = tenant_id
         self.bucket = TokenBucket(settings.publish_rate)
+        # When the month ends whose messages are used up, in Unix seconds; 0 while there are some left.
+        self.spent_until = 0.0
         self.users = 0
         self.idle_since = time.monotonic()
         self._bus = bus
@@ -214,11 +217,19 @@ class Bridge:
 
     # -- publishing ----------------------------------------------------------------------------
 
+    def _admit(self) -> None:
+        if self.spent_until:
+            left = self.spent_until - time.time()
+            if left > 0:
+                raise QuotaExceeded(retry_after_s=math.ceil(left))
+            self.spent_until = 0.0
+        self.bucket.take()
+
     def publish(
         self, subject: str, payload: bytes, headers: bytes, *, client_id: str = "", channel_id: str = ""
     ) -> None:
         """Hand a message to the connection; `flush` tells when the broker has it."""
-        self.bucket.take()
+        self._admit()
         line = self._live()
         try:
             line.nc.send(subject, headers, payload)
@@ -237,7 +248,7 @@ class Bridge:
         """The reply to a request; NoResponders, RequestTimeout or BrokerUnavailable."""
         line = self._live()
         try:
-            self.bucket.take()
+            self._admit()
             line.count(client_id, "", payload, header_block(headers))
             return await line.nc.request(subject, payload, timeout=timeout_s, headers=headers)
         except nats.errors.NoRespondersError as error:

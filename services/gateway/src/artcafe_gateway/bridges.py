@@ -20,6 +20,7 @@ class Bridges:
             tenant_id=tenant_id, bus=bus, settings=settings
         )
         self._bridges: dict[str, asyncio.Task[Bridge]] = {}
+        self.before_use: Callable[[Bridge], Awaitable[None]] | None = None
         self.before_close: Callable[[Bridge], Awaitable[None]] | None = None
 
     async def acquire(self, tenant_id: str) -> Bridge:
@@ -45,7 +46,10 @@ class Bridges:
         bridge = self._make(tenant_id)
         try:
             async with asyncio.timeout(2 * CONNECT_TIMEOUT_S):
-                await bridge.open()
+                if self.before_use is None:
+                    await bridge.open()
+                else:
+                    await asyncio.gather(bridge.open(), self.before_use(bridge))
         except TimeoutError as error:
             await bridge.close()
             raise ServiceUnavailable("the tenant's connection could not be opened") from error

@@ -3,6 +3,8 @@
 import hashlib
 import time
 
+import msgspec
+
 from artcafe_common.bus.caller import Caller
 from artcafe_common.bus.client import Bus
 from artcafe_common.cache import Cache
@@ -10,12 +12,17 @@ from artcafe_common.contracts.identity import InvalidToken, User, VerifyUserToke
 from artcafe_common.contracts.tenancy import (
     Channel,
     ChannelChanged,
+    GetAccount,
     GetChannel,
     Membership,
     MembershipChanged,
     PlanChanged,
     ResolveMembership,
 )
+from artcafe_common.plans import Plan
+
+# Whoever asks for a plan can go on without it.
+PLAN_S = 1.0
 
 
 class Directory:
@@ -26,6 +33,7 @@ class Directory:
         self._users: Cache[bytes, User] = Cache(size=20_000, age_s=60)
         self._members: Cache[tuple[str, str | None], Membership] = Cache(size=20_000, age_s=30)
         self._channels: Cache[tuple[str, str], Channel] = Cache(size=20_000, age_s=30)
+        self._plans: Cache[str, Plan] = Cache(size=20_000, age_s=300)
 
     async def watch(self) -> None:
         """Drop what is cached as soon as it changes."""
@@ -59,6 +67,21 @@ class Directory:
             lambda: self._bus.call(GetChannel(channel_id=channel_id), caller=caller),
         )
 
+    async def plan(self, tenant_id: str) -> Plan:
+        """The plan that an organization is on."""
+
+        async def load() -> Plan:
+            account = await self._bus.call(
+                GetAccount(), caller=acting_for(tenant_id), deadline_s=PLAN_S, patient=False
+            )
+            return account.plan
+
+        return await self._plans.get(tenant_id, load)
+
+    def forget_plan(self, tenant_id: str) -> None:
+        """An organization's plan is to be asked for again."""
+        self._plans.forget(tenant_id)
+
     def forget_member(self, user_id: str, tenant_id: str) -> None:
         """A user's place in a tenant is to be asked for again."""
         self._members.forget((user_id, tenant_id))
@@ -66,7 +89,7 @@ class Directory:
 
     def forget_all(self) -> None:
         """News may have been missed."""
-        for cache in (self._users, self._members, self._channels):
+        for cache in (self._users, self._members, self._channels, self._plans):
             cache.clear()
 
     async def _member_changed(self, event: MembershipChanged) -> None:
@@ -75,5 +98,11 @@ class Directory:
     async def _channel_changed(self, event: ChannelChanged) -> None:
         self._channels.forget((event.tenant_id, event.channel_id))
 
-    async def _plan_changed(self, _event: PlanChanged) -> None:
+    async def _plan_changed(self, event: PlanChanged) -> None:
         self._members.clear()
+        self._plans.forget(event.tenant_id)
+
+
+def acting_for(tenant_id: str) -> Caller:
+    """The gateway itself, asking about a tenant whose credential it has checked."""
+    return msgspec.structs.replace(Caller.service("gateway"), tenant_id=tenant_id)

@@ -12,6 +12,8 @@ from artcafe_gateway.directory import Directory
 from artcafe_gateway.limits import Limits
 from artcafe_gateway.liveness import Liveness
 from artcafe_gateway.metrics import Metrics
+from artcafe_gateway.places import Places
+from artcafe_gateway.quotas import Quotas
 from artcafe_gateway.registry import SocketRegistry
 from artcafe_gateway.settings import Settings
 from artcafe_gateway.usage import UsageRecorder
@@ -25,6 +27,8 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True):
     shared: Shared
     limits: Limits
     answers: Answers
+    places: Places
+    quotas: Quotas
     directory: Directory
     bridges: Bridges
     sockets: SocketRegistry

@@ -15,6 +15,14 @@ class RateLimited(CommandError):
     title = "Too many at once"
 
 
+class QuotaExceeded(CommandError):
+    """The organization has published as many messages as its plan allows in a month."""
+
+    status = 429
+    code = "quota_exceeded"
+    title = "The month's messages are used up"
+
+
 class TokenBucket:
     """`rate` tokens a second, those of a tenth of a second saved up; a rate of 0 is no limit."""
 

@@ -13,12 +13,14 @@ from artcafe_metering.broker import BridgeSettler, BrokerMeter
 from artcafe_metering.endpoints import Endpoints
 from artcafe_metering.ingest import IngestReader
 from artcafe_metering.owners import Owners
+from artcafe_metering.quotas import QuotaWatch
 from artcafe_metering.rollup import Rollup
 from artcafe_metering.settings import Settings
 from artcafe_metering.store import Archive, counters
 
 # The one consumer of the gateways' batches, shared by all instances.
 CONSUMER = "metering"
+QUOTA_CHECK_S = 1.0
 
 
 @asynccontextmanager
@@ -48,17 +50,21 @@ async def app(settings: Settings) -> AsyncIterator[None]:
         settler = BridgeSettler(
             bus=host.bus, counters=live, durable=CONSUMER, after_s=settings.settle_after_s
         )
+        quotas = QuotaWatch(host.bus, live)
+        host.on_reconnect.append(quotas.news_missed)
         rollup = Rollup(live, archive)
 
         await host.wait_and_serve(Endpoints(live, archive))
         await wait_for("ingest", ingest.open)
         await meter.listen()
+        await quotas.watch()
         await stack.enter_async_context(
             background(
                 batches.run(),
                 every(settings.poll_interval_s, meter.poll, name="poll_broker"),
                 every(settings.closed_interval_s, meter.read_closed, name="read_closed"),
                 every(settings.poll_interval_s, settler.settle, name="settle_bridges"),
+                every(QUOTA_CHECK_S, quotas.check, name="quotas"),
                 every(settings.rollup_interval_s, rollup.run, name="rollup"),
             )
         )

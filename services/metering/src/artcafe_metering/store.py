@@ -27,6 +27,7 @@ ENDED_BRIDGES = "meter:ended"
 # Connections that one script handles, so that none holds Redis for long.
 AT_ONCE = 500
 LISTED = 1000
+CROSSED_KEPT_S = 40 * 24 * 3600
 OTHER = "other"
 FIELDS = ("messages", "deliveries", "bytes_in", "bytes_out", "api_calls", "connection_seconds")
 _MEMBER_FIELDS = FIELDS[:4]
@@ -65,6 +66,8 @@ class Counters:
 
     def __init__(self, client: "Redis") -> None:
         self._redis = client
+        # Tenants for whom something was counted; whoever looks at them takes them out.
+        self.touched: set[str] = set()
         folder = files("artcafe_metering") / "lua"
         shared = (folder / "count.lua").read_text()
 
@@ -91,6 +94,7 @@ class Counters:
             applied = await self._batch(
                 keys=[f"meter:batch:{event_id}"], args=[when.day, when.hour, _json(rows), _json(reports)]
             )
+        self.touched.update(e.tenant_id for e in entries if e.messages)
         return bool(applied)
 
     async def apply_broker(
@@ -121,6 +125,8 @@ class Counters:
                         _json(messages if last else []),
                     ],
                 )
+
+        self.touched.update(one.tenant_id for one, _owner in seen)
 
     async def ended_bridges(self, before: datetime) -> list[str]:
         """Some of the gateways' connections that ended before a moment and are not settled yet."""
@@ -170,6 +176,25 @@ class Counters:
         with _reaching_redis():
             key = f"stats:m:{first:%Y%m}:{tenant_id}"
             return _amounts(await cast(Awaitable[dict[str, str]], self._redis.hgetall(key)))
+
+    async def messages_of(self, tenants: Sequence[str], first: date) -> dict[str, int]:
+        """How many messages each of some tenants published in a calendar month, in one round trip."""
+        pipeline = self._redis.pipeline(transaction=False)
+        for tenant_id in tenants:
+            pipeline.hget(f"stats:m:{first:%Y%m}:{tenant_id}", "messages")
+        with _reaching_redis():
+            answers = await pipeline.execute() if tenants else []
+        return {tenant_id: int(used or 0) for tenant_id, used in zip(tenants, answers, strict=True)}
+
+    async def was_announced(self, name: str) -> bool:
+        """Whether `remember_announced` was called with this name."""
+        with _reaching_redis():
+            return bool(await self._redis.exists(f"meter:crossed:{name}"))
+
+    async def remember_announced(self, name: str) -> None:
+        """Remember for longer than a month that something was announced."""
+        with _reaching_redis():
+            await self._redis.set(f"meter:crossed:{name}", 1, ex=CROSSED_KEPT_S)
 
     async def local(self, tenant_id: str, hours: Sequence[datetime]) -> Local:
         """Today's counters (the day of the last of `hours`), in one round trip."""

@@ -15,6 +15,8 @@ from artcafe_common.contracts.presence import (
     CountConnections,
     GetPresences,
     Presences,
+    Reservation,
+    ReserveConnection,
 )
 from artcafe_presence.health import judge
 from artcafe_presence.live import SeenClient, moment
@@ -44,6 +46,11 @@ class Endpoints:
     @answers(CountConnections)
     async def count_connections(self, request: CountConnections) -> ConnectionCount:  # noqa: ARG002 - has no field
         return ConnectionCount(connections=await self._store.count(current_tenant()))
+
+    @answers(ReserveConnection)
+    async def reserve_connection(self, request: ReserveConnection) -> Reservation:
+        granted = await self._store.reserve(current_tenant(), request.connection_id, request.limit)
+        return Reservation(granted=granted)
 
     def _presence(self, client: SeenClient, now: int) -> ClientPresence:
         beats = client.beating and client.beat_at is not None

@@ -29,9 +29,10 @@ from artcafe_presence.tables import CONNECTIONS, TABLES, ConnectionRow
 CHUNK = 500
 ROW_TTL_S = 24 * 3600
 SENDER_MS = 3000
+RESERVED_MS = 30_000
 # A gap of this many rounds of looking at deadlines means that nobody listened.
 BLIND_ROUNDS = 1.5
-_SCRIPTS = ("open", "close", "vanish", "touch", "tick", "alive", "renew", "read", "claim", "hold")
+_SCRIPTS = ("open", "close", "vanish", "touch", "tick", "alive", "renew", "read", "claim", "hold", "reserve")
 
 _UNAVAILABLE = (
     redis.exceptions.ConnectionError,
@@ -134,6 +135,10 @@ class Store:
     async def count(self, tenant_id: str) -> int:
         """How many live connections a tenant has."""
         return int(await self._call(self._redis.scard(f"presence:tenant:{tenant_id}")))
+
+    async def reserve(self, tenant_id: str, connection_id: str, limit: int) -> bool:
+        """Hold a place for a connection that is about to open; False when the tenant has none left."""
+        return bool(await self._run("reserve", tenant_id, connection_id, limit, RESERVED_MS))
 
     # -- what the broker lists ---------------------------------------------------------------
 

@@ -37,7 +37,7 @@ CALLS: Mapping[str, tuple[str, ...]] = {
     "identity": ("tenancy",),
     "tenancy": ("identity",),
     "presence": (),
-    "metering": ("identity",),
+    "metering": ("identity", "tenancy"),
     "admin": ("identity", "tenancy", "presence", "metering"),
 }
 ANNOUNCES: Mapping[str, tuple[str, ...]] = {

@@ -152,6 +152,19 @@ class UsageEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     connection_seconds: int = 0
 
 
+class QuotaCrossed(Event, frozen=True, kw_only=True):
+    """A tenant has used `percent` (80 or 100) of its month's messages; once a month, percent and limit.
+
+    `event_id` is made of these, so that it is the same one when it is announced again.
+    """
+
+    subject = "artcafe.events.quota.crossed"
+    tenant_id: str
+    percent: int
+    used: int
+    limit: int
+
+
 class BridgeReport(msgspec.Struct, frozen=True, kw_only=True):
     """How much a gateway has published, counted and reported so far over one bridge connection.
 

@@ -62,6 +62,12 @@ class ConnectionCount(msgspec.Struct, frozen=True, kw_only=True):
     connections: int
 
 
+class Reservation(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether there was a place."""
+
+    granted: bool
+
+
 class GetPresences(Command[Presences], frozen=True, kw_only=True):
     """The presence of up to 200 clients of the caller's tenant, in one round trip to the store.
 
@@ -80,6 +86,19 @@ class CountConnections(Command[ConnectionCount], frozen=True, kw_only=True):
     subject = "artcafe.presence.connection.count"
     idempotent = True
     deadline_s = 2.0
+
+
+class ReserveConnection(Command[Reservation], frozen=True, kw_only=True):
+    """A place for a WebSocket of the caller's tenant, which may have `limit` live connections in all.
+
+    It is held until the connection is opened, at most for half a minute.
+    """
+
+    subject = "artcafe.presence.connection.reserve"
+    idempotent = True
+    deadline_s = 2.0
+    connection_id: str
+    limit: int
 
 
 class ConnectionOpened(Event, frozen=True, kw_only=True):

@@ -22,12 +22,13 @@ from artcafe_common.bus.errors import CommandError
 from artcafe_common.clock import now
 from artcafe_common.contracts.identity import AuthenticationFailed, ClientIdentity
 from artcafe_common.contracts.presence import ConnectionClosed, ConnectionOpened
+from artcafe_common.contracts.tenancy import PlanLimitReached
 from artcafe_gateway.bridge import Bridge
 from artcafe_gateway.connection import header_block
 from artcafe_gateway.delivery import FROM_HEADER, as_json
 from artcafe_gateway.gateway import Gateway
 from artcafe_gateway.http import caller_of, client_ip, user_agent
-from artcafe_gateway.rate import RateLimited
+from artcafe_gateway.rate import QuotaExceeded, RateLimited
 from artcafe_gateway.sessions.handshake import authenticate
 from artcafe_gateway.sessions.subscriptions import Subscriptions
 from artcafe_gateway.wire import frames
@@ -111,10 +112,14 @@ async def serve(
         return
     running = (session or ClientSession)(connection, identity, bridge, gateway, caller)
     try:
+        await gateway.places.reserve(identity.tenant_id, connection.connection_id)
         if gateway.sockets.add(running, authenticated_at=authenticated_at):
             await running.run(ip=client_ip(socket), agent=user_agent(socket))
         else:
             connection.close(CLOSE_REVOKED, "revoked")
+    except PlanLimitReached as error:
+        connection.refuse(error)
+        connection.close(CLOSE_TRY_LATER, error.code)
     finally:
         await running.end()
         gateway.bridges.release(bridge)
@@ -250,7 +255,7 @@ class ClientSession:
         self._note_life(received)
         try:
             self._publish(received)
-        except RateLimited as error:
+        except (RateLimited, QuotaExceeded) as error:
             # Who floods is not read for a moment: refusing each message would cost the others.
             self.socket.refuse(error, received.id)
             self.socket.outbox.protocol.hold(FLOOD_PAUSE_S)

@@ -20,6 +20,7 @@ local function tombstone_key(id) return 'presence:closed:' .. id end
 local function client_key(client) return 'presence:client:' .. client end
 local function live_key(client) return 'presence:live:' .. client end
 local function tenant_key(tenant) return 'presence:tenant:' .. tenant end
+local function reserved_key(tenant) return 'presence:reserved:' .. tenant end
 local function holder_key(holder) return 'presence:holder:' .. holder end
 
 local function load(id)

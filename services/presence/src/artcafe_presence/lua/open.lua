@@ -3,6 +3,7 @@
 for _, c in ipairs(cjson.decode(ARGV[3])) do
   local over_websocket = c.transport == 'websocket'
   if not over_websocket then redis.call('HSET', SERVERS, c.server, c.holder) end
+  redis.call('ZREM', reserved_key(c.tenant), c.id)
   local known = load(c.id)
   if not known then
     if redis.call('EXISTS', tombstone_key(c.id)) == 0 then

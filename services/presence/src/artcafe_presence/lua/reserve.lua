@@ -1,0 +1,9 @@
+-- A place for a WebSocket that is about to open. ARGV: tenant, connection id, limit, for how long (ms)
+-- Those that are about to open count with those that are live, so that none slips in between.
+local reserved, live = reserved_key(ARGV[1]), tenant_key(ARGV[1])
+redis.call('ZREMRANGEBYSCORE', reserved, '-inf', now)
+if redis.call('ZSCORE', reserved, ARGV[2]) or redis.call('SISMEMBER', live, ARGV[2]) == 1 then return 1 end
+if redis.call('SCARD', live) + redis.call('ZCARD', reserved) >= tonumber(ARGV[3]) then return 0 end
+redis.call('ZADD', reserved, now + ARGV[4], ARGV[2])
+redis.call('PEXPIRE', reserved, ARGV[4])
+return 1
