@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import sys
 from datetime import UTC, datetime
 
 import httpx
@@ -13,6 +14,7 @@ from redis.asyncio import Redis
 from websockets.asyncio.client import connect
 
 from artcafe_common.dev.stack import Stack
+from artcafe_common.dev.supervisor import Program
 from artcafe_common.plans import LIMITS, Plan
 from support.stack import free_ports
 from support.world import PASSWORD, Person, Socket, eventually, set_plan
@@ -386,7 +388,22 @@ async def used_up(own, org, messages):
         await redis.hset(f"stats:m:{month}:{org.id}", "messages", messages)
 
 
-async def test_the_months_messages_are_all_there_are(own, org, crossings):
+@pytest.fixture
+async def second_metering(own):
+    """Another instance, which sees and applies what the first one does."""
+    program = Program(
+        name="metering-2",
+        command=[sys.executable, "-m", "artcafe_metering"],
+        environ=own.environ("metering-2"),
+        log=own.directory / "logs/metering-2.log",
+    )
+    own.supervisor.start(program)
+    await eventually(lambda: program.log.exists() and '"ready"' in program.log.read_text(), within=30)
+    yield
+    await own.supervisor.stop(program.name)
+
+
+async def test_the_months_messages_are_all_there_are(own, org, crossings, second_metering):
     allowed = LIMITS[Plan.FREE].messages_per_month
     agent, listener = await org.client(), await org.client()
     channel = (await org.channel())["channel_id"]
