@@ -466,6 +466,13 @@ async def test_the_months_messages_are_all_there_are(own, org, crossings, second
     await socket.ask("publish", "published", subject="all", data="more", id=10)
     await eventually(lambda: percents() == [80, 100, 80])
 
+    async def told():
+        logs = (await org.call("GET", "/activity/logs?type=quota", 200))["logs"]
+        seen = [(each["action"], each["metadata"]["percent"]) for each in reversed(logs)]
+        return seen == [("quota.crossed", percent) for percent in percents()]
+
+    await eventually(told)
+
 
 async def _refused_no_more(attempt):
     return await attempt() is None

@@ -15,12 +15,14 @@ from artcafe_common.contracts.activity import (
     Activity,
     ActivityPage,
     ActivityRecorded,
+    ActivityStatus,
     ActivitySummary,
     ActivityType,
     GetActivitySummary,
     HourOfActivity,
     ListActivity,
 )
+from artcafe_common.contracts.metering import QuotaCrossed
 from artcafe_common.contracts.presence import PresenceChanged
 from artcafe_common.contracts.tenancy import Role
 from artcafe_tenancy.activity_table import ActivityTable
@@ -66,6 +68,21 @@ class ActivityKeeper:
             resource=f"{kind}:{event.client_id}",
             ip=event.ip,
             metadata={"reason": event.reason} if event.reason else {},
+            timestamp=event.occurred_at,
+        )
+        await self._keep(event.tenant_id, activity)
+
+    async def quota_crossed(self, event: QuotaCrossed) -> None:
+        """Keep that most or all of a month's messages are used up."""
+        activity = Activity(
+            # Announced again it has another time, but the same id.
+            activity_id=event.event_id,
+            type=ActivityType.QUOTA,
+            status=ActivityStatus.WARNING,
+            action="quota.crossed",
+            actor="service:metering",
+            resource=f"account:{event.tenant_id}",
+            metadata={"percent": event.percent, "used": event.used, "limit": event.limit},
             timestamp=event.occurred_at,
         )
         await self._keep(event.tenant_id, activity)

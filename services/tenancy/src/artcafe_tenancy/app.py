@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 from artcafe_common.bus.consumer import EventConsumer
 from artcafe_common.contracts.activity import ActivityRecorded
+from artcafe_common.contracts.metering import QuotaCrossed
 from artcafe_common.contracts.presence import PresenceChanged
 from artcafe_common.cursors import Cursors
 from artcafe_common.host import joined
@@ -48,7 +49,11 @@ async def app(settings: TenancySettings) -> AsyncIterator[None]:
         consumer = EventConsumer(
             host.bus,
             "tenancy",
-            {PresenceChanged: came_or_went, ActivityRecorded: keeper.recorded},
+            {
+                PresenceChanged: came_or_went,
+                ActivityRecorded: keeper.recorded,
+                QuotaCrossed: keeper.quota_crossed,
+            },
             concurrent=True,
         )
         async with background(consumer.run(), every(LEFT_OVER_S, journal.tell_left_over, name="left_over")):
