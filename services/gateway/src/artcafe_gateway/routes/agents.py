@@ -119,5 +119,6 @@ class AgentsController(Controller):
     async def challenge(
         self, request: Request[Any, Any, Any], gateway: Gateway, agent_id: str
     ) -> AgentChallenge:
+        await gateway.limits.stranger(request)
         command = CreateAgentChallenge(agent_id=checked_id(agent_id))
         return await gateway.bus.call(command, caller=caller_of(request))

@@ -54,10 +54,12 @@ class AuthController(Controller):
 
     @post("/agent/challenge", status_code=200, summary="A challenge for an agent to sign")
     async def agent_challenge(self, request: Request[Any, Any, Any], gateway: Gateway) -> AgentChallenge:
+        await gateway.limits.stranger(request)
         return await gateway.bus.call(await body(request, CreateAgentChallenge), caller=caller_of(request))
 
     @post("/agent/verify", status_code=200, summary="Exchange a signed challenge for an agent's token")
     async def agent_verify(self, request: Request[Any, Any, Any], gateway: Gateway) -> AgentToken:
+        await gateway.limits.stranger(request)
         command = await body(request, VerifyAgent)
         if command.tenant_id is None:
             tenant_id = request.headers.get("x-tenant-id") or None
