@@ -39,6 +39,8 @@ MAY_REACH_STORES = {
     "services/tenancy/src/artcafe_tenancy/journal.py",
     "services/tenancy/src/artcafe_tenancy/named.py",
     "services/tenancy/src/artcafe_tenancy/store.py",
+    "services/tenancy/src/artcafe_tenancy/subject_table.py",
+    "services/tenancy/src/artcafe_tenancy/subscription_table.py",
 }
 
 

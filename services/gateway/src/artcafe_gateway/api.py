@@ -21,6 +21,7 @@ from artcafe_gateway.routes.clients import ClientsController
 from artcafe_gateway.routes.health import HealthController
 from artcafe_gateway.routes.profile import ProfileController
 from artcafe_gateway.routes.sockets import agent_socket, client_socket, dashboard_socket
+from artcafe_gateway.routes.subjects import SubjectsController
 from artcafe_gateway.routes.usage import UsageController
 
 MAX_REQUEST = 2 * 1024 * 1024
@@ -30,6 +31,7 @@ CONTROLLERS = [
     ClientsController,
     AgentsController,
     ChannelsController,
+    SubjectsController,
     UsageController,
     ActivityController,
     ProfileController,

@@ -87,6 +87,16 @@ def bridge_user(*, tenant_id: str, account: str) -> User:
     )
 
 
+def stream_user(*, account: str, stream: str) -> User:
+    """The claims of identity's own connection for one stream of a tenant, and nothing else there."""
+    verbs = ("INFO", "CREATE", "UPDATE", "DELETE", "PURGE")
+    return User(
+        issuer_account=account,
+        pub=Permission(allow=[f"$JS.API.STREAM.{verb}.{stream}" for verb in verbs]),
+        sub=Permission(allow=["_INBOX.>"]),
+    )
+
+
 def _presence_names(tenant_id: str) -> list[str]:
     return [f"{root}{tenant_id}.{PRESENCE}.>" for root in ("", "tenant.")]
 

@@ -28,6 +28,7 @@ from artcafe_identity.revocation import Revocations
 from artcafe_identity.sealing import Sealer
 from artcafe_identity.settings import Settings
 from artcafe_identity.store import Rates, Store
+from artcafe_identity.streams import TenantStreams
 from artcafe_identity.tables import TABLES
 from artcafe_identity.tokens import Jwks, TokenVerifier
 
@@ -97,6 +98,7 @@ async def app(settings: Settings) -> AsyncIterator[None]:
                 store=store,
                 rates=Rates(shared, settings),
                 registry=registry,
+                streams=TenantStreams(registry=registry, nats_url=settings.nats_url),
                 clients=clients,
                 tokens=TokenVerifier(
                     jwks=jwks, issuer=settings.oidc_issuer, client_id=settings.oidc_client_id

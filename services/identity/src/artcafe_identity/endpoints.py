@@ -8,6 +8,7 @@ from artcafe_common import roles
 from artcafe_common.broker.claims import encode
 from artcafe_common.broker.nkeys import InvalidNKeyError, KeyKind, KeyPair, create, decode_public
 from artcafe_common.bus.client import Bus
+from artcafe_common.bus.command import Nothing
 from artcafe_common.bus.endpoints import answers
 from artcafe_common.bus.errors import FieldError, InvalidRequest
 from artcafe_common.contracts import identity as contract
@@ -19,6 +20,7 @@ from artcafe_common.contracts.identity import (
     ClientIdentity,
     CreateClientChallenge,
     EnsureAccount,
+    EnsureStream,
     FindAccount,
     IssueAccountKey,
     IssueBridgeCredentials,
@@ -26,7 +28,9 @@ from artcafe_common.contracts.identity import (
     KeyPairIssued,
     Login,
     Nonce,
+    PurgeStream,
     RefreshTokens,
+    RemoveStream,
     Tokens,
     User,
     VerifyUserToken,
@@ -40,6 +44,7 @@ from artcafe_identity.cognito import Cognito
 from artcafe_identity.registry import AccountRegistry
 from artcafe_identity.settings import Settings
 from artcafe_identity.store import Rates, Store
+from artcafe_identity.streams import TenantStreams
 from artcafe_identity.tables import AccountItem
 from artcafe_identity.tokens import TokenVerifier
 
@@ -60,6 +65,7 @@ class Endpoints(AgentEndpoints):
         store: Store,
         rates: Rates,
         registry: AccountRegistry,
+        streams: TenantStreams,
         clients: Clients,
         tokens: TokenVerifier,
         cognito: Cognito,
@@ -69,6 +75,7 @@ class Endpoints(AgentEndpoints):
         super().__init__(
             settings=settings, store=store, rates=rates, registry=registry, bus=bus, tokens=agent_tokens
         )
+        self._streams = streams
         self._clients = clients
         self._tokens = tokens
         self._cognito = cognito
@@ -157,6 +164,23 @@ class Endpoints(AgentEndpoints):
             issued_at=int(time.time()),
         )
         return BridgeCredentials(jwt=jwt, account=account.item.account)
+
+    # -- streams -----------------------------------------------------------------------------
+
+    @answers(EnsureStream)
+    async def ensure_stream(self, request: EnsureStream) -> Nothing:
+        await self._streams.ensure(request)
+        return Nothing()
+
+    @answers(RemoveStream)
+    async def remove_stream(self, request: RemoveStream) -> Nothing:
+        await self._streams.remove(request.tenant_id, request.stream)
+        return Nothing()
+
+    @answers(PurgeStream)
+    async def purge_stream(self, request: PurgeStream) -> Nothing:
+        await self._streams.purge(request)
+        return Nothing()
 
     async def _use_challenge(self, nonce: str, client_id: str) -> bool:
         # Whatever else stands in the URL is not looked up: the store takes no empty or endless key.

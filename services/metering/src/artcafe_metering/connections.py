@@ -31,6 +31,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     tenant_id: str
     user: str
     issuer: str
+    name: str = ""
     start: datetime
     stop: datetime | None
     totals: Totals
@@ -45,6 +46,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
             tenant_id=connection.name_tag,
             user=connection.authorized_user,
             issuer=connection.issuer_key,
+            name=connection.name,
             start=connection.start,
             stop=connection.stop,
             totals=Totals(
@@ -66,6 +68,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
             tenant_id=client.name_tag,
             user=client.user,
             issuer=client.issuer_key,
+            name=client.name,
             start=client.start,
             stop=client.stop or at,
             totals=Totals(

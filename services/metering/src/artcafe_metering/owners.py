@@ -6,6 +6,7 @@ from datetime import datetime
 import msgspec
 
 from artcafe_common.broker.subjects import ULID_PATTERN
+from artcafe_common.broker.system import PLATFORM_WORK
 from artcafe_common.bus.caller import Caller
 from artcafe_common.bus.client import Bus
 from artcafe_common.bus.errors import CommandError
@@ -39,7 +40,7 @@ class Owners:
     async def resolve(self, some: list[Seen]) -> dict[str, Owner | None]:
         """The owners by connection key; whoever cannot be told now is left out, never guessed.
 
-        None is for connections of accounts that no longer exist.
+        None is for connections of accounts that no longer exist, and for the platform's own work.
         """
         owners: dict[str, Owner | None] = {}
         missing: set[str] = set()
@@ -59,7 +60,8 @@ class Owners:
             if seen.account in missing:
                 owners[seen.key] = None
             elif account is not None:
-                owners[seen.key] = Owner(bridge=seen.issuer == account.platform_key)
+                ours = seen.issuer == account.platform_key
+                owners[seen.key] = None if ours and seen.name == PLATFORM_WORK else Owner(bridge=ours)
         return owners
 
     def _known(self, seen: Seen) -> _Account | None:

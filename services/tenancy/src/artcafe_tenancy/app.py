@@ -7,6 +7,12 @@ from artcafe_common.bus.consumer import EventConsumer
 from artcafe_common.contracts.activity import ActivityRecorded
 from artcafe_common.contracts.metering import QuotaCrossed
 from artcafe_common.contracts.presence import PresenceChanged
+from artcafe_common.contracts.tenancy import (
+    ChannelChanged,
+    ChannelSubscribed,
+    ClientRevoked,
+    SubjectChanged,
+)
 from artcafe_common.cursors import Cursors
 from artcafe_common.host import joined
 from artcafe_common.service import background, every
@@ -19,6 +25,8 @@ from artcafe_tenancy.journal import LEFT_OVER_S, Journal
 from artcafe_tenancy.presence import PresenceMirror
 from artcafe_tenancy.settings import TenancySettings
 from artcafe_tenancy.store import Store
+from artcafe_tenancy.streams import StreamKeeper
+from artcafe_tenancy.subscriptions import SubscriptionKeeper
 from artcafe_tenancy.tables import TABLES
 
 
@@ -32,15 +40,18 @@ async def app(settings: TenancySettings) -> AsyncIterator[None]:
     ):
         journal, activity = Journal(database, host.bus), ActivityTable(database)
         store = Store(database, journal)
+        streams = StreamKeeper(store, host.bus)
         endpoints = Endpoints(
             store=store,
             activity=activity,
+            streams=streams,
             bus=host.bus,
             cursors=cursors,
             default_plan=settings.default_plan,
         )
         await host.wait_and_serve(endpoints)
         mirror, keeper = PresenceMirror(store), ActivityKeeper(store, activity, host.bus)
+        subscriptions = SubscriptionKeeper(store, streams)
 
         async def came_or_went(event: PresenceChanged) -> None:
             await keeper.came_or_went(await mirror.apply(event), event)
@@ -53,6 +64,10 @@ async def app(settings: TenancySettings) -> AsyncIterator[None]:
                 PresenceChanged: came_or_went,
                 ActivityRecorded: keeper.recorded,
                 QuotaCrossed: keeper.quota_crossed,
+                SubjectChanged: streams.apply,
+                ChannelChanged: subscriptions.channel_changed,
+                ChannelSubscribed: subscriptions.subscribed,
+                ClientRevoked: subscriptions.revoked,
             },
             concurrent=True,
         )

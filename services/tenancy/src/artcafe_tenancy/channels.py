@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable
 
+import structlog
 from msgspec import UNSET, structs
 
 from artcafe_common import clock, roles
 from artcafe_common.broker.subjects import channel_subject
 from artcafe_common.bus.endpoints import answers
+from artcafe_common.bus.errors import CommandError
 from artcafe_common.contracts.activity import ActivityType
 from artcafe_common.contracts.tenancy import (
     Channel,
@@ -25,6 +27,8 @@ from artcafe_tenancy import metadata, names
 from artcafe_tenancy.handlers import Handlers
 from artcafe_tenancy.journal import Entry, entry
 from artcafe_tenancy.tables import ChannelItem
+
+log = structlog.get_logger()
 
 
 class ChannelEndpoints(Handlers):
@@ -48,6 +52,11 @@ class ChannelEndpoints(Handlers):
         )
         limit = LIMITS[tenant.plan].channels
         await self.store.channels.create(channel, limit, _told(channel, "channel.created"))
+        try:
+            await self.streams.keep_history(tenant)
+        except CommandError as error:
+            # The news of the channel makes up for it.
+            log.warning("history_waits", tenant_id=tenant_id, reason=error.detail)
         return _shown(channel)
 
     @answers(ListChannels)

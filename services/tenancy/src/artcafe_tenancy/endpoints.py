@@ -7,6 +7,8 @@ from artcafe_tenancy.channels import ChannelEndpoints
 from artcafe_tenancy.clients import ClientEndpoints
 from artcafe_tenancy.members import MemberEndpoints
 from artcafe_tenancy.profiles import ProfileEndpoints
+from artcafe_tenancy.subjects import SubjectEndpoints
+from artcafe_tenancy.subscriptions import SubscriptionEndpoints
 
 
 class Endpoints(
@@ -17,5 +19,7 @@ class Endpoints(
     ChannelEndpoints,
     ActivityEndpoints,
     ProfileEndpoints,
+    SubjectEndpoints,
+    SubscriptionEndpoints,
 ):
     """All of them."""

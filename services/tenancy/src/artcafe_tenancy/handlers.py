@@ -6,6 +6,7 @@ from artcafe_common.cursors import Cursors
 from artcafe_common.plans import Plan
 from artcafe_tenancy.activity_table import ActivityTable
 from artcafe_tenancy.store import Store
+from artcafe_tenancy.streams import StreamKeeper
 from artcafe_tenancy.tables import TenantItem
 
 
@@ -13,10 +14,18 @@ class Handlers:
     """The base of the endpoint classes."""
 
     def __init__(
-        self, *, store: Store, activity: ActivityTable, bus: Bus, cursors: Cursors, default_plan: Plan
+        self,
+        *,
+        store: Store,
+        activity: ActivityTable,
+        streams: StreamKeeper,
+        bus: Bus,
+        cursors: Cursors,
+        default_plan: Plan,
     ) -> None:
         self.store = store
         self.activity = activity
+        self.streams = streams
         self.bus = bus
         self.cursors = cursors
         self.default_plan = default_plan

@@ -1,4 +1,4 @@
-"""DynamoDB access to organizations and their members; `named.py` has clients and channels."""
+"""DynamoDB access to organizations and their members; the other tables have files of their own."""
 
 import asyncio
 from collections.abc import Callable
@@ -14,6 +14,8 @@ from artcafe_common.storage.dynamo import ConditionFailed, Database, Page, Trans
 from artcafe_tenancy.journal import Entry, Journal
 from artcafe_tenancy.named import ATTEMPTS, AgentTable, ClientTable, NamedTable, pause
 from artcafe_tenancy.names import is_id, is_user_id
+from artcafe_tenancy.subject_table import SubjectTable
+from artcafe_tenancy.subscription_table import SubscriptionTable
 from artcafe_tenancy.tables import (
     CHANNELS,
     MEMBERS,
@@ -39,6 +41,8 @@ class Store:
         self.clients = ClientTable(database, journal, self._tenants)
         self.agents = AgentTable(database, journal, self._tenants)
         self.channels = NamedTable(database, journal, CHANNELS, self._tenants, counter="channels_count")
+        self.subjects = SubjectTable(database, journal)
+        self.subscriptions = SubscriptionTable(database)
 
     # -- organizations ---------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ import msgspec
 from artcafe_common.contracts.activity import ActivityStatus, ActivityType
 from artcafe_common.contracts.identity import AgentKeyType, Permissions
 from artcafe_common.contracts.profiles import Theme
-from artcafe_common.contracts.tenancy import ClientState, Metadata, Role
+from artcafe_common.contracts.tenancy import ClientState, Metadata, Retention, Role, SubjectStatus
 from artcafe_common.plans import Plan
 from artcafe_common.storage.tables import Index, TableSpec
 
@@ -118,18 +118,49 @@ class ProfileItem(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SubscriptionItem(msgspec.Struct, frozen=True, kw_only=True):
-    """That an agent belongs to a channel."""
+    """That an agent (or client) listens to a channel, or did."""
 
     agent_id: str
     channel_id: str
     tenant_id: str
+    subscribed_at: datetime
 
 
-class SubjectItem(msgspec.Struct, frozen=True, kw_only=True):
-    """A subject record."""
+class SubjectItem(NamedItem, frozen=True, kw_only=True):
+    """A subject record, or (without a name) the stream of the channels' history.
+
+    `raw` are the NATS subjects that `stream` listens to. One that is `deleting` is gone for everybody
+    but those who have yet to delete its stream. `refusal` is the code of the broker's.
+    """
 
     subject_id: str
-    tenant_id: str
+    pattern: str
+    raw: list[str]
+    stream: str
+    retention: Retention
+    max_messages_per_subject: int | None = None
+    description: str
+    status: SubjectStatus = SubjectStatus.PENDING
+    refusal: str | None = None
+    deleting: bool = False
+
+
+class Reservation(msgspec.Struct, frozen=True, kw_only=True):
+    """What a subject takes of its tenant: a name (normalised), raw subjects, storage."""
+
+    name: str
+    raw: list[str]
+    max_bytes: int
+
+
+class SubjectLedger(msgspec.Struct, frozen=True, kw_only=True):
+    """All reservations of a tenant by subject, in one item: two that do not fit cannot both be made.
+
+    It carries no `tenant_id`, so that indexes skip it and no access by tenant can reach it.
+    """
+
+    entries: dict[str, Reservation] = {}
+    version: int = 0
 
 
 class PendingEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -194,7 +225,11 @@ CHANNELS = TableSpec(
 )
 PROFILES = TableSpec(name="user-profiles", item=ProfileItem, partition="user_id")
 SUBSCRIPTIONS = TableSpec(
-    name="channel-subscriptions", item=SubscriptionItem, partition="agent_id", sort="channel_id"
+    name="channel-subscriptions",
+    item=SubscriptionItem,
+    partition="agent_id",
+    sort="channel_id",
+    indexes=(Index(name="ChannelIndex", partition="channel_id", sort="agent_id"),),
 )
 AGENTS = TableSpec(
     name="agents",

@@ -33,7 +33,7 @@ from artcafe_common.settings import read_key
 
 # Which services each service calls, and what it announces; the rest is denied.
 CALLS: Mapping[str, tuple[str, ...]] = {
-    "gateway": ("identity", "tenancy", "presence", "metering"),
+    "gateway": ("identity", "tenancy", "presence", "metering", "gateway"),
     "identity": ("tenancy",),
     "tenancy": ("identity",),
     "presence": (),
@@ -41,9 +41,9 @@ CALLS: Mapping[str, tuple[str, ...]] = {
     "admin": ("identity", "tenancy", "presence", "metering"),
 }
 ANNOUNCES: Mapping[str, tuple[str, ...]] = {
-    "gateway": ("connection", "usage", "activity"),
+    "gateway": ("connection", "usage", "activity", "subscription"),
     "identity": ("activity",),
-    "tenancy": ("agent", "client", "member", "channel", "account", "activity"),
+    "tenancy": ("agent", "client", "member", "channel", "subject", "account", "activity"),
     "presence": ("presence",),
     "metering": ("quota",),
     "admin": (),

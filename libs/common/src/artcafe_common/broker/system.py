@@ -11,6 +11,9 @@ from artcafe_common.bus.errors import ServiceUnavailable
 PAGE = 1024
 GATHER_S = 0.3
 KICK_TIMEOUT_S = 2
+# The name of a connection in a tenant's account that carries nothing of the tenant's: what it does
+# there is not the tenant's traffic. It counts only from the platform's own users.
+PLATFORM_WORK = "platform"
 CONNECTED = "$SYS.ACCOUNT.*.CONNECT"
 DISCONNECTED = "$SYS.ACCOUNT.*.DISCONNECT"
 

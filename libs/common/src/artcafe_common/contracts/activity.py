@@ -22,6 +22,7 @@ class ActivityType(StrEnum):
     CLIENT = "client"
     AGENT = "agent"
     CHANNEL = "channel"
+    SUBJECT = "subject"
     CONNECTION = "connection"
     AUTH = "auth"
     ACCESS = "access"

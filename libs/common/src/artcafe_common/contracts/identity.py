@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from artcafe_common.bus.command import Command
+from artcafe_common.bus.command import Command, Nothing
 from artcafe_common.bus.errors import CommandError
 from artcafe_common.plans import Plan
 
@@ -69,6 +69,22 @@ class AccountMissing(CommandError):
     status = 404
     code = "account_missing"
     title = "There is no such broker account"
+
+
+class SubjectOverlap(CommandError):
+    """Something else of the organization keeps some of the same messages."""
+
+    status = 409
+    code = "subject_overlap"
+    title = "Another one keeps some of the same messages"
+
+
+class StreamRefused(CommandError):
+    """The broker does not take a stream as it is wanted, whatever one tries; `detail` is its reason."""
+
+    status = 409
+    code = "stream_refused"
+    title = "The broker does not take the stream"
 
 
 class User(msgspec.Struct, frozen=True, kw_only=True):
@@ -320,3 +336,43 @@ class IssueBridgeCredentials(Command[BridgeCredentials], frozen=True, kw_only=Tr
     tenant_id: str
     nkey_public: str
     server_id: str
+
+
+class EnsureStream(Command[Nothing], frozen=True, kw_only=True):
+    """Make a tenant's stream, or bring it up to date; one of a higher `version` is left as it is.
+
+    `max_age_s` in seconds; None is no limit.
+    """
+
+    subject = "artcafe.identity.stream.ensure"
+    raises = (AccountMissing, SubjectOverlap, StreamRefused)
+    idempotent = True
+    tenant_id: str
+    stream: str
+    version: int
+    subjects: list[str]
+    max_bytes: int
+    max_age_s: int | None = None
+    max_messages: int | None = None
+    max_messages_per_subject: int | None = None
+
+
+class RemoveStream(Command[Nothing], frozen=True, kw_only=True):
+    """Delete a tenant's stream with all that is in it; one that is not there is fine."""
+
+    subject = "artcafe.identity.stream.remove"
+    raises = (AccountMissing,)
+    idempotent = True
+    tenant_id: str
+    stream: str
+
+
+class PurgeStream(Command[Nothing], frozen=True, kw_only=True):
+    """Delete what a tenant's stream holds of one subject; a stream that is not there holds nothing."""
+
+    subject = "artcafe.identity.stream.purge"
+    raises = (AccountMissing,)
+    idempotent = True
+    tenant_id: str
+    stream: str
+    of: str

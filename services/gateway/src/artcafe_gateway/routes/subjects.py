@@ -1,0 +1,51 @@
+"""Subjects: patterns whose messages are kept, the channels' successor."""
+
+from typing import Any
+
+from litestar import Controller, delete, get, post, put
+from litestar.connection import Request
+
+from artcafe_common.contracts.tenancy import (
+    CreateSubject,
+    DeleteSubject,
+    GetSubject,
+    ListSubjects,
+    Subject,
+    Subjects,
+    UpdateSubject,
+)
+from artcafe_gateway.access import Member
+from artcafe_gateway.gateway import Gateway
+from artcafe_gateway.http import body, checked_id, query
+
+
+class SubjectsController(Controller):
+    """Each is backed by a JetStream stream in the organization's account."""
+
+    path = "/subjects"
+    tags = ["subjects"]
+
+    @get("/", summary="The organization's subjects")
+    async def list_subjects(
+        self, request: Request[Any, Any, Any], gateway: Gateway, member: Member
+    ) -> Subjects:
+        return await gateway.bus.call(query(request, ListSubjects), caller=member.caller)
+
+    @post("/", summary="Keep the messages of a pattern")
+    async def create(self, request: Request[Any, Any, Any], gateway: Gateway, member: Member) -> Subject:
+        return await gateway.bus.call(await body(request, CreateSubject), caller=member.caller)
+
+    @get("/{subject_id:str}", summary="One subject")
+    async def get_subject(self, gateway: Gateway, member: Member, subject_id: str) -> Subject:
+        return await gateway.bus.call(GetSubject(subject_id=checked_id(subject_id)), caller=member.caller)
+
+    @put("/{subject_id:str}", summary="Change a subject")
+    async def update(
+        self, request: Request[Any, Any, Any], gateway: Gateway, member: Member, subject_id: str
+    ) -> Subject:
+        command = await body(request, UpdateSubject, subject_id=checked_id(subject_id))
+        return await gateway.bus.call(command, caller=member.caller)
+
+    @delete("/{subject_id:str}", status_code=200, summary="Delete a subject with all that it kept")
+    async def delete_subject(self, gateway: Gateway, member: Member, subject_id: str) -> Subject:
+        return await gateway.bus.call(DeleteSubject(subject_id=checked_id(subject_id)), caller=member.caller)

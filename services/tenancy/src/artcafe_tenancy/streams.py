@@ -1,0 +1,157 @@
+"""The streams of subjects and of the channels' history, kept in step with their records.
+
+A record is stored together with the news of its change (journal), and the news is heard until it
+was applied. Applying it brings the stream to what the record says *now* and then looks whether
+that is still so: whoever comes last leaves both in step, and whoever is killed is stood in for.
+"""
+
+import asyncio
+
+import structlog
+
+from artcafe_common import clock
+from artcafe_common.broker.subjects import channel_subject
+from artcafe_common.bus.client import Bus
+from artcafe_common.bus.errors import StoreUnavailable
+from artcafe_common.cache import Cache
+from artcafe_common.contracts.activity import ActivityType
+from artcafe_common.contracts.identity import (
+    AccountMissing,
+    EnsureStream,
+    PurgeStream,
+    RemoveStream,
+    StreamRefused,
+    SubjectOverlap,
+)
+from artcafe_common.contracts.tenancy import (
+    PlanLimitReached,
+    Retention,
+    SubjectChanged,
+    SubjectStatus,
+)
+from artcafe_common.plans import LIMITS
+from artcafe_common.storage.dynamo import ConditionFailed
+from artcafe_tenancy.journal import entry
+from artcafe_tenancy.named import ATTEMPTS
+from artcafe_tenancy.patterns import HISTORY_STREAM, channel_subjects, history_key, stream_of
+from artcafe_tenancy.store import Store
+from artcafe_tenancy.tables import SubjectItem, TenantItem
+
+# What the history of channels keeps: a week, so many messages of a channel, so many bytes in all.
+HISTORY = Retention(max_age_s=7 * 24 * 3600, max_bytes=64 * 1024**2)
+HISTORY_PER_CHANNEL = 10_000
+# How long a caller waits for its stream before it is told that it will come.
+SETTLED_WITHIN_S = 3.0
+log = structlog.get_logger()
+
+
+class StreamKeeper:
+    """Applies SubjectChanged; safe to be told twice, late or out of order."""
+
+    def __init__(self, store: Store, bus: Bus) -> None:
+        self._store = store
+        self._bus = bus
+        self._with_history: Cache[str, bool] = Cache(size=50_000, age_s=600)
+
+    async def apply(self, event: SubjectChanged) -> None:
+        """Bring the stream of a subject into step."""
+        for _ in range(ATTEMPTS):
+            item = await self._store.subjects.any(event.tenant_id, event.subject_id)
+            if item is None or item.deleting:
+                await self._remove(event.tenant_id, stream_of(event.subject_id))
+                if item is not None:
+                    await self._store.subjects.finish_delete(item)
+                return
+            if await self._ensure(item):
+                return
+        raise StoreUnavailable("too many changes of one subject at once")
+
+    async def settled(self, item: SubjectItem) -> SubjectItem | None:
+        """The record once its stream is in step, or as it is when that takes too long; None when gone."""
+        until, pause = asyncio.get_running_loop().time() + SETTLED_WITHIN_S, 0.03
+        while True:
+            now = await self._store.subjects.any(item.tenant_id, item.subject_id)
+            waits = now is not None and (now.deleting or now.status is SubjectStatus.PENDING)
+            if not waits or asyncio.get_running_loop().time() > until:
+                return now
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, 0.3)
+
+    async def _ensure(self, item: SubjectItem) -> bool:
+        status, refusal = SubjectStatus.ACTIVE, None
+        try:
+            await self._bus.call(
+                EnsureStream(
+                    tenant_id=item.tenant_id,
+                    stream=item.stream,
+                    version=item.version,
+                    subjects=item.raw,
+                    max_bytes=item.retention.max_bytes,
+                    max_age_s=item.retention.max_age_s,
+                    max_messages=item.retention.max_messages,
+                    max_messages_per_subject=item.max_messages_per_subject,
+                )
+            )
+        except (SubjectOverlap, StreamRefused, AccountMissing) as error:
+            status, refusal = SubjectStatus.REFUSED, error.code
+            log.warning("subject_refused", subject_id=item.subject_id, reason=error.detail)
+        return await self._store.subjects.mark(item, status, refusal)
+
+    async def _remove(self, tenant_id: str, stream: str) -> None:
+        try:
+            await self._bus.call(RemoveStream(tenant_id=tenant_id, stream=stream))
+        except AccountMissing:
+            return  # and everything in it is gone
+
+    # -- the history of channels -----------------------------------------------------------------
+
+    async def keep_history(self, tenant: TenantItem) -> None:
+        """Begin to keep the messages of a tenant's channels, if its plan has room; once is enough."""
+        await self._with_history.get(tenant.id, lambda: self._begin_history(tenant))
+
+    async def _begin_history(self, tenant: TenantItem) -> bool:
+        key = history_key(tenant.id)
+        if await self._store.subjects.any(tenant.id, key) is not None:
+            return True
+        now = clock.now()
+        item = SubjectItem(
+            subject_id=key,
+            tenant_id=tenant.id,
+            name="",
+            pattern="",
+            raw=[channel_subjects(tenant.id)],
+            stream=HISTORY_STREAM,
+            retention=HISTORY,
+            max_messages_per_subject=HISTORY_PER_CHANNEL,
+            description="",
+            metadata={},
+            created_at=now,
+            updated_at=now,
+        )
+        told = entry(
+            ActivityType.CHANNEL,
+            "channels.history_begun",
+            f"account:{tenant.id}",
+            SubjectChanged(tenant_id=tenant.id, subject_id=key),
+            tenant_id=tenant.id,
+        )
+        try:
+            await self._store.subjects.create(item, LIMITS[tenant.plan].storage_bytes, told)
+        except (PlanLimitReached, SubjectOverlap) as error:
+            log.info("no_room_for_history", tenant_id=tenant.id, reason=error.detail)
+            return False
+        except ConditionFailed:
+            return True  # another one did
+        await self.settled(item)
+        return True
+
+    async def forget_channel(self, tenant_id: str, channel_id: str) -> None:
+        """Delete what is kept of a channel."""
+        try:
+            await self._bus.call(
+                PurgeStream(
+                    tenant_id=tenant_id, stream=HISTORY_STREAM, of=channel_subject(tenant_id, channel_id)
+                )
+            )
+        except AccountMissing:
+            return

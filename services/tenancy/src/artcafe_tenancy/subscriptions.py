@@ -1,0 +1,81 @@
+"""Who subscribes to a channel: now, as the gateways tell, and before, as it was recorded."""
+
+from artcafe_common import roles
+from artcafe_common.bus.endpoints import answers
+from artcafe_common.contracts.tenancy import (
+    ChannelChanged,
+    ChannelNotFound,
+    ChannelSubscribed,
+    ClientRevoked,
+    ListSubscribers,
+    RevocationReason,
+    Role,
+    Subscriber,
+    Subscribers,
+)
+from artcafe_tenancy.handlers import Handlers
+from artcafe_tenancy.store import Store
+from artcafe_tenancy.streams import StreamKeeper
+
+
+class SubscriptionKeeper:
+    """Applies what is announced of channels and their subscribers; safe to be told twice."""
+
+    def __init__(self, store: Store, streams: StreamKeeper) -> None:
+        self._store = store
+        self._streams = streams
+
+    async def subscribed(self, event: ChannelSubscribed) -> None:
+        """Record a subscriber; a channel or client that is not there is none."""
+        if await self._store.channels.get(event.tenant_id, event.channel_id) is None:
+            return
+        if await self._store.clients.get(event.tenant_id, event.client_id) is None:
+            return
+        await self._store.subscriptions.keep(
+            event.tenant_id, event.client_id, event.channel_id, event.occurred_at
+        )
+
+    async def revoked(self, event: ClientRevoked) -> None:
+        """Forget a client that was deleted."""
+        if event.reason is RevocationReason.DELETED:
+            await self._store.subscriptions.forget_client(event.client_id)
+
+    async def channel_changed(self, event: ChannelChanged) -> None:
+        """Forget a channel that was deleted, with its history; see that one that is there has one."""
+        if event.deleted:
+            await self._streams.forget_channel(event.tenant_id, event.channel_id)
+            await self._store.subscriptions.forget_channel(event.channel_id)
+        elif (tenant := await self._store.tenant(event.tenant_id)) is not None:
+            await self._streams.keep_history(tenant)
+
+
+class SubscriptionEndpoints(Handlers):
+    """Reading them."""
+
+    @answers(ListSubscribers)
+    async def list_subscribers(self, request: ListSubscribers) -> Subscribers:
+        tenant_id = roles.require(Role.VIEWER)
+        scope = f"subscribers {request.channel_id}"
+        position = self.cursors.decode(tenant_id, scope, request.cursor)
+        after = position["client_id"] if position else None
+        if await self.store.channels.get(tenant_id, request.channel_id) is None:
+            raise ChannelNotFound
+        recorded = await self.store.subscriptions.list(
+            tenant_id, request.channel_id, limit=request.limit + 1, after=after
+        )
+        at = {item.agent_id: item.subscribed_at for item in recorded}
+        live = {client for client in request.live if after is None or client > after}
+        merged = sorted(live | at.keys())
+        shown = merged[: request.limit]
+        more = {"client_id": shown[-1]} if len(merged) > len(shown) else None
+        return Subscribers(
+            subscribers=[
+                Subscriber(
+                    client_id=client,
+                    connections=request.live.get(client, 0),
+                    subscribed_at=at.get(client),
+                )
+                for client in shown
+            ],
+            next_cursor=self.cursors.encode(tenant_id, scope, more),
+        )
