@@ -54,7 +54,8 @@ class TenantStreams:
                 await js.add_stream(config)
                 return
             version = int((held.metadata or {}).get(VERSION, "0"))
-            if version < wanted.version or (version == wanted.version and _differs(held, config)):
+            # Not for the version alone: over its plan, an account may change nothing.
+            if version <= wanted.version and _differs(held, config):
                 await js.update_stream(config)
 
     async def remove(self, tenant_id: str, stream: str) -> None:
