@@ -3,7 +3,7 @@
 import sys
 
 if "artcafe_gateway" in sys.orig_argv:
-    from artcafe_gateway.bridge import Line
+    from artcafe_gateway.line import Line
     from artcafe_gateway.sessions.subscriptions import Subscription
 
     Subscription.took = lambda *_: None

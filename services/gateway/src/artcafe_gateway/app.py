@@ -10,6 +10,7 @@ from artcafe_common.broker.connect import connect
 from artcafe_common.bus.client import Bus
 from artcafe_common.contracts.activity import ActivityRecorded
 from artcafe_common.contracts.tenancy import AgentRevoked, ClientRevoked, MembershipChanged
+from artcafe_common.cursors import Cursors
 from artcafe_common.service import background, every, wait_for
 from artcafe_common.settings import read_key
 from artcafe_common.storage.buckets import Buckets
@@ -21,7 +22,9 @@ from artcafe_gateway.api import create_api
 from artcafe_gateway.bridges import Bridges
 from artcafe_gateway.directory import Directory
 from artcafe_gateway.gateway import Gateway
+from artcafe_gateway.history import History
 from artcafe_gateway.limits import Limits
+from artcafe_gateway.listening import Listening
 from artcafe_gateway.liveness import Liveness
 from artcafe_gateway.metrics import Metrics
 from artcafe_gateway.places import Places
@@ -72,6 +75,7 @@ async def app(settings: Settings) -> AsyncIterator[None]:
         await gateway.bus.watch(AgentRevoked, gateway.sockets.agent_revoked)
         await gateway.bus.watch(MembershipChanged, gateway.sockets.member_changed)
         await gateway.bus.watch(ActivityRecorded, gateway.activity.show)
+        await gateway.listening.watch()
         await nc.flush()
         await stack.enter_async_context(
             background(
@@ -113,6 +117,8 @@ def _composed(settings: Settings, bus: Bus, shared: Shared) -> Gateway:
         activity=ActivityFeed(),
         denials=Denials(liveness.announce),
         liveness=liveness,
+        listening=Listening(bus=bus, liveness=liveness),
+        history=History(Cursors(bytes.fromhex(read_key(settings.keys_dir / "cursor.key")))),
         usage=usage,
         metrics=Metrics(),
     )

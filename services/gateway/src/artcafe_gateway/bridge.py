@@ -10,14 +10,15 @@ metering).
 import asyncio
 import math
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 
 import nats.errors
 import structlog
 from nats.aio.client import RawCredentials
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 
 from artcafe_common.broker.claims import Credentials
 from artcafe_common.broker.nkeys import KeyKind, create
@@ -28,11 +29,13 @@ from artcafe_common.contracts.identity import IssueBridgeCredentials
 from artcafe_common.contracts.metering import BridgeReport, UsageEntry
 from artcafe_gateway.connection import BridgeConnection, header_block
 from artcafe_gateway.fanout import Audience, NaiveAudience, Route
+from artcafe_gateway.line import Line
 from artcafe_gateway.rate import QuotaExceeded, RateLimited, TokenBucket
 from artcafe_gateway.settings import Settings
 
 CONNECT_TIMEOUT_S = 3
 FLUSH_TIMEOUT_S = 5
+ASK_TIMEOUT_S = 3
 FIRST_PAUSE_S = 0.05
 MAX_PAUSE_S = 2.0
 log = structlog.get_logger()
@@ -68,32 +71,6 @@ class PayloadTooLarge(CommandError):
     status = 413
     code = "payload_too_large"
     title = "The message is too large"
-
-
-class Line:
-    """One life of the connection, and what was published over it.
-
-    `unconfirmed` becomes `confirmed` with the next flush; what is still unconfirmed when the
-    connection breaks is left to the broker's own count.
-    """
-
-    def __init__(self, nc: BridgeConnection) -> None:
-        self.nc = nc
-        self.server = nc.server_id
-        self.cid = nc.client_id or 0
-        self.messages = 0
-        self.bytes_in = 0
-        self.unconfirmed: dict[tuple[str, str], list[int]] = {}
-
-    def count(self, client_id: str, channel_id: str, payload: bytes, headers: bytes) -> None:
-        """Note one published message: its payload, and what the broker sees of it (with headers)."""
-        counts = self.unconfirmed.get((client_id, channel_id))
-        if counts is None:
-            counts = self.unconfirmed[client_id, channel_id] = [0, 0, 0]
-        size = len(payload)
-        counts[0] += 1
-        counts[1] += size
-        counts[2] += size + len(headers)
 
 
 class Bridge:
@@ -226,13 +203,20 @@ class Bridge:
         self.bucket.take()
 
     def publish(
-        self, subject: str, payload: bytes, headers: bytes, *, client_id: str = "", channel_id: str = ""
+        self,
+        subject: str,
+        payload: bytes,
+        headers: bytes,
+        *,
+        client_id: str = "",
+        channel_id: str = "",
+        reply: str = "",
     ) -> None:
         """Hand a message to the connection; `flush` tells when the broker has it."""
         self._admit()
         line = self._live()
         try:
-            line.nc.send(subject, headers, payload)
+            line.nc.send(subject, headers, payload, reply)
         except nats.errors.MaxPayloadError as error:
             raise PayloadTooLarge from error
         except nats.errors.OutboundBufferLimitError as error:
@@ -258,6 +242,31 @@ class Bridge:
         except nats.errors.MaxPayloadError as error:
             raise PayloadTooLarge from error
         except (nats.errors.Error, OSError) as error:
+            raise BrokerUnavailable from error
+
+    async def ask(self, subject: str, question: bytes, *, ends: Callable[[Msg], bool]) -> list[Msg]:
+        """What the broker's streams answer to a question, up to the message that ends it."""
+        line = self._live()
+        answers: list[Msg] = []
+        inbox = line.nc.new_inbox()
+        async with self.listening(inbox) as subscription:
+            line.ask(question)
+            await line.nc.publish(subject, question, reply=inbox)
+            while not answers or not ends(answers[-1]):
+                answers.append(await subscription.next_msg(timeout=ASK_TIMEOUT_S))
+        return answers
+
+    @asynccontextmanager
+    async def listening(self, inbox: str) -> AsyncIterator[Subscription]:
+        """Hear what comes on a subject that is nobody's, for a moment."""
+        line = self._live()
+        try:
+            subscription = await line.nc.subscribe(inbox)
+            try:
+                yield subscription
+            finally:
+                await subscription.unsubscribe()
+        except (nats.errors.Error, OSError, TimeoutError) as error:
             raise BrokerUnavailable from error
 
     async def flush(self) -> None:
@@ -342,8 +351,9 @@ class Bridge:
     async def collect(self) -> tuple[list[UsageEntry], BridgeReport | None]:
         """What the broker has confirmed since the last time, and the connection's new total."""
         line = self._line
-        if line is None or not line.unconfirmed:
+        if line is None or not (line.unconfirmed or line.questions):
             return [], None
+        line.questions = 0
         taken, line.unconfirmed = line.unconfirmed, {}
         try:
             await line.nc.flush(FLUSH_TIMEOUT_S)

@@ -51,14 +51,15 @@ class BridgeConnection(Nats):
             await self._send_unsubscribe(route.sid)
             await self._flush_pending()
 
-    def send(self, subject: str, headers: bytes, payload: bytes) -> None:
+    def send(self, subject: str, headers: bytes, payload: bytes, reply: str = "") -> None:
         """Queue a message; MaxPayloadError or OutboundBufferLimitError when the broker cannot take it now."""
         size = len(headers) + len(payload)
         if size > self._max_payload:
             raise nats.errors.MaxPayloadError
         if self._pending_data_size > MAX_PENDING:
             raise nats.errors.OutboundBufferLimitError
-        command = b"HPUB %b %d %d\r\n%b%b\r\n" % (subject.encode(), len(headers), size, headers, payload)
+        where = f"{subject} {reply}" if reply else subject
+        command = b"HPUB %b %d %d\r\n%b%b\r\n" % (where.encode(), len(headers), size, headers, payload)
         self._pending.append(command)
         self._pending_data_size += len(command)
         if self._flush_queue is not None and self._flush_queue.empty():

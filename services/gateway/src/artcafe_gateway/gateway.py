@@ -9,7 +9,9 @@ from artcafe_gateway.admission import Admission
 from artcafe_gateway.answers import Answers
 from artcafe_gateway.bridges import Bridges
 from artcafe_gateway.directory import Directory
+from artcafe_gateway.history import History
 from artcafe_gateway.limits import Limits
+from artcafe_gateway.listening import Listening
 from artcafe_gateway.liveness import Liveness
 from artcafe_gateway.metrics import Metrics
 from artcafe_gateway.places import Places
@@ -36,5 +38,7 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True):
     activity: ActivityFeed
     denials: Denials
     liveness: Liveness
+    listening: Listening
+    history: History
     usage: UsageRecorder
     metrics: Metrics

@@ -9,7 +9,7 @@ from artcafe_common.broker.claims import (
     ResponsePermission,
     User,
 )
-from artcafe_common.broker.subjects import PRESENCE, permission_patterns
+from artcafe_common.broker.subjects import HISTORY_STREAM, KEPT_INBOX, PRESENCE, permission_patterns
 from artcafe_common.contracts.identity import Permissions
 from artcafe_common.contracts.ingest import LOCAL_SUBJECTS, ingest_subject
 from artcafe_common.plans import BRIDGE_ALLOWANCE, LIMITS, Plan
@@ -77,12 +77,15 @@ def client_user(*, tenant_id: str, client_id: str, account: str, permissions: Pe
 
 
 def bridge_user(*, tenant_id: str, account: str) -> User:
-    """The claims of a gateway's connection into a tenant: the tenant's names and inboxes."""
+    """The claims of a gateway's connection into a tenant: its names and inboxes, its channels' history."""
     names = [f"{root}{tenant_id}.>" for root in ("", "tenant.", "agents.", "channels.")]
     return User(
         issuer_account=account,
-        pub=Permission(allow=[*names, "_INBOX.>"], deny=_presence_names(tenant_id)),
-        sub=Permission(allow=[*names, "_INBOX.>"]),
+        pub=Permission(
+            allow=[*names, "_INBOX.>", f"$JS.API.DIRECT.GET.{HISTORY_STREAM}"],
+            deny=_presence_names(tenant_id),
+        ),
+        sub=Permission(allow=[*names, "_INBOX.>", f"{KEPT_INBOX}.>"]),
         resp=_RESPONSES,
     )
 

@@ -64,14 +64,23 @@ async def app(settings: TenancySettings) -> AsyncIterator[None]:
                 PresenceChanged: came_or_went,
                 ActivityRecorded: keeper.recorded,
                 QuotaCrossed: keeper.quota_crossed,
-                SubjectChanged: streams.apply,
-                ChannelChanged: subscriptions.channel_changed,
                 ChannelSubscribed: subscriptions.subscribed,
                 ClientRevoked: subscriptions.revoked,
             },
             concurrent=True,
         )
-        async with background(consumer.run(), every(LEFT_OVER_S, journal.tell_left_over, name="left_over")):
+        # By itself: these wait for identity and the broker, and the others do not wait for them.
+        stream_consumer = EventConsumer(
+            host.bus,
+            "tenancy-streams",
+            {SubjectChanged: streams.apply, ChannelChanged: subscriptions.channel_changed},
+            concurrent=True,
+        )
+        async with background(
+            consumer.run(),
+            stream_consumer.run(),
+            every(LEFT_OVER_S, journal.tell_left_over, name="left_over"),
+        ):
             try:
                 yield
             finally:

@@ -53,7 +53,7 @@ class ChannelEndpoints(Handlers):
         limit = LIMITS[tenant.plan].channels
         await self.store.channels.create(channel, limit, _told(channel, "channel.created"))
         try:
-            await self.streams.keep_history(tenant)
+            await self.streams.history_there(tenant)
         except CommandError as error:
             # The news of the channel makes up for it.
             log.warning("history_waits", tenant_id=tenant_id, reason=error.detail)

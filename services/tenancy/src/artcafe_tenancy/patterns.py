@@ -2,12 +2,10 @@
 
 from collections.abc import Mapping
 
-from artcafe_common.broker.subjects import PRESENCE, ForbiddenSubject, overlaps, resolve
+from artcafe_common.broker.subjects import HISTORY_STREAM, PRESENCE, ForbiddenSubject, overlaps, resolve
 from artcafe_common.contracts.identity import SubjectOverlap
 from artcafe_common.contracts.tenancy import MAX_SUBJECTS, NameTaken, PlanLimitReached
 from artcafe_tenancy.tables import Reservation
-
-HISTORY_STREAM = "CHANNELS"
 
 
 def history_key(tenant_id: str) -> str:

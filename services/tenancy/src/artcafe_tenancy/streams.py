@@ -10,7 +10,7 @@ import asyncio
 import structlog
 
 from artcafe_common import clock
-from artcafe_common.broker.subjects import channel_subject
+from artcafe_common.broker.subjects import HISTORY_STREAM, channel_subject
 from artcafe_common.bus.client import Bus
 from artcafe_common.bus.errors import StoreUnavailable
 from artcafe_common.cache import Cache
@@ -33,7 +33,7 @@ from artcafe_common.plans import LIMITS
 from artcafe_common.storage.dynamo import ConditionFailed
 from artcafe_tenancy.journal import entry
 from artcafe_tenancy.named import ATTEMPTS
-from artcafe_tenancy.patterns import HISTORY_STREAM, channel_subjects, history_key, stream_of
+from artcafe_tenancy.patterns import channel_subjects, history_key, stream_of
 from artcafe_tenancy.store import Store
 from artcafe_tenancy.tables import SubjectItem, TenantItem
 
@@ -51,7 +51,8 @@ class StreamKeeper:
     def __init__(self, store: Store, bus: Bus) -> None:
         self._store = store
         self._bus = bus
-        self._with_history: Cache[str, bool] = Cache(size=50_000, age_s=600)
+        self._history: Cache[str, str | None] = Cache(size=50_000, age_s=600)
+        self._history_there: Cache[str, bool] = Cache(size=50_000, age_s=600)
 
     async def apply(self, event: SubjectChanged) -> None:
         """Bring the stream of a subject into step."""
@@ -66,11 +67,11 @@ class StreamKeeper:
                 return
         raise StoreUnavailable("too many changes of one subject at once")
 
-    async def settled(self, item: SubjectItem) -> SubjectItem | None:
+    async def settled(self, tenant_id: str, key: str) -> SubjectItem | None:
         """The record once its stream is in step, or as it is when that takes too long; None when gone."""
         until, pause = asyncio.get_running_loop().time() + SETTLED_WITHIN_S, 0.03
         while True:
-            now = await self._store.subjects.any(item.tenant_id, item.subject_id)
+            now = await self._store.subjects.any(tenant_id, key)
             waits = now is not None and (now.deleting or now.status is SubjectStatus.PENDING)
             if not waits or asyncio.get_running_loop().time() > until:
                 return now
@@ -105,14 +106,22 @@ class StreamKeeper:
 
     # -- the history of channels -----------------------------------------------------------------
 
-    async def keep_history(self, tenant: TenantItem) -> None:
-        """Begin to keep the messages of a tenant's channels, if its plan has room; once is enough."""
-        await self._with_history.get(tenant.id, lambda: self._begin_history(tenant))
+    async def keep_history(self, tenant: TenantItem) -> bool:
+        """Begin to keep the messages of a tenant's channels, once; False when its plan has no room."""
+        return await self._history.get(tenant.id, lambda: self._begin_history(tenant)) is not None
 
-    async def _begin_history(self, tenant: TenantItem) -> bool:
+    async def history_there(self, tenant: TenantItem) -> None:
+        """Return when messages of channels are kept from now on, or will be soon, or cannot be."""
+        if await self.keep_history(tenant):
+            await self._history_there.get(tenant.id, lambda: self._see_history(tenant.id))
+
+    async def _see_history(self, tenant_id: str) -> bool:
+        return await self.settled(tenant_id, history_key(tenant_id)) is not None
+
+    async def _begin_history(self, tenant: TenantItem) -> str | None:
         key = history_key(tenant.id)
         if await self._store.subjects.any(tenant.id, key) is not None:
-            return True
+            return key
         now = clock.now()
         item = SubjectItem(
             subject_id=key,
@@ -139,11 +148,10 @@ class StreamKeeper:
             await self._store.subjects.create(item, LIMITS[tenant.plan].storage_bytes, told)
         except (PlanLimitReached, SubjectOverlap) as error:
             log.info("no_room_for_history", tenant_id=tenant.id, reason=error.detail)
-            return False
+            return None
         except ConditionFailed:
-            return True  # another one did
-        await self.settled(item)
-        return True
+            return key  # another one did
+        return key
 
     async def forget_channel(self, tenant_id: str, channel_id: str) -> None:
         """Delete what is kept of a channel."""

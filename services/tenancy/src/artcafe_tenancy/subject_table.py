@@ -12,6 +12,7 @@ import msgspec
 from boto3.dynamodb.conditions import Attr
 
 from artcafe_common import clock
+from artcafe_common.broker.subjects import HISTORY_STREAM
 from artcafe_common.bus.errors import StoreUnavailable
 from artcafe_common.contracts.tenancy import SubjectStatus
 from artcafe_common.storage.dynamo import ConditionFailed, Database, Page, TransactionFailed, Write
@@ -19,7 +20,7 @@ from artcafe_common.storage.tables import TableSpec
 from artcafe_common.storage.tenant_table import TenantTable
 from artcafe_tenancy.journal import Entry, Journal
 from artcafe_tenancy.names import is_id, normalised
-from artcafe_tenancy.patterns import HISTORY_STREAM, check_fits
+from artcafe_tenancy.patterns import check_fits
 from artcafe_tenancy.tables import SUBJECTS, Reservation, SubjectItem, SubjectLedger
 
 # All changes of an organization's subjects meet in its ledger.

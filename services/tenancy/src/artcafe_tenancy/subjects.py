@@ -54,7 +54,7 @@ class SubjectEndpoints(Handlers):
             updated_at=now,
         )
         await self.store.subjects.create(item, await self._storage(tenant_id), _told(item, "subject.created"))
-        settled = await self.streams.settled(item)
+        settled = await self.streams.settled(tenant_id, item.subject_id)
         if settled is not None and _refused(settled, item):
             await self.store.subjects.begin_delete(
                 tenant_id, subject_id, lambda gone: _told(gone, "subject.deleted")
@@ -101,7 +101,7 @@ class SubjectEndpoints(Handlers):
         if changed is None:
             raise SubjectNotFound
         before, item = changed
-        settled = await self.streams.settled(item)
+        settled = await self.streams.settled(tenant_id, item.subject_id)
         if settled is not None and _refused(settled, item):
             with suppress(CommandError):
                 # Where somebody else has taken its place meanwhile, it stays as refused.
@@ -117,7 +117,7 @@ class SubjectEndpoints(Handlers):
         )
         if item is None:
             raise SubjectNotFound
-        await self.streams.settled(item)
+        await self.streams.settled(tenant_id, item.subject_id)
         return _shown(item)
 
     async def _storage(self, tenant_id: str) -> int | None:

@@ -48,6 +48,8 @@ ANNOUNCES: Mapping[str, tuple[str, ...]] = {
     "metering": ("quota",),
     "admin": (),
 }
+# The durable consumers of events that a service has, besides the one of its name.
+MORE_CONSUMERS: Mapping[str, tuple[str, ...]] = {"tenancy": ("tenancy-streams",)}
 # Only the tenant's own key part of the subject reaches its account, see `tenant_account`.
 NOTICES = "artcafe.tenant.*.presence.*"
 INGEST = "artcafe.ingest.*.>"
@@ -217,14 +219,15 @@ def service_permissions(service: str) -> User:
         if not used:
             continue
         publish += [f"$JS.API.STREAM.{verb}.{stream}" for verb in ("INFO", "CREATE", "UPDATE")]
-        publish += [
-            f"$JS.API.CONSUMER.CREATE.{stream}.{service}",
-            f"$JS.API.CONSUMER.CREATE.{stream}.{service}.>",
-            f"$JS.API.CONSUMER.DURABLE.CREATE.{stream}.{service}",
-            f"$JS.API.CONSUMER.INFO.{stream}.{service}",
-            f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{service}",
-            f"$JS.ACK.{stream}.{service}.>",
-        ]
+        for durable in (service, *MORE_CONSUMERS.get(service, ())):
+            publish += [
+                f"$JS.API.CONSUMER.CREATE.{stream}.{durable}",
+                f"$JS.API.CONSUMER.CREATE.{stream}.{durable}.>",
+                f"$JS.API.CONSUMER.DURABLE.CREATE.{stream}.{durable}",
+                f"$JS.API.CONSUMER.INFO.{stream}.{durable}",
+                f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{durable}",
+                f"$JS.ACK.{stream}.{durable}.>",
+            ]
     subscribe = [f"{inbox_prefix(service)}.>", f"artcafe.{service}.>", "$SRV.>", "artcafe.events.>"]
     if service == "presence":
         publish.append(NOTICES)

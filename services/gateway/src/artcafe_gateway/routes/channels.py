@@ -4,8 +4,9 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from litestar import Controller, delete, get, post, put
+from litestar import Controller, Response, delete, get, post, put
 from litestar.connection import Request
+from msgspec import UNSET, UnsetType
 
 from artcafe_common.clock import new_id, now
 from artcafe_common.contracts.tenancy import (
@@ -15,23 +16,25 @@ from artcafe_common.contracts.tenancy import (
     DeleteChannel,
     GetChannel,
     ListChannels,
+    ListSubscribers,
+    Subscribers,
     UpdateChannel,
 )
 from artcafe_gateway.access import Member
 from artcafe_gateway.connection import header_block
 from artcafe_gateway.gateway import Gateway
+from artcafe_gateway.history import MESSAGE_ID_HEADER, HistoryQuery
 from artcafe_gateway.http import MAX_BODY, BodyTooLarge, body, checked_id, query
 from artcafe_gateway.messages import message_from
 
-MESSAGE_ID_HEADER = "Artcafe-Message-Id"
-
 
 class MessageAccepted(msgspec.Struct, frozen=True, kw_only=True):
-    """The broker has the message."""
+    """The broker has the message; `seq` is its place in the history, where one is kept."""
 
     message_id: str
     subject: str
     timestamp: datetime
+    seq: int | UnsetType = UNSET
 
 
 class ChannelsController(Controller):
@@ -65,6 +68,16 @@ class ChannelsController(Controller):
     async def delete_channel(self, gateway: Gateway, member: Member, channel_id: str) -> Channel:
         return await gateway.bus.call(DeleteChannel(channel_id=checked_id(channel_id)), caller=member.caller)
 
+    @get("/{channel_id:str}/subscribers", summary="Who listens to a channel")
+    async def subscribers(
+        self, request: Request[Any, Any, Any], gateway: Gateway, member: Member, channel_id: str
+    ) -> Subscribers:
+        channel = await gateway.directory.channel(checked_id(channel_id), member.caller)
+        command = query(request, ListSubscribers, channel_id=channel.channel_id, live={})
+        live = await gateway.listening.everywhere(member.caller.tenant_id, channel.channel_id)
+        command = msgspec.structs.replace(command, live=live)
+        return await gateway.bus.call(command, caller=member.caller)
+
     @post("/{channel_id:str}/messages", status_code=202, summary="Publish to a channel")
     async def publish(
         self, request: Request[Any, Any, Any], gateway: Gateway, member: Member, channel_id: str
@@ -78,13 +91,26 @@ class ChannelsController(Controller):
         accepted = MessageAccepted(message_id=new_id(), subject=channel.subject, timestamp=now())
         bridge = await gateway.bridges.acquire(member.caller.tenant_id)
         try:
-            bridge.publish(
+            seq = await gateway.history.publish(
+                bridge,
                 channel.subject,
                 payload,
                 header_block({**headers, MESSAGE_ID_HEADER: accepted.message_id}),
                 channel_id=channel.channel_id,
             )
-            await bridge.flush()
         finally:
             gateway.bridges.release(bridge)
-        return accepted
+        return accepted if seq is None else msgspec.structs.replace(accepted, seq=seq)
+
+    @get("/{channel_id:str}/messages", summary="What a channel kept of its messages")
+    async def messages(
+        self, request: Request[Any, Any, Any], gateway: Gateway, member: Member, channel_id: str
+    ) -> Response[bytes]:
+        channel = await gateway.directory.channel(checked_id(channel_id), member.caller)
+        wanted = query(request, HistoryQuery)
+        bridge = await gateway.bridges.acquire(member.caller.tenant_id)
+        try:
+            page = await gateway.history.page(bridge, channel.channel_id, channel.subject, wanted)
+        finally:
+            gateway.bridges.release(bridge)
+        return Response(msgspec.json.encode(page), media_type="application/json")

@@ -27,6 +27,7 @@ from artcafe_gateway.bridge import Bridge
 from artcafe_gateway.connection import header_block
 from artcafe_gateway.delivery import FROM_HEADER, as_json
 from artcafe_gateway.gateway import Gateway
+from artcafe_gateway.history import HistoryUnavailable
 from artcafe_gateway.http import caller_of, client_ip, user_agent
 from artcafe_gateway.rate import QuotaExceeded, RateLimited
 from artcafe_gateway.sessions.handshake import authenticate
@@ -70,14 +71,6 @@ class TooManyRequests(CommandError):
     status = 429
     code = "too_many_requests"
     title = "This connection waits for as many replies as it may"
-
-
-class HistoryUnavailable(CommandError):
-    """`since` and `last` where no history is kept."""
-
-    status = 501
-    code = "history_unavailable"
-    title = "No history is kept for this subject"
 
 
 async def serve(
@@ -154,6 +147,7 @@ class ClientSession:
             outbox=socket.outbox,
             bridge=bridge,
             usage=gateway.usage,
+            listening=gateway.listening,
         )
 
     async def run(self, *, ip: str, agent: str) -> None:

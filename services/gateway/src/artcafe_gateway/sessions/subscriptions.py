@@ -1,6 +1,6 @@
 """The subscriptions of one client's socket: a message once, however many of them it fits."""
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from functools import partial
 
 from artcafe_common.broker.subjects import Name, Spelling, matches, overlaps, spell
@@ -8,6 +8,7 @@ from artcafe_common.bus.errors import CommandError
 from artcafe_gateway.bridge import Bridge
 from artcafe_gateway.delivery import Delivery, message_frame
 from artcafe_gateway.fanout import Counts, Render, Route
+from artcafe_gateway.listening import Listening
 from artcafe_gateway.usage import UsageRecorder
 from artcafe_gateway.wire.transport import Outbox, frame
 
@@ -88,7 +89,14 @@ class Subscriptions:
     """Keeps a socket's names and raw subjects in step with the bridge."""
 
     def __init__(
-        self, *, tenant_id: str, client_id: str, outbox: Outbox, bridge: Bridge, usage: UsageRecorder
+        self,
+        *,
+        tenant_id: str,
+        client_id: str,
+        outbox: Outbox,
+        bridge: Bridge,
+        usage: UsageRecorder,
+        listening: Listening,
     ) -> None:
         self.tenant_id = tenant_id
         self.client_id = client_id
@@ -98,6 +106,10 @@ class Subscriptions:
         self.kind = "message"
         self.render: Render = message_frame
         self._bridge = bridge
+        self._listening = listening
+        # The names that are a channel's, and how many of them each channel has.
+        self._listens: dict[str, str] = {}
+        self._channels: Counter[str] = Counter()
         self._raw: dict[str, Subscription] = {}
         self.names: dict[str, Name] = {}
         # Where this client was asked for an answer: there it may give one.
@@ -135,12 +147,24 @@ class Subscriptions:
 
     def activate(self, key: str) -> None:
         """Deliver from now on: the client was told."""
-        for subject in self.names[key].listen:
+        name = self.names[key]
+        for subject in name.listen:
             self._raw[subject].begin()
+        if name.channel is not None and key not in self._listens:
+            self._listens[key] = name.channel
+            self._channels[name.channel] += 1
+            if self._channels[name.channel] == 1:
+                self._listening.began(self.tenant_id, self.client_id, name.channel)
 
     async def remove(self, key: str) -> None:
         """Stop listening for a name."""
         name = self.names.pop(key, None)
+        channel = self._listens.pop(key, None)
+        if channel is not None:
+            self._channels[channel] -= 1
+            if not self._channels[channel]:
+                del self._channels[channel]
+                self._listening.ended(self.tenant_id, self.client_id, channel)
         for subject in name.listen if name is not None else ():
             raw = self._raw.get(subject)
             if raw is None:
