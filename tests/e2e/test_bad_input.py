@@ -53,6 +53,13 @@ ROUTES = {
     "DELETE /channels/{channel_id}": None,
     # Its body is any JSON at all: it has tests of its own below.
     "POST /channels/{channel_id}/messages": None,
+    "GET /channels/{channel_id}/messages": None,
+    "GET /channels/{channel_id}/subscribers": None,
+    "GET /subjects": None,
+    "POST /subjects": {"name": "x", "pattern": "x", "description": "", "metadata": {}},
+    "GET /subjects/{subject_id}": None,
+    "PUT /subjects/{subject_id}": {"name": "z", "pattern": "z", "description": "", "metadata": {}},
+    "DELETE /subjects/{subject_id}": None,
     "GET /usage/metrics": None,
     "GET /usage/current": None,
     "GET /usage/local/stats": None,
@@ -64,7 +71,8 @@ ROUTES = {
     "GET /metrics": None,
 }
 BODIES = [route for route, body in ROUTES.items() if body is not None]
-LISTS = ["/accounts", "/accounts/{account_id}/members", "/clients", "/agents", "/channels"]
+LISTS = ["/accounts", "/accounts/{account_id}/members", "/clients", "/agents", "/channels", "/subjects"]
+LISTS += [f"/channels/{{channel_id}}/{what}" for what in ("messages", "subscribers")]
 # Whoever asks for whatever is given something to sign.
 FOR_ANYBODY = {"GET /agents/{agent_id}/challenge"}
 PLAIN = ["/agents/status/summary", "/usage/metrics", "/usage/current", "/usage/local/stats"]
@@ -137,6 +145,7 @@ async def place(stack):
         tenant.http = http
         agent, channel = await tenant.client(), await tenant.channel()
         made = await tenant.call("POST", "/agents", 201, json={"name": "old", "public_key": KEY})
+        subject = await tenant.call("POST", "/subjects", 201, json={"name": "S", "pattern": "s.>"})
         path = f"/accounts/{tenant.id}/members"
         await tenant.call("POST", path, 201, json={"user_id": "somebody", "role": "viewer"})
         ids = {
@@ -145,6 +154,7 @@ async def place(stack):
             "client_id": agent.id,
             "agent_id": made["agent"]["agent_id"],
             "channel_id": channel["channel_id"],
+            "subject_id": subject["subject_id"],
         }
         yield World(tenant, ids)
 

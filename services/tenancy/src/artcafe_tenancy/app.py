@@ -8,6 +8,7 @@ from artcafe_common.contracts.activity import ActivityRecorded
 from artcafe_common.contracts.metering import QuotaCrossed
 from artcafe_common.contracts.presence import PresenceChanged
 from artcafe_common.contracts.tenancy import (
+    AgentRevoked,
     ChannelChanged,
     ChannelSubscribed,
     ClientRevoked,
@@ -66,6 +67,7 @@ async def app(settings: TenancySettings) -> AsyncIterator[None]:
                 QuotaCrossed: keeper.quota_crossed,
                 ChannelSubscribed: subscriptions.subscribed,
                 ClientRevoked: subscriptions.revoked,
+                AgentRevoked: subscriptions.revoked,
             },
             concurrent=True,
         )

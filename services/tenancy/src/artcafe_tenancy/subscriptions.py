@@ -3,6 +3,7 @@
 from artcafe_common import roles
 from artcafe_common.bus.endpoints import answers
 from artcafe_common.contracts.tenancy import (
+    AgentRevoked,
     ChannelChanged,
     ChannelNotFound,
     ChannelSubscribed,
@@ -29,16 +30,18 @@ class SubscriptionKeeper:
         """Record a subscriber; a channel or client that is not there is none."""
         if await self._store.channels.get(event.tenant_id, event.channel_id) is None:
             return
-        if await self._store.clients.get(event.tenant_id, event.client_id) is None:
+        known = self._store.clients, self._store.agents
+        if not any([await table.get(event.tenant_id, event.client_id) for table in known]):
             return
         await self._store.subscriptions.keep(
             event.tenant_id, event.client_id, event.channel_id, event.occurred_at
         )
 
-    async def revoked(self, event: ClientRevoked) -> None:
-        """Forget a client that was deleted."""
+    async def revoked(self, event: ClientRevoked | AgentRevoked) -> None:
+        """Forget a client or agent that was deleted."""
         if event.reason is RevocationReason.DELETED:
-            await self._store.subscriptions.forget_client(event.client_id)
+            whom = event.agent_id if isinstance(event, AgentRevoked) else event.client_id
+            await self._store.subscriptions.forget_client(whom)
 
     async def channel_changed(self, event: ChannelChanged) -> None:
         """Forget a channel that was deleted, with its history; see that one that is there has one."""

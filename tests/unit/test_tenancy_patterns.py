@@ -1,0 +1,73 @@
+"""Rules of subject records: what a pattern listens to, and which ones fit beside each other."""
+
+import pytest
+
+from artcafe_common.broker.subjects import BadSubject, ForbiddenSubject
+from artcafe_common.contracts.identity import SubjectOverlap
+from artcafe_common.contracts.tenancy import MAX_SUBJECTS, NameTaken, PlanLimitReached
+from artcafe_tenancy.patterns import check_fits, raw_subjects
+from artcafe_tenancy.tables import Reservation
+
+TENANT = "01JADAR0000000000000000000"
+OTHER = "01JADAR0000000000000000001"
+
+
+def reservation(name="a", raw=("t.a",), max_bytes=10):
+    return Reservation(name=name, raw=list(raw), max_bytes=max_bytes)
+
+
+@pytest.mark.parametrize("pattern", ["x.>", f"{TENANT}.x.>", f"tenant.{TENANT}.x.>"])
+def test_all_spellings_of_a_name_listen_to_the_same(pattern):
+    assert raw_subjects(TENANT, pattern) == [f"{TENANT}.x.>", f"tenant.{TENANT}.x.>"]
+
+
+def test_old_habits_are_taken_as_they_are():
+    assert raw_subjects(TENANT, f"channels.{TENANT}.x") == [f"channels.{TENANT}.x"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "error"),
+    [
+        ("a..b", BadSubject),
+        (f"{OTHER}.x", ForbiddenSubject),
+        ("$SYS.>", ForbiddenSubject),
+        ("_INBOX.x", ForbiddenSubject),
+        ("presence.>", ForbiddenSubject),
+        (">", SubjectOverlap),
+        ("*.>", SubjectOverlap),
+        (f"tenant.{TENANT}.channel.x", SubjectOverlap),
+    ],
+)
+def test_what_is_not_an_organizations_to_keep_is_refused(pattern, error):
+    with pytest.raises(error):
+        raw_subjects(TENANT, pattern)
+
+
+def test_what_does_not_overlap_fits():
+    check_fits({"1": reservation()}, "2", reservation("b", ["t.b"]), 20)
+    check_fits({"1": reservation()}, "1", reservation("a", ["t.>"]), 10)
+
+
+def test_names_patterns_and_storage_are_had_once():
+    held = {"1": reservation()}
+    with pytest.raises(NameTaken):
+        check_fits(held, "2", reservation("a", ["t.b"]), None)
+    with pytest.raises(SubjectOverlap):
+        check_fits(held, "2", reservation("b", ["t.*"]), None)
+    with pytest.raises(PlanLimitReached):
+        check_fits(held, "2", reservation("b", ["t.b"], 11), 20)
+    with pytest.raises(PlanLimitReached):
+        check_fits(
+            {str(n): reservation(str(n), [f"t.{n}"]) for n in range(MAX_SUBJECTS + 1)},
+            "x",
+            reservation(),
+            None,
+        )
+
+
+def test_who_is_over_the_plan_may_keep_and_shrink_but_not_grow():
+    held = {"1": reservation(max_bytes=50), "2": reservation("b", ["t.b"], 50)}
+    check_fits(held, "1", reservation(max_bytes=50), 20)
+    check_fits(held, "1", reservation(max_bytes=40), 20)
+    with pytest.raises(PlanLimitReached):
+        check_fits(held, "1", reservation(max_bytes=51), 20)
