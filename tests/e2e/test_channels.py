@@ -359,6 +359,7 @@ async def test_history_outlives_broker_and_services(own_stack, org):
 
 
 async def test_a_channel_made_while_identity_is_away_gets_its_history_later(own_stack, org):
+    await org.call("GET", "/channels", 200)
     await own_stack.supervisor.stop("identity")
     # Nobody new may come in without identity, but who was there a moment ago may work on.
     answer = await org.http.post("/channels", json={"name": "Late"}, timeout=30)

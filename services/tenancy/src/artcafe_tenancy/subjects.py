@@ -59,6 +59,8 @@ class SubjectEndpoints(Handlers):
             await self.store.subjects.begin_delete(
                 tenant_id, subject_id, lambda gone: _told(gone, "subject.deleted")
             )
+            # What it had taken is free again.
+            await self.streams.settled(tenant_id, subject_id)
             raise _refusal(settled)
         return _shown(settled or item)
 
