@@ -13,6 +13,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
+from typing import TypeVar, cast
 
 import nats.errors
 import structlog
@@ -38,6 +39,7 @@ FLUSH_TIMEOUT_S = 5
 ASK_TIMEOUT_S = 3
 FIRST_PAUSE_S = 0.05
 MAX_PAUSE_S = 2.0
+R = TypeVar("R", bound=Route)
 log = structlog.get_logger()
 
 
@@ -145,6 +147,8 @@ class Bridge:
             await nc.attach(subject, route)
         for _, route in routes.items() - self._routes.items():
             await nc.detach(route)
+        for route in routes.values():
+            route.restored()
 
     async def _problem(self, error: Exception) -> None:
         log.warning("bridge_problem", tenant_id=self.tenant_id, reason=repr(error))
@@ -308,18 +312,18 @@ class Bridge:
 
     # -- subscribing ---------------------------------------------------------------------------
 
-    async def hold(self, subject: str) -> Route:
+    async def hold(self, subject: str, make: type[R]) -> R:
         """The route of a raw subject, subscribed if need be; give it back with `drop`."""
         route = self._routes.get(subject)
         if route is None:
-            route = self._routes[subject] = Route(self.tenant_id, self._audience)
+            route = self._routes[subject] = make(self.tenant_id, self._audience)
             if self._line is not None:
                 try:
                     await self._line.nc.attach(subject, route)
                 except (nats.errors.Error, OSError) as error:
                     log.warning("subscription_waits", tenant_id=self.tenant_id, reason=repr(error))
         route.users += 1
-        return route
+        return cast("R", route)
 
     async def confirm(self, route: Route) -> None:
         """Return once the broker is known to have the subscription; BrokerUnavailable otherwise."""

@@ -13,9 +13,23 @@ _encode = msgspec.json.encode
 
 
 class Delivery:
-    """A message on its way to sockets; `data` is valid JSON text whatever was published."""
+    """A message on its way to sockets; `data` is valid JSON text whatever was published.
 
-    __slots__ = ("channel", "data", "payload_size", "reply", "sender", "subject", "timestamp")
+    `seq` is its place in its stream, and `previous` that of the message before it on the subject; 0
+    where that is not known.
+    """
+
+    __slots__ = (
+        "channel",
+        "data",
+        "payload_size",
+        "previous",
+        "reply",
+        "sender",
+        "seq",
+        "subject",
+        "timestamp",
+    )
 
     def __init__(self, tenant_id: str, subject: str, reply: str, payload: bytes, headers: bytes) -> None:
         self.subject = subject
@@ -26,6 +40,7 @@ class Delivery:
         # Some clients publish with a reply subject that is no inbox: that asks for nothing.
         self.reply = reply if reply.startswith("_INBOX.") else None
         self.timestamp = datetime.now(UTC)
+        self.seq = self.previous = 0
 
 
 def _sender(headers: bytes) -> str | None:
@@ -89,4 +104,5 @@ def preview_frame(delivery: Delivery, spelled: str, dropped: int = 0) -> bytes:
 
 def _tail(delivery: Delivery) -> bytes:
     sender = b"" if delivery.sender is None else b',"from":' + _encode(delivery.sender)
-    return sender + b',"timestamp":' + _encode(delivery.timestamp) + b"}"
+    seq = b',"seq":%d' % delivery.seq if delivery.seq else b""
+    return sender + b',"timestamp":' + _encode(delivery.timestamp) + seq + b"}"

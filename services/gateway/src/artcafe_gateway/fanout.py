@@ -123,7 +123,13 @@ class Route:
 
     def receive(self, subject: str, reply: str, payload: bytes, headers: bytes) -> None:
         """Pass a message of the broker on."""
-        delivery = Delivery(self._tenant_id, subject, reply, payload, headers)
+        self.pass_on(Delivery(self._tenant_id, subject, reply, payload, headers))
+
+    def restored(self) -> None:
+        """The broker has the subscription again, after a time in which messages were missed."""
+
+    def pass_on(self, delivery: Delivery) -> None:
+        """Give a message to everybody."""
         for audience in self._audiences.values():
             audience.take(delivery)
         for listener in tuple(self.listeners):

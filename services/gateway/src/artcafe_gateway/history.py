@@ -1,22 +1,22 @@
 """What channels kept: read from the tenant's stream over its bridge, a page at a time."""
 
+import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import datetime
 from typing import Annotated
+from weakref import WeakKeyDictionary
 
 import msgspec
-import nats.errors
 from cachetools import TTLCache
 from msgspec import UNSET, Meta, Raw, UnsetType
 from nats.aio.msg import Msg
 
-from artcafe_common.broker.subjects import HISTORY_STREAM, KEPT_INBOX
+from artcafe_common.broker.subjects import HISTORY_STREAM
 from artcafe_common.bus.errors import CommandError, FieldError, InvalidRequest
-from artcafe_common.clock import new_id
 from artcafe_common.contracts.tenancy import CursorText, Limit
 from artcafe_common.cursors import Cursors
-from artcafe_gateway.bridge import Bridge
+from artcafe_gateway.acks import AckRoute
+from artcafe_gateway.bridge import Bridge, BrokerUnavailable
 from artcafe_gateway.delivery import FROM_HEADER, as_json
 
 MESSAGE_ID_HEADER = "Artcafe-Message-Id"
@@ -25,8 +25,6 @@ DIRECT_GET = f"$JS.API.DIRECT.GET.{HISTORY_STREAM}"
 PAGE_BYTES = 4 * 1024 * 1024
 MAX_LAST = 10_000
 MAX_SEQ = 2**63 - 1
-KEPT_WITHIN_S = 1.0
-KNOWN_S = 300
 UNKNOWN_S = 2
 KNOWN_TENANTS = 20_000
 _NOBODY = "503"
@@ -68,17 +66,12 @@ class KeptMessages(msgspec.Struct, frozen=True, kw_only=True):
     next_cursor: str | None
 
 
-class _Ack(msgspec.Struct, frozen=True, kw_only=True):
-    stream: str
-    seq: int
-
-
 class History:
     """Reads and writes channels' history."""
 
     def __init__(self, cursors: Cursors) -> None:
         self._cursors = cursors
-        self._kept: TTLCache[str, None] = TTLCache(KNOWN_TENANTS, KNOWN_S)
+        self._acks: WeakKeyDictionary[Bridge, AckRoute] = WeakKeyDictionary()
         self._not_kept: TTLCache[str, None] = TTLCache(KNOWN_TENANTS, UNKNOWN_S)
 
     async def page(self, bridge: Bridge, channel_id: str, subject: str, wanted: HistoryQuery) -> KeptMessages:
@@ -86,7 +79,7 @@ class History:
         scope = f"messages {channel_id}"
         position = self._cursors.decode(bridge.tenant_id, scope, wanted.cursor)
         begin = {"seq": position["seq"]} if position else await _begin(bridge, subject, wanted)
-        messages, more = await _read(bridge, subject, begin, wanted.limit)
+        messages, more = await read(bridge, subject, begin, wanted.limit)
         after = {"seq": messages[-1].seq + 1} if messages and more else None
         return KeptMessages(
             messages=[message_of(channel_id, each) for each in messages],
@@ -97,58 +90,88 @@ class History:
         self, bridge: Bridge, subject: str, payload: bytes, headers: bytes, *, channel_id: str
     ) -> int | None:
         """Publish to a channel; once the broker has it, its `seq`, or None where nothing is kept."""
-        if not await self._keeps(bridge, subject):
+        acks = await self.acks(bridge, subject)
+        if acks is None:
             bridge.publish(subject, payload, headers, channel_id=channel_id)
             await bridge.flush()
             return None
-        inbox = f"{KEPT_INBOX}.{new_id()}"
-        async with bridge.listening(inbox) as answers:
-            bridge.publish(subject, payload, headers, channel_id=channel_id, reply=inbox)
-            with suppress(nats.errors.TimeoutError, TimeoutError):
-                while True:
-                    answer = await answers.next_msg(timeout=KEPT_WITHIN_S)
-                    # Whoever hears the message may answer it, too: that is not what is waited for.
-                    with suppress(msgspec.DecodeError):
-                        ack = msgspec.json.decode(answer.data, type=_Ack)
-                        if ack.stream == HISTORY_STREAM:
-                            return ack.seq
-        self._kept.pop(bridge.tenant_id, None)
-        await bridge.flush()
-        return None
+        kept: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
+        with acks.expecting(kept.set_result) as reply:
+            bridge.publish(subject, payload, headers, channel_id=channel_id, reply=reply)
+            await bridge.flush()
+            acks.give_up_soon(reply)
+            return await kept
 
-    async def _keeps(self, bridge: Bridge, subject: str) -> bool:
-        if bridge.tenant_id in self._kept:
-            return True
+    def known(self, bridge: Bridge) -> bool:
+        """Whether `acks_now` can tell of a tenant."""
+        return bridge.tenant_id in self._not_kept or bridge in self._acks
+
+    def acks_now(self, bridge: Bridge) -> AckRoute | None:
+        """As `acks`, for a tenant that is known."""
+        return self._acks.get(bridge)
+
+    async def acks(self, bridge: Bridge, subject: str) -> AckRoute | None:
+        """Where the stream says that it kept what is published on a channel's subject; None where it does not."""
         if bridge.tenant_id in self._not_kept:
-            return False
-        try:
-            await _counted(bridge, subject, 1)
-        except HistoryUnavailable:
-            self._not_kept[bridge.tenant_id] = None
-            return False
-        self._kept[bridge.tenant_id] = None
-        return True
+            return None
+        found = self._acks.get(bridge)
+        if found is None:
+            try:
+                await _counted(bridge, subject, 1)
+            except (HistoryUnavailable, BrokerUnavailable):
+                self._not_kept[bridge.tenant_id] = None
+                return None
+            found = self._acks.setdefault(bridge, await AckRoute.open(bridge))
+        return found
 
 
-class _Stored(msgspec.Struct, frozen=True, kw_only=True):
+class Stored(msgspec.Struct, frozen=True, kw_only=True):
+    """A message as the stream has it, and how many of its channel follow."""
+
     seq: int
     subject: str
     headers: dict[str, str]
     data: bytes
     pending: int
 
+    @property
+    def timestamp(self) -> datetime:
+        """When it was kept."""
+        return msgspec.convert(self.headers["Nats-Time-Stamp"], datetime)
 
-def message_of(channel_id: str, stored: _Stored) -> KeptMessage:
+
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """Where to begin in a channel's history: how the stream is asked, and what is not sent in any case."""
+
+    begin: dict[str, object]
+    after: int
+
+
+def message_of(channel_id: str, stored: Stored) -> KeptMessage:
     """A message as it is shown."""
     return KeptMessage(
         seq=stored.seq,
         subject=stored.subject,
         channel=channel_id,
         data=Raw(as_json(stored.data)),
-        timestamp=msgspec.convert(stored.headers["Nats-Time-Stamp"], datetime),
+        timestamp=stored.timestamp,
         from_=stored.headers.get(FROM_HEADER, UNSET),
         message_id=stored.headers.get(MESSAGE_ID_HEADER, UNSET),
     )
+
+
+async def place_of(bridge: Bridge, subject: str, wanted: HistoryQuery) -> Place:
+    """Where a subscription begins; HistoryUnavailable where nothing is kept."""
+    newest = await _newest(bridge, subject)
+    if wanted.last == 0:
+        return Place(begin={"seq": newest + 1}, after=newest)
+    begin = await _begin(bridge, subject, wanted)
+    seq = begin.get("seq")
+    if isinstance(seq, int):
+        return Place(begin=begin, after=min(seq - 1, newest))
+    page, _ = await read(bridge, subject, begin, 1)
+    after = page[0].seq - 1 if page else newest
+    return Place(begin={"seq": after + 1}, after=after)
 
 
 async def _begin(bridge: Bridge, subject: str, wanted: HistoryQuery) -> dict[str, object]:
@@ -192,26 +215,27 @@ async def _last(bridge: Bridge, subject: str, count: int) -> int:
 
 
 async def _counted(bridge: Bridge, subject: str, seq: int) -> tuple[int, int]:
-    messages, _ = await _read(bridge, subject, {"seq": seq}, 1)
+    messages, _ = await read(bridge, subject, {"seq": seq}, 1)
     return (messages[0].seq, messages[0].pending + 1) if messages else (seq, 0)
 
 
 async def _newest(bridge: Bridge, subject: str) -> int:
     found = await _answers(bridge, {"last_by_subj": subject}, ends=lambda _: True)
-    return found[0].seq if found else 1
+    return found[0].seq if found else 0
 
 
-async def _read(
-    bridge: Bridge, subject: str, begin: dict[str, object], limit: int
-) -> tuple[list[_Stored], bool]:
-    question = {**begin, "next_by_subj": subject, "batch": limit, "max_bytes": PAGE_BYTES}
+async def read(
+    bridge: Bridge, subject: str, begin: dict[str, object], limit: int, max_bytes: int = PAGE_BYTES
+) -> tuple[list[Stored], bool]:
+    """A page of what is kept of a channel, and whether there is more; HistoryUnavailable, BrokerUnavailable."""
+    question = {**begin, "next_by_subj": subject, "batch": limit, "max_bytes": max_bytes}
     messages = await _answers(bridge, question, ends=lambda message: "Status" in _headers(message))
     return messages, bool(messages) and messages[-1].pending > 0
 
 
 async def _answers(
     bridge: Bridge, question: dict[str, object], *, ends: Callable[[Msg], bool]
-) -> list[_Stored]:
+) -> list[Stored]:
     stored = []
     for message in await bridge.ask(DIRECT_GET, msgspec.json.encode(question), ends=ends):
         headers = _headers(message)
@@ -219,7 +243,7 @@ async def _answers(
             raise HistoryUnavailable
         if "Status" not in headers:
             stored.append(
-                _Stored(
+                Stored(
                     seq=int(headers["Nats-Sequence"]),
                     subject=headers["Nats-Subject"],
                     headers=headers,

@@ -13,7 +13,7 @@ import nats.errors
 import structlog
 from nats.aio.client import RawCredentials
 from nats.js import JetStreamContext
-from nats.js.api import DiscardPolicy, StorageType, StreamConfig
+from nats.js.api import DiscardPolicy, RePublish, StorageType, StreamConfig
 from nats.js.errors import APIError, NotFoundError
 from nats.js.errors import Error as JetStreamError
 
@@ -119,12 +119,26 @@ def _config(wanted: EnsureStream) -> StreamConfig:
         # May not be longer than messages are kept.
         duplicate_window=min(age, DUPLICATES_S) if age else DUPLICATES_S,
         allow_direct=True,
+        republish=None if wanted.again_on is None else _again(wanted.subjects, wanted.again_on),
         metadata={VERSION: str(wanted.version)},
     )
 
 
+def _again(subjects: list[str], root: str) -> RePublish:
+    (subject,) = subjects
+    return RePublish(src=subject, dest=f"{root}.{subject}")
+
+
 def _differs(held: StreamConfig, wanted: StreamConfig) -> bool:
-    fields = ("subjects", "max_age", "max_msgs", "max_msgs_per_subject", "max_bytes", "allow_direct")
+    fields = (
+        "subjects",
+        "max_age",
+        "max_msgs",
+        "max_msgs_per_subject",
+        "max_bytes",
+        "allow_direct",
+        "republish",
+    )
     return any(getattr(held, name) != getattr(wanted, name) for name in fields)
 
 

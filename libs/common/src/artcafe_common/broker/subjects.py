@@ -17,10 +17,11 @@ MAX_SUBJECT_BYTES = 255
 TAIL = ">"
 # `tenant.{tenant_id}.presence.{client_id}` is published by the platform alone.
 PRESENCE = "presence"
-# A tenant's stream that keeps what its channels carry, and where the gateway hears what was kept.
+# A tenant's stream that keeps what its channels carry, and where the gateway hears what was kept:
+# each message again with its place in the stream, and that one which it published was kept.
 # Not an inbox: a message that only asks to be kept asks nobody for an answer.
 HISTORY_STREAM = "CHANNELS"
-KEPT_INBOX = "_KEPT"
+KEPT = "_KEPT"
 # The shape of our ids (ULID, Crockford's base32): how another tenant's name is known as such.
 ULID_PATTERN = re.compile(r"^[0-7][0-9A-HJKMNP-TV-Z]{25}$")
 _BAD_CHARACTERS = re.compile(r"[\s\x00-\x1f\x7f-\x9f]")

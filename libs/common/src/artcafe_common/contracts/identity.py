@@ -341,7 +341,8 @@ class IssueBridgeCredentials(Command[BridgeCredentials], frozen=True, kw_only=Tr
 class EnsureStream(Command[Nothing], frozen=True, kw_only=True):
     """Make a tenant's stream, or bring it up to date; one of a higher `version` is left as it is.
 
-    `max_age_s` in seconds; None is no limit.
+    `max_age_s` in seconds; None is no limit. What is kept is published again on its subject behind
+    `again_on`, if that is given, with its sequence number in a header.
     """
 
     subject = "artcafe.identity.stream.ensure"
@@ -355,6 +356,7 @@ class EnsureStream(Command[Nothing], frozen=True, kw_only=True):
     max_age_s: int | None = None
     max_messages: int | None = None
     max_messages_per_subject: int | None = None
+    again_on: str | None = None
 
 
 class RemoveStream(Command[Nothing], frozen=True, kw_only=True):

@@ -23,11 +23,12 @@ from artcafe_common.clock import now
 from artcafe_common.contracts.identity import AuthenticationFailed, ClientIdentity
 from artcafe_common.contracts.presence import ConnectionClosed, ConnectionOpened
 from artcafe_common.contracts.tenancy import PlanLimitReached
+from artcafe_gateway.acks import AckRoute
 from artcafe_gateway.bridge import Bridge
 from artcafe_gateway.connection import header_block
 from artcafe_gateway.delivery import FROM_HEADER, as_json
 from artcafe_gateway.gateway import Gateway
-from artcafe_gateway.history import HistoryUnavailable
+from artcafe_gateway.history import HistoryQuery, HistoryUnavailable
 from artcafe_gateway.http import caller_of, client_ip, user_agent
 from artcafe_gateway.rate import QuotaExceeded, RateLimited
 from artcafe_gateway.sessions.handshake import authenticate
@@ -218,7 +219,10 @@ class ClientSession:
         self._note_life(received)
         match received:
             case frames.Publish():
-                self._publish(received)
+                name = self._target(received.subject, received.channel)
+                if received.id is not None and name.channel is not None:
+                    await self._gateway.history.acks(self._bridge, name.publish)
+                self._publish(received, name)
             case frames.Heartbeat():
                 self.socket.send(frames.HeartbeatAck(timestamp=now()))
             case frames.Ping():
@@ -248,7 +252,11 @@ class ClientSession:
         self.socket.heard_at = time.monotonic()
         self._note_life(received)
         try:
-            self._publish(received)
+            name = self._target(received.subject, received.channel)
+            kept = received.id is not None and name.channel is not None
+            if kept and not self._gateway.history.known(self._bridge):
+                return False
+            self._publish(received, name)
         except (RateLimited, QuotaExceeded) as error:
             # Who floods is not read for a moment: refusing each message would cost the others.
             self.socket.refuse(error, received.id)
@@ -257,26 +265,43 @@ class ClientSession:
             self.socket.refuse(error, received.id)
         return True
 
-    def _publish(self, received: frames.Publish) -> None:
-        name = self._target(received.subject, received.channel)
+    def _publish(self, received: frames.Publish, name: Name) -> None:
         headers = self._header_block
         if received.headers:
             headers = header_block(checked_headers(received.headers) | self._headers)
-        self._bridge.publish(
-            name.publish,
-            bytes(received.data),
-            headers,
-            client_id=self._identity.client_id,
-            channel_id=name.channel or "",
-        )
+        acks = None
+        if received.id is not None and name.channel is not None:
+            acks = self._gateway.history.acks_now(self._bridge)
+        reply = acks.expect(partial(self._published, received.id)) if acks is not None else ""
+        try:
+            self._bridge.publish(
+                name.publish,
+                bytes(received.data),
+                headers,
+                client_id=self._identity.client_id,
+                channel_id=name.channel or "",
+                reply=reply,
+            )
+        except CommandError:
+            if acks is not None:
+                acks.give_up(reply)
+            raise
         if received.id is not None:
-            self._bridge.when_flushed(partial(self._acknowledge, received.id))
+            self._bridge.when_flushed(partial(self._acknowledge, received.id, acks, reply))
 
-    def _acknowledge(self, frame_id: frames.FrameId, problem: CommandError | None) -> None:
-        if problem is None:
-            self.socket.send(frames.Published(id=frame_id))
-        else:
+    def _acknowledge(
+        self, frame_id: frames.FrameId, acks: AckRoute | None, reply: str, problem: CommandError | None
+    ) -> None:
+        if acks is not None and problem is None:
+            acks.give_up_soon(reply)
+        elif acks is None and problem is None:
+            self._published(frame_id, None)
+        elif problem is not None and (acks is None or acks.give_up(reply)):
             self.socket.refuse(problem, frame_id)
+
+    def _published(self, frame_id: frames.FrameId | None, seq: int | None) -> None:
+        if frame_id is not None:
+            self.socket.send(frames.Published(id=frame_id, seq=seq))
 
     async def _request(self, received: frames.Request) -> None:
         name = self._target(received.subject, None)
@@ -304,7 +329,8 @@ class ClientSession:
 
     async def _subscribe(self, received: frames.Subscribe) -> None:
         name = self._name(received.subject, received.channel, wildcards=True)
-        if received.since is not None or received.last is not None:
+        wanted = _wanted(received)
+        if wanted is not None and name.channel is None:
             raise HistoryUnavailable
         self._require(self._identity.permissions.subscribe, name.listen)
         if not name.listen:
@@ -313,7 +339,10 @@ class ClientSession:
             raise TooManySubscriptions
         reply = frames.Subscribed(subject=received.subject, channel=received.channel, id=received.id)
         key = _key(received.subject, received.channel)
-        await self._subscriptions.add(key, name)
+        if wanted is None:
+            await self._subscriptions.add(key, name)
+        else:
+            await self._subscriptions.follow(key, name, wanted)
         self.socket.send(reply)
         self._subscriptions.activate(key)
 
@@ -354,6 +383,12 @@ class ClientSession:
 
 def _key(subject: str | None, channel: str | None) -> str:
     return f"channel {channel}" if channel is not None else f"subject {subject}"
+
+
+def _wanted(received: frames.Subscribe) -> HistoryQuery | None:
+    if received.since is None and received.last is None:
+        return None
+    return HistoryQuery(since=None if received.since is None else str(received.since), last=received.last)
 
 
 def _spawn(tasks: set[asyncio.Task[None]], job: Any) -> None:

@@ -196,7 +196,7 @@ class DashboardSession:
         return name.listen
 
     async def _hold(self, subject: str) -> Route:
-        route = await self._bridge.hold(subject)
+        route = await self._bridge.hold(subject, Route)
         self._held.append(subject)
         await self._bridge.confirm(route)
         return route

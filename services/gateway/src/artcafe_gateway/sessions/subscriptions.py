@@ -1,88 +1,20 @@
 """The subscriptions of one client's socket: a message once, however many of them it fits."""
 
 from collections import Counter, OrderedDict
-from functools import partial
 
-from artcafe_common.broker.subjects import Name, Spelling, matches, overlaps, spell
+from artcafe_common.broker.subjects import KEPT, Name, overlaps
 from artcafe_common.bus.errors import CommandError
 from artcafe_gateway.bridge import Bridge
-from artcafe_gateway.delivery import Delivery, message_frame
-from artcafe_gateway.fanout import Counts, Render, Route
+from artcafe_gateway.delivery import message_frame
+from artcafe_gateway.fanout import Render, Route
+from artcafe_gateway.history import HistoryQuery, place_of
 from artcafe_gateway.listening import Listening
+from artcafe_gateway.sessions.kept import KeptRoute, KeptSubscription
+from artcafe_gateway.sessions.subscription import Subscription
 from artcafe_gateway.usage import UsageRecorder
-from artcafe_gateway.wire.transport import Outbox, frame
+from artcafe_gateway.wire.transport import Outbox
 
 MAX_ASKED = 1000
-
-
-class Subscription:
-    """A raw NATS subject that a socket listens on, for one or more of its names.
-
-    `before` are the raw subjects subscribed earlier by the same socket that take some of the same
-    messages: those are delivered by them. Only such a subscription looks at each message alone.
-    """
-
-    __slots__ = ("_form", "_kind", "_owner", "before", "names", "outbox", "route", "subject")
-
-    def __init__(self, owner: "Subscriptions", subject: str, route: Route, before: tuple[str, ...]) -> None:
-        self._owner = owner
-        self._form: Spelling | None = None
-        self._kind = owner.kind
-        self.outbox: Outbox = owner.outbox
-        self.subject = subject
-        self.route = route
-        self.before = before
-        self.names: dict[str, Spelling] = {}
-
-    @property
-    def spelling(self) -> Spelling:
-        """How the socket first named what it gets here."""
-        return next(iter(self.names.values()))
-
-    def begin(self) -> None:
-        """Deliver from now on, or in another spelling from now on."""
-        if self.before:
-            self.route.listeners[self] = None
-        elif self._form is not self.spelling:
-            self.end()
-            self._form = self.spelling
-            self._kind = self._owner.kind
-            spelled = partial(_spell, self._owner.tenant_id, self._form)
-            self.route.join((self._kind, self._form), self, spelled, self._owner.render)
-
-    def end(self) -> None:
-        """Deliver no more."""
-        self.route.listeners.pop(self, None)
-        if self._form is not None:
-            self.route.leave((self._kind, self._form), self)
-            self._form = None
-
-    def restart(self) -> None:
-        """Go on in the owner's form, if this has begun."""
-        if self._form is not None:
-            self.end()
-            self.begin()
-
-    def deliver(self, delivery: Delivery) -> None:
-        """Send the message on, unless an earlier subscription of the socket does."""
-        for earlier in self.before:
-            if matches(earlier, delivery.subject):
-                return
-        if delivery.reply is not None:
-            self.asked(delivery.reply)
-        spelled = _spell(self._owner.tenant_id, self.spelling, delivery.subject)
-        if self.outbox.push(frame(self._owner.render(delivery, spelled))):
-            self.took({delivery.channel or "": [1, delivery.payload_size]})
-
-    def took(self, counts: Counts) -> None:
-        """Count what was delivered."""
-        owner = self._owner
-        for channel, (messages, size) in counts.items():
-            owner.usage.delivered(owner.tenant_id, owner.client_id, channel, size, messages)
-
-    def asked(self, reply: str) -> None:
-        """Remember where an answer is expected."""
-        self._owner.note_asked(reply)
 
 
 class Subscriptions:
@@ -128,7 +60,7 @@ class Subscriptions:
                 raw = self._raw.get(subject)
                 if raw is None:
                     before = tuple(known for known in self._raw if overlaps(known, subject))
-                    route = await self._bridge.hold(subject)
+                    route = await self._bridge.hold(subject, Route)
                     raw = self._raw[subject] = Subscription(self, subject, route, before)
                 raw.names[key] = name.spelling
             for subject in name.listen:
@@ -136,6 +68,35 @@ class Subscriptions:
         except CommandError:
             await self.remove(key)
             raise
+
+    async def follow(self, key: str, name: Name, wanted: HistoryQuery) -> None:
+        """Listen to a channel from a place of its history on, as `add`; BrokerUnavailable, HistoryUnavailable.
+
+        It stands in for what the socket heard of the channel before, by whatever name.
+        """
+        subject = name.publish
+        raw = self._raw.get(subject)
+        source = f"{KEPT}.{subject}"
+        route = await self._bridge.hold(source, KeptRoute)
+        try:
+            await self._bridge.confirm(route)
+            place = await place_of(self._bridge, subject, wanted)
+        except CommandError:
+            await self._bridge.drop(source)
+            raise
+        following = KeptSubscription(self, subject, route, self._bridge)
+        following.replay(place)
+        if raw is not None:
+            raw.end()
+            following.names = raw.names
+            await self._bridge.drop(raw.source)
+        self._raw[subject] = following
+        self.names[key] = name
+        following.names[key] = name.spelling
+        for other in self._raw.values():
+            if other is not following and subject not in other.before and overlaps(other.subject, subject):
+                other.before = (*other.before, subject)
+                other.restart()
 
     def render_as(self, kind: str, render: Render) -> None:
         """Write messages in another form from now on."""
@@ -175,7 +136,7 @@ class Subscriptions:
                 continue
             raw.end()
             del self._raw[subject]
-            await self._bridge.drop(subject)
+            await self._bridge.drop(raw.source)
             for other in self._raw.values():
                 other.before = tuple(known for known in other.before if known != subject)
 
@@ -189,7 +150,3 @@ class Subscriptions:
         self.asked_at[reply] = None
         if len(self.asked_at) > MAX_ASKED:
             self.asked_at.popitem(last=False)
-
-
-def _spell(tenant_id: str, spelling: Spelling, subject: str) -> str:
-    return spell(tenant_id, subject, spelling)

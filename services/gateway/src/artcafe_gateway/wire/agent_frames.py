@@ -6,10 +6,12 @@ from artcafe_gateway.wire.frames import (
     Frame,
     FrameId,
     Heartbeat,
+    Last,
     Ping,
     Presence,
     Publish,
     Request,
+    Since,
     Subscribe,
     Unsubscribe,
 )
@@ -27,6 +29,8 @@ class AgentSubscribe(Frame, frozen=True, kw_only=True, tag="subscribe"):
     channel: str | None = None
     topic: str | None = None
     id: FrameId | None = None
+    since: Since | None = None
+    last: Last | None = None
 
     def each(self) -> list[Subscribe]:
         """One subscription for each name; BadFrame unless they are given in one way."""
@@ -36,8 +40,19 @@ class AgentSubscribe(Frame, frozen=True, kw_only=True, tag="subscribe"):
         if self.subjects is not None:
             if len(self.subjects) > MAX_SUBJECTS:
                 raise BadFrame(f"give at most {MAX_SUBJECTS} subjects at once")
-            return [Subscribe(subject=subject, id=self.id) for subject in self.subjects]
-        return [Subscribe(subject=_either(self.subject, self.topic), channel=self.channel, id=self.id)]
+            return [
+                Subscribe(subject=subject, id=self.id, since=self.since, last=self.last)
+                for subject in self.subjects
+            ]
+        return [
+            Subscribe(
+                subject=_either(self.subject, self.topic),
+                channel=self.channel,
+                id=self.id,
+                since=self.since,
+                last=self.last,
+            )
+        ]
 
 
 class AgentUnsubscribe(AgentSubscribe, frozen=True, kw_only=True, tag="unsubscribe"):

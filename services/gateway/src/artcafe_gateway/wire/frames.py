@@ -14,6 +14,8 @@ MAX_NUMBER = 2**63 - 1
 FrameId = Annotated[str, Meta(max_length=MAX_ID)] | Annotated[int, Meta(ge=-MAX_NUMBER, le=MAX_NUMBER)]
 Text = Annotated[str, Meta(max_length=512)]
 Free = dict[str, Any]
+Since = Annotated[str, Meta(min_length=1, max_length=64)] | Annotated[int, Meta(ge=1, le=MAX_NUMBER)]
+Last = Annotated[int, Meta(ge=0, le=10_000)]
 
 
 class Frame(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
@@ -43,13 +45,16 @@ class Ping(Frame, frozen=True, kw_only=True, tag="ping"):
 
 
 class Subscribe(Frame, frozen=True, kw_only=True, tag="subscribe"):
-    """Asks for the messages of a subject (wildcards allowed) or a channel."""
+    """Asks for the messages of a subject (wildcards allowed) or a channel.
+
+    Of a channel also for those that were kept: the `last` so many, or all `since` a time or a `seq`.
+    """
 
     subject: str | None = None
     channel: str | None = None
     id: FrameId | None = None
-    since: Any = None
-    last: Any = None
+    since: Since | None = None
+    last: Last | None = None
 
 
 class Unsubscribe(Frame, frozen=True, kw_only=True, tag="unsubscribe"):
@@ -189,9 +194,10 @@ class Unsubscribed(Out, frozen=True, kw_only=True, tag="unsubscribed"):
 
 
 class Published(Out, frozen=True, kw_only=True, tag="published"):
-    """The broker has the message."""
+    """The broker has the message; `seq` is its place in the channel's history, where one is kept."""
 
     id: FrameId
+    seq: int | None = None
 
 
 class SubscriptionConfirmed(Out, frozen=True, kw_only=True, tag="subscription_confirmed"):

@@ -56,6 +56,11 @@ class Outbox:
         """How many bytes wait, here and in the transport."""
         return self._size + self.protocol.transport.get_write_buffer_size()
 
+    @property
+    def filling(self) -> bool:
+        """Whether whoever can wait should."""
+        return self.backlog > self._limit // 2
+
     def push(self, framed: bytes) -> bool:
         """Add a frame; False when the socket is closed, or was cut for being too slow."""
         if self.cut or self.protocol.close_sent or self.protocol.transport.is_closing():
