@@ -3,11 +3,10 @@
 from litestar import Litestar, Router
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
-from litestar.openapi.config import OpenAPIConfig
 
-from artcafe_common import __version__
 from artcafe_common.bus.errors import CommandError
 from artcafe_gateway.access import member, person
+from artcafe_gateway.documents.page import DocumentsController
 from artcafe_gateway.gateway import Gateway
 from artcafe_gateway.idempotency import Idempotency
 from artcafe_gateway.middleware import Observation
@@ -44,6 +43,7 @@ def create_api(gateway: Gateway) -> Litestar:
     return Litestar(
         route_handlers=[
             Router(path="/api/v1", route_handlers=list(CONTROLLERS)),
+            DocumentsController,
             client_socket,
             agent_socket,
             dashboard_socket,
@@ -59,9 +59,7 @@ def create_api(gateway: Gateway) -> Litestar:
             HTTPException: http_error,
             Exception: internal_error,
         },
-        openapi_config=OpenAPIConfig(
-            title="ArtCafe PubSub", version=__version__, path="/schema", render_plugins=[]
-        ),
+        openapi_config=None,
         request_max_body_size=MAX_REQUEST,
         logging_config=None,
     )

@@ -47,28 +47,32 @@ class AccountsController(Controller):
     path = "/accounts"
     tags = ["accounts"]
 
-    @get("/", summary="The caller's organizations")
+    @get("/", summary="The caller's organizations", does=[ListAccounts])
     async def list_accounts(
         self, request: Request[Any, Any, Any], gateway: Gateway, person: Person
     ) -> Accounts:
         return await gateway.bus.call(query(request, ListAccounts), caller=person.caller)
 
-    @post("/", summary="Found an organization")
+    @post("/", summary="Found an organization", does=[CreateAccount], given=["email"])
     async def create(self, request: Request[Any, Any, Any], gateway: Gateway, person: Person) -> Account:
         command = await body(request, CreateAccount, email=person.user.email)
         account = await gateway.bus.call(command, caller=person.caller)
         gateway.directory.forget_member(person.user.user_id, account.account_id)
         return account
 
-    @get("/{account_id:str}", summary="One organization")
+    @get("/{account_id:str}", summary="One organization", does=[GetAccount])
     async def get_account(self, gateway: Gateway, member: Member) -> Account:
         return await gateway.bus.call(GetAccount(), caller=member.caller)
 
-    @put("/{account_id:str}", summary="Change an organization")
+    @put("/{account_id:str}", summary="Change an organization", does=[UpdateAccount])
     async def update(self, request: Request[Any, Any, Any], gateway: Gateway, member: Member) -> Account:
         return await gateway.bus.call(await body(request, UpdateAccount), caller=member.caller)
 
-    @post("/generate-nkey/{account_id:str}", summary="A new signing key for the organization")
+    @post(
+        "/generate-nkey/{account_id:str}",
+        summary="A new signing key for the organization",
+        does=[IssueAccountKey],
+    )
     async def generate_nkey(self, gateway: Gateway, member: Member) -> AccountKey:
         issued = await gateway.bus.call(IssueAccountKey(), caller=member.caller)
         tenant_id = member.caller.tenant_id
@@ -89,25 +93,30 @@ class AccountsController(Controller):
             warning=KEY_WARNING,
         )
 
-    @get("/{account_id:str}/members", summary="The organization's members")
+    @get("/{account_id:str}/members", summary="The organization's members", does=[ListMembers])
     async def list_members(
         self, request: Request[Any, Any, Any], gateway: Gateway, member: Member
     ) -> Members:
         return await gateway.bus.call(query(request, ListMembers), caller=member.caller)
 
-    @post("/{account_id:str}/members", summary="Add a member")
+    @post("/{account_id:str}/members", summary="Add a member", does=[AddMember])
     async def add_member(
         self, request: Request[Any, Any, Any], gateway: Gateway, member: Member
     ) -> AccountMember:
         return await gateway.bus.call(await body(request, AddMember), caller=member.caller)
 
-    @put("/{account_id:str}/members/{user_id:str}", summary="Change a member's role")
+    @put("/{account_id:str}/members/{user_id:str}", summary="Change a member's role", does=[UpdateMember])
     async def update_member(
         self, request: Request[Any, Any, Any], gateway: Gateway, member: Member, user_id: str
     ) -> AccountMember:
         command = await body(request, UpdateMember, user_id=checked_id(user_id))
         return await gateway.bus.call(command, caller=member.caller)
 
-    @delete("/{account_id:str}/members/{user_id:str}", status_code=200, summary="Remove a member")
+    @delete(
+        "/{account_id:str}/members/{user_id:str}",
+        status_code=200,
+        summary="Remove a member",
+        does=[RemoveMember],
+    )
     async def remove_member(self, gateway: Gateway, member: Member, user_id: str) -> AccountMember:
         return await gateway.bus.call(RemoveMember(user_id=checked_id(user_id)), caller=member.caller)

@@ -22,11 +22,11 @@ class ActivityController(Controller):
     path = "/activity"
     tags = ["activity"]
 
-    @get("/logs", summary="The activity log, newest first")
+    @get("/logs", summary="The activity log, newest first", does=[ListActivity])
     async def logs(self, request: Request[Any, Any, Any], gateway: Gateway, member: Member) -> ActivityPage:
         return await gateway.bus.call(query(request, ListActivity), caller=member.caller)
 
-    @get("/summary", summary="The activity log in numbers")
+    @get("/summary", summary="The activity log in numbers", does=[GetActivitySummary])
     async def summary(
         self, request: Request[Any, Any, Any], gateway: Gateway, member: Member
     ) -> ActivitySummary:

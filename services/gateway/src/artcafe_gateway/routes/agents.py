@@ -25,6 +25,7 @@ from artcafe_common.contracts.tenancy import (
 from artcafe_gateway.access import Member
 from artcafe_gateway.gateway import Gateway
 from artcafe_gateway.http import body, caller_of, checked_id, query
+from artcafe_gateway.rate import RateLimited
 from artcafe_gateway.routes.clients import presences, with_presence
 
 PRIVATE_KEY_WARNING = "This private key is shown once and stored nowhere: keep it safe."
@@ -71,15 +72,18 @@ class AgentsController(Controller):
     path = "/agents"
     tags = ["agents"]
     middleware = [Deprecated()]
+    opt = {"deprecated": True}
 
-    @get("/", summary="The organization's agents")
+    @get("/", summary="The organization's agents", does=[ListAgents])
     async def list_agents(self, request: Request[Any, Any, Any], gateway: Gateway, member: Member) -> Agents:
         page = await gateway.bus.call(query(request, ListAgents), caller=member.caller)
         seen = await presences(gateway, [agent.agent_id for agent in page.agents], member.caller)
         agents = [with_presence(agent, seen.get(agent.agent_id)) for agent in page.agents]
         return Agents(agents=agents, next_cursor=page.next_cursor)
 
-    @post("/", summary="Register an agent; a private key that was made for it is shown once")
+    @post(
+        "/", summary="Register an agent; a private key that was made for it is shown once", does=[CreateAgent]
+    )
     async def create(self, request: Request[Any, Any, Any], gateway: Gateway, member: Member) -> NewAgent:
         created = await gateway.bus.call(await body(request, CreateAgent), caller=member.caller)
         agent = created.agent
@@ -93,29 +97,39 @@ class AgentsController(Controller):
             warning=None if created.private_key is None else PRIVATE_KEY_WARNING,
         )
 
-    @get("/status/summary", summary="How many agents there are, by status")
+    @get("/status/summary", summary="How many agents there are, by status", does=[SummarizeAgents])
     async def summary(
         self, request: Request[Any, Any, Any], gateway: Gateway, member: Member
     ) -> AgentSummary:
         return await gateway.bus.call(query(request, SummarizeAgents), caller=member.caller)
 
-    @get("/{agent_id:str}", summary="One agent")
+    @get("/{agent_id:str}", summary="One agent", does=[GetAgent])
     async def get_agent(self, gateway: Gateway, member: Member, agent_id: str) -> Agent:
         agent = await gateway.bus.call(GetAgent(agent_id=checked_id(agent_id)), caller=member.caller)
         return with_presence(agent, (await presences(gateway, [agent_id], member.caller)).get(agent_id))
 
-    @put("/{agent_id:str}", summary="Change or suspend an agent")
+    @put("/{agent_id:str}", summary="Change or suspend an agent", does=[UpdateAgent])
     async def update(
         self, request: Request[Any, Any, Any], gateway: Gateway, member: Member, agent_id: str
     ) -> Agent:
         command = await body(request, UpdateAgent, agent_id=checked_id(agent_id))
         return await gateway.bus.call(command, caller=member.caller)
 
-    @delete("/{agent_id:str}", status_code=200, summary="Delete an agent and end its connections")
+    @delete(
+        "/{agent_id:str}",
+        status_code=200,
+        summary="Delete an agent and end its connections",
+        does=[DeleteAgent],
+    )
     async def delete_agent(self, gateway: Gateway, member: Member, agent_id: str) -> Agent:
         return await gateway.bus.call(DeleteAgent(agent_id=checked_id(agent_id)), caller=member.caller)
 
-    @get("/{agent_id:str}/challenge", summary="A challenge for an agent to sign")
+    @get(
+        "/{agent_id:str}/challenge",
+        summary="A challenge for an agent to sign",
+        does=[CreateAgentChallenge],
+        refuses=[RateLimited],
+    )
     async def challenge(
         self, request: Request[Any, Any, Any], gateway: Gateway, agent_id: str
     ) -> AgentChallenge:

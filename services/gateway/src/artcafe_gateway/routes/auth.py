@@ -17,10 +17,12 @@ from artcafe_common.contracts.identity import (
     RefreshTokens,
     Tokens,
     VerifyAgent,
+    VerifyUserToken,
 )
 from artcafe_gateway.activity import happened
 from artcafe_gateway.gateway import Gateway
 from artcafe_gateway.http import body, caller_of
+from artcafe_gateway.rate import RateLimited
 
 
 class AuthController(Controller):
@@ -29,7 +31,13 @@ class AuthController(Controller):
     path = "/auth"
     tags = ["auth"]
 
-    @post("/login", status_code=200, summary="Exchange an e-mail and a password for tokens")
+    @post(
+        "/login",
+        status_code=200,
+        summary="Exchange an e-mail and a password for tokens",
+        does=[Login, VerifyUserToken],
+        refuses=[RateLimited],
+    )
     async def login(self, request: Request[Any, Any, Any], gateway: Gateway) -> Tokens:
         caller = caller_of(request)
         command = await body(request, Login)
@@ -42,22 +50,46 @@ class AuthController(Controller):
         )
         return tokens
 
-    @post("/refresh", status_code=200, summary="Exchange a refresh token for new tokens")
+    @post(
+        "/refresh",
+        status_code=200,
+        summary="Exchange a refresh token for new tokens",
+        does=[RefreshTokens],
+        refuses=[RateLimited],
+    )
     async def refresh(self, request: Request[Any, Any, Any], gateway: Gateway) -> Tokens:
         await gateway.limits.stranger(request)
         return await gateway.bus.call(await body(request, RefreshTokens), caller=caller_of(request))
 
-    @post("/client/challenge", status_code=200, summary="A nonce for a WebSocket's URL")
+    @post(
+        "/client/challenge",
+        status_code=200,
+        summary="A nonce for a WebSocket's URL",
+        does=[CreateClientChallenge],
+        refuses=[RateLimited],
+    )
     async def client_challenge(self, request: Request[Any, Any, Any], gateway: Gateway) -> Nonce:
         await gateway.limits.stranger(request)
         return await gateway.bus.call(await body(request, CreateClientChallenge), caller=caller_of(request))
 
-    @post("/agent/challenge", status_code=200, summary="A challenge for an agent to sign")
+    @post(
+        "/agent/challenge",
+        status_code=200,
+        summary="A challenge for an agent to sign",
+        does=[CreateAgentChallenge],
+        refuses=[RateLimited],
+    )
     async def agent_challenge(self, request: Request[Any, Any, Any], gateway: Gateway) -> AgentChallenge:
         await gateway.limits.stranger(request)
         return await gateway.bus.call(await body(request, CreateAgentChallenge), caller=caller_of(request))
 
-    @post("/agent/verify", status_code=200, summary="Exchange a signed challenge for an agent's token")
+    @post(
+        "/agent/verify",
+        status_code=200,
+        summary="Exchange a signed challenge for an agent's token",
+        does=[VerifyAgent],
+        refuses=[RateLimited],
+    )
     async def agent_verify(self, request: Request[Any, Any, Any], gateway: Gateway) -> AgentToken:
         await gateway.limits.stranger(request)
         command = await body(request, VerifyAgent)

@@ -8,6 +8,7 @@ from litestar import Controller, Response, delete, get, post, put
 from litestar.connection import Request
 from msgspec import UNSET, UnsetType
 
+from artcafe_common.bus.errors import InvalidCursor, InvalidRequest
 from artcafe_common.clock import new_id, now
 from artcafe_common.contracts.tenancy import (
     Channel,
@@ -21,11 +22,32 @@ from artcafe_common.contracts.tenancy import (
     UpdateChannel,
 )
 from artcafe_gateway.access import Member
+from artcafe_gateway.bridge import BrokerUnavailable, PayloadTooLarge
 from artcafe_gateway.connection import header_block
 from artcafe_gateway.gateway import Gateway
-from artcafe_gateway.history import MESSAGE_ID_HEADER, HistoryQuery
+from artcafe_gateway.history import MESSAGE_ID_HEADER, HistoryQuery, HistoryUnavailable, KeptMessages
 from artcafe_gateway.http import MAX_BODY, BodyTooLarge, body, checked_id, query
 from artcafe_gateway.messages import message_from
+from artcafe_gateway.rate import QuotaExceeded, RateLimited
+from artcafe_gateway.wire.headers import BadHeaders
+
+PUBLISH_ERRORS = [
+    BadHeaders,
+    BodyTooLarge,
+    BrokerUnavailable,
+    InvalidRequest,
+    PayloadTooLarge,
+    QuotaExceeded,
+    RateLimited,
+]
+HISTORY_ERRORS = [BrokerUnavailable, HistoryUnavailable, InvalidCursor]
+
+
+class AnyMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """Any JSON; an object with `data`, and at most `headers` besides, gives headers, too."""
+
+    data: Any
+    headers: dict[str, str] = {}
 
 
 class MessageAccepted(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,32 +65,37 @@ class ChannelsController(Controller):
     path = "/channels"
     tags = ["channels"]
 
-    @get("/", summary="The organization's channels")
+    @get("/", summary="The organization's channels", does=[ListChannels])
     async def list_channels(
         self, request: Request[Any, Any, Any], gateway: Gateway, member: Member
     ) -> Channels:
         return await gateway.bus.call(query(request, ListChannels), caller=member.caller)
 
-    @post("/", summary="Open a channel")
+    @post("/", summary="Open a channel", does=[CreateChannel])
     async def create(self, request: Request[Any, Any, Any], gateway: Gateway, member: Member) -> Channel:
         return await gateway.bus.call(await body(request, CreateChannel), caller=member.caller)
 
-    @get("/{channel_id:str}", summary="One channel")
+    @get("/{channel_id:str}", summary="One channel", does=[GetChannel])
     async def get_channel(self, gateway: Gateway, member: Member, channel_id: str) -> Channel:
         return await gateway.bus.call(GetChannel(channel_id=checked_id(channel_id)), caller=member.caller)
 
-    @put("/{channel_id:str}", summary="Change a channel")
+    @put("/{channel_id:str}", summary="Change a channel", does=[UpdateChannel])
     async def update(
         self, request: Request[Any, Any, Any], gateway: Gateway, member: Member, channel_id: str
     ) -> Channel:
         command = await body(request, UpdateChannel, channel_id=checked_id(channel_id))
         return await gateway.bus.call(command, caller=member.caller)
 
-    @delete("/{channel_id:str}", status_code=200, summary="Close a channel")
+    @delete("/{channel_id:str}", status_code=200, summary="Close a channel", does=[DeleteChannel])
     async def delete_channel(self, gateway: Gateway, member: Member, channel_id: str) -> Channel:
         return await gateway.bus.call(DeleteChannel(channel_id=checked_id(channel_id)), caller=member.caller)
 
-    @get("/{channel_id:str}/subscribers", summary="Who listens to a channel")
+    @get(
+        "/{channel_id:str}/subscribers",
+        summary="Who listens to a channel",
+        does=[ListSubscribers],
+        given=["live"],
+    )
     async def subscribers(
         self, request: Request[Any, Any, Any], gateway: Gateway, member: Member, channel_id: str
     ) -> Subscribers:
@@ -78,7 +105,14 @@ class ChannelsController(Controller):
         command = msgspec.structs.replace(command, live=live)
         return await gateway.bus.call(command, caller=member.caller)
 
-    @post("/{channel_id:str}/messages", status_code=202, summary="Publish to a channel")
+    @post(
+        "/{channel_id:str}/messages",
+        status_code=202,
+        summary="Publish to a channel",
+        does=[GetChannel],
+        takes=AnyMessage,
+        refuses=PUBLISH_ERRORS,
+    )
     async def publish(
         self, request: Request[Any, Any, Any], gateway: Gateway, member: Member, channel_id: str
     ) -> MessageAccepted:
@@ -102,7 +136,14 @@ class ChannelsController(Controller):
             gateway.bridges.release(bridge)
         return accepted if seq is None else msgspec.structs.replace(accepted, seq=seq)
 
-    @get("/{channel_id:str}/messages", summary="What a channel kept of its messages")
+    @get(
+        "/{channel_id:str}/messages",
+        summary="What a channel kept of its messages",
+        does=[GetChannel],
+        takes=HistoryQuery,
+        gives=KeptMessages,
+        refuses=HISTORY_ERRORS,
+    )
     async def messages(
         self, request: Request[Any, Any, Any], gateway: Gateway, member: Member, channel_id: str
     ) -> Response[bytes]:

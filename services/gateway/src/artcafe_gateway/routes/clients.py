@@ -55,7 +55,7 @@ class ClientWithSeed(msgspec.Struct, frozen=True, kw_only=True):
     warning: str
 
 
-class ClientState(msgspec.Struct, frozen=True, kw_only=True):
+class ClientReport(msgspec.Struct, frozen=True, kw_only=True):
     """Whether a client is there, and over which connections."""
 
     client_id: str
@@ -74,7 +74,7 @@ class ClientsController(Controller):
     path = "/clients"
     tags = ["clients"]
 
-    @get("/", summary="The organization's clients")
+    @get("/", summary="The organization's clients", does=[ListClients])
     async def list_clients(
         self, request: Request[Any, Any, Any], gateway: Gateway, member: Member
     ) -> Clients:
@@ -83,14 +83,14 @@ class ClientsController(Controller):
         clients = [with_presence(client, seen.get(client.client_id)) for client in page.clients]
         return Clients(clients=clients, next_cursor=page.next_cursor)
 
-    @post("/", summary="Register a client; its seed is shown once")
+    @post("/", summary="Register a client; its seed is shown once", does=[CreateClient])
     async def create(
         self, request: Request[Any, Any, Any], gateway: Gateway, member: Member
     ) -> ClientWithSeed:
         created = await gateway.bus.call(await body(request, CreateClient), caller=member.caller)
         return _with_seed(created, gateway)
 
-    @get("/{client_id:str}", summary="One client")
+    @get("/{client_id:str}", summary="One client", does=[GetClient])
     async def get_client(self, gateway: Gateway, member: Member, client_id: str) -> Client:
         # Presence tells nothing of another tenant's client, so it can be asked at the same time.
         client, seen = await asyncio.gather(
@@ -99,32 +99,42 @@ class ClientsController(Controller):
         )
         return with_presence(client, seen.get(client_id))
 
-    @put("/{client_id:str}", summary="Change or suspend a client")
+    @put("/{client_id:str}", summary="Change or suspend a client", does=[UpdateClient])
     async def update(
         self, request: Request[Any, Any, Any], gateway: Gateway, member: Member, client_id: str
     ) -> Client:
         command = await body(request, UpdateClient, client_id=checked_id(client_id))
         return await gateway.bus.call(command, caller=member.caller)
 
-    @delete("/{client_id:str}", status_code=200, summary="Delete a client and end its connections")
+    @delete(
+        "/{client_id:str}",
+        status_code=200,
+        summary="Delete a client and end its connections",
+        does=[DeleteClient],
+    )
     async def delete_client(self, gateway: Gateway, member: Member, client_id: str) -> Client:
         return await gateway.bus.call(DeleteClient(client_id=checked_id(client_id)), caller=member.caller)
 
-    @post("/{client_id:str}/regenerate-nkey", status_code=200, summary="A new key for a client")
+    @post(
+        "/{client_id:str}/regenerate-nkey",
+        status_code=200,
+        summary="A new key for a client",
+        does=[RegenerateClientKey],
+    )
     async def regenerate(self, gateway: Gateway, member: Member, client_id: str) -> ClientWithSeed:
         created = await gateway.bus.call(
             RegenerateClientKey(client_id=checked_id(client_id)), caller=member.caller
         )
         return _with_seed(created, gateway)
 
-    @get("/{client_id:str}/status", summary="Whether a client is there")
-    async def status(self, gateway: Gateway, member: Member, client_id: str) -> ClientState:
+    @get("/{client_id:str}/status", summary="Whether a client is there", does=[GetClient, GetPresences])
+    async def status(self, gateway: Gateway, member: Member, client_id: str) -> ClientReport:
         client = await gateway.bus.call(GetClient(client_id=checked_id(client_id)), caller=member.caller)
         # No fallback here: who asks for the state of things is not told an old one.
         found = await gateway.bus.call(GetPresences(client_ids=[client_id]), caller=member.caller)
         presence = found.clients[0]
         shown = with_presence(client, presence)
-        return ClientState(
+        return ClientReport(
             client_id=client.client_id,
             name=client.name,
             status=shown.status,

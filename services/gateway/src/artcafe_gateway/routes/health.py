@@ -18,7 +18,7 @@ from artcafe_gateway.http import caller_of
 ASK_S = 1.5
 
 
-class Health(msgspec.Struct, frozen=True, kw_only=True):
+class SystemHealth(msgspec.Struct, frozen=True, kw_only=True):
     """`status` is "ok" only when every service is."""
 
     status: str
@@ -33,15 +33,15 @@ class HealthController(Controller):
     path = ""
     tags = ["health"]
 
-    @get("/health", summary="How every service is")
-    async def health(self, request: Request[Any, Any, Any], gateway: Gateway) -> Response[Health]:
+    @get("/health", summary="How every service is", also=[503])
+    async def health(self, request: Request[Any, Any, Any], gateway: Gateway) -> Response[SystemHealth]:
         names = list(HEALTH_COMMANDS)
         own, *reports = await asyncio.gather(
             _own(gateway), *(_ask(gateway, name, caller_of(request)) for name in names)
         )
         services = {"gateway": own, **dict(zip(names, reports, strict=True))}
         good = all(report.status == "ok" for report in services.values())
-        answer = Health(
+        answer = SystemHealth(
             status="ok" if good else "degraded",
             version=__version__,
             server_id=gateway.settings.server_id,
@@ -53,12 +53,12 @@ class HealthController(Controller):
     async def live(self) -> dict[str, str]:
         return {"status": "ok"}
 
-    @get("/health/ready", summary="Whether this process takes requests")
+    @get("/health/ready", summary="Whether this process takes requests", also=[503])
     async def ready(self, gateway: Gateway) -> Response[dict[str, str]]:
         ready = gateway.bus.nc.is_connected and gateway.sockets.open
         return Response({"status": "ok" if ready else "unavailable"}, status_code=200 if ready else 503)
 
-    @get("/metrics", summary="Prometheus metrics", media_type=MediaType.TEXT)
+    @get("/metrics", summary="Prometheus metrics", text=True, media_type=MediaType.TEXT)
     async def metrics(self, gateway: Gateway) -> Response[bytes]:
         return Response(
             gateway.metrics.render(sockets=len(gateway.sockets), bridges=gateway.bridges),

@@ -6,6 +6,7 @@ from litestar import Controller, get, put
 from litestar.connection import Request
 
 from artcafe_common.bus.caller import Caller
+from artcafe_common.bus.errors import Forbidden
 from artcafe_common.contracts.profiles import (
     GetPreferences,
     GetProfile,
@@ -25,23 +26,35 @@ class ProfileController(Controller):
     path = "/profile"
     tags = ["profile"]
 
-    @get("/me", summary="The caller's profile and organizations")
+    @get(
+        "/me",
+        summary="The caller's profile and organizations",
+        does=[GetProfile],
+        given=["email"],
+        refuses=[Forbidden],
+    )
     async def me(self, request: Request[Any, Any, Any], gateway: Gateway, person: Person) -> Profile:
         command = query(request, GetProfile, email=person.user.email)
         return await gateway.bus.call(command, caller=await _caller(request, gateway, person))
 
-    @put("/me", summary="Change the caller's profile")
+    @put(
+        "/me",
+        summary="Change the caller's profile",
+        does=[UpdateProfile],
+        given=["email"],
+        refuses=[Forbidden],
+    )
     async def update_me(self, request: Request[Any, Any, Any], gateway: Gateway, person: Person) -> Profile:
         command = await body(request, UpdateProfile, email=person.user.email)
         return await gateway.bus.call(command, caller=await _caller(request, gateway, person))
 
-    @get("/preferences", summary="The caller's preferences")
+    @get("/preferences", summary="The caller's preferences", does=[GetPreferences])
     async def preferences(
         self, request: Request[Any, Any, Any], gateway: Gateway, person: Person
     ) -> Preferences:
         return await gateway.bus.call(query(request, GetPreferences), caller=person.caller)
 
-    @put("/preferences", summary="Change the caller's preferences")
+    @put("/preferences", summary="Change the caller's preferences", does=[UpdatePreferences])
     async def update_preferences(
         self, request: Request[Any, Any, Any], gateway: Gateway, person: Person
     ) -> Preferences:

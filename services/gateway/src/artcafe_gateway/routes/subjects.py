@@ -25,27 +25,32 @@ class SubjectsController(Controller):
     path = "/subjects"
     tags = ["subjects"]
 
-    @get("/", summary="The organization's subjects")
+    @get("/", summary="The organization's subjects", does=[ListSubjects])
     async def list_subjects(
         self, request: Request[Any, Any, Any], gateway: Gateway, member: Member
     ) -> Subjects:
         return await gateway.bus.call(query(request, ListSubjects), caller=member.caller)
 
-    @post("/", summary="Keep the messages of a pattern")
+    @post("/", summary="Keep the messages of a pattern", does=[CreateSubject])
     async def create(self, request: Request[Any, Any, Any], gateway: Gateway, member: Member) -> Subject:
         return await gateway.bus.call(await body(request, CreateSubject), caller=member.caller)
 
-    @get("/{subject_id:str}", summary="One subject")
+    @get("/{subject_id:str}", summary="One subject", does=[GetSubject])
     async def get_subject(self, gateway: Gateway, member: Member, subject_id: str) -> Subject:
         return await gateway.bus.call(GetSubject(subject_id=checked_id(subject_id)), caller=member.caller)
 
-    @put("/{subject_id:str}", summary="Change a subject")
+    @put("/{subject_id:str}", summary="Change a subject", does=[UpdateSubject])
     async def update(
         self, request: Request[Any, Any, Any], gateway: Gateway, member: Member, subject_id: str
     ) -> Subject:
         command = await body(request, UpdateSubject, subject_id=checked_id(subject_id))
         return await gateway.bus.call(command, caller=member.caller)
 
-    @delete("/{subject_id:str}", status_code=200, summary="Delete a subject with all that it kept")
+    @delete(
+        "/{subject_id:str}",
+        status_code=200,
+        summary="Delete a subject with all that it kept",
+        does=[DeleteSubject],
+    )
     async def delete_subject(self, gateway: Gateway, member: Member, subject_id: str) -> Subject:
         return await gateway.bus.call(DeleteSubject(subject_id=checked_id(subject_id)), caller=member.caller)

@@ -24,20 +24,20 @@ class UsageController(Controller):
     path = "/usage"
     tags = ["usage"]
 
-    @get("/metrics", summary="Usage by day")
+    @get("/metrics", summary="Usage by day", does=[GetUsageMetrics], given=["plan"])
     async def metrics(
         self, request: Request[Any, Any, Any], gateway: Gateway, member: Member
     ) -> UsageMetrics:
         command = query(request, GetUsageMetrics, plan=member.membership.plan)
         return await gateway.bus.call(command, caller=member.caller)
 
-    @get("/current", summary="The billing period so far")
+    @get("/current", summary="The billing period so far", does=[GetCurrentUsage], given=["plan"])
     async def current(
         self, request: Request[Any, Any, Any], gateway: Gateway, member: Member
     ) -> CurrentUsage:
         command = query(request, GetCurrentUsage, plan=member.membership.plan)
         return await gateway.bus.call(command, caller=member.caller)
 
-    @get("/local/stats", summary="Live counters")
+    @get("/local/stats", summary="Live counters", does=[GetLocalStats])
     async def local(self, request: Request[Any, Any, Any], gateway: Gateway, member: Member) -> LocalStats:
         return await gateway.bus.call(query(request, GetLocalStats), caller=member.caller)

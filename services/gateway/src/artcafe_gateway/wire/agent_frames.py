@@ -1,6 +1,8 @@
 """The frames that the published SDK's agents send where they differ from those of clients."""
 
-from msgspec import Raw
+from typing import cast
+
+from msgspec import UNSET, Raw, UnsetType
 
 from artcafe_gateway.wire.frames import (
     Frame,
@@ -18,7 +20,6 @@ from artcafe_gateway.wire.frames import (
 from artcafe_gateway.wire.parsing import BadFrame
 
 MAX_SUBJECTS = 1000
-_NOTHING = Raw(b"")
 
 
 class AgentSubscribe(Frame, frozen=True, kw_only=True, tag="subscribe"):
@@ -62,8 +63,8 @@ class AgentUnsubscribe(AgentSubscribe, frozen=True, kw_only=True, tag="unsubscri
 class AgentPublish(Frame, frozen=True, kw_only=True, tag="publish"):
     """The body is `data` or `message`."""
 
-    data: Raw = _NOTHING
-    message: Raw = _NOTHING
+    data: Raw | UnsetType = UNSET
+    message: Raw | UnsetType = UNSET
     subject: str | None = None
     channel: str | None = None
     topic: str | None = None
@@ -72,11 +73,10 @@ class AgentPublish(Frame, frozen=True, kw_only=True, tag="publish"):
 
     def plain(self) -> Publish:
         """The same, as a client says it; BadFrame without a body or with two."""
-        data, message = bytes(self.data), bytes(self.message)
-        if bool(data) == bool(message):
+        if (self.data is UNSET) == (self.message is UNSET):
             raise BadFrame("give either data or message")
         return Publish(
-            data=self.data if data else self.message,
+            data=cast("Raw", self.message if self.data is UNSET else self.data),
             subject=_either(self.subject, self.topic),
             channel=self.channel,
             id=self.id,

@@ -229,3 +229,49 @@ class PresenceShown(Out, frozen=True, kw_only=True, tag="presence"):
     client_id: str
     status: str
     last_seen: datetime
+
+
+# -- server → client, as delivery.py and the sessions write them -----------------------------------
+
+
+class Message(Out, frozen=True, kw_only=True, tag="message"):
+    """A message of a subscription; `channel` is there for a channel's, `reply` where an answer is asked for.
+
+    To those of the published SDK's agents that look for it there, `data` is named `message`.
+    """
+
+    subject: str
+    data: Any
+    timestamp: datetime
+    channel: str | None = None
+    reply: str | None = None
+    from_: str | None = msgspec.field(name="from", default=None)
+    seq: int | None = None
+
+
+class Reply(Out, frozen=True, kw_only=True, tag="reply"):
+    """The answer to a request."""
+
+    id: FrameId
+    data: Any
+
+
+class ChannelMessage(Out, frozen=True, kw_only=True, tag="channel_message"):
+    """A message of a channel, shown to a dashboard."""
+
+    channel_id: str
+    data: Any
+    timestamp: datetime
+    from_: str | None = msgspec.field(name="from", default=None)
+    seq: int | None = None
+
+
+class TopicPreviewMessage(Out, frozen=True, kw_only=True, tag="topic_preview_message"):
+    """A message that flows, shown to a dashboard; `dropped` says how many were left out before it."""
+
+    subject: str
+    data: Any
+    size: int
+    timestamp: datetime
+    dropped: int | None = None
+    from_: str | None = msgspec.field(name="from", default=None)

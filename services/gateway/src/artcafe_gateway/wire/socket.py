@@ -24,6 +24,17 @@ CLOSE_TIMEOUT = 4408
 CLOSE_NOT_JSON = 1007
 CLOSE_RESTART = 1012
 CLOSE_TRY_LATER = 1013
+CLOSE_TOO_LARGE = 1009
+# Every code that a socket is closed with, and what it is told by.
+CLOSES = {
+    CLOSE_NOT_JSON: "three frames in a row were no JSON",
+    CLOSE_TOO_LARGE: "a frame over 1 MiB",
+    CLOSE_RESTART: "the gateway restarts, or permissions changed: connect again",
+    CLOSE_TRY_LATER: "not now: connect again later",
+    CLOSE_UNAUTHENTICATED: "the key or token does not hold",
+    CLOSE_REVOKED: "revoked",
+    CLOSE_TIMEOUT: "too slow, or silent for too long",
+}
 
 _encode = msgspec.json.encode
 log = structlog.get_logger()

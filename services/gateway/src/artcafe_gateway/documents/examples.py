@@ -1,0 +1,208 @@
+"""Examples for the documents: one value for each field's name, put together by the types."""
+
+from typing import Any
+
+from msgspec import inspect
+
+_TIME = "2026-03-01T12:00:00Z"
+_USER_KEY = "UBTYGRZ2UBOB6MXBWPTQVTCAJ7YI37XWRZ3CB3TAQJUJQ4HQNCDOYRM6"
+_SEED = "SUAMK2FG4MI6UE3ACF3FK3OIQBCEIEZV7NSWFFEW63UXMRLFM2XLAXK4GY"[:58]
+ID = "01JNB5X8S2Z4T6V8X0A2C4E6G8"
+OTHER_ID = "01JNB5Y0A1B2C3D4E5F6G7H8J9"
+TENANT = "01JNB5W0K1M2N3P4Q5R6S7T8V9"
+_VALUES: dict[str, Any] = {
+    "account_id": TENANT,
+    "tenant_id": TENANT,
+    "client_id": ID,
+    "agent_id": ID,
+    "channel_id": OTHER_ID,
+    "channel": OTHER_ID,
+    "subject_id": OTHER_ID,
+    "connection_id": OTHER_ID,
+    "activity_id": OTHER_ID,
+    "message_id": OTHER_ID,
+    "user_id": "7b1f2c34-0d5e-4a6b-8c7d-9e0f1a2b3c4d",
+    "request_id": "4bf92f3577b34da6",
+    "server_id": "gateway-1",
+    "server": "gateway-1",
+    "email": "ada@example.com",
+    "password": "correct horse battery staple",
+    "name": "planner",
+    "avatar_url": "https://example.com/ada.png",
+    "description": "Plans the day",
+    "metadata": {"zone": "b"},
+    "metrics": {"load": 0.2},
+    "limit": 50,
+    "cursor": None,
+    "next_cursor": None,
+    "since": "2026-03-01T12:00:00Z",
+    "last": 20,
+    "seq": 42,
+    "hours": 24,
+    "nkey": _USER_KEY,
+    "nkey_public": _USER_KEY,
+    "nkey_seed": _SEED,
+    "public_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJd1nJSZBtUZvKTAhKlxvLg9cYxn6iQ1wHuyYh8Kz0pS",
+    "private_key": "-----BEGIN PRIVATE KEY-----\n…\n-----END PRIVATE KEY-----\n",
+    "fingerprint": "SHA256:4ZK2XWbSmRqbZ0b0m7iYt3mJdU0m5v2o0Qm3m3cQ2xk",
+    "challenge": "ch_5r4gq0m1o8b2S0kZ3m9e7T1u6Y4w2X8v5B7n9C1d3F0",
+    "nonce": "5r4gq0m1o8b2S0kZ3m9e7T1u6Y4w2X8v5B7n9C1d3F0",
+    "signature": "q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQ",
+    "token": "eyJhbGciOiJFZERTQSJ9.…",
+    "access_token": "eyJraWQiOiJrIn0.…",
+    "id_token": "eyJraWQiOiJrIn0.…",
+    "refresh_token": "eyJjdHkiOiJKV1QifQ.…",
+    "expires_in": 3600,
+    "token_type": "Bearer",
+    "warning": "This seed is shown once and stored nowhere: keep it safe.",
+    "subject": "orders.new",
+    "pattern": "orders.>",
+    "subject_prefix": f"{TENANT}.",
+    "stream": f"SUBJECT_{OTHER_ID}",
+    "publish": ["orders.>"],
+    "subscribe": [">"],
+    "nats_url": "nats://nats.example.com:4222",
+    "nats_ws_url": "wss://nats.example.com",
+    "websocket_url": f"wss://ws.example.com/ws/client/{ID}",
+    "language": "en",
+    "timezone": "Europe/Berlin",
+    "version": "0.1.0",
+    "checks": {"dynamodb": "ok"},
+    "ip": "192.0.2.7",
+    "user_agent": "artcafe/0.1.0",
+    "actor": "user:7b1f2c34-0d5e-4a6b-8c7d-9e0f1a2b3c4d",
+    "action": "client.created",
+    "resource": f"client:{ID}",
+    "data": {"n": 1},
+    "id": "a",
+    "from": ID,
+    "from_": ID,
+    "timeout_ms": 2000,
+    "sample": 0.1,
+    "percent": 12.5,
+    "by_type": {"client": 2},
+    "by_status": {"success": 2},
+    "by_action": {"client.created": 2},
+    "code": "forbidden_subject",
+    "message": "The subject is not allowed",
+    "retry_after_ms": 1000,
+    "heartbeat_interval_s": 30,
+    "protocol": 1,
+    "subscription": "topic_preview",
+    "capabilities": ["search"],
+    "headers": {"Lang": "en"},
+    "ts": 1772366400,
+    "v": "1",
+}
+# Where a name means something else.
+_OF: dict[tuple[str, str], Any] = {
+    ("Account", "name"): "Acme",
+    ("CreateAccount", "name"): "Acme",
+    ("UpdateAccount", "name"): "Acme",
+    ("Organization", "name"): "Acme",
+    ("Profile", "name"): "Ada",
+    ("UpdateProfile", "name"): "Ada",
+    ("Channel", "name"): "news",
+    ("Channel", "subject"): f"tenant.{TENANT}.channel.{OTHER_ID}",
+    ("MessageAccepted", "subject"): f"tenant.{TENANT}.channel.{OTHER_ID}",
+    ("KeptMessage", "subject"): f"tenant.{TENANT}.channel.{OTHER_ID}",
+    ("CreateChannel", "name"): "news",
+    ("UpdateChannel", "name"): "news",
+    ("AgentKey", "nkey_public"): _USER_KEY,
+    ("AccountKey", "nkey_public"): "A" + _USER_KEY[1:],
+    ("AccountKey", "nkey_seed"): "SA" + _SEED[2:],
+    ("Presence", "status"): "degraded",
+    ("Heartbeat", "status"): "healthy",
+    ("PresenceShown", "status"): "online",
+    ("PresenceNotice", "status"): "online",
+    ("SystemHealth", "status"): "ok",
+    ("HealthReport", "status"): "ok",
+    ("VerifyAgent", "tenant_id"): TENANT,
+}
+# What cannot stand beside the rest.
+_LEFT_OUT = {
+    ("Publish", "channel"),
+    ("Unsubscribe", "channel"),
+    ("Subscribe", "subject"),
+    ("Subscribe", "last"),
+    ("AgentPublish", "channel"),
+    ("AgentPublish", "topic"),
+    ("AgentPublish", "message"),
+    ("AgentSubscribe", "subject"),
+    ("AgentSubscribe", "subjects"),
+    ("AgentSubscribe", "topic"),
+    ("AgentSubscribe", "last"),
+    ("AgentUnsubscribe", "subject"),
+    ("AgentUnsubscribe", "subjects"),
+    ("AgentUnsubscribe", "topic"),
+    ("AgentUnsubscribe", "last"),
+    ("AgentUnsubscribe", "since"),
+    ("Message", "reply"),
+    ("Message", "channel"),
+    ("Message", "seq"),
+    ("Welcome", "user_id"),
+    ("Subscribed", "subject"),
+    ("Unsubscribed", "channel"),
+    ("SubscriptionConfirmed", "channel_id"),
+    ("UnsubscriptionConfirmed", "channel_id"),
+}
+
+
+def example(kind: Any, *, without: frozenset[str] = frozenset()) -> Any:
+    """A value of a type as it stands in JSON; of a Struct without the fields that are named."""
+    return _value(inspect.type_info(kind), "", "", without)
+
+
+def _value(  # noqa: PLR0911 - one for each kind of type
+    info: inspect.Type, owner: str, name: str, without: frozenset[str] = frozenset()
+) -> Any:
+    if isinstance(info, inspect.UnionType):
+        return _union(info, owner, name)
+    if isinstance(info, inspect.StructType):
+        return _struct(info, without)
+    if (owner, name) in _OF:
+        return _OF[owner, name]
+    if isinstance(info, inspect.EnumType):
+        return next(iter(info.cls)).value
+    if isinstance(info, inspect.LiteralType):
+        return info.values[0]
+    if isinstance(info, inspect.ListType | inspect.VarTupleType):
+        return _VALUES[name] if name in _VALUES else [_value(info.item_type, owner, name)]
+    if isinstance(info, inspect.DateTimeType):
+        return _TIME
+    if isinstance(info, inspect.DateType):
+        return _TIME[:10]
+    if name in _VALUES:
+        return _VALUES[name]
+    return _plain(info, owner)
+
+
+def _union(info: inspect.UnionType, owner: str, name: str) -> Any:
+    if (owner, name) not in _OF and name in _VALUES and _VALUES[name] is None:
+        return None
+    kinds = [each for each in info.types if not isinstance(each, inspect.NoneType)]
+    return _value(kinds[0], owner, name)
+
+
+def _struct(info: inspect.StructType, without: frozenset[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if info.tag_field is not None and info.tag is not None:
+        found[info.tag_field] = info.tag
+    for field in info.fields:
+        if field.encode_name not in without and (info.cls.__name__, field.encode_name) not in _LEFT_OUT:
+            found[field.encode_name] = _value(field.type, info.cls.__name__, field.encode_name)
+    return found
+
+
+def _plain(info: inspect.Type, owner: str) -> Any:
+    if isinstance(info, inspect.BoolType):
+        return True
+    if isinstance(info, inspect.IntType):
+        return max(12, info.ge or 0)
+    if isinstance(info, inspect.FloatType):
+        return 0.5
+    if isinstance(info, inspect.StrType):
+        return "text"
+    if isinstance(info, inspect.DictType):
+        return {"key": _value(info.value_type, owner, "")}
+    return {"n": 1}
