@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 from litestar.connection import Request
+from litestar.di import NamedDependency
 
 from artcafe_common.bus.caller import Caller, set_caller
 from artcafe_common.bus.errors import Forbidden
@@ -38,7 +39,7 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
             raise Forbidden
 
 
-async def person(request: Request[Any, Any, Any], gateway: Gateway) -> Person:
+async def person(request: Request[Any, Any, Any], gateway: NamedDependency[Gateway]) -> Person:
     """Authenticate a request that needs no tenant."""
     state = request.scope["state"]
     found: Person | None = state.get(_PERSON)
@@ -49,7 +50,7 @@ async def person(request: Request[Any, Any, Any], gateway: Gateway) -> Person:
     return found
 
 
-async def member(request: Request[Any, Any, Any], gateway: Gateway) -> Member:
+async def member(request: Request[Any, Any, Any], gateway: NamedDependency[Gateway]) -> Member:
     """Authenticate a request for the tenant of its path, its header, or the user's only one."""
     state = request.scope["state"]
     known: Member | None = state.get(_MEMBER)

@@ -167,7 +167,10 @@ def _value(  # noqa: PLR0911 - one for each kind of type
     if isinstance(info, inspect.LiteralType):
         return info.values[0]
     if isinstance(info, inspect.ListType | inspect.VarTupleType):
-        return _VALUES[name] if name in _VALUES else [_value(info.item_type, owner, name)]
+        known = _VALUES.get(name)
+        return known if isinstance(known, list) else [_value(info.item_type, owner, name)]
+    if isinstance(info, inspect.BoolType):
+        return True
     if isinstance(info, inspect.DateTimeType):
         return _TIME
     if isinstance(info, inspect.DateType):
@@ -195,8 +198,6 @@ def _struct(info: inspect.StructType, without: frozenset[str]) -> dict[str, Any]
 
 
 def _plain(info: inspect.Type, owner: str) -> Any:
-    if isinstance(info, inspect.BoolType):
-        return True
     if isinstance(info, inspect.IntType):
         return max(12, info.ge or 0)
     if isinstance(info, inspect.FloatType):

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from litestar import Controller, Response, get
 from litestar.connection import Request
+from litestar.params import FromPath
 
 from artcafe_gateway.documents.asyncapi import asyncapi
 from artcafe_gateway.documents.openapi import openapi
@@ -71,7 +72,7 @@ class DocumentsController(Controller):
         return Response(_PAGE.encode(), media_type="text/html; charset=utf-8", headers=_HEADERS)
 
     @get("/assets/{name:str}", sync_to_thread=True)
-    def asset(self, name: str) -> Response[bytes]:
+    def asset(self, name: FromPath[str]) -> Response[bytes]:
         if name == "begin.js":
             content = _BEGIN.encode()
         elif name in _ASSETS:

@@ -5,6 +5,8 @@ from typing import Any
 import msgspec
 from litestar import Controller, delete, get, post, put
 from litestar.connection import Request
+from litestar.di import NamedDependency
+from litestar.params import FromPath
 
 from artcafe_common.contracts.activity import ActivityType
 from artcafe_common.contracts.identity import IssueAccountKey
@@ -49,23 +51,38 @@ class AccountsController(Controller):
 
     @get("/", summary="The caller's organizations", does=[ListAccounts])
     async def list_accounts(
-        self, request: Request[Any, Any, Any], gateway: Gateway, person: Person
+        self,
+        request: Request[Any, Any, Any],
+        gateway: NamedDependency[Gateway],
+        person: NamedDependency[Person],
     ) -> Accounts:
         return await gateway.bus.call(query(request, ListAccounts), caller=person.caller)
 
     @post("/", summary="Found an organization", does=[CreateAccount], given=["email"])
-    async def create(self, request: Request[Any, Any, Any], gateway: Gateway, person: Person) -> Account:
+    async def create(
+        self,
+        request: Request[Any, Any, Any],
+        gateway: NamedDependency[Gateway],
+        person: NamedDependency[Person],
+    ) -> Account:
         command = await body(request, CreateAccount, email=person.user.email)
         account = await gateway.bus.call(command, caller=person.caller)
         gateway.directory.forget_member(person.user.user_id, account.account_id)
         return account
 
     @get("/{account_id:str}", summary="One organization", does=[GetAccount])
-    async def get_account(self, gateway: Gateway, member: Member) -> Account:
+    async def get_account(
+        self, gateway: NamedDependency[Gateway], member: NamedDependency[Member]
+    ) -> Account:
         return await gateway.bus.call(GetAccount(), caller=member.caller)
 
     @put("/{account_id:str}", summary="Change an organization", does=[UpdateAccount])
-    async def update(self, request: Request[Any, Any, Any], gateway: Gateway, member: Member) -> Account:
+    async def update(
+        self,
+        request: Request[Any, Any, Any],
+        gateway: NamedDependency[Gateway],
+        member: NamedDependency[Member],
+    ) -> Account:
         return await gateway.bus.call(await body(request, UpdateAccount), caller=member.caller)
 
     @post(
@@ -73,7 +90,9 @@ class AccountsController(Controller):
         summary="A new signing key for the organization",
         does=[IssueAccountKey],
     )
-    async def generate_nkey(self, gateway: Gateway, member: Member) -> AccountKey:
+    async def generate_nkey(
+        self, gateway: NamedDependency[Gateway], member: NamedDependency[Member]
+    ) -> AccountKey:
         issued = await gateway.bus.call(IssueAccountKey(), caller=member.caller)
         tenant_id = member.caller.tenant_id
         await gateway.bus.announce(
@@ -95,19 +114,29 @@ class AccountsController(Controller):
 
     @get("/{account_id:str}/members", summary="The organization's members", does=[ListMembers])
     async def list_members(
-        self, request: Request[Any, Any, Any], gateway: Gateway, member: Member
+        self,
+        request: Request[Any, Any, Any],
+        gateway: NamedDependency[Gateway],
+        member: NamedDependency[Member],
     ) -> Members:
         return await gateway.bus.call(query(request, ListMembers), caller=member.caller)
 
     @post("/{account_id:str}/members", summary="Add a member", does=[AddMember])
     async def add_member(
-        self, request: Request[Any, Any, Any], gateway: Gateway, member: Member
+        self,
+        request: Request[Any, Any, Any],
+        gateway: NamedDependency[Gateway],
+        member: NamedDependency[Member],
     ) -> AccountMember:
         return await gateway.bus.call(await body(request, AddMember), caller=member.caller)
 
     @put("/{account_id:str}/members/{user_id:str}", summary="Change a member's role", does=[UpdateMember])
     async def update_member(
-        self, request: Request[Any, Any, Any], gateway: Gateway, member: Member, user_id: str
+        self,
+        request: Request[Any, Any, Any],
+        gateway: NamedDependency[Gateway],
+        member: NamedDependency[Member],
+        user_id: FromPath[str],
     ) -> AccountMember:
         command = await body(request, UpdateMember, user_id=checked_id(user_id))
         return await gateway.bus.call(command, caller=member.caller)
@@ -118,5 +147,7 @@ class AccountsController(Controller):
         summary="Remove a member",
         does=[RemoveMember],
     )
-    async def remove_member(self, gateway: Gateway, member: Member, user_id: str) -> AccountMember:
+    async def remove_member(
+        self, gateway: NamedDependency[Gateway], member: NamedDependency[Member], user_id: FromPath[str]
+    ) -> AccountMember:
         return await gateway.bus.call(RemoveMember(user_id=checked_id(user_id)), caller=member.caller)

@@ -4,6 +4,7 @@ from typing import Any
 
 from litestar import Controller, get
 from litestar.connection import Request
+from litestar.di import NamedDependency
 
 from artcafe_common.contracts.activity import (
     ActivityPage,
@@ -23,11 +24,19 @@ class ActivityController(Controller):
     tags = ["activity"]
 
     @get("/logs", summary="The activity log, newest first", does=[ListActivity])
-    async def logs(self, request: Request[Any, Any, Any], gateway: Gateway, member: Member) -> ActivityPage:
+    async def logs(
+        self,
+        request: Request[Any, Any, Any],
+        gateway: NamedDependency[Gateway],
+        member: NamedDependency[Member],
+    ) -> ActivityPage:
         return await gateway.bus.call(query(request, ListActivity), caller=member.caller)
 
     @get("/summary", summary="The activity log in numbers", does=[GetActivitySummary])
     async def summary(
-        self, request: Request[Any, Any, Any], gateway: Gateway, member: Member
+        self,
+        request: Request[Any, Any, Any],
+        gateway: NamedDependency[Gateway],
+        member: NamedDependency[Member],
     ) -> ActivitySummary:
         return await gateway.bus.call(query(request, GetActivitySummary), caller=member.caller)

@@ -6,8 +6,10 @@ import msgspec
 from litestar import Controller, delete, get, post, put
 from litestar.connection import Request
 from litestar.datastructures import MutableScopeHeaders
+from litestar.di import NamedDependency
 from litestar.enums import ScopeType
 from litestar.middleware import ASGIMiddleware
+from litestar.params import FromPath
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from artcafe_common.contracts.identity import AgentChallenge, CreateAgentChallenge
@@ -75,7 +77,12 @@ class AgentsController(Controller):
     opt = {"deprecated": True}
 
     @get("/", summary="The organization's agents", does=[ListAgents])
-    async def list_agents(self, request: Request[Any, Any, Any], gateway: Gateway, member: Member) -> Agents:
+    async def list_agents(
+        self,
+        request: Request[Any, Any, Any],
+        gateway: NamedDependency[Gateway],
+        member: NamedDependency[Member],
+    ) -> Agents:
         page = await gateway.bus.call(query(request, ListAgents), caller=member.caller)
         seen = await presences(gateway, [agent.agent_id for agent in page.agents], member.caller)
         agents = [with_presence(agent, seen.get(agent.agent_id)) for agent in page.agents]
@@ -84,7 +91,12 @@ class AgentsController(Controller):
     @post(
         "/", summary="Register an agent; a private key that was made for it is shown once", does=[CreateAgent]
     )
-    async def create(self, request: Request[Any, Any, Any], gateway: Gateway, member: Member) -> NewAgent:
+    async def create(
+        self,
+        request: Request[Any, Any, Any],
+        gateway: NamedDependency[Gateway],
+        member: NamedDependency[Member],
+    ) -> NewAgent:
         created = await gateway.bus.call(await body(request, CreateAgent), caller=member.caller)
         agent = created.agent
         return NewAgent(
@@ -99,18 +111,27 @@ class AgentsController(Controller):
 
     @get("/status/summary", summary="How many agents there are, by status", does=[SummarizeAgents])
     async def summary(
-        self, request: Request[Any, Any, Any], gateway: Gateway, member: Member
+        self,
+        request: Request[Any, Any, Any],
+        gateway: NamedDependency[Gateway],
+        member: NamedDependency[Member],
     ) -> AgentSummary:
         return await gateway.bus.call(query(request, SummarizeAgents), caller=member.caller)
 
     @get("/{agent_id:str}", summary="One agent", does=[GetAgent])
-    async def get_agent(self, gateway: Gateway, member: Member, agent_id: str) -> Agent:
+    async def get_agent(
+        self, gateway: NamedDependency[Gateway], member: NamedDependency[Member], agent_id: FromPath[str]
+    ) -> Agent:
         agent = await gateway.bus.call(GetAgent(agent_id=checked_id(agent_id)), caller=member.caller)
         return with_presence(agent, (await presences(gateway, [agent_id], member.caller)).get(agent_id))
 
     @put("/{agent_id:str}", summary="Change or suspend an agent", does=[UpdateAgent])
     async def update(
-        self, request: Request[Any, Any, Any], gateway: Gateway, member: Member, agent_id: str
+        self,
+        request: Request[Any, Any, Any],
+        gateway: NamedDependency[Gateway],
+        member: NamedDependency[Member],
+        agent_id: FromPath[str],
     ) -> Agent:
         command = await body(request, UpdateAgent, agent_id=checked_id(agent_id))
         return await gateway.bus.call(command, caller=member.caller)
@@ -121,7 +142,9 @@ class AgentsController(Controller):
         summary="Delete an agent and end its connections",
         does=[DeleteAgent],
     )
-    async def delete_agent(self, gateway: Gateway, member: Member, agent_id: str) -> Agent:
+    async def delete_agent(
+        self, gateway: NamedDependency[Gateway], member: NamedDependency[Member], agent_id: FromPath[str]
+    ) -> Agent:
         return await gateway.bus.call(DeleteAgent(agent_id=checked_id(agent_id)), caller=member.caller)
 
     @get(
@@ -131,7 +154,7 @@ class AgentsController(Controller):
         refuses=[RateLimited],
     )
     async def challenge(
-        self, request: Request[Any, Any, Any], gateway: Gateway, agent_id: str
+        self, request: Request[Any, Any, Any], gateway: NamedDependency[Gateway], agent_id: FromPath[str]
     ) -> AgentChallenge:
         await gateway.limits.stranger(request)
         command = CreateAgentChallenge(agent_id=checked_id(agent_id))

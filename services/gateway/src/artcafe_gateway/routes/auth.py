@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 from litestar import Controller, post
 from litestar.connection import Request
+from litestar.di import NamedDependency
 
 from artcafe_common.contracts.activity import ActivityType
 from artcafe_common.contracts.identity import (
@@ -38,7 +39,7 @@ class AuthController(Controller):
         does=[Login, VerifyUserToken],
         refuses=[RateLimited],
     )
-    async def login(self, request: Request[Any, Any, Any], gateway: Gateway) -> Tokens:
+    async def login(self, request: Request[Any, Any, Any], gateway: NamedDependency[Gateway]) -> Tokens:
         caller = caller_of(request)
         command = await body(request, Login)
         await gateway.limits.login(request, command.email)
@@ -57,7 +58,7 @@ class AuthController(Controller):
         does=[RefreshTokens],
         refuses=[RateLimited],
     )
-    async def refresh(self, request: Request[Any, Any, Any], gateway: Gateway) -> Tokens:
+    async def refresh(self, request: Request[Any, Any, Any], gateway: NamedDependency[Gateway]) -> Tokens:
         await gateway.limits.stranger(request)
         return await gateway.bus.call(await body(request, RefreshTokens), caller=caller_of(request))
 
@@ -68,7 +69,9 @@ class AuthController(Controller):
         does=[CreateClientChallenge],
         refuses=[RateLimited],
     )
-    async def client_challenge(self, request: Request[Any, Any, Any], gateway: Gateway) -> Nonce:
+    async def client_challenge(
+        self, request: Request[Any, Any, Any], gateway: NamedDependency[Gateway]
+    ) -> Nonce:
         await gateway.limits.stranger(request)
         return await gateway.bus.call(await body(request, CreateClientChallenge), caller=caller_of(request))
 
@@ -79,7 +82,9 @@ class AuthController(Controller):
         does=[CreateAgentChallenge],
         refuses=[RateLimited],
     )
-    async def agent_challenge(self, request: Request[Any, Any, Any], gateway: Gateway) -> AgentChallenge:
+    async def agent_challenge(
+        self, request: Request[Any, Any, Any], gateway: NamedDependency[Gateway]
+    ) -> AgentChallenge:
         await gateway.limits.stranger(request)
         return await gateway.bus.call(await body(request, CreateAgentChallenge), caller=caller_of(request))
 
@@ -90,7 +95,9 @@ class AuthController(Controller):
         does=[VerifyAgent],
         refuses=[RateLimited],
     )
-    async def agent_verify(self, request: Request[Any, Any, Any], gateway: Gateway) -> AgentToken:
+    async def agent_verify(
+        self, request: Request[Any, Any, Any], gateway: NamedDependency[Gateway]
+    ) -> AgentToken:
         await gateway.limits.stranger(request)
         command = await body(request, VerifyAgent)
         if command.tenant_id is None:

@@ -6,6 +6,8 @@ from typing import Any
 import msgspec
 from litestar import Controller, Response, delete, get, post, put
 from litestar.connection import Request
+from litestar.di import NamedDependency
+from litestar.params import FromPath
 from msgspec import UNSET, UnsetType
 
 from artcafe_common.bus.errors import InvalidCursor, InvalidRequest
@@ -67,27 +69,43 @@ class ChannelsController(Controller):
 
     @get("/", summary="The organization's channels", does=[ListChannels])
     async def list_channels(
-        self, request: Request[Any, Any, Any], gateway: Gateway, member: Member
+        self,
+        request: Request[Any, Any, Any],
+        gateway: NamedDependency[Gateway],
+        member: NamedDependency[Member],
     ) -> Channels:
         return await gateway.bus.call(query(request, ListChannels), caller=member.caller)
 
     @post("/", summary="Open a channel", does=[CreateChannel])
-    async def create(self, request: Request[Any, Any, Any], gateway: Gateway, member: Member) -> Channel:
+    async def create(
+        self,
+        request: Request[Any, Any, Any],
+        gateway: NamedDependency[Gateway],
+        member: NamedDependency[Member],
+    ) -> Channel:
         return await gateway.bus.call(await body(request, CreateChannel), caller=member.caller)
 
     @get("/{channel_id:str}", summary="One channel", does=[GetChannel])
-    async def get_channel(self, gateway: Gateway, member: Member, channel_id: str) -> Channel:
+    async def get_channel(
+        self, gateway: NamedDependency[Gateway], member: NamedDependency[Member], channel_id: FromPath[str]
+    ) -> Channel:
         return await gateway.bus.call(GetChannel(channel_id=checked_id(channel_id)), caller=member.caller)
 
     @put("/{channel_id:str}", summary="Change a channel", does=[UpdateChannel])
     async def update(
-        self, request: Request[Any, Any, Any], gateway: Gateway, member: Member, channel_id: str
+        self,
+        request: Request[Any, Any, Any],
+        gateway: NamedDependency[Gateway],
+        member: NamedDependency[Member],
+        channel_id: FromPath[str],
     ) -> Channel:
         command = await body(request, UpdateChannel, channel_id=checked_id(channel_id))
         return await gateway.bus.call(command, caller=member.caller)
 
     @delete("/{channel_id:str}", status_code=200, summary="Close a channel", does=[DeleteChannel])
-    async def delete_channel(self, gateway: Gateway, member: Member, channel_id: str) -> Channel:
+    async def delete_channel(
+        self, gateway: NamedDependency[Gateway], member: NamedDependency[Member], channel_id: FromPath[str]
+    ) -> Channel:
         return await gateway.bus.call(DeleteChannel(channel_id=checked_id(channel_id)), caller=member.caller)
 
     @get(
@@ -97,7 +115,11 @@ class ChannelsController(Controller):
         given=["live"],
     )
     async def subscribers(
-        self, request: Request[Any, Any, Any], gateway: Gateway, member: Member, channel_id: str
+        self,
+        request: Request[Any, Any, Any],
+        gateway: NamedDependency[Gateway],
+        member: NamedDependency[Member],
+        channel_id: FromPath[str],
     ) -> Subscribers:
         channel = await gateway.directory.channel(checked_id(channel_id), member.caller)
         command = query(request, ListSubscribers, channel_id=channel.channel_id, live={})
@@ -114,7 +136,11 @@ class ChannelsController(Controller):
         refuses=PUBLISH_ERRORS,
     )
     async def publish(
-        self, request: Request[Any, Any, Any], gateway: Gateway, member: Member, channel_id: str
+        self,
+        request: Request[Any, Any, Any],
+        gateway: NamedDependency[Gateway],
+        member: NamedDependency[Member],
+        channel_id: FromPath[str],
     ) -> MessageAccepted:
         member.require_writer()
         channel = await gateway.directory.channel(checked_id(channel_id), member.caller)
@@ -145,7 +171,11 @@ class ChannelsController(Controller):
         refuses=HISTORY_ERRORS,
     )
     async def messages(
-        self, request: Request[Any, Any, Any], gateway: Gateway, member: Member, channel_id: str
+        self,
+        request: Request[Any, Any, Any],
+        gateway: NamedDependency[Gateway],
+        member: NamedDependency[Member],
+        channel_id: FromPath[str],
     ) -> Response[bytes]:
         channel = await gateway.directory.channel(checked_id(channel_id), member.caller)
         wanted = query(request, HistoryQuery)

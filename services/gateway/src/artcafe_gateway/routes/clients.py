@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 import msgspec
 from litestar import Controller, delete, get, post, put
 from litestar.connection import Request
+from litestar.di import NamedDependency
+from litestar.params import FromPath
 
 from artcafe_common.bus.caller import Caller
 from artcafe_common.bus.errors import CommandError
@@ -76,7 +78,10 @@ class ClientsController(Controller):
 
     @get("/", summary="The organization's clients", does=[ListClients])
     async def list_clients(
-        self, request: Request[Any, Any, Any], gateway: Gateway, member: Member
+        self,
+        request: Request[Any, Any, Any],
+        gateway: NamedDependency[Gateway],
+        member: NamedDependency[Member],
     ) -> Clients:
         page = await gateway.bus.call(query(request, ListClients), caller=member.caller)
         seen = await presences(gateway, [client.client_id for client in page.clients], member.caller)
@@ -85,13 +90,18 @@ class ClientsController(Controller):
 
     @post("/", summary="Register a client; its seed is shown once", does=[CreateClient])
     async def create(
-        self, request: Request[Any, Any, Any], gateway: Gateway, member: Member
+        self,
+        request: Request[Any, Any, Any],
+        gateway: NamedDependency[Gateway],
+        member: NamedDependency[Member],
     ) -> ClientWithSeed:
         created = await gateway.bus.call(await body(request, CreateClient), caller=member.caller)
         return _with_seed(created, gateway)
 
     @get("/{client_id:str}", summary="One client", does=[GetClient])
-    async def get_client(self, gateway: Gateway, member: Member, client_id: str) -> Client:
+    async def get_client(
+        self, gateway: NamedDependency[Gateway], member: NamedDependency[Member], client_id: FromPath[str]
+    ) -> Client:
         # Presence tells nothing of another tenant's client, so it can be asked at the same time.
         client, seen = await asyncio.gather(
             gateway.bus.call(GetClient(client_id=checked_id(client_id)), caller=member.caller),
@@ -101,7 +111,11 @@ class ClientsController(Controller):
 
     @put("/{client_id:str}", summary="Change or suspend a client", does=[UpdateClient])
     async def update(
-        self, request: Request[Any, Any, Any], gateway: Gateway, member: Member, client_id: str
+        self,
+        request: Request[Any, Any, Any],
+        gateway: NamedDependency[Gateway],
+        member: NamedDependency[Member],
+        client_id: FromPath[str],
     ) -> Client:
         command = await body(request, UpdateClient, client_id=checked_id(client_id))
         return await gateway.bus.call(command, caller=member.caller)
@@ -112,7 +126,9 @@ class ClientsController(Controller):
         summary="Delete a client and end its connections",
         does=[DeleteClient],
     )
-    async def delete_client(self, gateway: Gateway, member: Member, client_id: str) -> Client:
+    async def delete_client(
+        self, gateway: NamedDependency[Gateway], member: NamedDependency[Member], client_id: FromPath[str]
+    ) -> Client:
         return await gateway.bus.call(DeleteClient(client_id=checked_id(client_id)), caller=member.caller)
 
     @post(
@@ -121,14 +137,18 @@ class ClientsController(Controller):
         summary="A new key for a client",
         does=[RegenerateClientKey],
     )
-    async def regenerate(self, gateway: Gateway, member: Member, client_id: str) -> ClientWithSeed:
+    async def regenerate(
+        self, gateway: NamedDependency[Gateway], member: NamedDependency[Member], client_id: FromPath[str]
+    ) -> ClientWithSeed:
         created = await gateway.bus.call(
             RegenerateClientKey(client_id=checked_id(client_id)), caller=member.caller
         )
         return _with_seed(created, gateway)
 
     @get("/{client_id:str}/status", summary="Whether a client is there", does=[GetClient, GetPresences])
-    async def status(self, gateway: Gateway, member: Member, client_id: str) -> ClientReport:
+    async def status(
+        self, gateway: NamedDependency[Gateway], member: NamedDependency[Member], client_id: FromPath[str]
+    ) -> ClientReport:
         client = await gateway.bus.call(GetClient(client_id=checked_id(client_id)), caller=member.caller)
         # No fallback here: who asks for the state of things is not told an old one.
         found = await gateway.bus.call(GetPresences(client_ids=[client_id]), caller=member.caller)

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 from litestar import Controller, MediaType, Response, get
 from litestar.connection import Request
+from litestar.di import NamedDependency
 
 from artcafe_common import __version__
 from artcafe_common.bus.caller import Caller
@@ -34,7 +35,9 @@ class HealthController(Controller):
     tags = ["health"]
 
     @get("/health", summary="How every service is", also=[503])
-    async def health(self, request: Request[Any, Any, Any], gateway: Gateway) -> Response[SystemHealth]:
+    async def health(
+        self, request: Request[Any, Any, Any], gateway: NamedDependency[Gateway]
+    ) -> Response[SystemHealth]:
         names = list(HEALTH_COMMANDS)
         own, *reports = await asyncio.gather(
             _own(gateway), *(_ask(gateway, name, caller_of(request)) for name in names)
@@ -54,12 +57,12 @@ class HealthController(Controller):
         return {"status": "ok"}
 
     @get("/health/ready", summary="Whether this process takes requests", also=[503])
-    async def ready(self, gateway: Gateway) -> Response[dict[str, str]]:
+    async def ready(self, gateway: NamedDependency[Gateway]) -> Response[dict[str, str]]:
         ready = gateway.bus.nc.is_connected and gateway.sockets.open
         return Response({"status": "ok" if ready else "unavailable"}, status_code=200 if ready else 503)
 
     @get("/metrics", summary="Prometheus metrics", text=True, media_type=MediaType.TEXT)
-    async def metrics(self, gateway: Gateway) -> Response[bytes]:
+    async def metrics(self, gateway: NamedDependency[Gateway]) -> Response[bytes]:
         return Response(
             gateway.metrics.render(sockets=len(gateway.sockets), bridges=gateway.bridges),
             media_type="text/plain; version=0.0.4; charset=utf-8",

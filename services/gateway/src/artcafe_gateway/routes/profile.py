@@ -4,6 +4,7 @@ from typing import Any
 
 from litestar import Controller, get, put
 from litestar.connection import Request
+from litestar.di import NamedDependency
 
 from artcafe_common.bus.caller import Caller
 from artcafe_common.bus.errors import Forbidden
@@ -33,7 +34,12 @@ class ProfileController(Controller):
         given=["email"],
         refuses=[Forbidden],
     )
-    async def me(self, request: Request[Any, Any, Any], gateway: Gateway, person: Person) -> Profile:
+    async def me(
+        self,
+        request: Request[Any, Any, Any],
+        gateway: NamedDependency[Gateway],
+        person: NamedDependency[Person],
+    ) -> Profile:
         command = query(request, GetProfile, email=person.user.email)
         return await gateway.bus.call(command, caller=await _caller(request, gateway, person))
 
@@ -44,19 +50,30 @@ class ProfileController(Controller):
         given=["email"],
         refuses=[Forbidden],
     )
-    async def update_me(self, request: Request[Any, Any, Any], gateway: Gateway, person: Person) -> Profile:
+    async def update_me(
+        self,
+        request: Request[Any, Any, Any],
+        gateway: NamedDependency[Gateway],
+        person: NamedDependency[Person],
+    ) -> Profile:
         command = await body(request, UpdateProfile, email=person.user.email)
         return await gateway.bus.call(command, caller=await _caller(request, gateway, person))
 
     @get("/preferences", summary="The caller's preferences", does=[GetPreferences])
     async def preferences(
-        self, request: Request[Any, Any, Any], gateway: Gateway, person: Person
+        self,
+        request: Request[Any, Any, Any],
+        gateway: NamedDependency[Gateway],
+        person: NamedDependency[Person],
     ) -> Preferences:
         return await gateway.bus.call(query(request, GetPreferences), caller=person.caller)
 
     @put("/preferences", summary="Change the caller's preferences", does=[UpdatePreferences])
     async def update_preferences(
-        self, request: Request[Any, Any, Any], gateway: Gateway, person: Person
+        self,
+        request: Request[Any, Any, Any],
+        gateway: NamedDependency[Gateway],
+        person: NamedDependency[Person],
     ) -> Preferences:
         return await gateway.bus.call(await body(request, UpdatePreferences), caller=person.caller)
 

@@ -3,7 +3,9 @@
 from typing import Any
 
 from litestar import WebSocket
+from litestar.di import NamedDependency
 from litestar.handlers import websocket
+from litestar.params import FromPath
 
 from artcafe_gateway.gateway import Gateway
 from artcafe_gateway.sessions import agent, client, dashboard
@@ -11,7 +13,9 @@ from artcafe_gateway.wire.socket import let_go
 
 
 @websocket(["/ws/client/{client_id:str}", "/api/v1/ws/client/{client_id:str}"])
-async def client_socket(socket: WebSocket[Any, Any, Any], client_id: str, gateway: Gateway) -> None:
+async def client_socket(
+    socket: WebSocket[Any, Any, Any], client_id: FromPath[str], gateway: NamedDependency[Gateway]
+) -> None:
     """A client's socket."""
     try:
         await client.serve(socket, client_id[:256], gateway)
@@ -20,7 +24,9 @@ async def client_socket(socket: WebSocket[Any, Any, Any], client_id: str, gatewa
 
 
 @websocket(["/ws/agent/{agent_id:str}", "/api/v1/ws/agent/{agent_id:str}"])
-async def agent_socket(socket: WebSocket[Any, Any, Any], agent_id: str, gateway: Gateway) -> None:
+async def agent_socket(
+    socket: WebSocket[Any, Any, Any], agent_id: FromPath[str], gateway: NamedDependency[Gateway]
+) -> None:
     """An agent's socket."""
     try:
         await agent.serve(socket, agent_id[:256], gateway)
@@ -29,7 +35,7 @@ async def agent_socket(socket: WebSocket[Any, Any, Any], agent_id: str, gateway:
 
 
 @websocket(["/ws/dashboard", "/api/v1/ws/dashboard"])
-async def dashboard_socket(socket: WebSocket[Any, Any, Any], gateway: Gateway) -> None:
+async def dashboard_socket(socket: WebSocket[Any, Any, Any], gateway: NamedDependency[Gateway]) -> None:
     """A dashboard's socket."""
     try:
         await dashboard.serve(socket, gateway)

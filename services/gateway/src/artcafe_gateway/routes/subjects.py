@@ -4,6 +4,8 @@ from typing import Any
 
 from litestar import Controller, delete, get, post, put
 from litestar.connection import Request
+from litestar.di import NamedDependency
+from litestar.params import FromPath
 
 from artcafe_common.contracts.tenancy import (
     CreateSubject,
@@ -27,21 +29,35 @@ class SubjectsController(Controller):
 
     @get("/", summary="The organization's subjects", does=[ListSubjects])
     async def list_subjects(
-        self, request: Request[Any, Any, Any], gateway: Gateway, member: Member
+        self,
+        request: Request[Any, Any, Any],
+        gateway: NamedDependency[Gateway],
+        member: NamedDependency[Member],
     ) -> Subjects:
         return await gateway.bus.call(query(request, ListSubjects), caller=member.caller)
 
     @post("/", summary="Keep the messages of a pattern", does=[CreateSubject])
-    async def create(self, request: Request[Any, Any, Any], gateway: Gateway, member: Member) -> Subject:
+    async def create(
+        self,
+        request: Request[Any, Any, Any],
+        gateway: NamedDependency[Gateway],
+        member: NamedDependency[Member],
+    ) -> Subject:
         return await gateway.bus.call(await body(request, CreateSubject), caller=member.caller)
 
     @get("/{subject_id:str}", summary="One subject", does=[GetSubject])
-    async def get_subject(self, gateway: Gateway, member: Member, subject_id: str) -> Subject:
+    async def get_subject(
+        self, gateway: NamedDependency[Gateway], member: NamedDependency[Member], subject_id: FromPath[str]
+    ) -> Subject:
         return await gateway.bus.call(GetSubject(subject_id=checked_id(subject_id)), caller=member.caller)
 
     @put("/{subject_id:str}", summary="Change a subject", does=[UpdateSubject])
     async def update(
-        self, request: Request[Any, Any, Any], gateway: Gateway, member: Member, subject_id: str
+        self,
+        request: Request[Any, Any, Any],
+        gateway: NamedDependency[Gateway],
+        member: NamedDependency[Member],
+        subject_id: FromPath[str],
     ) -> Subject:
         command = await body(request, UpdateSubject, subject_id=checked_id(subject_id))
         return await gateway.bus.call(command, caller=member.caller)
@@ -52,5 +68,7 @@ class SubjectsController(Controller):
         summary="Delete a subject with all that it kept",
         does=[DeleteSubject],
     )
-    async def delete_subject(self, gateway: Gateway, member: Member, subject_id: str) -> Subject:
+    async def delete_subject(
+        self, gateway: NamedDependency[Gateway], member: NamedDependency[Member], subject_id: FromPath[str]
+    ) -> Subject:
         return await gateway.bus.call(DeleteSubject(subject_id=checked_id(subject_id)), caller=member.caller)

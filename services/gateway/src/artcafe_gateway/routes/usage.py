@@ -4,6 +4,7 @@ from typing import Any
 
 from litestar import Controller, get
 from litestar.connection import Request
+from litestar.di import NamedDependency
 
 from artcafe_common.contracts.metering import (
     CurrentUsage,
@@ -26,18 +27,29 @@ class UsageController(Controller):
 
     @get("/metrics", summary="Usage by day", does=[GetUsageMetrics], given=["plan"])
     async def metrics(
-        self, request: Request[Any, Any, Any], gateway: Gateway, member: Member
+        self,
+        request: Request[Any, Any, Any],
+        gateway: NamedDependency[Gateway],
+        member: NamedDependency[Member],
     ) -> UsageMetrics:
         command = query(request, GetUsageMetrics, plan=member.membership.plan)
         return await gateway.bus.call(command, caller=member.caller)
 
     @get("/current", summary="The billing period so far", does=[GetCurrentUsage], given=["plan"])
     async def current(
-        self, request: Request[Any, Any, Any], gateway: Gateway, member: Member
+        self,
+        request: Request[Any, Any, Any],
+        gateway: NamedDependency[Gateway],
+        member: NamedDependency[Member],
     ) -> CurrentUsage:
         command = query(request, GetCurrentUsage, plan=member.membership.plan)
         return await gateway.bus.call(command, caller=member.caller)
 
     @get("/local/stats", summary="Live counters", does=[GetLocalStats])
-    async def local(self, request: Request[Any, Any, Any], gateway: Gateway, member: Member) -> LocalStats:
+    async def local(
+        self,
+        request: Request[Any, Any, Any],
+        gateway: NamedDependency[Gateway],
+        member: NamedDependency[Member],
+    ) -> LocalStats:
         return await gateway.bus.call(query(request, GetLocalStats), caller=member.caller)

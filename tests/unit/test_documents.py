@@ -1,0 +1,146 @@
+"""The documents: complete, well formed, and with examples that are what they say."""
+
+import gzip
+import inspect
+import json
+import typing
+from pathlib import Path
+
+import jsonschema_rs
+import msgspec
+import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from artcafe_common.bus.errors import CommandError
+from artcafe_gateway.api import CONTROLLERS, create_api
+from artcafe_gateway.documents.asyncapi import asyncapi
+from artcafe_gateway.documents.openapi import openapi
+from artcafe_gateway.wire import agent_frames, frames, socket
+
+SCHEMA = Path(__file__).parents[1] / "support/asyncapi/3.0.0.json.gz"
+REST = msgspec.json.decode(msgspec.json.encode(openapi(create_api(None))))
+SOCKETS = asyncapi()
+OPERATIONS = [
+    pytest.param(operation, id=f"{method.upper()} {path}")
+    for path, item in REST["paths"].items()
+    for method, operation in item.items()
+]
+
+
+def resolved(schema, components):
+    """A validator of one schema of a document."""
+    return jsonschema_rs.Draft202012Validator({**schema, "components": {"schemas": components}})
+
+
+def test_the_api_is_an_openapi_3_1_document():
+    OpenAPIV31SpecValidator(REST).validate()
+    assert REST["openapi"].startswith("3.1")
+    names = [p.values[0]["operationId"] for p in OPERATIONS]
+    assert len(names) == len(set(names))
+    assert {tag for p in OPERATIONS for tag in p.values[0]["tags"]} == {tag["name"] for tag in REST["tags"]}
+    # A name that two types bear would stand with its module.
+    assert [name for name in REST["components"]["schemas"] if "." in name] == []
+
+
+def test_every_handler_is_in_it():
+    handlers = {
+        f"{controller.tags[0]}_{name}"
+        for controller in CONTROLLERS
+        for name, member in inspect.getmembers(controller)
+        if hasattr(member, "http_methods")
+    }
+    assert {p.values[0]["operationId"] for p in OPERATIONS} == handlers
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_every_route_tells_what_it_takes_gives_and_refuses(operation):
+    assert operation["summary"]
+    assert {"400", "500"} <= operation["responses"].keys()
+    good = [status for status in operation["responses"] if status < "300"]
+    assert len(good) == 1
+    components = REST["components"]["schemas"]
+    contents = [answer["content"] for answer in operation["responses"].values()]
+    if "requestBody" in operation:
+        contents.append(operation["requestBody"]["content"])
+    for content in contents:
+        for kind, told in content.items():
+            if kind == "text/plain":
+                continue
+            assert told["examples"]
+            for example in told["examples"].values():
+                resolved(told["schema"], components).validate(example["value"])
+    for parameter in operation["parameters"]:
+        if "schema" in parameter and "example" in parameter:
+            resolved(parameter["schema"], components).validate(parameter["example"])
+    if "security" in operation:
+        assert {"401", "429", "502", "503", "504"} <= operation["responses"].keys()
+    if any(p.get("in") == "path" for p in operation["parameters"]):
+        assert "404" in operation["responses"]
+
+
+def test_bodies_take_nothing_that_is_not_known():
+    components = REST["components"]["schemas"]
+    for parameter in OPERATIONS:
+        body = parameter.values[0].get("requestBody")
+        if body is not None and parameter.id != "POST /api/v1/channels/{channel_id}/messages":
+            (content,) = body["content"].values()
+            name = content["schema"]["$ref"].rpartition("/")[2]
+            assert components[name]["additionalProperties"] is False, name
+
+
+def test_the_protocols_are_an_asyncapi_3_document():
+    jsonschema_rs.Draft7Validator(json.loads(gzip.decompress(SCHEMA.read_bytes()))).validate(SOCKETS)
+
+
+def test_every_frame_and_close_code_is_in_it():
+    told = {message["name"] for message in SOCKETS["components"]["messages"].values()}
+    kinds = {
+        kind
+        for module in (frames, agent_frames)
+        for _, kind in inspect.getmembers(module, inspect.isclass)
+        if issubclass(kind, msgspec.Struct) and kind.__struct_config__.tag and kind.__subclasses__() == []
+    } | {agent_frames.AgentSubscribe}
+    assert {kind.__struct_config__.tag for kind in kinds} <= told
+    for endpoint, union in (
+        ("client", frames.ClientFrame),
+        ("agent", agent_frames.AgentFrame),
+        ("dashboard", frames.DashboardFrame),
+    ):
+        channel = SOCKETS["channels"][endpoint]
+        names = {SOCKETS["components"]["messages"][key]["name"] for key in channel["messages"]}
+        assert {kind.__struct_config__.tag for kind in typing.get_args(union)} <= names
+        codes = {value for name, value in vars(socket).items() if name.startswith("CLOSE_")}
+        assert {int(code) for code in channel["x-close-codes"]} == codes
+
+
+def test_every_example_of_a_frame_is_one():
+    components = SOCKETS["components"]["schemas"]
+    for message in SOCKETS["components"]["messages"].values():
+        for example in message.get("examples", []):
+            resolved(message["payload"], components).validate(example["payload"])
+    for union in (frames.ClientFrame, agent_frames.AgentFrame, frames.DashboardFrame):
+        for kind in typing.get_args(union):
+            key = next(
+                k
+                for k, m in SOCKETS["components"]["messages"].items()
+                if m["payload"].get("$ref", "").endswith(f"/{kind.__name__}")
+            )
+            (example,) = SOCKETS["components"]["messages"][key]["examples"]
+            assert type(msgspec.json.decode(json.dumps(example["payload"]), type=union)) is kind
+
+
+def test_every_error_code_is_in_a_document():
+    rest = {
+        code
+        for parameter in OPERATIONS
+        for answer in parameter.values[0]["responses"].values()
+        for content in answer["content"].values()
+        for code in content.get("examples", {})
+    }
+    frame = set(SOCKETS["components"]["schemas"]["Problem"]["properties"]["code"]["enum"])
+    left, known = [CommandError], set()
+    while left:
+        kind = left.pop()
+        known.add(kind.code)
+        left += kind.__subclasses__()
+    assert known <= rest | frame
