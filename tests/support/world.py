@@ -226,6 +226,12 @@ class Socket:
     def frames(self, kind):
         return [frame for frame in self._seen if frame["type"] == kind]
 
+    def take_all(self, kind):
+        """All frames of a type that came until now; they are taken out."""
+        taken = self.frames(kind)
+        self._seen = [frame for frame in self._seen if frame not in taken]
+        return taken
+
     async def nothing(self, kind, for_s=QUIET_S):
         """Assert that no frame of a type comes."""
         await asyncio.sleep(for_s)
