@@ -9,17 +9,16 @@ import asyncio
 import json
 import re
 import time
-import uuid
 
 import httpx
 import pytest
 
 from artcafe_common.clock import new_id
 from support.agents import LegacyAgent
-from support.snapshot import snapshot
 from support.spy import Spy
 from support.tables import ROUTES, routes_of
 from support.tokens import claims_of, signed
+from support.victim import besieged, nowhere
 from support.world import eventually
 
 # Whoever adds a route says here what it is to a stranger; all others are for members of an organization.
@@ -86,51 +85,8 @@ AT_ONCE = 6
 
 @pytest.fixture
 async def victim(tenant):
-    """An organization with one of everything, and somebody in it who hears whatever is said there."""
-    listener = await tenant.client("hears all")
-    tenant.socket, tenant.nc, tenant.heard = await listener.websocket(), await listener.nats(), []
-    await tenant.socket.subscribe(subject=">")
-
-    async def hear(message):
-        # The platform's own news of who comes and goes.
-        if ".presence." not in message.subject:
-            tenant.heard.append(message.subject)
-
-    await tenant.nc.subscribe(">", cb=hear)
-    await tenant.nc.flush()
-    tenant.agent, tenant.legacy = await tenant.client("of the victim"), await LegacyAgent.register(tenant)
-    channel = await tenant.channel("of the victim")
-    await tenant.call("POST", f"/channels/{channel['channel_id']}/messages", 202, json={"data": "kept"})
-    subject = {"name": "of the victim", "pattern": "kept.>"}
-    subject = await tenant.call("POST", "/subjects", 201, json=subject)
-    tenant.ids = {
-        "account_id": tenant.id,
-        "user_id": claims_of(tenant.owner.token)["sub"],
-        "client_id": tenant.agent.id,
-        "agent_id": tenant.legacy.id,
-        "channel_id": channel["channel_id"],
-        "subject_id": subject["subject_id"],
-        "email": tenant.owner.email,
-    }
-    before = await snapshot(tenant)
-    await eventually(lambda: tenant.heard)
-    await tenant.nc.flush()
-    tenant.heard.clear()
-    tenant.socket.take_all("message")
-    yield tenant
-    await tenant.socket.ask("ping", "pong")
-    await tenant.nc.flush()
-    assert (tenant.heard, tenant.socket.frames("message")) == ([], [])
-    assert await snapshot(tenant) == before
-
-
-def nowhere():
-    """Well-formed ids that nothing has."""
-    names = ("account_id", "client_id", "agent_id", "channel_id", "subject_id")
-    return {name: new_id() for name in names} | {
-        "user_id": str(uuid.uuid4()),
-        "email": f"{uuid.uuid4().hex[:12]}@example.com",
-    }
+    async with besieged(tenant) as prepared:
+        yield prepared
 
 
 class Actor:

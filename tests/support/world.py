@@ -201,9 +201,13 @@ class Socket:
 
     async def take(self, kind, within=5.0, **fields):
         """The next frame of a type whose fields fit; it is taken out."""
+        return await self.take_any({kind}, within, **fields)
+
+    async def take_any(self, kinds, within=5.0, **fields):
+        """The next frame of one of some types."""
 
         def fits(frame):
-            return frame["type"] == kind and all(frame.get(k) == v for k, v in fields.items())
+            return frame["type"] in kinds and all(frame.get(k) == v for k, v in fields.items())
 
         async with asyncio.timeout(within):
             while True:
