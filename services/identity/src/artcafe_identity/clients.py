@@ -4,6 +4,8 @@ Whoever shows a key is looked up by it, once they have signed with it, and recor
 alone: were they cached by id, how fast a stranger is refused would tell which ids are in use.
 """
 
+from typing import NoReturn
+
 from artcafe_common.broker.nkeys import KeyKind, create, decode_signature, verify
 from artcafe_common.bus.caller import Caller
 from artcafe_common.bus.client import Bus
@@ -17,13 +19,15 @@ from artcafe_common.contracts.tenancy import (
     ClientState,
     FindCredential,
 )
+from artcafe_identity.knocks import Knocks
 
 
 class Clients:
     """Authenticates clients by id or by public key."""
 
-    def __init__(self, bus: Bus) -> None:
+    def __init__(self, bus: Bus, knocks: Knocks) -> None:
         self._bus = bus
+        self._knocks = knocks
         # Verified in place of a client that does not exist, so that both take the same time.
         self._nobody = create(KeyKind.USER).public
         self._by_key: Cache[str, ClientCredential | None] = Cache(size=50_000, age_s=60)
@@ -39,17 +43,25 @@ class Clients:
         """The active client that signed `nonce`; AuthenticationFailed whatever else is wrong."""
         if nkey and not _signed(nkey, nonce, signature):
             # Nobody is looked up for who does not hold the key that they show.
-            raise AuthenticationFailed
+            self.refuse(client_id=client_id, nkey=nkey)
         found = await self._of_key(nkey) if nkey else None
         if found is None and client_id is not None:
             # The index of keys follows the table a moment later: a new client is found by its id.
             found = await self._of_id(client_id)
         signed = bool(nkey) or _signed(found.nkey_public if found else self._nobody, nonce, signature)
-        if found is None or not signed or found.state is not ClientState.ACTIVE:
-            raise AuthenticationFailed
-        if client_id not in (None, found.client_id) or (nkey and nkey != found.nkey_public):
+        if found is None or not signed or (nkey and nkey != found.nkey_public):
+            self.refuse(client_id=client_id, nkey=nkey)
+        if found.state is not ClientState.ACTIVE or client_id not in (None, found.client_id):
+            self._knocks.proven(f"client:{found.client_id}", found.tenant_id)
+            if client_id not in (None, found.client_id):
+                self.refuse(client_id=client_id)
             raise AuthenticationFailed
         return found
+
+    def refuse(self, *, client_id: str | None = None, nkey: str | None = None) -> NoReturn:
+        """AuthenticationFailed; the organization of who they said to be is told."""
+        self._knocks.said(client_id=client_id or "", nkey="" if client_id else nkey or "")
+        raise AuthenticationFailed
 
     def forget_all(self) -> None:
         """Drop everything: news may have been missed."""
