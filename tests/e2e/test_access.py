@@ -1,10 +1,7 @@
 """Who is let in, and as what; and that no log tells how."""
 
-import base64
 import functools
-import gzip
 import hmac
-import importlib.resources
 import json
 import re
 import time
@@ -15,16 +12,10 @@ from joserfc import jws, jwt
 from joserfc.jwk import RSAKey
 from websockets.asyncio.client import connect
 
+from support.tokens import claims_of, encoded, provider_key, signed
 from support.world import PASSWORD, Person, Tenant
 
 NOWHERE = "01JADAR0000000000000000000"
-
-
-@functools.cache
-def provider_key():
-    """The key with which the stand-in for Cognito signs: it is public knowledge."""
-    folder = importlib.resources.files("moto.cognitoidp") / "resources"
-    return RSAKey.import_key(json.loads(gzip.decompress((folder / "jwks-private.json.gz").read_bytes())))
 
 
 @functools.cache
@@ -32,34 +23,18 @@ def other_key():
     return RSAKey.generate_key(2048)
 
 
-def claims_of(token):
-    return json.loads(_decoded(token.split(".")[1]))
-
-
-def _decoded(part):
-    return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
-
-
-def _encoded(data):
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-
-
-def signed(claims, *, key=None, **header):
-    return jwt.encode({"alg": "RS256", "kid": "dummy", **header}, claims, key or provider_key())
-
-
 def raw_signed(header, payload):
     """A token whose parts need not be JSON objects, rightly signed for what it is."""
     protected = header if isinstance(header, bytes) else json.dumps(header).encode()
-    first, second = _encoded(protected), _encoded(payload)
+    first, second = encoded(protected), encoded(payload)
     whole = jws.serialize_compact({"alg": "RS256", "kid": "dummy"}, payload, provider_key())
     return f"{first}.{second}.{whole.split('.')[2]}"
 
 
 def symmetric(header, claims, secret):
     """A token signed with HMAC by hand: libraries refuse to take a public key for a secret."""
-    first, second = (_encoded(json.dumps(part).encode()) for part in (header, claims))
-    return f"{first}.{second}.{_encoded(hmac.digest(secret, f'{first}.{second}'.encode(), 'sha256'))}"
+    first, second = (encoded(json.dumps(part).encode()) for part in (header, claims))
+    return f"{first}.{second}.{encoded(hmac.digest(secret, f'{first}.{second}'.encode(), 'sha256'))}"
 
 
 def bare(answer):
@@ -77,16 +52,16 @@ def bad_tokens(good):
         {k: v for k, v in provider_key().as_dict(private=True).items() if k not in ("alg", "use")}
     )
     other = other_key()
-    unsigned = f"{_encoded(json.dumps({'alg': 'none', 'kid': 'dummy'}).encode())}.{body}."
+    unsigned = f"{encoded(json.dumps({'alg': 'none', 'kid': 'dummy'}).encode())}.{body}."
     yield "junk", "junk"
     yield "dots", "..."
     yield "not ascii", "é" * 20
     yield "none", unsigned
     yield "none with a signature", unsigned + signature
-    yield "None", f"{_encoded(json.dumps({'alg': 'None', 'kid': 'dummy'}).encode())}.{body}."
+    yield "None", f"{encoded(json.dumps({'alg': 'None', 'kid': 'dummy'}).encode())}.{body}."
     yield "no signature", f"{head}.{body}."
     yield "another's signature", f"{head}.{body}.{signed({**claims, 'sub': 'x'}).split('.')[2]}"
-    yield "tampered", f"{head}.{_encoded(json.dumps({**claims, 'sub': 'me'}).encode())}.{signature}"
+    yield "tampered", f"{head}.{encoded(json.dumps({**claims, 'sub': 'me'}).encode())}.{signature}"
     yield "cut", good[:-10]
     yield "two parts", f"{head}.{body}"
     yield "four parts", f"{good}.x"

@@ -11,74 +11,10 @@ import msgspec
 import pytest
 
 from artcafe_gateway.wire import frames
+from support.tables import API, CLIENT_FRAMES, DASHBOARD_FRAMES, KEY, ROUTES, routes_of
 from support.world import Person
 
-API = "/api/v1"
 MIB = 1024 * 1024
-KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFOBP9o0cXKkyrJX0vhq+uHSKT9EPaotH/DfNBq0jyN/"
-# Bodies that are right, by route; routes without a body have None. Whoever adds a route adds it here.
-ROUTES = {
-    "POST /auth/login": {"email": "nobody@example.com", "password": "wrong"},
-    "POST /auth/refresh": {"refresh_token": "wrong"},
-    "POST /auth/client/challenge": {"client_id": "wrong"},
-    "POST /auth/agent/challenge": {"agent_id": "wrong"},
-    "POST /auth/agent/verify": {"agent_id": "wrong", "challenge": "wrong", "signature": "wrong"},
-    "GET /accounts": None,
-    "POST /accounts": {"name": "x", "description": "", "metadata": {}},
-    "GET /accounts/{account_id}": None,
-    "PUT /accounts/{account_id}": {"name": "x", "description": "", "metadata": {}},
-    "POST /accounts/generate-nkey/{account_id}": None,
-    "GET /accounts/{account_id}/members": None,
-    "POST /accounts/{account_id}/members": {"user_id": "u1", "email": "u@example.com", "role": "viewer"},
-    "PUT /accounts/{account_id}/members/{user_id}": {"role": "member"},
-    "DELETE /accounts/{account_id}/members/{user_id}": None,
-    "GET /clients": None,
-    "POST /clients": {"name": "x", "permissions": {"publish": ["a"], "subscribe": []}, "metadata": {}},
-    "GET /clients/{client_id}": None,
-    "PUT /clients/{client_id}": {"name": "y", "status": "active", "permissions": {}, "metadata": {}},
-    "DELETE /clients/{client_id}": None,
-    "POST /clients/{client_id}/regenerate-nkey": None,
-    "GET /clients/{client_id}/status": None,
-    "GET /agents": None,
-    "POST /agents": {"name": "x", "key_type": "ed25519", "description": "", "metadata": {}},
-    "GET /agents/status/summary": None,
-    "GET /agents/{agent_id}": None,
-    "PUT /agents/{agent_id}": {"name": "y", "status": "active", "public_key": KEY, "metadata": {}},
-    "DELETE /agents/{agent_id}": None,
-    "GET /agents/{agent_id}/challenge": None,
-    "GET /channels": None,
-    "POST /channels": {"name": "x", "description": "", "metadata": {}},
-    "GET /channels/{channel_id}": None,
-    "PUT /channels/{channel_id}": {"name": "z", "description": "", "metadata": {}},
-    "DELETE /channels/{channel_id}": None,
-    # Its body is any JSON at all: it has tests of its own below.
-    "POST /channels/{channel_id}/messages": None,
-    "GET /channels/{channel_id}/messages": None,
-    "GET /channels/{channel_id}/subscribers": None,
-    "GET /subjects": None,
-    "POST /subjects": {"name": "x", "pattern": "x", "description": "", "metadata": {}},
-    "GET /subjects/{subject_id}": None,
-    "PUT /subjects/{subject_id}": {"name": "z", "pattern": "z", "description": "", "metadata": {}},
-    "DELETE /subjects/{subject_id}": None,
-    "GET /usage/metrics": None,
-    "GET /usage/current": None,
-    "GET /usage/local/stats": None,
-    "GET /activity/logs": None,
-    "GET /activity/summary": None,
-    "GET /profile/me": None,
-    "PUT /profile/me": {"name": "x", "avatar_url": "https://example.com/a.png"},
-    "GET /profile/preferences": None,
-    "PUT /profile/preferences": {
-        "theme": "dark",
-        "language": "en",
-        "timezone": "UTC",
-        "notifications": {"email": False},
-    },
-    "GET /health": None,
-    "GET /health/live": None,
-    "GET /health/ready": None,
-    "GET /metrics": None,
-}
 BODIES = [route for route, body in ROUTES.items() if body is not None]
 LISTS = ["/accounts", "/accounts/{account_id}/members", "/clients", "/agents", "/channels", "/subjects"]
 LISTS += [f"/channels/{{channel_id}}/{what}" for what in ("messages", "subscribers")]
@@ -225,14 +161,7 @@ def problem(answer, status=None, code=None, fields=None):
 
 
 async def test_every_route_is_in_the_table(tenant):
-    base = tenant.stack.api
-    paths = (await tenant.http.get(f"{base}/schema/openapi.json")).json()["paths"]
-    known = {
-        f"{method.upper()} {path.removeprefix(API).rstrip('/')}"
-        for path, item in paths.items()
-        for method in item
-    }
-    assert known == set(ROUTES)
+    assert await routes_of(tenant) == set(ROUTES)
 
 
 @pytest.mark.parametrize("route", BODIES)
@@ -529,23 +458,6 @@ async def test_publishing_by_rest(world):
 
 # -- frames ------------------------------------------------------------------------------------
 
-# A right frame of every type, without its type and id; whoever adds a type adds it here.
-CLIENT_FRAMES = {
-    "heartbeat": {"timestamp": 1, "status": "busy", "metrics": {"a": 1}},
-    "ping": {},
-    "subscribe": {"subject": "frames.here"},
-    "unsubscribe": {"subject": "frames.here"},
-    "publish": {"subject": "frames.gone", "data": 1, "headers": {"a": "b"}},
-    "request": {"subject": "frames.nobody", "data": 1, "timeout_ms": 1000},
-    "presence": {"status": "busy", "capabilities": [1], "metadata": {"a": 1}},
-}
-DASHBOARD_FRAMES = {
-    "ping": {},
-    "subscribe_channel": {"channel_id": "{channel_id}"},
-    "unsubscribe_channel": {"channel_id": "{channel_id}"},
-    "subscribe_topic_preview": {"pattern": "frames.>", "sample": 0.5},
-    "unsubscribe_topic_preview": {},
-}
 ANSWERS = {
     "heartbeat": "heartbeat_ack",
     "ping": "pong",

@@ -8,7 +8,7 @@ import pytest
 
 from artcafe_common.broker import nkeys
 from artcafe_common.broker.connect import connect
-from artcafe_common.bus.caller import Caller, current_tenant
+from artcafe_common.bus.caller import Caller, current_caller, current_tenant
 from artcafe_common.bus.client import Bus
 from artcafe_common.bus.endpoints import EndpointServer
 from artcafe_common.bus.errors import CommandError, Forbidden, InvalidCursor, InvalidRequest, StoreUnavailable
@@ -863,3 +863,51 @@ async def test_of_many_at_once_as_many_channels_as_the_plan_allows(world):
     assert len(done) == 10
     assert refused == [PlanLimitReached] * 5
     await owner.client("counted apart")
+
+
+async def test_anothers_ids_cost_the_store_what_unknown_ids_do(world, monkeypatch):
+    """The same calls of the same tables, so that no clock tells what exists."""
+    owner, stranger = await world.owner(), await world.owner()
+    client, channel = await owner.client(), await owner.channel()
+    made = []
+    call = Database.call
+
+    async def noted(self, operation, **arguments):
+        made.append((current_caller().request_id, operation, arguments.get("TableName")))
+        return await call(self, operation, **arguments)
+
+    monkeypatch.setattr(Database, "call", noted)
+
+    async def cost(command, tenant_id):
+        caller = Caller(
+            request_id=new_id(), tenant_id=tenant_id, actor=f"user:{stranger.user_id}", role=Role.OWNER.value
+        )
+        with pytest.raises(CommandError) as refusal:
+            await world.gateway.call(command, caller=caller)
+        calls = [rest for request_id, *rest in made if request_id == caller.request_id]
+        assert calls
+        return type(refusal.value), calls
+
+    def about(client_id, channel_id, user_id):
+        yield GetClient(client_id=client_id)
+        yield UpdateClient(client_id=client_id, name="mine")
+        yield UpdateClient(client_id=client_id, metadata={"a": 1})
+        yield DeleteClient(client_id=client_id)
+        yield RegenerateClientKey(client_id=client_id)
+        yield GetChannel(channel_id=channel_id)
+        yield UpdateChannel(channel_id=channel_id, name="mine")
+        yield DeleteChannel(channel_id=channel_id)
+        yield UpdateMember(user_id=user_id, role=Role.VIEWER)
+        yield RemoveMember(user_id=user_id)
+
+    theirs = about(client.client_id, channel.channel_id, owner.user_id)
+    nothing = about(new_id(), new_id(), new_id())
+    for one, other in zip(theirs, nothing, strict=True):
+        assert await cost(one, stranger.tenant_id) == await cost(other, stranger.tenant_id), one
+    resolved = [
+        await cost(ResolveMembership(user_id=stranger.user_id, tenant_id=tenant_id), "")
+        for tenant_id in (owner.tenant_id, new_id())
+    ]
+    assert resolved[0] == resolved[1]
+    assert await owner(GetClient(client_id=client.client_id)) == client
+    assert await owner(GetChannel(channel_id=channel.channel_id)) == channel

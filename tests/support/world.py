@@ -201,9 +201,13 @@ class Socket:
 
     async def take(self, kind, within=5.0, **fields):
         """The next frame of a type whose fields fit; it is taken out."""
+        return await self.take_any({kind}, within, **fields)
+
+    async def take_any(self, kinds, within=5.0, **fields):
+        """The next frame of one of some types."""
 
         def fits(frame):
-            return frame["type"] == kind and all(frame.get(k) == v for k, v in fields.items())
+            return frame["type"] in kinds and all(frame.get(k) == v for k, v in fields.items())
 
         async with asyncio.timeout(within):
             while True:
@@ -225,6 +229,12 @@ class Socket:
 
     def frames(self, kind):
         return [frame for frame in self._seen if frame["type"] == kind]
+
+    def take_all(self, kind):
+        """All frames of a type that came until now; they are taken out."""
+        taken = self.frames(kind)
+        self._seen = [frame for frame in self._seen if frame not in taken]
+        return taken
 
     async def nothing(self, kind, for_s=QUIET_S):
         """Assert that no frame of a type comes."""

@@ -11,11 +11,12 @@ from artcafe_common.bus.client import Bus
 from artcafe_common.contracts.activity import ActivityRecorded
 from artcafe_common.contracts.tenancy import AgentRevoked, ClientRevoked, MembershipChanged
 from artcafe_common.cursors import Cursors
+from artcafe_common.denials import Denials
 from artcafe_common.service import background, every, wait_for
 from artcafe_common.settings import read_key
 from artcafe_common.storage.buckets import Buckets
 from artcafe_common.storage.shared import Shared
-from artcafe_gateway.activity import ActivityFeed, Denials
+from artcafe_gateway.activity import ActivityFeed
 from artcafe_gateway.admission import Admission
 from artcafe_gateway.answers import Answers
 from artcafe_gateway.api import create_api

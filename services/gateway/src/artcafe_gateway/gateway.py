@@ -3,8 +3,9 @@
 import msgspec
 
 from artcafe_common.bus.client import Bus
+from artcafe_common.denials import Denials
 from artcafe_common.storage.shared import Shared
-from artcafe_gateway.activity import ActivityFeed, Denials
+from artcafe_gateway.activity import ActivityFeed
 from artcafe_gateway.admission import Admission
 from artcafe_gateway.answers import Answers
 from artcafe_gateway.bridges import Bridges

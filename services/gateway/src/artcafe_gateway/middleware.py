@@ -11,6 +11,7 @@ from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from artcafe_common.bus.caller import set_caller
+from artcafe_gateway.activity import door_closed
 from artcafe_gateway.gateway import Gateway
 from artcafe_gateway.http import caller_of
 from artcafe_gateway.limits import tell
@@ -53,7 +54,7 @@ class Observation(ASGIMiddleware):
             asked = scope["state"].get("artcafe_asked")
             if asked is not None and status == 403:  # noqa: PLR2004 - Forbidden
                 who, asked_for = asked
-                self._gateway.denials.note(who, asked_for[:64], request.method, scope["path"])
+                door_closed(self._gateway.denials, who, asked_for[:64], request.method, scope["path"])
             self._gateway.metrics.requests.labels(request.method, str(status)).inc()
             self._gateway.metrics.seconds.observe(took)
             log.info(

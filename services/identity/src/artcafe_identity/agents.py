@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import secrets
 from datetime import UTC, datetime
+from typing import NoReturn
 
 from artcafe_common import roles
 from artcafe_common.broker.nkeys import decode_signature
@@ -36,6 +37,7 @@ from artcafe_common.contracts.tenancy import (
 )
 from artcafe_identity import agent_keys
 from artcafe_identity.agent_tokens import AgentTokens
+from artcafe_identity.knocks import Knocks
 from artcafe_identity.registry import AccountRegistry
 from artcafe_identity.settings import Settings
 from artcafe_identity.store import DAY_S, Rates, Store
@@ -62,6 +64,7 @@ class AgentEndpoints:
         registry: AccountRegistry,
         bus: Bus,
         tokens: AgentTokens,
+        knocks: Knocks,
     ) -> None:
         self._settings = settings
         self._store = store
@@ -69,6 +72,7 @@ class AgentEndpoints:
         self._registry = registry
         self._bus = bus
         self._agent_tokens = tokens
+        self._knocks = knocks
         # Verified in place of an agent that does not exist.
         self._nobody = agent_keys.generate(AgentKeyType.ED25519)[0].public_key
 
@@ -115,7 +119,10 @@ class AgentEndpoints:
 
     @answers(AdmitAgent)
     async def admit_agent(self, request: AdmitAgent) -> ClientIdentity:
-        claims = self._agent_tokens.read(request.token)
+        try:
+            claims = self._agent_tokens.read(request.token)
+        except AuthenticationFailed:
+            self._refuse(request.agent_id)
         agent = await self._find(request.agent_id) if claims.sub == request.agent_id else None
         if (
             agent is None
@@ -123,11 +130,25 @@ class AgentEndpoints:
             or agent.fingerprint != claims.key
             or not _admissible(agent, request.tenant_id)
         ):
-            raise AuthenticationFailed
+            self._knocks.proven(f"agent:{claims.sub}", claims.tid)
+            if claims.sub == request.agent_id:
+                raise AuthenticationFailed
+            self._refuse(request.agent_id)
         return await self._identity(agent)
 
     async def _proven(self, request: VerifyAgent | AuthenticateAgent) -> AgentCredential:
         """The active agent that signed the challenge, which is used up; else AuthenticationFailed."""
+        try:
+            return await self._check(request)
+        except AuthenticationFailed:
+            self._refuse(request.agent_id)
+
+    def _refuse(self, agent_id: str) -> NoReturn:
+        """AuthenticationFailed; the organization of who they said to be is told."""
+        self._knocks.said(agent_id=agent_id)
+        raise AuthenticationFailed
+
+    async def _check(self, request: VerifyAgent | AuthenticateAgent) -> AgentCredential:
         if len(request.agent_id) > MAX_ID or len(request.signature) > MAX_SIGNATURE:
             raise AuthenticationFailed
         given = request.challenge.startswith(PREFIX)

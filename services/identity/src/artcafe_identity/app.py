@@ -23,6 +23,7 @@ from artcafe_identity.callout import AuthCallout
 from artcafe_identity.clients import Clients
 from artcafe_identity.cognito import Cognito
 from artcafe_identity.endpoints import Endpoints
+from artcafe_identity.knocks import Knocks
 from artcafe_identity.registry import AccountRegistry
 from artcafe_identity.revocation import Revocations
 from artcafe_identity.sealing import Sealer
@@ -33,6 +34,7 @@ from artcafe_identity.tables import TABLES
 from artcafe_identity.tokens import Jwks, TokenVerifier
 
 RECONCILE_EVERY_S = 30
+KNOCKS_EVERY_S = 5
 
 
 @asynccontextmanager
@@ -65,7 +67,8 @@ async def app(settings: Settings) -> AsyncIterator[None]:
                 },
             )
         )
-        clients = Clients(host.bus)
+        knocks = Knocks(host.bus)
+        clients = Clients(host.bus, knocks)
         system = await connect(settings.nats_url, keys / "identity-system.creds", name="identity")
         stack.push_async_callback(system.close)
         callout_nc = await connect(settings.nats_url, keys / "identity-callout.creds", name="identity")
@@ -106,6 +109,7 @@ async def app(settings: Settings) -> AsyncIterator[None]:
                 cognito=Cognito(cognito, settings.oidc_client_id),
                 bus=host.bus,
                 agent_tokens=AgentTokens(bytes.fromhex(read_key(keys / "agent-token.key"))),
+                knocks=knocks,
             )
         )
 
@@ -121,6 +125,11 @@ async def app(settings: Settings) -> AsyncIterator[None]:
 
         consumer = EventConsumer(host.bus, "identity", {ClientRevoked: revocations.apply}, concurrent=True)
         await stack.enter_async_context(
-            background(consumer.run(), every(RECONCILE_EVERY_S, heal, name="reconcile_accounts"))
+            background(
+                consumer.run(),
+                knocks.run(),
+                every(KNOCKS_EVERY_S, knocks.tick, name="refused_logins"),
+                every(RECONCILE_EVERY_S, heal, name="reconcile_accounts"),
+            )
         )
         yield

@@ -3,6 +3,7 @@
 import asyncio
 import time
 
+import msgspec
 import nats.errors
 import structlog
 from nats.aio.client import Client as Nats
@@ -63,6 +64,7 @@ class AuthCallout:
         except (InvalidJwtError, UnicodeDecodeError):
             log.warning("callout_not_understood")
             return
+        set_caller(msgspec.structs.replace(Caller.service("identity"), ip=request.client_info.host))
         try:
             async with asyncio.timeout(ANSWER_WITHIN_S):
                 answer = AuthorizationResponse(jwt=await self._user(request))

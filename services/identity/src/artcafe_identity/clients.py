@@ -1,4 +1,10 @@
-"""Whether a client is who it says: its record (cached, dropped at news) and its signature."""
+"""Whether a client is who it says: its record and its signature.
+
+Whoever shows a key is looked up by it, once they have signed with it, and records are cached by key
+alone: were they cached by id, how fast a stranger is refused would tell which ids are in use.
+"""
+
+from typing import NoReturn
 
 from artcafe_common.broker.nkeys import KeyKind, create, decode_signature, verify
 from artcafe_common.bus.caller import Caller
@@ -13,17 +19,18 @@ from artcafe_common.contracts.tenancy import (
     ClientState,
     FindCredential,
 )
+from artcafe_identity.knocks import Knocks
 
 
 class Clients:
     """Authenticates clients by id or by public key."""
 
-    def __init__(self, bus: Bus) -> None:
+    def __init__(self, bus: Bus, knocks: Knocks) -> None:
         self._bus = bus
+        self._knocks = knocks
         # Verified in place of a client that does not exist, so that both take the same time.
         self._nobody = create(KeyKind.USER).public
         self._by_key: Cache[str, ClientCredential | None] = Cache(size=50_000, age_s=60)
-        self._by_id: Cache[str, ClientCredential | None] = Cache(size=50_000, age_s=60)
 
     async def watch(self) -> None:
         """Drop what is cached of a client as soon as it changes."""
@@ -34,25 +41,37 @@ class Clients:
         self, *, nonce: str, signature: str, client_id: str | None = None, nkey: str | None = None
     ) -> ClientCredential:
         """The active client that signed `nonce`; AuthenticationFailed whatever else is wrong."""
-        found = await (self._of_id(client_id) if client_id else self._of_key(nkey or ""))
-        public = found.nkey_public if found else self._nobody
-        signed = verify(public, KeyKind.USER, nonce.encode(), decode_signature(signature))
-        if found is None or not signed or found.state is not ClientState.ACTIVE:
-            raise AuthenticationFailed
-        if nkey and nkey != found.nkey_public:
+        if nkey and not _signed(nkey, nonce, signature):
+            # Nobody is looked up for who does not hold the key that they show.
+            self.refuse(client_id=client_id, nkey=nkey)
+        found = await self._of_key(nkey) if nkey else None
+        if found is None and client_id is not None:
+            # The index of keys follows the table a moment later: a new client is found by its id.
+            found = await self._of_id(client_id)
+        signed = bool(nkey) or _signed(found.nkey_public if found else self._nobody, nonce, signature)
+        if found is None or not signed or (nkey and nkey != found.nkey_public):
+            self.refuse(client_id=client_id, nkey=nkey)
+        if found.state is not ClientState.ACTIVE or client_id not in (None, found.client_id):
+            self._knocks.proven(f"client:{found.client_id}", found.tenant_id)
+            if client_id not in (None, found.client_id):
+                self.refuse(client_id=client_id)
             raise AuthenticationFailed
         return found
+
+    def refuse(self, *, client_id: str | None = None, nkey: str | None = None) -> NoReturn:
+        """AuthenticationFailed; the organization of who they said to be is told."""
+        self._knocks.said(client_id=client_id or "", nkey="" if client_id else nkey or "")
+        raise AuthenticationFailed
 
     def forget_all(self) -> None:
         """Drop everything: news may have been missed."""
         self._by_key.clear()
-        self._by_id.clear()
 
     async def _of_key(self, public: str) -> ClientCredential | None:
         return await self._by_key.get(public, lambda: self._find(FindCredential(nkey_public=public)))
 
     async def _of_id(self, client_id: str) -> ClientCredential | None:
-        return await self._by_id.get(client_id, lambda: self._find(FindCredential(client_id=client_id)))
+        return await self._find(FindCredential(client_id=client_id))
 
     async def _find(self, command: FindCredential) -> ClientCredential | None:
         try:
@@ -62,4 +81,7 @@ class Clients:
 
     async def _forget(self, event: ClientRevoked | ClientChanged) -> None:
         self._by_key.forget(event.nkey_public)
-        self._by_id.forget(event.client_id)
+
+
+def _signed(public: str, nonce: str, signature: str) -> bool:
+    return verify(public, KeyKind.USER, nonce.encode(), decode_signature(signature))

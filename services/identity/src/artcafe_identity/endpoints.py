@@ -14,7 +14,6 @@ from artcafe_common.bus.errors import FieldError, InvalidRequest
 from artcafe_common.contracts import identity as contract
 from artcafe_common.contracts.identity import (
     AuthenticateClient,
-    AuthenticationFailed,
     BridgeCredentials,
     BrokerAccount,
     ClientIdentity,
@@ -41,6 +40,7 @@ from artcafe_identity.agent_tokens import AgentTokens
 from artcafe_identity.agents import AgentEndpoints
 from artcafe_identity.clients import Clients
 from artcafe_identity.cognito import Cognito
+from artcafe_identity.knocks import Knocks
 from artcafe_identity.registry import AccountRegistry
 from artcafe_identity.settings import Settings
 from artcafe_identity.store import Rates, Store
@@ -71,9 +71,16 @@ class Endpoints(AgentEndpoints):
         cognito: Cognito,
         bus: Bus,
         agent_tokens: AgentTokens,
+        knocks: Knocks,
     ) -> None:
         super().__init__(
-            settings=settings, store=store, rates=rates, registry=registry, bus=bus, tokens=agent_tokens
+            settings=settings,
+            store=store,
+            rates=rates,
+            registry=registry,
+            bus=bus,
+            tokens=agent_tokens,
+            knocks=knocks,
         )
         self._streams = streams
         self._clients = clients
@@ -133,7 +140,7 @@ class Endpoints(AgentEndpoints):
     @answers(AuthenticateClient)
     async def authenticate_client(self, request: AuthenticateClient) -> ClientIdentity:
         if request.stored and not await self._use_challenge(request.nonce, request.client_id):
-            raise AuthenticationFailed
+            self._clients.refuse(client_id=request.client_id)
         client = await self._clients.authenticate(
             client_id=request.client_id,
             nkey=request.nkey,

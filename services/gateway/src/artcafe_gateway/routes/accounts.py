@@ -26,8 +26,8 @@ from artcafe_common.contracts.tenancy import (
 from artcafe_common.contracts.tenancy import (
     Member as AccountMember,
 )
+from artcafe_common.denials import happened
 from artcafe_gateway.access import Member, Person
-from artcafe_gateway.activity import happened
 from artcafe_gateway.gateway import Gateway
 from artcafe_gateway.http import body, checked_id, query
 

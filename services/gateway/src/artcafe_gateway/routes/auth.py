@@ -20,7 +20,7 @@ from artcafe_common.contracts.identity import (
     VerifyAgent,
     VerifyUserToken,
 )
-from artcafe_gateway.activity import happened
+from artcafe_common.denials import happened
 from artcafe_gateway.gateway import Gateway
 from artcafe_gateway.http import body, caller_of
 from artcafe_gateway.rate import RateLimited

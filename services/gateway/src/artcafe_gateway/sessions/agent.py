@@ -122,7 +122,7 @@ class AgentSession(ClientSession):
                 await super()._answer(each)
             except CommandError as error:
                 # One of many does not keep the others from being heard.
-                self.socket.refuse(error, each.id)
+                self.socket.turn_down(error, each)
 
     # -- names ---------------------------------------------------------------------------------
 

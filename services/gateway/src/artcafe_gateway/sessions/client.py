@@ -24,6 +24,7 @@ from artcafe_common.contracts.identity import AuthenticationFailed, ClientIdenti
 from artcafe_common.contracts.presence import ConnectionClosed, ConnectionOpened
 from artcafe_common.contracts.tenancy import PlanLimitReached
 from artcafe_gateway.acks import AckRoute
+from artcafe_gateway.activity import frame_refused
 from artcafe_gateway.bridge import Bridge
 from artcafe_gateway.connection import header_block
 from artcafe_gateway.delivery import FROM_HEADER, as_json
@@ -136,6 +137,7 @@ class ClientSession:
         self._bridge = bridge
         self._gateway = gateway
         self._caller = msgspec.structs.replace(caller, tenant_id=identity.tenant_id, actor=self.owner)
+        socket.on_refused = partial(frame_refused, gateway.denials, self._caller)
         self._opened = False
         self._beat_at = time.monotonic()
         self._requests: set[asyncio.Task[None]] = set()
@@ -262,7 +264,7 @@ class ClientSession:
             self.socket.refuse(error, received.id)
             self.socket.outbox.protocol.hold(FLOOD_PAUSE_S)
         except CommandError as error:
-            self.socket.refuse(error, received.id)
+            self.socket.turn_down(error, received)
         return True
 
     def _publish(self, received: frames.Publish, name: Name) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ from artcafe_common.bus.errors import CommandError, Forbidden, Unauthenticated
 from artcafe_common.clock import now
 from artcafe_common.contracts.tenancy import TenantRequired
 from artcafe_gateway.access import Member, Person, act_for, authenticate, checked_tenant
+from artcafe_gateway.activity import door_closed, frame_refused
 from artcafe_gateway.bridge import Bridge
 from artcafe_gateway.fanout import Route
 from artcafe_gateway.gateway import Gateway
@@ -54,7 +56,7 @@ async def serve(socket: WebSocket[Any, Any, Any], gateway: Gateway) -> None:
     except CommandError as error:
         connection.refuse(error)
         if isinstance(error, Forbidden) and someone is not None and chosen:
-            gateway.denials.note(someone.caller, chosen, "GET", socket.scope["path"])
+            door_closed(gateway.denials, someone.caller, chosen[:64], "GET", socket.scope["path"])
         code = {401: CLOSE_UNAUTHENTICATED, 403: CLOSE_REVOKED}.get(error.status, CLOSE_TRY_LATER)
         connection.close(CLOSE_UNAUTHENTICATED if isinstance(error, TenantRequired) else code, error.code)
         return
@@ -97,6 +99,7 @@ class DashboardSession:
         self._looks: dict[Look, None] = {}
         self._channels: dict[str, ChannelView] = {}
         self._preview: Preview | None = None
+        socket.on_refused = partial(frame_refused, gateway.denials, member.caller)
         lifetime = member.user.expires_at.timestamp() - time.time()
         self._expiry = asyncio.get_running_loop().call_later(
             max(lifetime, 0), socket.close, CLOSE_UNAUTHENTICATED, "token_expired"

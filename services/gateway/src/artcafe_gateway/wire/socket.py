@@ -48,7 +48,7 @@ class Socket:
     """One accepted WebSocket.
 
     `heard_at` is the loop time at which the peer last sent anything; `closed_because` the word
-    that a close by us bore.
+    that a close by us bore; `on_refused` hears of each frame that is turned down.
     """
 
     __slots__ = (
@@ -57,6 +57,7 @@ class Socket:
         "closed_because",
         "connection_id",
         "heard_at",
+        "on_refused",
         "opened_at",
         "outbox",
     )
@@ -71,6 +72,7 @@ class Socket:
         self.heard_at = time.monotonic()
         self.opened_at = self.heard_at
         self.closed_because = ""
+        self.on_refused: Callable[[CommandError, Any], None] | None = None
 
     def send(self, out: Out) -> None:
         """Queue a frame."""
@@ -80,6 +82,12 @@ class Socket:
         """Queue an error frame."""
         retry = None if error.retry_after_s is None else error.retry_after_s * 1000
         self.send(Problem(code=error.code, message=error.detail, id=frame_id, retry_after_ms=retry))
+
+    def turn_down(self, error: CommandError, received: Any) -> None:
+        """Refuse a frame that was understood."""
+        if self.on_refused is not None:
+            self.on_refused(error, received)
+        self.refuse(error, getattr(received, "id", None))
 
     def close(self, code: int, reason: str) -> None:
         """End the connection; `reason` is a word."""
@@ -139,7 +147,7 @@ class Socket:
             try:
                 await answer(received)
             except CommandError as error:
-                self.refuse(error, getattr(received, "id", None))
+                self.turn_down(error, received)
             except Exception:
                 log.exception("frame_failed", frame=type(received).__name__)
                 self.refuse(InternalError(), getattr(received, "id", None))

@@ -1,8 +1,10 @@
 """Refusals in the activity log: nobody fills it, and nothing is left out in silence."""
 
-import artcafe_gateway.activity
+import artcafe_common.denials
 from artcafe_common.bus.caller import Caller
-from artcafe_gateway.activity import DENIALS_A_MINUTE, REMEMBERED, Denials
+from artcafe_common.denials import REMEMBERED, Denials
+
+DENIALS_A_MINUTE = 10
 
 
 class Clock:
@@ -15,14 +17,17 @@ class Clock:
         return self.at
 
 
-def knocking(denials, times, *, tenant="t", user="u"):
-    for _ in range(times):
-        denials.note(Caller(request_id="r", actor=f"user:{user}"), tenant, "GET", "/x")
+def knocking(denials, times, *, tenant="t", user="u", action="access.denied", a_minute=DENIALS_A_MINUTE):
+    caller = Caller(request_id="r", actor=f"user:{user}")
+    for number in range(times):
+        denials.note(
+            caller, action, "account:t", tenant_id=tenant, a_minute=a_minute, metadata={"number": number}
+        )
 
 
 async def test_what_comes_too_fast_is_counted_and_told_once_its_minute_is_over(monkeypatch):
     clock, told = Clock(), []
-    monkeypatch.setattr(artcafe_gateway.activity, "time", clock)
+    monkeypatch.setattr(artcafe_common.denials, "time", clock)
     denials = Denials(told.append)
     knocking(denials, DENIALS_A_MINUTE + 7)
     assert [event.activity.action for event in told] == ["access.denied"] * DENIALS_A_MINUTE
@@ -56,3 +61,18 @@ def test_memory_is_bounded_and_still_nothing_is_left_out_in_silence():
     assert len(denials._minutes) <= REMEMBERED
     (again,) = [event for event in told if event.activity.action == "access.denied_again"]
     assert again.activity.metadata == {"count": 3}
+
+
+async def test_each_action_is_counted_for_itself_and_the_first_is_told_as_it_was(monkeypatch):
+    clock, told = Clock(), []
+    monkeypatch.setattr(artcafe_common.denials, "time", clock)
+    denials = Denials(told.append)
+    knocking(denials, 10_000, action="access.subject_denied", a_minute=1)
+    knocking(denials, 1)
+    clock.at += 61
+    await denials.tick()
+    assert [(event.activity.action, event.activity.metadata) for event in told] == [
+        ("access.subject_denied", {"number": 0}),
+        ("access.denied", {"number": 0}),
+        ("access.subject_denied_again", {"count": 9_999}),
+    ]

@@ -1,0 +1,346 @@
+"""Two organizations: every frame, every socket and every subject of the one, tried on the other's names.
+
+As in test_matrix.py all is tried with ids that exist and with such that nobody has, and answered alike.
+"""
+
+import asyncio
+import contextlib
+import json
+import re
+from urllib.parse import urlencode
+
+import httpx
+import nats.errors
+import pytest
+from websockets.asyncio.client import connect
+
+from artcafe_common.broker.nkeys import KeyKind, create
+from support.agents import LegacyAgent
+from support.spy import Spy
+from support.tables import CLIENT_FRAMES, DASHBOARD_FRAMES
+from support.victim import STRANGE, besieged, nowhere
+from support.world import QUIET_S, eventually
+
+# Every way to say a name of the other organization, and of what belongs to the platform.
+NAMES = (
+    "{account_id}.x",
+    "{account_id}.>",
+    "{account_id}",
+    "tenant.{account_id}",
+    "tenant.{account_id}.x",
+    "tenant.{account_id}.>",
+    "tenant.{account_id}.channel.{channel_id}",
+    "tenant.{account_id}.channel.*",
+    "tenant.{account_id}.presence.{client_id}",
+    "tenant.*.channel.{channel_id}",
+    "agents.{account_id}.x",
+    "agents.{account_id}.>",
+    "agents.{agent_id}.x",
+    "channels.{account_id}.x",
+    "channels.{channel_id}.x",
+    "{client_id}.x",
+    "_heartbeat.{account_id}.{client_id}",
+    "_HEARTBEAT.tenant.{account_id}.client.{client_id}",
+    "_PRESENCE.tenant.{account_id}.client.{client_id}",
+    "_METRICS.tenant.{account_id}.client.{client_id}",
+    "_INBOX.>",
+    "_INBOX.{client_id}.x",
+    "_KEPT.{client_id}",
+    "$SYS.ACCOUNT.{account_id}.CONNECT",
+    "$SYS.REQ.ACCOUNT.{account_id}.CLAIMS.LOOKUP",
+    "$JS.API.STREAM.INFO.CHANNELS",
+    "$JS.API.DIRECT.GET.CHANNELS.tenant.{account_id}.channel.{channel_id}",
+)
+# Over direct NATS: names in the stranger's own account, and so not even refused.
+RAW = (
+    *NAMES,
+    "artcafe.tenancy.client.get",
+    "artcafe.ingest.{account_id}.heartbeat.{account_id}.{client_id}",
+    "artcafe.tenant.{account_id}.presence.{client_id}",
+    "artcafe.events.client.revoked",
+    ">",
+)
+ANSWERS = {"error", "published", "subscribed", "unsubscribed", "reply", "subscription_confirmed"}
+ANSWERS |= {"unsubscription_confirmed"}
+
+
+@pytest.fixture
+async def victim(tenant):
+    async with besieged(tenant) as prepared:
+        yield prepared
+
+
+async def answer(socket, frame):
+    """What a frame is answered with; what has no answer has a pong behind it."""
+    await socket.send(**frame)
+    if "id" not in frame:
+        await socket.ask("ping", "pong")
+        return [other for kind in ("error", "heartbeat_ack") for other in socket.take_all(kind)]
+    return await socket.take_any(ANSWERS, id=frame["id"])
+
+
+def frames_of(kind, fields, ids):
+    """A frame in all the ways in which it can name what is another's."""
+    ways = []
+    if "subject" in fields:
+        ways += [{"subject": name} for name in NAMES]
+    if "pattern" in fields:
+        ways += [{"pattern": name} for name in NAMES]
+    if kind in ("subscribe", "unsubscribe", "publish"):
+        ways += [{"channel": name} for name in ("{channel_id}", "{account_id}", "x.{account_id}")]
+    if "channel_id" in fields:
+        ways += [{"channel_id": name} for name in ("{channel_id}", "{account_id}", "{client_id}")]
+    if kind == "subscribe":
+        # What was kept is asked for as well.
+        ways += [{**way, **kept} for way in ways for kept in ({"last": 5}, {"since": 1})]
+    # What it does not know is ignored, whatever it says.
+    ways = ways or [{"client_id": "{client_id}", "tenant_id": "{account_id}", "subject": "{account_id}.x"}]
+    rest = {key: value for key, value in fields.items() if key not in ("subject", "pattern", "channel_id")}
+    for number, way in enumerate(ways):
+        named = {k: v.format(**ids) if isinstance(v, str) else v for k, v in way.items()}
+        frame = {"type": kind, **rest, **named}
+        if kind in ("publish", "request"):
+            frame |= {"data": STRANGE}
+        if kind not in ("heartbeat", "ping", "presence"):
+            frame["id"] = f"{kind} {number}"
+        yield frame
+
+
+def without_ids(found, ids):
+    """An answer without what it repeats of the frame, and without its time."""
+    text = json.dumps(found, sort_keys=True)
+    for name, value in ids.items():
+        text = text.replace(value, name)
+    return re.sub(r'"timestamp": "[^"]*"', "", text)
+
+
+@pytest.mark.parametrize("kind", ["client", "agent", "dashboard"])
+async def test_every_frame_with_what_is_anothers(stack, victim, stranger, kind):
+    table = DASHBOARD_FRAMES if kind == "dashboard" else CLIENT_FRAMES
+    spy = await Spy.on(stack)
+    socket = await {
+        "client": lambda: _client_socket(stranger),
+        "agent": lambda: _agent_socket(stranger),
+        "dashboard": stranger.dashboard,
+    }[kind]()
+    none = nowhere()
+    wrong, codes = [], set()
+    for type_, fields in table.items():
+        pairs = zip(frames_of(type_, fields, victim.ids), frames_of(type_, fields, none), strict=True)
+        for one, other in pairs:
+            found = [without_ids(await answer(socket, one), victim.ids)]
+            found.append(without_ids(await answer(socket, other), none))
+            if found[0] != found[1]:
+                wrong.append((one, *found))
+            named = one.get("subject") or one.get("pattern") or ""
+            if named in _told(victim.ids) and fields.keys() & {"subject", "pattern"}:
+                codes |= set(re.findall(r'"code": "(\w+)"', found[0])) or {"none"}
+    assert wrong == []
+    assert codes <= {"forbidden_subject", "bad_subject"}
+    assert "forbidden_subject" in codes
+    await spy.settle()
+    for name in ("account_id", "client_id", "agent_id", "channel_id"):
+        assert spy.about(victim.ids[name]) == spy.about(none[name]), name
+    assert await socket.ask("ping", "pong")
+
+
+def _told(ids):
+    """The names that are another organization's beyond doubt."""
+    return {name.format(**ids) for name in NAMES if "account_id" in name and name[0] not in "_$"}
+
+
+async def _client_socket(tenant):
+    return await (await tenant.client("a stranger")).websocket()
+
+
+async def _agent_socket(tenant):
+    return await (await LegacyAgent.register(tenant)).websocket()
+
+
+async def test_direct_nats_on_what_is_anothers(stack, victim, stranger):
+    """They are names in the stranger's own account, or refused by the broker; nothing crosses over."""
+    refused = []
+
+    async def note(error):
+        refused.append(str(error))
+
+    agent = await stranger.client("a stranger")
+    nc = await agent.nats(error_cb=note)
+    own = await (await stranger.client("at home")).websocket()
+    none = nowhere()
+    payload = json.dumps({"ts": 1, "v": "1.0", "type": "disconnect", "status": STRANGE}).encode()
+    found = []
+    for ids in (victim.ids, none):
+        refused.clear()
+        subjects = [name.format(**ids) for name in RAW]
+        exact = [subject for subject in subjects if "*" not in subject and ">" not in subject]
+        answers = [(subject, await _asked(nc, subject, payload)) for subject in exact]
+        listening = [await nc.subscribe(subject) for subject in subjects]
+        for subject in exact:
+            await nc.publish(subject, payload)
+            await nc.publish(subject, payload, reply=f"tenant.{ids['account_id']}.x")
+        await nc.flush()
+        for subscription in listening:
+            await subscription.unsubscribe()
+        await own.ask("ping", "pong")
+        found.append((without_ids(answers, ids), without_ids(sorted(refused), ids)))
+    assert found[0] == found[1]
+    assert nc.is_connected
+    # The rest is the victim's: it heard nothing, and is as it was.
+
+
+async def _asked(nc, subject, payload):
+    """How a request ended; what an answer says of its time and size is left out."""
+    try:
+        message = await nc.request(subject, payload, timeout=0.3)
+    except (nats.errors.Error, TimeoutError) as error:
+        return type(error).__name__
+    return "answered" if message.data != payload else "heard oneself"
+
+
+async def test_what_is_said_is_heard_by_no_stranger(tenant, stranger):
+    channel = await tenant.channel()
+    speaker, listener = await tenant.client(), await tenant.client()
+    ids = nowhere() | {"account_id": tenant.id, "client_id": speaker.id, "channel_id": channel["channel_id"]}
+    own = await stranger.client("a stranger")
+    sockets = [await own.websocket(), await _agent_socket(stranger), await stranger.dashboard()]
+    for socket in sockets[:2]:
+        for pattern in (">", "*", "*.x", "*.*.x", "channel.*", "presence.*"):
+            await socket.subscribe(subject=pattern)
+        await socket.subscribe(channel=ids["channel_id"])
+    await sockets[2].send(type="subscribe_topic_preview")
+    await sockets[2].take("subscription_confirmed")
+    raw = await own.nats()
+    heard = []
+
+    async def hear(message):
+        heard.append((message.subject, message.data.decode()))
+
+    for name in RAW:
+        await raw.subscribe(name.format(**ids), cb=hear)
+    await raw.flush()
+
+    said = await speaker.websocket()
+    witness, nc = await listener.websocket(), await speaker.nats()
+    await witness.subscribe(subject=">")
+    spelt = ("x", "{0}.x", "tenant.{0}.x", "agents.{0}.x", "channels.{0}.x")
+    for number, name in enumerate(name.format(tenant.id) for name in spelt):
+        await said.send(type="publish", subject=name, data="only for us", id=number)
+        await said.take("published", id=number)
+        await said.send(type="request", subject=name, data="only for us", id=number, timeout_ms=200)
+        await nc.publish(name, b'"only for us"')
+        await _asked(nc, name, b'"only for us"')
+    await said.send(type="presence", status="only for us", metadata={"a": "only for us"})
+    await nc.publish(f"_heartbeat.{tenant.id}.{speaker.id}", b'{"ts": 1, "v": "1.0"}')
+    await tenant.call(
+        "POST", f"/channels/{channel['channel_id']}/messages", 202, json={"data": "only for us"}
+    )
+    await nc.flush()
+    await witness.take("message", data="only for us")
+    await raw.flush()
+    await asyncio.sleep(QUIET_S)
+    seen = [heard, *(socket.frames(kind) for socket in sockets for kind in SHOWN)]
+    assert "only for us" not in str(seen)
+    assert tenant.id not in str(seen)
+    # It was not deaf.
+    await sockets[0].send(type="publish", subject="x", data=STRANGE)
+    for socket in (sockets[0], sockets[1]):
+        await socket.take("message", data=STRANGE)
+    await sockets[2].take("topic_preview_message", data=STRANGE)
+    await raw.flush()
+    assert STRANGE in str(heard)
+
+
+SHOWN = ("message", "channel_message", "topic_preview_message", "presence", "activity")
+
+
+async def knock(url, *, first=None, headers=None, subprotocols=None):
+    """What a socket is told until it is closed, and with which code; `first` answers a challenge."""
+    ws = await connect(url, additional_headers=headers, subprotocols=subprotocols)
+    told = []
+    with contextlib.suppress(Exception):
+        async with asyncio.timeout(5):
+            async for text in ws:
+                frame = json.loads(text)
+                nonce = frame.pop("nonce", None)
+                told.append(frame)
+                if nonce and first:
+                    await ws.send(json.dumps({"type": "auth", **first(nonce)}))
+    if ws.close_code is None:
+        await ws.close()
+        return told, "open"
+    return told, (ws.close_code, ws.close_reason)
+
+
+async def test_every_socket_of_anothers(stack, victim, stranger):
+    spy = await Spy.on(stack)
+    agent, legacy = await stranger.client("a stranger"), await LegacyAgent.register(stranger)
+    token, root = await legacy.token(), f"ws://127.0.0.1:{stack.ports.api}"
+    bearer = {"Authorization": f"Bearer {token}"}
+    person = stranger.owner.token
+    tries = {}
+
+    def claiming(public):
+        return lambda nonce: {**agent.proof(nonce), "nkey": public}
+
+    async def asked(path, **body):
+        async with httpx.AsyncClient(base_url=f"{stack.api}/api/v1", timeout=20) as http:
+            return (await http.post(path, json=body)).json()
+
+    async def tried(name, ids):
+        client = f"{root}/ws/client/{ids['client_id']}"
+        other = f"{root}/ws/agent/{ids['agent_id']}"
+        board = f"{root}/ws/dashboard?tenant_id={ids['account_id']}"
+        yield "own key", await knock(client, first=agent.proof)
+        yield "own key, api", await knock(client.replace("/ws/", "/api/v1/ws/"), first=agent.proof)
+        yield "another key", await knock(client, first=claiming(name["nkey"]))
+        yield (
+            "an agent's id",
+            await knock(client.replace(ids["client_id"], ids["agent_id"]), first=agent.proof),
+        )
+        for whose in (ids["client_id"], agent.id):
+            nonce = (await asked("/auth/client/challenge", client_id=whose))["nonce"]
+            proof = {"nonce": nonce, "signature": agent.proof(nonce)["signature"]}
+            yield f"a nonce of {whose == agent.id}", await knock(f"{client}?{urlencode(proof)}")
+        for tenant_id in (ids["account_id"], stranger.id, None):
+            chosen = {} if tenant_id is None else {"tenant_id": tenant_id}
+            where = f"{other}?{urlencode(chosen)}"
+            yield f"agent's token {tenant_id == stranger.id}", await knock(where, headers=bearer)
+            for whose in (ids["agent_id"], legacy.id):
+                challenge = (await asked("/auth/agent/challenge", agent_id=whose))["challenge"]
+                proof = {"challenge": challenge, "signature": legacy.sign(challenge), **chosen}
+                yield f"a challenge {whose == legacy.id}", await knock(f"{other}?{urlencode(proof)}")
+        yield (
+            "a client's id",
+            await knock(f"{root}/ws/agent/{ids['client_id']}", headers={"Authorization": f"Bearer {person}"}),
+        )
+        # Its own agent, in the organization of another.
+        yield (
+            "at home, but away",
+            await knock(f"{root}/ws/agent/{legacy.id}?tenant_id={ids['account_id']}", headers=bearer),
+        )
+        yield "a dashboard", await knock(board, subprotocols=["bearer", person])
+        yield "a dashboard, url", await knock(f"{board}&token={person}")
+        header = {"X-Tenant-Id": ids["account_id"], "Authorization": f"Bearer {person}"}
+        yield "a dashboard, header", await knock(f"{root}/ws/dashboard", headers=header)
+        yield "a dashboard, agent", await knock(board, headers=bearer)
+        yield "a dashboard, junk", await knock(board, subprotocols=["bearer", "junk"])
+
+    none = nowhere()
+    keys = {"client": victim.agent.record["nkey_public"], "none": create(KeyKind.USER).public}
+    for kind, ids in (("client", victim.ids), ("none", none)):
+        tries[kind] = [each async for each in tried({"nkey": keys[kind]}, ids)]
+    assert tries["client"] == tries["none"]
+    for name, (told, ended) in tries["client"]:
+        code = told[-1]["code"]
+        wanted = (4403, "forbidden") if code == "forbidden" else (4401, code)
+        assert ended == wanted, (name, told, ended)
+        assert code in ("authentication_failed", "invalid_token", "forbidden"), (name, told)
+
+    async def alike():
+        await spy.settle()
+        names = ("account_id", "client_id", "agent_id")
+        return all(spy.about(victim.ids[name]) == spy.about(none[name]) for name in names)
+
+    # Who is to be told of it is found out later.
+    await eventually(alike)
