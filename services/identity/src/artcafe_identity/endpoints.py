@@ -13,10 +13,12 @@ from artcafe_common.bus.endpoints import answers
 from artcafe_common.bus.errors import FieldError, InvalidRequest
 from artcafe_common.contracts import identity as contract
 from artcafe_common.contracts.identity import (
+    AccountsCompared,
     AuthenticateClient,
     BridgeCredentials,
     BrokerAccount,
     ClientIdentity,
+    CompareAccounts,
     CreateClientChallenge,
     EnsureAccount,
     EnsureStream,
@@ -53,6 +55,7 @@ NONCE_BYTES = 32
 NONCE_LENGTH = 43
 # No id that we give out is longer.
 MAX_ID = 128
+MAX_EXAMPLES = 20
 
 
 class Endpoints(AgentEndpoints):
@@ -113,6 +116,14 @@ class Endpoints(AgentEndpoints):
         if item is None:
             raise contract.AccountMissing
         return _broker_account(item)
+
+    @answers(CompareAccounts)
+    async def compare_accounts(self, request: CompareAccounts) -> AccountsCompared:
+        compared = await self._registry.compare(push=request.push)
+        differing = [tenant_id for tenant_id, differs in compared.items() if differs]
+        return AccountsCompared(
+            known=len(compared), differing=len(differing), examples=differing[:MAX_EXAMPLES]
+        )
 
     @answers(IssueAccountKey)
     async def issue_account_key(self, request: IssueAccountKey) -> KeyPairIssued:  # noqa: ARG002

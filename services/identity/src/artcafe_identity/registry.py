@@ -102,18 +102,26 @@ class AccountRegistry:
 
     async def reconcile(self) -> None:
         """Push every account that the broker lacks or holds in another version."""
+        compared = await self.compare(push=True)
+        if any(compared.values()):
+            log.info("accounts_reconciled", pushed=sum(compared.values()), known=len(compared))
+
+    async def compare(self, *, push: bool) -> dict[str, bool]:
+        """For each tenant with an account, whether the broker's differs; with `push` no more of them do."""
         slots = asyncio.Semaphore(PUSHES_AT_ONCE)
 
         async def one(item: AccountItem) -> bool:
             async with slots:
-                return await self._reconcile_one(item)
+                return await self._compare_one(item, push=push)
 
-        pushed = await asyncio.gather(*(one(item) for item in await self._store.all_accounts()))
-        if any(pushed):
-            log.info("accounts_reconciled", pushed=sum(pushed), known=len(pushed))
+        items = await self._store.all_accounts()
+        differ = await asyncio.gather(*(one(item) for item in items))
+        return dict(zip((item.tenant_id for item in items), differ, strict=True))
 
-    async def _reconcile_one(self, item: AccountItem) -> bool:
+    async def _compare_one(self, item: AccountItem, *, push: bool) -> bool:
         if issuer_of(item.jwt) != self._operator.public:
+            if not push:
+                return True
             # The installation has a new operator key: what the old one signed is void.
             changed = self._signed(msgspec.structs.replace(item, version=item.version + 1))
             if not await self._store.replace_account(changed):
@@ -127,7 +135,8 @@ class AccountRegistry:
             raise ServiceUnavailable("the broker does not tell its accounts now") from error
         if held.data.decode(errors="replace") == item.jwt:
             return False
-        await self.push(item.jwt)
+        if push:
+            await self.push(item.jwt)
         return True
 
     def _new(self, tenant_id: str, plan: Plan) -> AccountItem:

@@ -233,7 +233,7 @@ def service_permissions(service: str) -> User:
         publish.append(NOTICES)
         subscribe.append("artcafe.ingest.>")
     if service == "admin":
-        publish.append("$SRV.>")
+        publish += ["$SRV.>", f"$JS.API.STREAM.INFO.{INGEST_STREAM}"]
         subscribe = [f"{inbox_prefix(service)}.>"]
     return User(
         pub=Permission(allow=publish),

@@ -1,33 +1,48 @@
-"""`artcafe`: the operator's commands."""
+"""`artcafe`: the commands of users and of operators.
+
+A command imports what it needs when it runs: help and completion read only this.
+"""
 
 import asyncio
-import logging
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
-import structlog
 import typer
 
-from artcafe_common.broker.bootstrap import Listen, bootstrap, write_server_configuration
-from artcafe_common.bus.caller import Caller
-from artcafe_common.bus.errors import CommandError
-from artcafe_common.cli.migration import migrate
-from artcafe_common.cli.operator import operator_bus
-from artcafe_common.contracts.tenancy import Account, ChangePlan
+from artcafe_common.cli import completion, doctor, messages, user
+from artcafe_common.cli.exits import Exit, Failure, exit_for
+from artcafe_common.cli.output import say
 from artcafe_common.plans import Plan
-from artcafe_common.settings import SettingsError, StoreSettings, load
-from artcafe_common.storage.create import create_tables
 
-app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False)
+if TYPE_CHECKING:
+    from artcafe_common.contracts.tenancy import Account
+
+FOR_USERS = "For users"
+FOR_OPERATORS = "For operators"
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 tables = typer.Typer(no_args_is_help=True, help="The DynamoDB tables.")
 plan = typer.Typer(no_args_is_help=True, help="The plans of organizations.")
-app.add_typer(tables, name="tables")
-app.add_typer(plan, name="plan")
+app.command(rich_help_panel=FOR_USERS)(user.login)
+app.command(rich_help_panel=FOR_USERS)(user.logout)
+app.add_typer(user.accounts, name="accounts", rich_help_panel=FOR_USERS)
+app.add_typer(user.clients, name="clients", rich_help_panel=FOR_USERS)
+app.add_typer(user.channels, name="channels", rich_help_panel=FOR_USERS)
+app.command(rich_help_panel=FOR_USERS)(messages.pub)
+app.command(rich_help_panel=FOR_USERS)(messages.sub)
+app.command(rich_help_panel=FOR_USERS)(user.status)
+app.command(rich_help_panel=FOR_USERS)(user.usage)
+app.command(rich_help_panel=FOR_USERS)(user.activity)
+app.command(rich_help_panel=FOR_USERS)(completion.completion)
+app.command(rich_help_panel=FOR_OPERATORS)(doctor.doctor)
+app.command(name="sync-accounts", rich_help_panel=FOR_OPERATORS)(doctor.sync_accounts)
+app.add_typer(tables, name="tables", rich_help_panel=FOR_OPERATORS)
+app.add_typer(plan, name="plan", rich_help_panel=FOR_OPERATORS)
 
 
-@app.command(name="bootstrap")
+@app.command(name="bootstrap", rich_help_panel=FOR_OPERATORS)
 def bootstrap_command(
     directory: Annotated[Path, typer.Argument(help="Where to write keys and configuration.")],
     host: Annotated[str, typer.Option(help="The address that nats-server listens on.")] = "127.0.0.1",
@@ -43,6 +58,8 @@ def bootstrap_command(
     ] = False,
 ) -> None:
     """Make the operator, the accounts, every service's credentials and nats-server.conf."""
+    from artcafe_common.broker.bootstrap import Listen, bootstrap, write_server_configuration
+
     listen = Listen(host=host, port=port, websocket_port=websocket_port, store=store, server_name=server_name)
     try:
         if configuration_only:
@@ -57,6 +74,11 @@ def bootstrap_command(
 @tables.command(name="create")
 def create_command() -> None:
     """Create the tables that do not exist yet."""
+    from artcafe_common.cli.operator import quiet
+    from artcafe_common.settings import StoreSettings, load
+    from artcafe_common.storage.create import create_tables
+
+    quiet()
     settings = load(StoreSettings)
     for name in asyncio.run(create_tables(region=settings.aws_region, prefix=settings.table_prefix)):
         typer.echo(f"created {name}")
@@ -69,12 +91,16 @@ def set_plan(tenant_id: str, plan: Plan) -> None:
     typer.echo(f"{account.account_id} is on the plan {account.plan}")
 
 
-async def _change_plan(tenant_id: str, plan: Plan) -> Account:
+async def _change_plan(tenant_id: str, plan: Plan) -> "Account":
+    from artcafe_common.bus.caller import Caller
+    from artcafe_common.cli.operator import operator_bus
+    from artcafe_common.contracts.tenancy import ChangePlan
+
     async with operator_bus() as bus:
         return await bus.call(ChangePlan(tenant_id=tenant_id, plan=plan), caller=Caller.service("admin"))
 
 
-@app.command(name="migrate-agents")
+@app.command(name="migrate-agents", rich_help_panel=FOR_OPERATORS)
 def migrate_agents(
     tenant_id: str,
     seeds: Annotated[
@@ -86,11 +112,13 @@ def migrate_agents(
     ] = False,
 ) -> None:
     """Make clients of an organization's agents, under their ids; their connections end."""
+    from artcafe_common.cli.migration import migrate
+
     if not asyncio.run(migrate(tenant_id, seeds if apply else None, typer.echo)):
         sys.exit("artcafe: not every agent was migrated")
 
 
-@app.command()
+@app.command(rich_help_panel=FOR_OPERATORS)
 def dev(
     directory: Annotated[
         Path, typer.Option(envvar="ARTCAFE_DEV_DIR", help="Where it keeps its files.")
@@ -102,25 +130,35 @@ def dev(
 ) -> None:
     """Run the whole system on this machine until Ctrl-C."""
     # Needs the packages of the extra `dev`, which a server does not install.
-    from artcafe_common.dev.stack import run  # noqa: PLC0415
+    from artcafe_common.cli.operator import quiet
+    from artcafe_common.dev.stack import run
 
+    quiet()
     asyncio.run(run(directory, port_base))
 
 
 def main() -> None:
     """The `artcafe` command."""
     os.environ.setdefault("PYTHONUNBUFFERED", "1")
-    # Answers go to standard output; a connection that comes and goes is none of the operator's business.
-    structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
     try:
-        app()
-    except CommandError as error:
-        sys.exit(f"artcafe: {error.detail} ({error.code})")
-    except (SettingsError, OSError) as error:
-        sys.exit(f"artcafe: {error}")
+        app(prog_name="artcafe")
+    except Failure as error:
+        _end(error.line, error.exit_code)
+    except Exception as error:
+        # What refuses on the bus or in the settings is known only where those were imported.
+        from artcafe_common.bus.errors import CommandError
+        from artcafe_common.settings import SettingsError
+
+        if isinstance(error, CommandError):
+            _end(f"{error.detail} ({error.code})", exit_for(error.status))
+        if isinstance(error, SettingsError | OSError):
+            _end(str(error), Exit.FAILED)
+        raise
+
+
+def _end(line: str, code: Exit) -> NoReturn:
+    say(f"artcafe: {line}")
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -181,6 +181,14 @@ class BrokerAccount(msgspec.Struct, frozen=True, kw_only=True):
     platform_key: str
 
 
+class AccountsCompared(msgspec.Struct, frozen=True, kw_only=True):
+    """How many accounts there are, and how many the broker lacked or held otherwise; `examples` are tenants."""
+
+    known: int
+    differing: int
+    examples: list[str]
+
+
 class BridgeCredentials(msgspec.Struct, frozen=True, kw_only=True):
     """A user JWT in a tenant's account for the key pair that a gateway made."""
 
@@ -223,6 +231,15 @@ class EnsureAccount(Command[BrokerAccount], frozen=True, kw_only=True):
     idempotent = True
     tenant_id: str
     plan: Plan
+
+
+class CompareAccounts(Command[AccountsCompared], frozen=True, kw_only=True):
+    """Compare every account with what the broker holds; with `push`, give the broker what differs."""
+
+    subject = "artcafe.identity.account.compare"
+    deadline_s = 30.0
+    idempotent = True
+    push: bool = False
 
 
 class FindAccount(Command[BrokerAccount], frozen=True, kw_only=True):

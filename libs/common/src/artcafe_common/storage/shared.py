@@ -65,6 +65,16 @@ class Shared:
         """StoreUnavailable unless Redis answers."""
         await self.ask(self._redis.ping, patient=True)
 
+    async def persistence(self) -> dict[str, Any]:
+        """What Redis tells of how it keeps its data (INFO)."""
+        found: dict[str, Any] = await self.ask(lambda: self._redis.info("persistence"), patient=True)
+        return found
+
+    async def time(self) -> float:
+        """Redis's clock, in Unix seconds."""
+        seconds, micros = await self.ask(self._redis.time, patient=True)
+        return float(seconds) + float(micros) / 1e6
+
     async def ask(self, question: Any, *, patient: bool) -> Any:
         """What `question()` answers; the impatient are not let wait for one who was away a moment ago."""
         if self._away and not patient:

@@ -1,0 +1,59 @@
+"""`artcafe doctor`: what is wrong with an installation, and what mends it."""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import typer
+
+from artcafe_common.cli import output
+from artcafe_common.cli.exits import Exit, Failure
+from artcafe_common.cli.options import ApiUrl, AsJson
+
+if TYPE_CHECKING:
+    from artcafe_common.contracts.identity import AccountsCompared
+
+COLORS = {"ok": "green", "warn": "yellow", "fail": "red"}
+
+
+def doctor(*, api: ApiUrl = None, as_json: AsJson = False) -> None:
+    """Check everything that the service needs; runs where its settings and keys are."""
+    from artcafe_common.cli.checks import Settings, examine
+    from artcafe_common.cli.operator import quiet
+    from artcafe_common.cli.session import normal
+    from artcafe_common.settings import load
+
+    quiet()
+    findings = asyncio.run(examine(load(Settings), normal(api) if api else None))
+    counts = {status: sum(each.status == status for each in findings) for status in COLORS}
+    if as_json:
+        output.as_json({"status": _worst(counts), **counts, "checks": findings})
+    else:
+        for each in findings:
+            typer.secho(f"{each.status:4}  ", fg=COLORS[each.status], nl=False)
+            output.line(f"{each.check}: {each.detail}")
+            if each.mend:
+                output.line(f"      mend: {each.mend}")
+    if counts["fail"]:
+        raise Failure(f"{counts['fail']} of {len(findings)} checks failed", Exit.UNAVAILABLE)
+
+
+def _worst(counts: dict[str, int]) -> str:
+    return "fail" if counts["fail"] else "warn" if counts["warn"] else "ok"
+
+
+def sync_accounts(*, as_json: AsJson = False) -> None:
+    """Give the broker every organization's account that it lacks or holds in another version."""
+    compared = asyncio.run(_push_accounts())
+    if as_json:
+        output.as_json(compared)
+    else:
+        output.line(f"{compared.differing} of {compared.known} accounts were given to the broker")
+
+
+async def _push_accounts() -> "AccountsCompared":
+    from artcafe_common.bus.caller import Caller
+    from artcafe_common.cli.operator import operator_bus
+    from artcafe_common.contracts.identity import CompareAccounts
+
+    async with operator_bus() as bus:
+        return await bus.call(CompareAccounts(push=True), caller=Caller.service("admin"))

@@ -1,0 +1,45 @@
+"""What the two ways to send and hear messages have in common."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+import msgspec
+
+ANSWER_S = 10
+
+
+class Subject(msgspec.Struct, frozen=True):
+    """A subject, or with `channel` a channel's id."""
+
+    text: str
+    channel: bool
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """It in a frame."""
+        return {"channel" if self.channel else "subject": self.text}
+
+
+class Lost(Exception):
+    """The connection is gone, or could not be made; trying again may help."""
+
+    def __init__(self, reason: str, *, retry_after_s: float = 0) -> None:
+        super().__init__(reason)
+        self.retry_after_s = retry_after_s
+
+
+class Transport(Protocol):
+    """A way to the messages of an organization; Lost and Failure end what is under way."""
+
+    async def publish(self, subject: Subject, data: bytes, count: int) -> None: ...
+
+    async def listen(
+        self,
+        subject: Subject,
+        ready: Callable[[], Awaitable[None]],
+        put: Callable[[dict[str, Any]], None],
+    ) -> None: ...
+
+
+class Enough(Exception):
+    """Raised by whoever takes messages: no more are wanted."""
