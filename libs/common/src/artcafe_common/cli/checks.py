@@ -163,6 +163,7 @@ class Checks:
                 inbox_prefix=inbox_prefix("admin"),
                 connect_timeout=int(ASK_S),
                 allow_reconnect=False,
+                max_reconnect_attempts=1,  # nats-py would knock sixty times
                 error_cb=note,
             )
         except (nats.errors.Error, OSError, TimeoutError) as error:
@@ -173,7 +174,7 @@ class Checks:
             mend = f"nats-server -c {keys / 'nats-server.conf'}   # or set NATS_URL"
             return [fail("nats", f"{url} is not reachable", mend)]
         self._nc = nc
-        return [ok("nats", f"{url}, nats-server {nc.connected_server_version}")]
+        return [ok("nats", f"{url}, {str(nc.connected_server_version).strip('<>')}")]
 
     async def streams(self) -> list[Finding]:
         """Whether JetStream is on and the platform's streams are there."""
@@ -289,7 +290,8 @@ class Checks:
         if found.differing:
             some = ", ".join(found.examples)
             detail = f"the broker lacks {found.differing} of {found.known} accounts, or holds others: {some}"
-            return [fail("accounts", detail, "artcafe sync-accounts")]
+            mend = "artcafe sync-accounts   # if that does not help: restart nats-server, then again"
+            return [fail("accounts", detail, mend)]
         return [ok("accounts", f"{found.known} in step with the broker")]
 
     async def gateway(self) -> list[Finding]:

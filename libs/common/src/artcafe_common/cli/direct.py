@@ -114,6 +114,7 @@ class Direct:
                 name="artcafe-cli",
                 connect_timeout=CONNECT_S,
                 allow_reconnect=False,
+                max_reconnect_attempts=1,  # nats-py would knock sixty times
                 error_cb=note,
                 closed_cb=on_end,
             )

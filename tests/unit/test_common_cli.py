@@ -1,0 +1,108 @@
+"""Rules of the command line that need no server."""
+
+import stat
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from artcafe_common.cli import session as sessions
+from artcafe_common.cli.checks import clocks
+from artcafe_common.cli.exits import Exit, Failure, exit_for
+from artcafe_common.cli.output import clean
+from artcafe_common.storage.create import installed_tables
+from artcafe_common.storage.inspect import compare
+from artcafe_common.storage.tables import creation
+
+
+@given(st.text())
+def test_no_text_steers_a_terminal(text):
+    assert clean(text).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(400, 1), (401, 3), (403, 3), (404, 4), (409, 1), (429, 1), (500, 1), (502, 5), (503, 5), (504, 5)],
+)
+def test_exit_codes(status, code):
+    assert exit_for(status) == code
+
+
+def test_an_error_is_one_line():
+    error = Failure("two\nlines", Exit.FAILED, code="name_taken", request_id="r")
+    assert error.line == "two lines (name_taken, request r)"
+
+
+@pytest.mark.parametrize(
+    ("given_", "kept"),
+    [
+        ("http://127.0.0.1:8000", "http://127.0.0.1:8000/api/v1"),
+        ("https://api.example.com/", "https://api.example.com/api/v1"),
+        ("https://example.com/pubsub/api/v1/", "https://example.com/pubsub/api/v1"),
+    ],
+)
+def test_an_api_has_one_spelling(given_, kept):
+    assert sessions.normal(given_) == kept
+    assert sessions.normal(kept) == kept
+
+
+@pytest.mark.parametrize("bad", ["", "api.example.com", "ftp://x", "https://me:secret@x", "https://x/?a=b"])
+def test_what_is_no_api(bad):
+    with pytest.raises(Failure) as caught:
+        sessions.normal(bad)
+    assert caught.value.exit_code is Exit.USAGE
+    assert "secret" not in caught.value.line
+
+
+def test_a_session_never_shows_its_tokens():
+    session = sessions.Session(api="https://x/api/v1", access_token="secret", seed="secret")
+    assert "secret" not in repr(session)
+
+
+def test_a_private_file_is_private_from_its_first_byte(tmp_path):
+    target = tmp_path / "there" / "file"
+    sessions.write_private(target, "one")
+    sessions.write_private(target, "two")
+    assert target.read_text() == "two"
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+    assert [each.name for each in target.parent.iterdir()] == ["file"]
+
+
+def test_a_stack_elsewhere_is_not_believed(tmp_path, monkeypatch):
+    monkeypatch.setenv("ARTCAFE_DEV_DIR", str(tmp_path))
+    text = (
+        '{"api": "http://%s:1/api/v1", "ws": "", "nats": "", "tenant_id": "t", "user": "u", "token": "t",'
+        ' "client": {"client_id": "c", "nkey_seed": "s"}}'
+    )
+    (tmp_path / "endpoints.json").write_text(text % "127.0.0.1")
+    assert sessions.development().tenant_id == "t"
+    (tmp_path / "endpoints.json").write_text(text % "evil.example.com")
+    assert sessions.development() is None
+
+
+@pytest.mark.parametrize(
+    ("offset", "status"),
+    [(0.0, "ok"), (1.9, "ok"), (-2.1, "warn"), (29.0, "warn"), (31.0, "fail"), (-3600.0, "fail")],
+)
+def test_clocks(offset, status):
+    (found,) = clocks({"redis": offset, "nats": 0.0})
+    assert found.status == status
+    assert (found.mend == "") == (status == "ok")
+
+
+def test_no_clock_is_a_warning():
+    (found,) = clocks({})
+    assert found.status == "warn"
+
+
+@pytest.mark.parametrize("spec", installed_tables(), ids=lambda spec: spec.name)
+def test_a_table_is_compared_with_its_declaration(spec):
+    as_declared = {**creation(spec, "p-"), "TableStatus": "ACTIVE"}
+    assert compare(as_declared, spec, "p-") == []
+    other = {**as_declared, "KeySchema": [{"AttributeName": "other", "KeyType": "HASH"}]}
+    (fault,) = compare(other, spec, "p-")
+    assert "other keys" in fault.detail
+    bare = {name: value for name, value in as_declared.items() if name != "GlobalSecondaryIndexes"}
+    missing = compare(bare, spec, "p-")
+    assert len(missing) == len(spec.indexes)
+    assert all(f"--table-name p-{spec.name}" in each.mend for each in missing)
