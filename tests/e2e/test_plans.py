@@ -58,7 +58,7 @@ async def test_an_unknown_organization_is_told_to_the_operator(stack):
     done = await asyncio.to_thread(
         subprocess.run, command, env=stack.environ(), capture_output=True, text=True, timeout=30, check=False
     )
-    assert done.returncode == 1
+    assert done.returncode == 4
     assert "account_not_found" in done.stderr
     assert "Traceback" not in done.stderr
 

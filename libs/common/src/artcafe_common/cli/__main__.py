@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from artcafe_common.cli import completion, doctor, messages, user
+from artcafe_common.cli import clients, completion, doctor, messages, user
 from artcafe_common.cli.exits import Exit, Failure, exit_for
 from artcafe_common.cli.output import say
 from artcafe_common.plans import Plan
@@ -28,7 +28,7 @@ plan = typer.Typer(no_args_is_help=True, help="The plans of organizations.")
 app.command(rich_help_panel=FOR_USERS)(user.login)
 app.command(rich_help_panel=FOR_USERS)(user.logout)
 app.add_typer(user.accounts, name="accounts", rich_help_panel=FOR_USERS)
-app.add_typer(user.clients, name="clients", rich_help_panel=FOR_USERS)
+app.add_typer(clients.clients, name="clients", rich_help_panel=FOR_USERS)
 app.add_typer(user.channels, name="channels", rich_help_panel=FOR_USERS)
 app.command(rich_help_panel=FOR_USERS)(messages.pub)
 app.command(rich_help_panel=FOR_USERS)(messages.sub)

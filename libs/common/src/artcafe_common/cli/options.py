@@ -19,3 +19,5 @@ Limit = Annotated[int, typer.Option("--limit", min=1, max=100_000, help="How man
 SeedFile = Annotated[
     Path | None, typer.Option("--seed-file", metavar="PATH", help="The file of the client's seed.")
 ]
+Name = Annotated[str, typer.Argument(help="Its name.")]
+Id = Annotated[str, typer.Argument(help="Its id.")]
