@@ -75,7 +75,7 @@ def pub(
     try:
         asyncio.run(way.publish(Subject(subject, channel), payload, count))
     except Lost as error:
-        raise Failure(str(error), Exit.UNAVAILABLE) from None
+        raise error.final() from None
     if as_json:
         output.as_json(
             {
@@ -151,7 +151,7 @@ class Listening:
                 await way.listen(self._subject, self._begin, self._take)
             except Lost as error:
                 if not self._connected and not error.retry_after_s:
-                    raise Failure(str(error), Exit.UNAVAILABLE) from None
+                    raise error.final() from None
                 wait = max(error.retry_after_s, self.pause * random.uniform(0.5, 1.0))
                 output.say(f"{error}; again in {wait:.1f} s")
                 self.pause = min(self.pause * 2, MAX_PAUSE_S)

@@ -5,6 +5,8 @@ from typing import Any, Protocol
 
 import msgspec
 
+from artcafe_common.cli.exits import Exit, Failure, exit_for_code
+
 ANSWER_S = 10
 
 
@@ -21,11 +23,16 @@ class Subject(msgspec.Struct, frozen=True):
 
 
 class Lost(Exception):
-    """The connection is gone, or could not be made; trying again may help."""
+    """The connection is gone, or could not be made; trying again may help. `code` is the server's word."""
 
-    def __init__(self, reason: str, *, retry_after_s: float = 0) -> None:
+    def __init__(self, reason: str, *, retry_after_s: float = 0, code: str = "") -> None:
         super().__init__(reason)
         self.retry_after_s = retry_after_s
+        self.code = code
+
+    def final(self) -> Failure:
+        """It for whoever does not try again."""
+        return Failure(str(self), exit_for_code(self.code) if self.code else Exit.UNAVAILABLE, code=self.code)
 
 
 class Transport(Protocol):

@@ -13,6 +13,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from artcafe_common.broker.nkeys import KeyPair
+from artcafe_common.cli import output
 from artcafe_common.cli.exits import Exit, Failure, exit_for_code
 from artcafe_common.cli.transport import ANSWER_S, Lost, Subject
 
@@ -36,8 +37,13 @@ class WebSocket:
                 head = {"type": "publish", "id": str(number), **subject.fields}
                 # The data goes as it is: what was JSON stays what it was, to the last digit.
                 await ws.send(json.dumps(head)[:-1] + ', "data": ' + data.decode() + "}")
-                async with asyncio.timeout(ANSWER_S):
-                    await _answer(ws, "published", str(number))
+                try:
+                    async with asyncio.timeout(ANSWER_S):
+                        await _answer(ws, "published", str(number))
+                except Failure:
+                    if number:
+                        output.say(f"{number} of {count} were published")
+                    raise
 
     async def listen(
         self,
@@ -76,7 +82,11 @@ class WebSocket:
                 raise Failure(
                     f"the server closed the connection: {reason}", Exit.DENIED, code=reason
                 ) from None
-            raise Lost(reason, retry_after_s=refusal.get("retry_after_ms", 0) / 1000) from None
+            raise Lost(
+                str(refusal.get("message", reason)),
+                retry_after_s=refusal.get("retry_after_ms", 0) / 1000,
+                code=str(refusal.get("code", "")),
+            ) from None
         except TimeoutError:
             raise Lost(f"no answer from {self._url}") from None
         except (OSError, WebSocketException) as error:
