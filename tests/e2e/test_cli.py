@@ -352,6 +352,21 @@ async def test_time_and_ctrl_c_end_it(here, tenant):
         assert (done.code, done.out) == (130, "")
 
 
+async def test_a_reader_that_leaves_ends_it(here, tenant):
+    agent = await tenant.client()
+    for how in ([], ["--nats"]):
+        listening = await (await here.start("sub", "x", "--json", *how, **speaking_as(agent))).says(
+            "listening"
+        )
+        listening.process._transport.get_pipe_transport(1).close()
+        socket = await agent.websocket()
+        for number in range(3):
+            await socket.ask("publish", "published", subject="x", data=number, id=number)
+        async with asyncio.timeout(20):
+            assert await listening.process.wait() == 0
+        assert "Traceback" not in (await listening.process.stderr.read()).decode()
+
+
 async def test_a_revoked_client_does_not_come_back(here, tenant):
     for how in ([], ["--nats"]):
         agent = await tenant.client()

@@ -149,6 +149,8 @@ async def aws(stack, operation, **arguments):
 
 async def test_the_doctor_sees_dead_servers_and_services(sick, tmp_path):
     await sick.supervisor.stop("metering")
+    degraded = await Terminal(tmp_path).run("status", "--json", "--api", sick.api)
+    assert (degraded.code, degraded.json["status"]) == (5, "degraded")
     await sick.supervisor.stop("gateway")
     found = wrong(await examined(sick, tmp_path))
     assert found["metering"]["mend"] == "python -m artcafe_metering"

@@ -179,16 +179,23 @@ class Listening:
     def _put(self, message: dict[str, Any]) -> None:
         from artcafe_common.cli.transport import Enough
 
-        if self._as_json:
-            output.as_json(message)
-        else:
-            sender = f" from {message['from']}" if "from" in message else ""
-            output.line(
-                f"[{message['timestamp']}] {message['subject']}{sender}: {_readable(message['data'])}"
-            )
+        try:
+            self._print(message)
+        except BrokenPipeError:
+            # Whoever read us has seen enough (`| head`), and it is not our connection that broke.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise Enough from None
         self._seen += 1
         if self._seen == self._count:
             raise Enough
+
+    def _print(self, message: dict[str, Any]) -> None:
+        if self._as_json:
+            output.as_json(message)
+            return
+        sender = f" from {message['from']}" if "from" in message else ""
+        text = _readable(message["data"])
+        output.line(f"[{message['timestamp']}] {message['subject']}{sender}: {text}")
 
 
 def _same(kept: dict[str, Any], live: dict[str, Any]) -> bool:
