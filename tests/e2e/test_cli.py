@@ -288,6 +288,23 @@ async def test_a_channel_with_what_it_kept(here):
     assert (await here.run("sub", "news", "--last", "2", "--seed-file", seed)).code == 2
 
 
+async def test_nothing_is_missed_while_the_connection_is_broken(sick, tmp_path):
+    tenant = await (await Person.sign_up(sick)).found()
+    here = await Terminal.of(tenant, tmp_path)
+    me = speaking_as(await tenant.client())
+    channel = (await tenant.channel("kept"))["channel_id"]
+    words = ("sub", channel, "--channel", "--last", "0", "--count", "2", "--json")
+    listening = await (await here.start(*words, **me)).says("listening")
+    assert (await here.run("pub", channel, "1", "--channel", **me)).code == 0
+    await sick.supervisor.stop("gateway")
+    await listening.says("again in")
+    assert (await here.run("pub", channel, "2", "--channel", "--nats", **me)).code == 0
+    sick.start("gateway")
+    done = await listening.ended()
+    assert done.code == 0, done.err
+    assert [message["data"] for message in done.lines] == [1, 2]
+
+
 async def test_many_times(here, tenant):
     agent = await tenant.client()
     socket = await agent.websocket()

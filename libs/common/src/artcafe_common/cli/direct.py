@@ -44,6 +44,7 @@ class Direct:
     async def listen(
         self,
         subject: Subject,
+        begin: dict[str, int],  # noqa: ARG002 - core NATS keeps nothing
         ready: Callable[[], Awaitable[None]],
         put: Callable[[dict[str, Any]], None],
     ) -> None:

@@ -93,8 +93,11 @@ def sub(
     count: Annotated[int, typer.Option(min=0, help="End after so many messages; 0 is never.")] = 0,
     timeout: Annotated[float, typer.Option(min=0, help="End after so many seconds; 0 is never.")] = 0,
     last: Annotated[
-        int, typer.Option(min=0, max=MAX_LAST, help="Begin with the last messages that the channel kept.")
-    ] = 0,
+        int | None,
+        typer.Option(
+            min=0, max=MAX_LAST, help="Begin with the last messages that the channel kept, and miss none."
+        ),
+    ] = None,
     seed_file: SeedFile = None,
     client: ClientId = "",
     nats_url: NatsUrl = "",
@@ -109,11 +112,13 @@ def sub(
     """Print messages as they come, until Ctrl-C."""
     from artcafe_common.cli.transport import Subject
 
-    if last and not channel:
+    if last is not None and not channel:
         raise Failure("--last reads what a channel kept: give a channel's id and --channel", Exit.USAGE)
     way = _way(seed_file, client, nats_url, ws, nats=nats, account=account, api=api)
     listening = Listening(Subject(subject, channel), count, as_json=as_json)
-    if last:
+    if last is not None and not nats:
+        listening.begin = {"last": last}
+    elif last:
         listening.history = lambda: _kept(subject, last, account=account, api=api)
     asyncio.run(listening.run(way, timeout))
 
@@ -129,6 +134,7 @@ class Listening:
         self._connected = False
         self._kept: list[dict[str, Any]] = []
         self.pause = FIRST_PAUSE_S
+        self.begin: dict[str, int] = {}
         self.history: Callable[[], list[dict[str, Any]]] | None = None
 
     async def run(self, way: "Transport", timeout_s: float) -> None:
@@ -148,7 +154,7 @@ class Listening:
 
         while True:
             try:
-                await way.listen(self._subject, self._begin, self._take)
+                await way.listen(self._subject, self.begin, self._begin, self._take)
             except Lost as error:
                 if not self._connected and not error.retry_after_s:
                     raise error.final() from None
@@ -185,6 +191,9 @@ class Listening:
             # Whoever read us has seen enough (`| head`), and it is not our connection that broke.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise Enough from None
+        if self.begin and "seq" in message:
+            # After a broken connection it goes on here.
+            self.begin = {"since": message["seq"] + 1}
         self._seen += 1
         if self._seen == self._count:
             raise Enough

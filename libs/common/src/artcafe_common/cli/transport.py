@@ -43,6 +43,7 @@ class Transport(Protocol):
     async def listen(
         self,
         subject: Subject,
+        begin: dict[str, int],
         ready: Callable[[], Awaitable[None]],
         put: Callable[[dict[str, Any]], None],
     ) -> None: ...

@@ -48,12 +48,16 @@ class WebSocket:
     async def listen(
         self,
         subject: Subject,
+        begin: dict[str, int],
         ready: Callable[[], Awaitable[None]],
         put: Callable[[dict[str, Any]], None],
     ) -> None:
-        """Hand over messages until the connection is Lost; `ready` is called once they begin."""
+        """Hand over messages until the connection is Lost; `ready` is called once they begin.
+
+        `begin` is `since` or `last` of a channel that keeps its messages.
+        """
         async with self._joined() as (ws, interval_s):
-            await ws.send(json.dumps({"type": "subscribe", "id": "sub", **subject.fields}))
+            await ws.send(json.dumps({"type": "subscribe", "id": "sub", **subject.fields, **begin}))
             async with asyncio.timeout(ANSWER_S):
                 await _answer(ws, "subscribed", "sub")
             await ready()
