@@ -4,13 +4,17 @@ VENV := .venv
 STAMP := $(VENV)/.installed
 MEMBERS := libs/common services/gateway services/identity services/metering services/presence services/tenancy
 
-.PHONY: dev test bench check lint lock setup clean
+.PHONY: dev test fuzz bench check lint lock setup clean
 
 dev: setup
 	@exec $(VENV)/bin/artcafe dev
 
 test: setup lint
 	@$(VENV)/bin/pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
+
+# The API's document tried out for some minutes; `make test` takes half a minute for it.
+fuzz: setup
+	@ARTCAFE_TEST_EXAMPLES=300 $(VENV)/bin/pytest tests/e2e/test_schemathesis.py $(ARGS)
 
 # All rows take about half an hour, some of them less: make bench ARGS="fanout pairs --quick".
 bench: setup

@@ -121,7 +121,12 @@ def query(request: Request[Any, Any, Any], kind: type[T], **path: Any) -> T:
         )
         raise InvalidRequest("the request has repeated parameters", errors=errors)
     fields = {name: values[0] for name, values in given.items()}
-    return _convert(fields, kind, path, strict=False)
+    found = _convert(fields, kind, path, strict=False)
+    # msgspec takes the text "null" for None.
+    for name in fields:
+        if getattr(found, name) is None:
+            raise _invalid(name, "Expected a value")
+    return found
 
 
 def _convert(fields: dict[str, Any], kind: type[T], path: dict[str, Any], *, strict: bool) -> T:

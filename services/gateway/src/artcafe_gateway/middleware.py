@@ -8,6 +8,7 @@ from litestar.connection import Request
 from litestar.datastructures import MutableScopeHeaders
 from litestar.enums import ScopeType
 from litestar.middleware import ASGIMiddleware
+from litestar.routes import HTTPRoute
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from artcafe_common.bus.caller import set_caller
@@ -26,6 +27,17 @@ class Observation(ASGIMiddleware):
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
+        self._allowed: dict[str, list[str]] = {}
+
+    def _methods(self, request: Request[Any, Any, Any]) -> list[str]:
+        # Litestar's own answer may lack some where several handlers share a path.
+        if not self._allowed:
+            self._allowed = {
+                route.path_format: sorted({m for each in route.route_handlers for m in each.http_methods})
+                for route in request.app.routes
+                if isinstance(route, HTTPRoute)
+            }
+        return self._allowed.get(request.scope["path_template"], [])
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         request: Request[Any, Any, Any] = Request(scope)
@@ -40,6 +52,8 @@ class Observation(ASGIMiddleware):
                 status = message["status"]
                 headers = MutableScopeHeaders(message)
                 headers["X-Request-Id"] = caller.request_id
+                if scope["method"] == "OPTIONS":
+                    headers["Allow"] = ", ".join(self._methods(request))
                 tell(scope, headers)
             await send(message)
 

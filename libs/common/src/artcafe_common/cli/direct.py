@@ -19,6 +19,8 @@ from artcafe_common.cli.exits import Exit, Failure, exit_for
 from artcafe_common.cli.transport import ANSWER_S, Lost, Subject
 
 CONNECT_S = 5
+LOOK_S = 1.0
+SETTLE_S = 0.1
 FROM_HEADER = "Artcafe-From"
 
 
@@ -38,8 +40,7 @@ class Direct:
                 await nc.publish(name.publish, data)
                 if number == 0 or number == count - 1:
                     # A subject that is not allowed is told at the first.
-                    await nc.flush(timeout=ANSWER_S)
-                    _raise(problems)
+                    await _settle(nc, problems)
 
     async def listen(
         self,
@@ -69,10 +70,12 @@ class Direct:
         async with self._connected(on_end=ended) as (nc, problems):
             for raw in name.listen:
                 await nc.subscribe(raw, cb=take)
-            await nc.flush(timeout=ANSWER_S)
-            _raise(problems)
+            await _settle(nc, problems)
             await ready()
-            await over
+            while not over.done():
+                await asyncio.wait([over], timeout=LOOK_S)
+                _raise(problems)
+            over.result()
 
     def _name(self, subject: Subject, *, wildcards: bool) -> Name:
         try:
@@ -129,6 +132,16 @@ class Direct:
             raise Lost(f"cannot reach {self._url}: {error or type(error).__name__}") from None
         finally:
             await nc.close()
+
+
+async def _settle(nc: Nats, problems: list[Exception]) -> None:
+    """Return once the broker has what was sent; Failure when it refused it."""
+    await nc.flush(timeout=ANSWER_S)
+    _raise(problems)
+    # The broker's refusal may come a moment behind its first answer.
+    await asyncio.sleep(SETTLE_S)
+    await nc.flush(timeout=ANSWER_S)
+    _raise(problems)
 
 
 def _raise(problems: list[Exception]) -> None:

@@ -119,6 +119,11 @@ _OF: dict[tuple[str, str], Any] = {
     ("HealthReport", "status"): "ok",
     ("VerifyAgent", "tenant_id"): TENANT,
 }
+_OF_TYPE: dict[type, Any] = {
+    inspect.BoolType: True,
+    inspect.DateTimeType: _TIME,
+    inspect.DateType: _TIME[:10],
+}
 # What cannot stand beside the rest.
 _LEFT_OUT = {
     ("Publish", "channel"),
@@ -169,12 +174,8 @@ def _value(  # noqa: PLR0911 - one for each kind of type
     if isinstance(info, inspect.ListType | inspect.VarTupleType):
         known = _VALUES.get(name)
         return known if isinstance(known, list) else [_value(info.item_type, owner, name)]
-    if isinstance(info, inspect.BoolType):
-        return True
-    if isinstance(info, inspect.DateTimeType):
-        return _TIME
-    if isinstance(info, inspect.DateType):
-        return _TIME[:10]
+    if type(info) in _OF_TYPE:
+        return _OF_TYPE[type(info)]
     if name in _VALUES:
         return _VALUES[name]
     return _plain(info, owner)

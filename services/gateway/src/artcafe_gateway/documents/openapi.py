@@ -90,7 +90,8 @@ def _told(operation: Operation, schemas: dict[int, Any], components: dict[str, A
         told["deprecated"] = True
     if operation.has_body:
         told["requestBody"] = {
-            "required": True,
+            # Of nothing that must be given, nothing need be sent.
+            "required": operation.must_give,
             "content": {
                 JSON: {
                     "schema": schemas[id(operation.takes)],

@@ -88,6 +88,12 @@ class Operation:
         return kind if named - self.given else None
 
     @property
+    def must_give(self) -> bool:
+        """Whether anything in `takes` is required."""
+        fields = msgspec.structs.fields(self.takes) if self.takes is not None else ()
+        return any(field.required and field.encode_name not in self.given for field in fields)
+
+    @property
     def has_body(self) -> bool:
         """Whether `takes` stands in the body."""
         return self.method in _WITH_BODY and self.takes is not None
