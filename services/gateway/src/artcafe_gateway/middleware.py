@@ -52,7 +52,7 @@ class Observation(ASGIMiddleware):
                 status = message["status"]
                 headers = MutableScopeHeaders(message)
                 headers["X-Request-Id"] = caller.request_id
-                if scope["method"] == "OPTIONS":
+                if request.method == "OPTIONS":
                     headers["Allow"] = ", ".join(self._methods(request))
                 tell(scope, headers)
             await send(message)
