@@ -183,6 +183,8 @@ class Socket:
         self.ws = ws
         self.welcome = None
         self.closed = None
+        # Everything that came, in order; `_seen` is what nobody took yet.
+        self.heard = []
         self._seen = []
         self._news = asyncio.Event()
         self._reader = asyncio.create_task(self._read())
@@ -191,7 +193,8 @@ class Socket:
     async def _read(self):
         with contextlib.suppress(Exception):
             async for text in self.ws:
-                self._seen.append(json.loads(text))
+                self.heard.append(json.loads(text))
+                self._seen.append(self.heard[-1])
                 self._news.set()
         self.closed = (self.ws.close_code, self.ws.close_reason)
         self._news.set()
