@@ -14,6 +14,7 @@ from artcafe_gateway.documents.operations import Operation
 from artcafe_gateway.problems import MEDIA_TYPE, Problem
 
 ROOT = "/api/"
+_METHODS = ("GET", "POST", "PUT", "DELETE")
 JSON = "application/json"
 _REF = "#/components/schemas/{name}"
 _UNAUTHORIZED, _TOO_MANY = 401, 429
@@ -62,12 +63,13 @@ def openapi(app: Litestar) -> dict[str, Any]:
 
 
 def _operations(app: Litestar) -> Iterable[Operation]:
-    for route in app.routes:
+    for route in sorted(app.routes, key=lambda each: each.path_format):
         if not isinstance(route, HTTPRoute) or not route.path_format.startswith(ROOT):
             continue
-        for handler in route.route_handlers:
-            for method in sorted(handler.http_methods - {"OPTIONS", "HEAD"}):
-                yield Operation(handler, method, route.path_format)
+        by_method = {method: each for each in route.route_handlers for method in each.http_methods}
+        for method in _METHODS:
+            if method in by_method:
+                yield Operation(by_method[method], method, route.path_format)
 
 
 def _tags(operations: list[Operation]) -> list[dict[str, str]]:
