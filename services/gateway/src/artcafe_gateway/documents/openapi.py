@@ -66,7 +66,7 @@ def _operations(app: Litestar) -> Iterable[Operation]:
     for route in sorted(app.routes, key=lambda each: each.path_format):
         if not isinstance(route, HTTPRoute) or not route.path_format.startswith(ROOT):
             continue
-        by_method = {method: each for each in route.route_handlers for method in each.http_methods}
+        by_method = {str(method): each for each in route.route_handlers for method in each.http_methods}
         for method in _METHODS:
             if method in by_method:
                 yield Operation(by_method[method], method, route.path_format)
