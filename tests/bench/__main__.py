@@ -21,6 +21,7 @@ from bench.rows import (
     memory,
     pairs,
     rest,
+    resume,
     slow,
     soak,
 )
@@ -38,6 +39,7 @@ ROWS = {
     "slow": slow,
     "flood": flood,
     "counting": counting,
+    "resume": resume,
     "soak": soak,
     # Last, since as many clients as it has go offline behind it.
     "heartbeats": heartbeats,

@@ -149,6 +149,14 @@ class GatewayPeer(Peer):
             self.transport.send(WSMsgType.TEXT, head + each + b"}")
 
 
+class ResumingPeer(GatewayPeer):
+    """Follows a channel's history, from its end on."""
+
+    async def subscribe(self, _tenant_id, subject):
+        self.say(type="subscribe", subject=subject, last=0)
+        await self.answer(lambda frame: frame["type"] == "subscribed")
+
+
 class NativePeer(Peer):
     """Speaks the broker's protocol; a frame holds whatever the broker had to send."""
 
@@ -186,7 +194,7 @@ class NativePeer(Peer):
         self.transport.send(WSMsgType.BINARY, b"".join(head + each + b"\r\n" for each in messages))
 
 
-KINDS = {"gateway": GatewayPeer, "native": NativePeer}
+KINDS = {"gateway": GatewayPeer, "resuming": ResumingPeer, "native": NativePeer}
 
 
 def connect_line(info, seed):
@@ -209,7 +217,7 @@ def connect_line(info, seed):
 
 async def connected(kind, url, tenant_id, agent, subject=None):
     """One peer, signed in, and subscribed if a subject is given."""
-    path = f"/ws/client/{agent['id']}" if kind == "gateway" else ""
+    path = f"/ws/client/{agent['id']}" if kind != "native" else ""
     _, peer = await ws_connect(
         lambda: KINDS[kind](agent),
         url + path,

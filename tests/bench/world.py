@@ -68,6 +68,11 @@ class World:
             tenant.agents.append({"id": client["client"]["client_id"], "seed": client["nkey_seed"]})
         return tenant
 
+    async def channel(self):
+        """The subject of a new channel, whose messages are kept."""
+        made = await self.http.post("/channels", json={"name": self.fresh("c")}, headers=self.tenant.headers)
+        return made.raise_for_status().json()["subject"]
+
     async def worker(self, name):
         """Another worker, started when it is first asked for."""
         if name not in self.workers:
@@ -84,7 +89,7 @@ class World:
 
     def url(self, kind):
         """Where WebSockets of a kind go."""
-        port = self.stack.ports.api if kind == "gateway" else self.stack.ports.nats_ws
+        port = self.stack.ports.api if kind != "native" else self.stack.ports.nats_ws
         return f"ws://{LOOPBACK}:{port}"
 
     @property

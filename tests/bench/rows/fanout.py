@@ -14,11 +14,12 @@ def messages_for(world, subscribers):
     return max(400, min(150_000, deliveries // subscribers))
 
 
-async def measured(world, kind, subscribers, *, count=None, window=WINDOW, tenant=None):
+async def measured(world, kind, subscribers, *, count=None, window=WINDOW, tenant=None, channel=None):
     """Deliveries a second from the first publish to the last delivery."""
     count = count or messages_for(world, subscribers)
     tenant = tenant or world.tenant
-    subject = world.fresh()
+    subject = channel or world.fresh()
+    raw = channel or f"{tenant.id}.{subject}"
     opened = await world.generator.do(
         "open",
         pool=subject,
@@ -31,13 +32,13 @@ async def measured(world, kind, subscribers, *, count=None, window=WINDOW, tenan
     )
     if opened["failed"]:
         raise RuntimeError(f"{opened['failed']} sockets did not connect: {opened['why']}")
-    path = str(world.stack.directory / f"{subject}.sock")
+    path = str(world.stack.directory / f"{world.fresh()}.sock")
     try:
         await world.publisher.do(
             "publish",
             port=world.stack.ports.nats,
             seed=tenant.agents[0]["seed"],
-            subject=f"{tenant.id}.{subject}",
+            subject=raw,
             count=count,
             window=window,
             path=path,

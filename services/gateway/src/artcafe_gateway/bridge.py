@@ -37,6 +37,8 @@ from artcafe_gateway.settings import Settings
 CONNECT_TIMEOUT_S = 3
 FLUSH_TIMEOUT_S = 5
 ASK_TIMEOUT_S = 3
+# Each holds a page of what is kept: many who resume at once wait for each other.
+ASKING_AT_ONCE = 16
 FIRST_PAUSE_S = 0.05
 MAX_PAUSE_S = 2.0
 R = TypeVar("R", bound=Route)
@@ -95,6 +97,7 @@ class Bridge:
         self._reviving: asyncio.Task[None] | None = None
         self._waiting: list[Callable[[CommandError | None], None]] = []
         self._telling: set[asyncio.Task[None]] = set()
+        self._asking = asyncio.Semaphore(ASKING_AT_ONCE)
         self._closed = False
 
     # -- the connection ------------------------------------------------------------------------
@@ -250,14 +253,15 @@ class Bridge:
 
     async def ask(self, subject: str, question: bytes, *, ends: Callable[[Msg], bool]) -> list[Msg]:
         """What the broker's streams answer to a question, up to the message that ends it."""
-        line = self._live()
         answers: list[Msg] = []
-        inbox = line.nc.new_inbox()
-        async with self.listening(inbox) as subscription:
-            line.ask(question)
-            await line.nc.publish(subject, question, reply=inbox)
-            while not answers or not ends(answers[-1]):
-                answers.append(await subscription.next_msg(timeout=ASK_TIMEOUT_S))
+        async with self._asking:
+            line = self._live()
+            inbox = line.nc.new_inbox()
+            async with self.listening(inbox) as subscription:
+                line.ask(question)
+                await line.nc.publish(subject, question, reply=inbox)
+                while not answers or not ends(answers[-1]):
+                    answers.append(await subscription.next_msg(timeout=ASK_TIMEOUT_S))
         return answers
 
     @asynccontextmanager
