@@ -8,7 +8,7 @@ something between was missed, as after a broken connection to the broker.
 import asyncio
 from collections import deque
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
@@ -18,10 +18,7 @@ from artcafe_gateway.bridge import Bridge
 from artcafe_gateway.delivery import FROM_HEADER, Delivery
 from artcafe_gateway.fanout import Audience, Route
 from artcafe_gateway.history import Place, Stored, read
-from artcafe_gateway.sessions.subscription import Subscription
-
-if TYPE_CHECKING:
-    from artcafe_gateway.sessions.subscriptions import Subscriptions
+from artcafe_gateway.sessions.subscription import Owner, Subscription
 
 PAGE = 200
 PAGE_BYTES = 512 * 1024
@@ -70,7 +67,7 @@ class KeptSubscription(Subscription):
 
     __slots__ = ("_at", "_bridge", "_place", "_reading", "_waiting", "_waiting_bytes")
 
-    def __init__(self, owner: "Subscriptions", subject: str, route: KeptRoute, bridge: Bridge) -> None:
+    def __init__(self, owner: Owner, subject: str, route: KeptRoute, bridge: Bridge) -> None:
         super().__init__(owner, subject, route, ())
         self.source = f"{KEPT}.{subject}"
         self._bridge = bridge

@@ -1,15 +1,27 @@
 """One raw NATS subject that a socket listens on."""
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from artcafe_common.broker.subjects import Spelling, matches, spell
 from artcafe_gateway.delivery import Delivery
-from artcafe_gateway.fanout import Counts, Route
+from artcafe_gateway.fanout import Counts, Render, Route
+from artcafe_gateway.usage import UsageRecorder
 from artcafe_gateway.wire.transport import Outbox, frame
 
-if TYPE_CHECKING:
-    from artcafe_gateway.sessions.subscriptions import Subscriptions
+
+class Owner(Protocol):
+    """The socket's side: whose it is, and in what form it wants messages (`kind` names what `render` writes)."""
+
+    tenant_id: str
+    client_id: str
+    outbox: Outbox
+    usage: UsageRecorder
+    kind: str
+    render: Render
+
+    def note_asked(self, reply: str) -> None:
+        """An answer is expected on this subject."""
 
 
 class Subscription:
@@ -31,7 +43,7 @@ class Subscription:
         "subject",
     )
 
-    def __init__(self, owner: "Subscriptions", subject: str, route: Route, before: tuple[str, ...]) -> None:
+    def __init__(self, owner: Owner, subject: str, route: Route, before: tuple[str, ...]) -> None:
         self._owner = owner
         self._form: Spelling | None = None
         self._kind = owner.kind
