@@ -175,18 +175,32 @@ class Database:
     async def create(self, spec: TableSpec[Any]) -> bool:
         """Create a table with its indexes and expiry; False when it was there."""
         name = self._prefix + spec.name
-        tables = (await self.call("list_tables"))["TableNames"]
-        if name in tables:
-            return False
-        await self.call("create_table", **creation(spec, self._prefix))
-        await self._client.get_waiter("table_exists").wait(TableName=name)
-        if spec.ttl:
+        made = name not in await self._tables()
+        if made:
+            await self.call("create_table", **creation(spec, self._prefix))
+            await self._client.get_waiter("table_exists").wait(TableName=name)
+        if spec.ttl and (made or not await self._expires(name)):
             await self.call(
                 "update_time_to_live",
                 TableName=name,
                 TimeToLiveSpecification={"Enabled": True, "AttributeName": spec.ttl},
             )
-        return True
+        return made
+
+    async def _tables(self) -> set[str]:
+        found: set[str] = set()
+        start: dict[str, str] = {}
+        while True:
+            page = await self.call("list_tables", **start)
+            found.update(page["TableNames"])
+            if "LastEvaluatedTableName" not in page:
+                return found
+            start = {"ExclusiveStartTableName": page["LastEvaluatedTableName"]}
+
+    async def _expires(self, name: str) -> bool:
+        # A run that was killed in between has left a table without.
+        answer = await self.call("describe_time_to_live", TableName=name)
+        return answer["TimeToLiveDescription"]["TimeToLiveStatus"] in ("ENABLED", "ENABLING")
 
     @property
     def prefix(self) -> str:

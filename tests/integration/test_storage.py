@@ -1,0 +1,34 @@
+"""Tables: made once, whatever is there already."""
+
+import msgspec
+
+from artcafe_common.dev.stack import REGION
+from artcafe_common.storage.dynamo import Database
+from artcafe_common.storage.tables import TableSpec
+
+# As many as one answer of DynamoDB names, and one more.
+MANY = 101
+
+
+class Item(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    expires_at: int = 0
+
+
+async def test_tables_are_made_once_and_expire_also_beside_a_hundred_others(stack):
+    specs = [TableSpec(name=f"t{n:03}", item=Item, partition="id") for n in range(MANY)]
+    last = TableSpec(name="u", item=Item, partition="id", ttl="expires_at")
+    async with Database(region=REGION, prefix="many-", environ=stack.environ()) as database:
+        try:
+            for spec in specs:
+                assert await database.create(spec)
+            assert not await database.create(specs[-1])
+            # Made by a run that was killed before it said when items expire.
+            assert await database.create(TableSpec(name="u", item=Item, partition="id"))
+            assert not await database.create(last)
+            told = await database.call("describe_time_to_live", TableName="many-u")
+            assert told["TimeToLiveDescription"]["TimeToLiveStatus"] == "ENABLED"
+            assert not await database.create(last)
+        finally:
+            for spec in (*specs, last):
+                await database.call("delete_table", TableName=f"many-{spec.name}")
