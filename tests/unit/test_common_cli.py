@@ -1,6 +1,9 @@
 """Rules of the command line that need no server."""
 
+import signal
 import stat
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given
@@ -106,3 +109,27 @@ def test_a_table_is_compared_with_its_declaration(spec):
     missing = compare(bare, spec, "p-")
     assert len(missing) == len(spec.indexes)
     assert all(f"--table-name p-{spec.name}" in each.mend for each in missing)
+
+
+HANGS = """
+import asyncio
+from artcafe_common.cli import running
+
+async def main():
+    print("there", flush=True)
+    while True:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            pass
+
+running.LEAVE_WITHIN_S = 0.2
+running.run(main())
+"""
+
+
+def test_ctrl_c_ends_also_what_hangs():
+    with subprocess.Popen([sys.executable, "-c", HANGS], stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"there\n"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=30) == 130

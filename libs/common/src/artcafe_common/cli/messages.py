@@ -15,6 +15,7 @@ import typer
 from artcafe_common.cli import output
 from artcafe_common.cli.exits import Exit, Failure
 from artcafe_common.cli.options import AccountId, ApiUrl, AsJson, SeedFile
+from artcafe_common.cli.running import run
 
 if TYPE_CHECKING:
     from artcafe_common.broker.nkeys import KeyPair
@@ -73,7 +74,7 @@ def pub(
     payload = _payload(data, text=text)
     way = _way(seed_file, client, nats_url, ws, nats=nats, account=account, api=api)
     try:
-        asyncio.run(way.publish(Subject(subject, channel), payload, count))
+        run(way.publish(Subject(subject, channel), payload, count))
     except Lost as error:
         raise error.final() from None
     if as_json:
@@ -120,7 +121,7 @@ def sub(
         listening.begin = {"last": last}
     elif last:
         listening.history = lambda: _kept(subject, last, account=account, api=api)
-    asyncio.run(listening.run(way, timeout))
+    run(listening.run(way, timeout))
 
 
 class Listening:

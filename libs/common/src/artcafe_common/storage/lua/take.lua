@@ -24,7 +24,7 @@ for i, key in ipairs(KEYS) do
   end
   answer[i] = {
     one.wait > 0.001 and 0 or 1,
-    math.floor((one.period - (one.full_at - now)) / one.step + 0.001),
+    math.floor((one.period - (one.full_at - now) + 0.001) / one.step),
     math.ceil(one.full_at - now),
     math.ceil(math.max(one.wait, 0))}
 end
