@@ -12,9 +12,9 @@ dev: setup
 test: setup lint
 	@$(VENV)/bin/pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
-# The API's document tried out for some minutes; `make test` takes half a minute for it.
+# The API's document and the WebSockets tried out for some minutes; `make test` does it for one.
 fuzz: setup
-	@ARTCAFE_TEST_EXAMPLES=300 $(VENV)/bin/pytest tests/e2e/test_schemathesis.py $(ARGS)
+	@ARTCAFE_TEST_EXAMPLES=300 $(VENV)/bin/pytest tests/e2e/test_schemathesis.py tests/e2e/test_fuzz_websocket.py $(ARGS)
 
 # All rows take about half an hour, some of them less: make bench ARGS="fanout pairs --quick".
 bench: setup

@@ -35,6 +35,11 @@ async def close_all():
             await asyncio.wait_for(_open.pop()(), 5)
 
 
+def keep_open():
+    """What was opened until now stays so beyond the test: it belongs to a wider fixture."""
+    _open.clear()
+
+
 async def eventually(check, *, within=10.0, every=0.05):
     """The first truthy result of `check` (sync or async); AssertionError when time is up."""
     loop = asyncio.get_running_loop()

@@ -110,6 +110,7 @@ def test_every_frame_and_close_code_is_in_it():
         names = {SOCKETS["components"]["messages"][key]["name"] for key in channel["messages"]}
         assert {kind.__struct_config__.tag for kind in typing.get_args(union)} <= names
         codes = {value for name, value in vars(socket).items() if name.startswith("CLOSE_")}
+        codes |= {socket.PROTOCOL_ERROR, socket.TOO_LARGE}
         assert {int(code) for code in channel["x-close-codes"]} == codes
 
 

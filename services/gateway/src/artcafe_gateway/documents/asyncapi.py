@@ -18,7 +18,10 @@ from artcafe_gateway.wire.socket import CLOSES
 
 _REF = "#/components/schemas/{name}"
 _CLIENT_FRAMES = typing.get_args(frames.ClientFrame)
-_AGENT_FRAMES = tuple(kind for kind in typing.get_args(agent_frames.AgentFrame) if kind not in _CLIENT_FRAMES)
+_AGENT_FRAMES = (
+    *(kind for kind in typing.get_args(agent_frames.AgentFrame) if kind not in _CLIENT_FRAMES),
+    agent_frames.AgentMessage,
+)
 _TO_CLIENTS = (
     frames.Welcome,
     frames.HeartbeatAck,
@@ -53,8 +56,8 @@ _ENDPOINTS: dict[str, tuple[str, str, tuple[Any, ...], tuple[Any, ...], dict[str
     "agent": (
         "/ws/agent/{agent_id}",
         "A legacy agent's WebSocket: a client's, with other words for some frames",
-        tuple(kind for kind in typing.get_args(agent_frames.AgentFrame)),
-        _TO_CLIENTS,
+        typing.get_args(agent_frames.AgentFrame),
+        (*_TO_CLIENTS, agent_frames.AgentMessage),
         {
             "challenge": "Of POST /api/v1/auth/agent/challenge",
             "signature": "The challenge, signed",

@@ -1,14 +1,16 @@
 """The frames that the published SDK's agents send where they differ from those of clients."""
 
-from typing import cast
+from datetime import datetime
+from typing import Any, cast
 
-from msgspec import UNSET, Raw, UnsetType
+from msgspec import UNSET, Raw, UnsetType, field
 
 from artcafe_gateway.wire.frames import (
     Frame,
     FrameId,
     Heartbeat,
     Last,
+    Out,
     Ping,
     Presence,
     Publish,
@@ -82,6 +84,18 @@ class AgentPublish(Frame, frozen=True, kw_only=True, tag="publish"):
             id=self.id,
             headers=self.headers,
         )
+
+
+class AgentMessage(Out, frozen=True, kw_only=True, tag="message"):
+    """A message as those of the published SDK's agents want it that subscribe to `subjects`."""
+
+    subject: str
+    message: Any
+    timestamp: datetime
+    channel: str | None = None
+    reply: str | None = None
+    from_: str | None = field(name="from", default=None)
+    seq: int | None = None
 
 
 AgentFrame = Heartbeat | Ping | AgentSubscribe | AgentUnsubscribe | AgentPublish | Request | Presence

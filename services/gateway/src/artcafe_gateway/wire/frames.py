@@ -235,10 +235,7 @@ class PresenceShown(Out, frozen=True, kw_only=True, tag="presence"):
 
 
 class Message(Out, frozen=True, kw_only=True, tag="message"):
-    """A message of a subscription; `channel` is there for a channel's, `reply` where an answer is asked for.
-
-    To those of the published SDK's agents that look for it there, `data` is named `message`.
-    """
+    """A message of a subscription; `channel` is there for a channel's, `reply` where an answer is asked for."""
 
     subject: str
     data: Any

@@ -15,7 +15,7 @@ from artcafe_common.bus.errors import CommandError, InternalError
 from artcafe_common.clock import new_id
 from artcafe_gateway.wire.frames import FrameId, Out, Problem
 from artcafe_gateway.wire.parsing import NotJson, id_of, parse
-from artcafe_gateway.wire.transport import EXTENSION, Outbox, frame
+from artcafe_gateway.wire.transport import EXTENSION, PROTOCOL_ERROR, TOO_LARGE, Outbox, frame
 
 MAX_NOT_JSON = 3
 CLOSE_UNAUTHENTICATED = 4401
@@ -24,11 +24,11 @@ CLOSE_TIMEOUT = 4408
 CLOSE_NOT_JSON = 1007
 CLOSE_RESTART = 1012
 CLOSE_TRY_LATER = 1013
-CLOSE_TOO_LARGE = 1009
 # Every code that a socket is closed with, and what it is told by.
 CLOSES = {
+    PROTOCOL_ERROR: "what came is no WebSocket frame",
     CLOSE_NOT_JSON: "three frames in a row were no JSON",
-    CLOSE_TOO_LARGE: "a frame over 1 MiB",
+    TOO_LARGE: "a frame over 1 MiB",
     CLOSE_RESTART: "the gateway restarts, or permissions changed: connect again",
     CLOSE_TRY_LATER: "not now: connect again later",
     CLOSE_UNAUTHENTICATED: "the key or token does not hold",

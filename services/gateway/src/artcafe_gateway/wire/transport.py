@@ -14,7 +14,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.exceptions import InvalidState
-from websockets.frames import Frame, Opcode
+from websockets.frames import CloseCode, Frame, Opcode
+from websockets.server import ServerProtocol
 
 from artcafe_gateway.wire.slim import Flag, Inbox
 
@@ -24,6 +25,8 @@ ABORT_AFTER_S = 1.0
 # What one socket may send to be taken in one loop turn, in bytes, and what one that floods may.
 SLICE = 16 * 1024
 FLOOD_SLICE = 1024
+PROTOCOL_ERROR, NOT_TEXT, TOO_LARGE = 1002, 1007, 1009
+_WORDS: dict[int, str] = {TOO_LARGE: "too_large", NOT_TEXT: "not_text"}
 _UNREADABLE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 )
@@ -121,6 +124,13 @@ class Outbox:
         self.protocol.close_with(code, reason)
 
 
+class _InWords(ServerProtocol):
+    """websockets' protocol, which closes with a word where the library has a sentence."""
+
+    def fail(self, code: CloseCode | int, reason: str = "") -> None:  # noqa: ARG002 - it is the sentence
+        super().fail(code, _WORDS.get(code, "protocol_error"))
+
+
 class GatewayHttpProtocol(HttpToolsProtocol):
     """uvicorn's HTTP, of which a connection that became a WebSocket keeps nothing."""
 
@@ -148,6 +158,8 @@ class GatewayWebSocketProtocol(WebSocketsSansIOProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        # The connection is uvicorn's to make; only how it fails is ours.
+        self.conn.__class__ = _InWords
         self.queue: Any = Inbox()
         self.writable: Any = Flag()
         self._answered = False
