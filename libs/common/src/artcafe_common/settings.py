@@ -93,12 +93,27 @@ def _shown(field: msgspec.structs.FieldInfo) -> str:
     return str(field.default)
 
 
+SECRET_BYTES = 32
+
+
 def read_key(path: Path) -> str:
     """The text of a file of the keys directory; SettingsError with one line when it cannot be read."""
     try:
         return path.read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"ARTCAFE_KEYS_DIR: cannot read {path}: {error}") from None
+
+
+def read_secret(path: Path) -> bytes:
+    """The 32 bytes of a file of 64 hexadecimal digits; SettingsError with one line for anything else."""
+    text = read_key(path)
+    try:
+        secret = bytes.fromhex(text)
+    except ValueError:
+        secret = b""
+    if len(secret) != SECRET_BYTES:
+        raise SettingsError(f"ARTCAFE_KEYS_DIR: {path} is not a key of {2 * SECRET_BYTES} hexadecimal digits")
+    return secret
 
 
 class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ from artcafe_common.contracts.tenancy import AgentRevoked, ClientRevoked, Member
 from artcafe_common.cursors import Cursors
 from artcafe_common.denials import Denials
 from artcafe_common.service import background, every, wait_for
-from artcafe_common.settings import read_key
+from artcafe_common.settings import read_secret
 from artcafe_common.storage.buckets import Buckets
 from artcafe_common.storage.shared import Shared
 from artcafe_gateway.activity import ActivityFeed
@@ -106,7 +106,7 @@ def _composed(settings: Settings, bus: Bus, shared: Shared) -> Gateway:
         bus=bus,
         shared=shared,
         limits=Limits(Buckets(shared), settings),
-        answers=Answers(shared, bytes.fromhex(read_key(settings.keys_dir / "answers.key"))),
+        answers=Answers(shared, read_secret(settings.keys_dir / "answers.key")),
         places=Places(bus, directory),
         quotas=quotas,
         directory=directory,
@@ -119,7 +119,7 @@ def _composed(settings: Settings, bus: Bus, shared: Shared) -> Gateway:
         denials=Denials(liveness.announce),
         liveness=liveness,
         listening=Listening(bus=bus, liveness=liveness),
-        history=History(Cursors(bytes.fromhex(read_key(settings.keys_dir / "cursor.key")))),
+        history=History(Cursors(read_secret(settings.keys_dir / "cursor.key"))),
         usage=usage,
         metrics=Metrics(),
     )

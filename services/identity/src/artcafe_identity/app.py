@@ -15,7 +15,7 @@ from artcafe_common.bus.errors import ServiceUnavailable
 from artcafe_common.contracts.tenancy import ClientRevoked
 from artcafe_common.host import joined
 from artcafe_common.service import background, every, wait_for
-from artcafe_common.settings import read_key
+from artcafe_common.settings import read_key, read_secret
 from artcafe_common.storage.dynamo import Database
 from artcafe_common.storage.shared import Shared
 from artcafe_identity.agent_tokens import AgentTokens
@@ -108,7 +108,7 @@ async def app(settings: Settings) -> AsyncIterator[None]:
                 ),
                 cognito=Cognito(cognito, settings.oidc_client_id),
                 bus=host.bus,
-                agent_tokens=AgentTokens(bytes.fromhex(read_key(keys / "agent-token.key"))),
+                agent_tokens=AgentTokens(read_secret(keys / "agent-token.key")),
                 knocks=knocks,
             )
         )

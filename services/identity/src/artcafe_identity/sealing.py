@@ -7,7 +7,7 @@ from pathlib import Path
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from artcafe_common.settings import read_key
+from artcafe_common.settings import read_secret
 
 _NONCE_BYTES = 12
 
@@ -25,7 +25,7 @@ class Sealer:
     @classmethod
     def from_file(cls, path: Path) -> "Sealer":
         """Read the key (64 hexadecimal digits) that `artcafe bootstrap` made."""
-        return cls(bytes.fromhex(read_key(path)))
+        return cls(read_secret(path))
 
     def seal(self, seed: str, *, tenant_id: str, public: str) -> str:
         """The seed, encrypted, in base64."""

@@ -17,7 +17,7 @@ from artcafe_common.contracts.tenancy import (
 from artcafe_common.cursors import Cursors
 from artcafe_common.host import joined
 from artcafe_common.service import background, every
-from artcafe_common.settings import read_key
+from artcafe_common.settings import read_secret
 from artcafe_common.storage.dynamo import Database
 from artcafe_tenancy.activity import ActivityKeeper
 from artcafe_tenancy.activity_table import ActivityTable
@@ -34,7 +34,7 @@ from artcafe_tenancy.tables import TABLES
 @asynccontextmanager
 async def app(settings: TenancySettings) -> AsyncIterator[None]:
     """Organizations and what they own, answered until this is left."""
-    cursors = Cursors(bytes.fromhex(read_key(settings.keys_dir / "cursor.key")))
+    cursors = Cursors(read_secret(settings.keys_dir / "cursor.key"))
     async with (
         Database(region=settings.aws_region, prefix=settings.table_prefix) as database,
         joined("tenancy", settings, {"dynamodb": lambda: database.check(TABLES)}) as host,

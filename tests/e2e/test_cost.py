@@ -1,0 +1,179 @@
+"""What things cost the stores and the other services, and that nothing large or slow is in anybody's way."""
+
+import asyncio
+import json
+import re
+import shutil
+import sys
+
+import httpx
+import pytest
+from redis.asyncio import Redis
+
+from artcafe_common.dev.stack import Stack
+from support.stack import free_ports
+from support.tables import ROUTES
+from support.world import Person, eventually
+
+MESSAGES = 1_000
+# What the services do by themselves in some seconds: looks for what is pending, sweeps, reports.
+BACKGROUND = 100
+
+
+@pytest.fixture(scope="module")
+async def own_stack(tmp_path_factory):
+    """A stack whose DynamoDB writes down what it is asked."""
+    directory = tmp_path_factory.mktemp("cost")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MOTO_RECORDER_FILEPATH", str(directory / "recording"))
+        running = Stack(directory / "stack", free_ports())
+        running.recording = directory / "recording"
+        try:
+            await running.up()
+            yield running
+        finally:
+            await running.down()
+
+
+@pytest.fixture
+async def org(own_stack):
+    return await (await Person.sign_up(own_stack)).found()
+
+
+class Asked:
+    """The DynamoDB operations that were asked for within."""
+
+    def __init__(self, stack):
+        self._stack = stack
+        self.operations = []
+
+    async def __aenter__(self):
+        self._stack.recording.unlink(missing_ok=True)
+        await self._tell("start")
+        return self
+
+    async def __aexit__(self, *_):
+        await self._tell("stop")
+        lines = self._stack.recording.read_text().splitlines() if self._stack.recording.exists() else []
+        targets = [json.loads(line)["headers"].get("X-Amz-Target", "") for line in lines]
+        self.operations = [t.partition(".")[2] for t in targets if t.startswith("DynamoDB")]
+
+    async def _tell(self, what):
+        async with httpx.AsyncClient(base_url=self._stack.aws_url) as http:
+            assert (await http.post(f"/moto-api/recorder/{what}-recording")).status_code == 200
+
+
+async def redis_calls(stack):
+    """How many commands Redis was asked for, ever."""
+    redis = Redis(port=stack.ports.redis)
+    try:
+        return (await redis.info("stats"))["total_commands_processed"]
+    finally:
+        await redis.aclose()
+
+
+async def test_no_route_scans_a_table(own_stack, org):
+    agent, channel = await org.client(), await org.channel()
+    old = await org.call("POST", "/agents", 201, json={"name": "old"})
+    subject = await org.call("POST", "/subjects", 201, json={"name": "S", "pattern": "s.>"})
+    ids = {
+        "account_id": org.id,
+        "user_id": "nobody",
+        "client_id": agent.id,
+        "agent_id": old["agent"]["agent_id"],
+        "channel_id": channel["channel_id"],
+        "subject_id": subject["subject_id"],
+    }
+    # What deletes comes last, so that the others have something to find.
+    ordered = sorted(ROUTES, key=lambda route: route.startswith("DELETE"))
+    async with Asked(own_stack) as asked:
+        for route in ordered:
+            method, path = route.split(" ")
+            answer = await org.http.request(method, path.format(**ids), json=ROUTES[route])
+            assert answer.status_code < 500, (route, answer.text)
+        socket, board = await (await org.client()).websocket(), await org.dashboard()
+        await socket.subscribe(subject="x")
+        await board.ask("subscribe_topic_preview", "subscription_confirmed")
+    assert len(asked.operations) > len(ROUTES)
+    assert {"Scan", "ParallelScan", "ExecuteStatement"} & set(asked.operations) == set()
+
+
+async def test_messages_cost_the_stores_nothing(own_stack, org):
+    channel = await org.channel()
+    publisher, listener = await (await org.client()).websocket(), await (await org.client()).websocket()
+    await listener.subscribe(channel=channel["channel_id"])
+    # The first tells whether the channel keeps, and who listens.
+    await publisher.ask("publish", "published", channel=channel["channel_id"], data=0, id=0)
+    await listener.take("message")
+    await asyncio.sleep(2)
+    before = await redis_calls(own_stack)
+    async with Asked(own_stack) as asked:
+        for number in range(MESSAGES):
+            await publisher.send(type="publish", channel=channel["channel_id"], data=number, id=number)
+        for _ in range(MESSAGES):
+            await publisher.take("published")
+            await listener.take("message")
+    assert len(asked.operations) < BACKGROUND
+    assert await redis_calls(own_stack) - before < MESSAGES / 2
+
+
+async def test_much_and_large_breaks_no_connection(own_stack, org):
+    """Two hundred messages of 200 kB: the tenant's connection to the broker holds, and all arrive."""
+    publisher, listeners = await (await org.client()).nats(), []
+    for _ in range(3):
+        listeners.append(await (await org.client()).websocket())
+        await listeners[-1].subscribe(subject="large")
+    block = b'"' + b"x" * 200_000 + b'"'
+    for number in range(200):
+        await publisher.publish(f"{org.id}.large", block)
+        if number % 10 == 9:
+            await publisher.flush()
+            await eventually(lambda n=number: all(len(s.frames("message")) == n + 1 for s in listeners))
+    log = (own_stack.directory / "logs/gateway.log").read_text()
+    assert re.search(r'"event": "bridge_(problem|reconnects)"', log) is None
+
+
+async def test_making_rsa_keys_holds_nobody_up(org):
+    """Whoever asks identity for something quick is answered before it is done with all of them."""
+    body = {"key_type": "rsa"}
+    made = [
+        asyncio.create_task(org.call("POST", "/agents", 201, json={**body, "name": f"r{n}"}))
+        for n in range(6)
+    ]
+    await asyncio.sleep(0)
+    answers = 0
+    while not all(task.done() for task in made):
+        answer = await org.http.post("/auth/client/challenge", json={"client_id": "x"})
+        assert answer.status_code == 200
+        answers += 1
+    assert answers > 1
+    for task in made:
+        assert "PRIVATE KEY" in (await task)["private_key"]
+
+
+@pytest.mark.parametrize("content", [None, "", "\n", "short"])
+async def test_identity_does_not_start_without_its_secrets(own_stack, tmp_path, content):
+    keys = tmp_path / "keys"
+    shutil.copytree(own_stack.directory / "keys", keys)
+    secret = keys / "agent-token.key"
+    secret.unlink()
+    if content is not None:
+        secret.write_text(content)
+        secret.chmod(0o600)
+    environ = {**own_stack.environ("identity"), "ARTCAFE_KEYS_DIR": str(keys)}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "artcafe_identity"),
+        env=environ,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        async with asyncio.timeout(30):
+            told = (await process.communicate())[0].decode()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert process.returncode != 0
+    assert "agent-token.key" in told.strip().splitlines()[-1]
+    assert "Traceback" not in told
