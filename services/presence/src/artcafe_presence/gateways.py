@@ -46,6 +46,7 @@ class Gateways:
             holder=event.instance,
             connected_at=milliseconds(event.occurred_at),
             ip=event.ip,
+            kind=event.kind,
         )
         done = self._opening[event.connection_id] = asyncio.Event()
         try:

@@ -206,6 +206,7 @@ class Store:
                     holder=row.instance,
                     connected_at=milliseconds(row.connected_at),
                     ip=row.ip,
+                    kind=row.kind,
                 )
                 for row in alive
             ]
@@ -266,6 +267,7 @@ def _row(change: RowChange) -> ConnectionRow:
         instance=change.instance,
         connected_at=moment(change.connected_at),
         ip=change.ip,
+        kind=change.kind,
         expires_at=int(now().timestamp()) + ROW_TTL_S,
     )
 

@@ -127,6 +127,7 @@ def announcements(store: Store, bus: Bus) -> Outbox[Transition]:
                     last_seen=last_seen,
                     reason=transition.reason,
                     ip=transition.ip,
+                    kind=transition.kind,
                 )
             )
             notice = PresenceNotice(

@@ -55,17 +55,19 @@ class ActivityKeeper:
             return
         user_id = event.activity.actor.partition(":")[2]
         for place in (await self._store.memberships(user_id, limit=MAX_PLACES)).items:
+            if place.created_at > event.activity.timestamp:
+                continue  # heard late: it was not theirs yet
             own = _derived(f"{event.activity.activity_id} {place.tenant_id}", event.activity.timestamp)
             await self._keep(place.tenant_id, msgspec.structs.replace(event.activity, activity_id=own))
 
-    async def came_or_went(self, kind: str, event: PresenceChanged) -> None:
+    async def came_or_went(self, event: PresenceChanged) -> None:
         """Keep that a client or agent connected or disconnected."""
         activity = Activity(
             activity_id=_derived(event.event_id, event.occurred_at),
             type=ActivityType.CONNECTION,
-            action=f"{kind}.connected" if event.online else f"{kind}.disconnected",
-            actor=f"{kind}:{event.client_id}",
-            resource=f"{kind}:{event.client_id}",
+            action=f"{event.kind}.connected" if event.online else f"{event.kind}.disconnected",
+            actor=f"{event.kind}:{event.client_id}",
+            resource=f"{event.kind}:{event.client_id}",
             ip=event.ip,
             metadata={"reason": event.reason} if event.reason else {},
             timestamp=event.occurred_at,

@@ -55,7 +55,8 @@ async def app(settings: TenancySettings) -> AsyncIterator[None]:
         subscriptions = SubscriptionKeeper(store, streams)
 
         async def came_or_went(event: PresenceChanged) -> None:
-            await keeper.came_or_went(await mirror.apply(event), event)
+            await mirror.apply(event)
+            await keeper.came_or_went(event)
 
         # Concurrent: each event is its own item, and the mirror itself refuses what comes out of order.
         consumer = EventConsumer(

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from artcafe_common.contracts.presence import PresenceChanged
+from artcafe_common.contracts.presence import Kind, PresenceChanged
 from artcafe_tenancy.store import Store
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -15,19 +15,16 @@ class PresenceMirror:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def apply(self, event: PresenceChanged) -> str:
-        """Note a transition, unless something newer is known; whether it is of a client or an agent."""
-        for kind, table in (("client", self._store.clients), ("agent", self._store.agents)):
-            if await table.mirror(
-                event.tenant_id,
-                event.client_id,
-                online=event.online,
-                seen_us=microseconds(event.last_seen),
-                told_us=microseconds(event.occurred_at),
-            ):
-                return kind
-        known = await self._store.agents.get(event.tenant_id, event.client_id)
-        return "client" if known is None else "agent"
+    async def apply(self, event: PresenceChanged) -> None:
+        """Note a transition, unless something newer is known."""
+        table = self._store.agents if event.kind is Kind.AGENT else self._store.clients
+        await table.mirror(
+            event.tenant_id,
+            event.client_id,
+            online=event.online,
+            seen_us=microseconds(event.last_seen),
+            told_us=microseconds(event.occurred_at),
+        )
 
 
 def microseconds(time: datetime) -> int:

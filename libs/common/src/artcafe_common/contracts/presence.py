@@ -16,6 +16,13 @@ class Transport(StrEnum):
     NATS = "nats"
 
 
+class Kind(StrEnum):
+    """Whose a connection is."""
+
+    CLIENT = "client"
+    AGENT = "agent"
+
+
 class Health(StrEnum):
     """healthy: heartbeats in time; degraded: says so itself, or one is overdue; unhealthy: says so
     itself, or offline by timeout; unknown: connected, but never sent a heartbeat.
@@ -116,6 +123,7 @@ class ConnectionOpened(Event, frozen=True, kw_only=True):
     server_id: str
     instance: str
     ip: str = ""
+    kind: Kind = Kind.CLIENT
     user_agent: str = ""
 
 
@@ -169,6 +177,7 @@ class PresenceChanged(Event, frozen=True, kw_only=True):
     last_seen: datetime
     reason: str = ""
     ip: str = ""
+    kind: Kind = Kind.CLIENT
 
 
 class PresenceNotice(msgspec.Struct, frozen=True, kw_only=True):

@@ -21,6 +21,7 @@ from artcafe_common.contracts.identity import (
     AuthenticationFailed,
     ClientIdentity,
 )
+from artcafe_common.contracts.presence import Kind
 from artcafe_common.contracts.tenancy import AgentNotFound, GetAgent
 from artcafe_gateway.delivery import agent_message_frame
 from artcafe_gateway.gateway import Gateway
@@ -81,7 +82,7 @@ class AgentSession(ClientSession):
     `channel` is another word for subject here, unless it is a channel's id.
     """
 
-    kind = "agent"
+    kind = Kind.AGENT
     decoder = msgspec.json.Decoder(AgentFrame)
 
     def __init__(self, *arguments: Any) -> None:

@@ -21,7 +21,7 @@ from artcafe_common.bus.caller import Caller, set_caller
 from artcafe_common.bus.errors import CommandError
 from artcafe_common.clock import now
 from artcafe_common.contracts.identity import AuthenticationFailed, ClientIdentity
-from artcafe_common.contracts.presence import ConnectionClosed, ConnectionOpened
+from artcafe_common.contracts.presence import ConnectionClosed, ConnectionOpened, Kind
 from artcafe_common.contracts.tenancy import PlanLimitReached
 from artcafe_gateway.acks import AckRoute
 from artcafe_gateway.activity import frame_refused
@@ -123,7 +123,7 @@ async def serve(
 class ClientSession:
     """An authenticated client's socket."""
 
-    kind = "client"
+    kind = Kind.CLIENT
     decoder: "msgspec.json.Decoder[Any]" = msgspec.json.Decoder(frames.ClientFrame)
 
     def __init__(
@@ -168,6 +168,7 @@ class ClientSession:
                 instance=self._gateway.liveness.instance,
                 ip=ip,
                 user_agent=agent,
+                kind=self.kind,
             )
         )
         self.socket.send(

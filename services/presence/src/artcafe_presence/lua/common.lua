@@ -50,13 +50,13 @@ local function emit_row(c, live)
   emit('rows', {
     live = true, connection_id = c.id, tenant_id = c.tenant, client_id = c.client, account = c.account,
     transport = c.transport, server = c.server, instance = c.holder,
-    connected_at = tonumber(c.connected_at), ip = c.ip})
+    connected_at = tonumber(c.connected_at), ip = c.ip, kind = c.kind or 'client'})
 end
 
 local function emit_transition(c, online, last_seen, reason)
   emit('transitions', {
     tenant_id = c.tenant, client_id = c.client, account = c.account, online = online,
-    last_seen = tonumber(last_seen), reason = reason, ip = c.ip})
+    last_seen = tonumber(last_seen), reason = reason, ip = c.ip, kind = c.kind or 'client'})
 end
 
 local function keep(c)
@@ -106,7 +106,7 @@ local function create(c)
   redis.call('HSET', connection_key(c.id),
     'tenant', c.tenant, 'client', c.client, 'account', c.account, 'transport', c.transport,
     'server', c.server, 'holder', c.holder, 'connected_at', c.connected_at, 'last_seen', now,
-    'known_at', now, 'ip', c.ip or '', 'beats', c.beats)
+    'known_at', now, 'ip', c.ip or '', 'kind', c.kind or 'client', 'beats', c.beats)
   c.ip = c.ip or ''
   if c.transport == 'nats' then redis.call('SADD', BROKERS, c.holder) end
   up(c)
