@@ -257,6 +257,34 @@ async def test_authentication_must_come_in_time_and_be_right(tenant, stranger):
     await ws.close()
 
 
+async def test_a_wrong_proof_at_a_live_clients_door_disturbs_nobody(tenant, stranger):
+    agent, other, thief = await tenant.client(), await tenant.client(), await stranger.client()
+    live, teller = await agent.websocket(), await other.websocket()
+    await live.subscribe(subject="calm")
+    board = await tenant.dashboard()
+    url = agent.connection["websocket_url"]
+    for proof in (
+        other.proof,
+        thief.proof,
+        lambda nonce: {**agent.proof(nonce), "signature": other.proof(nonce)["signature"]},
+        lambda nonce: agent.proof(nonce + "x"),
+    ):
+        # In band, and in the URL.
+        ws = await agent.challenged()
+        ws_nonce = await tenant.call("POST", "/auth/client/challenge", 200, json={"client_id": agent.id})
+        await ws.send(json.dumps({"type": "auth", **proof("not the nonce")}))
+        assert await close_code(ws) == 4401
+        nonce = ws_nonce["nonce"]
+        ws = await connect(f"{url}?nonce={nonce}&signature={proof(nonce)['signature']}")
+        assert await close_code(ws) == 4401
+    assert live.closed is None
+    await teller.ask("publish", "published", subject="calm", data="still here", id=1)
+    assert (await live.take("message"))["data"] == "still here"
+    status = await tenant.call("GET", f"/clients/{agent.id}/status", 200)
+    assert (status["status"], len(status["connections"])) == ("online", 1)
+    assert [frame for frame in board.frames("presence") if frame["client_id"] == agent.id] == []
+
+
 async def test_dashboard_needs_a_valid_token_and_a_tenant_of_ones_own(tenant, stranger):
 
     base = f"ws://127.0.0.1:{tenant.stack.ports.api}/api/v1/ws/dashboard"
