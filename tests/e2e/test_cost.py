@@ -80,8 +80,8 @@ async def redis_asked(stack, work):
     sent = []
 
     async def listen(monitor):
-        async for command in monitor.listen():
-            sent.append(command)
+        while True:
+            sent.append(await monitor.next_command())
 
     redis = Redis(port=stack.ports.redis)
     try:
@@ -176,6 +176,7 @@ async def test_a_long_list_costs_the_stores_what_a_short_one_does(own_stack, org
             commands = await redis_asked(own_stack, read)
         cost.append((len(asked.operations), commands))
     for short, long in zip(*cost, strict=True):
+        assert short > 0
         assert long - short < BACKGROUND < LOOKS * MANY / 2
 
 
@@ -190,6 +191,7 @@ async def test_subjects_are_remembered_by_nobody(own_stack, org):
         """Whatever Redis holds, as one text."""
         redis, held = Redis(port=own_stack.ports.redis), []
         try:
+            await redis.config_set("rdbcompression", "no")
             async for key in redis.scan_iter(count=1000):
                 held.append(key)
                 held.append(await redis.dump(key) or b"")
