@@ -13,7 +13,7 @@ from joserfc.jwk import RSAKey
 from websockets.asyncio.client import connect
 
 from support.tokens import claims_of, encoded, provider_key, signed
-from support.world import PASSWORD, Person, Tenant
+from support.world import PASSWORD, Person, Tenant, eventually
 
 NOWHERE = "01JADAR0000000000000000000"
 
@@ -386,3 +386,57 @@ async def test_no_log_tells_a_secret(stack, tenant):
     gateway = (stack.directory / "logs" / "gateway.log").read_text()
     assert '"path":' in gateway
     assert "tenant_id=" not in gateway
+
+
+async def test_no_log_tells_a_message(stack, tenant):
+    """Neither what is in it nor where it goes, on whatever way it comes and whatever becomes of it."""
+    agent, channel = await tenant.client(), await tenant.channel()
+    said, named = "Quetzalcoatlus", "pterodactyl"
+    socket, board, nc = await agent.websocket(), await tenant.dashboard(), await agent.nats()
+    await board.ask("subscribe_topic_preview", "subscription_confirmed")
+    await socket.subscribe(subject=f"{named}.>")
+    await socket.ask("publish", "published", subject=f"{named}.a", data=said, headers={"a": said}, id=1)
+    await nc.publish(f"{tenant.id}.{named}.b", said.encode())
+    for _ in range(2):
+        await socket.take("message")
+    await socket.send(type="request", subject=f"{named}2", data=said, id="q", timeout_ms=200)
+    await socket.take("error", id="q")
+    await socket.send(type="publish", subject=f"{NOWHERE}.{named}", data=said, id="f")
+    await socket.take("error", id="f")
+    await socket.ws.send(f'{{"type": "{said}')
+    await socket.take("error")
+    for body, status in ({"data": said}, 202), ({"data": said, "headers": {"a b": said}}, 400):
+        await tenant.call("POST", f"/channels/{channel['channel_id']}/messages", status, json=body)
+    await tenant.call("GET", f"/channels/{channel['channel_id']}/messages?last=1&{named}={said}")
+    await tenant.call("POST", "/clients", 400, json={"name": said, named: said})
+    for log in sorted((stack.directory / "logs").iterdir()):
+        text = log.read_text(errors="replace")
+        assert [word for word in (said, named) if word in text] == [], log.name
+
+
+async def test_what_everybody_may_read_names_nobody(stack, tenant, stranger):
+    """Health, metrics and another organization's figures tell of no organization, client or subject."""
+    agent, channel = await tenant.client("pangolin"), await tenant.channel("aardvark")
+    socket = await agent.websocket()
+    await socket.subscribe(subject="okapi.>")
+    await socket.ask("publish", "published", subject="okapi.x", data="axolotl", id=1)
+    await socket.ask("publish", "published", channel=channel["channel_id"], data=1, id=2)
+
+    async def counted():
+        today = (await tenant.call("GET", "/usage/local/stats", 200))["today"]
+        return today["messages"] == 2
+
+    await eventually(counted)
+    names = [tenant.id, agent.id, channel["channel_id"], "pangolin", "aardvark", "okapi", "axolotl"]
+    async with httpx.AsyncClient(base_url=tenant.owner.http.base_url, timeout=20) as nobody:
+        answers = [
+            await nobody.get(path) for path in ("/metrics", "/health", "/health/ready", "/health/live")
+        ]
+    own = ("/usage/local/stats", "/usage/metrics", "/usage/current", "/agents/status/summary")
+    for path in (*own, "/activity/logs", "/activity/summary"):
+        answers += [await stranger.http.get(path)]
+    for answer in answers:
+        assert answer.status_code == 200, answer.text
+        assert [name for name in names if name in answer.text] == [], answer.url
+    stats = (await stranger.call("GET", "/usage/local/stats", 200))["today"]
+    assert (stats["messages"], stats["deliveries"]) == (0, 0)

@@ -326,6 +326,23 @@ async def test_every_way_of_naming_the_tenant(tenant, stranger):
         await agent.websocket(**await agent.proof(), headers={"X-Tenant-Id": stranger.id})
 
 
+async def test_a_quick_return_hears_and_sockets_of_one_agent_are_independent(tenant):
+    agent, teller = await LegacyAgent.register(tenant), await (await tenant.client()).websocket()
+    sockets = []
+    for number in range(10):
+        sockets.append(await agent.websocket())
+        await sockets[-1].subscribe(subject="again")
+        if len(sockets) > 2:
+            gone = sockets.pop(0)
+            if number % 2:
+                await gone.close()
+            else:
+                gone.ws.transport.abort()
+        await teller.ask("publish", "published", subject="again", data=number, id=number)
+        for socket in sockets:
+            assert (await socket.take("message"))["data"] == number
+
+
 async def test_a_wrong_proof_is_4401_and_disturbs_nobody(tenant, stack):
     agent, other = await LegacyAgent.register(tenant), await LegacyAgent.register(tenant)
     live = await agent.websocket()
@@ -358,6 +375,8 @@ async def test_a_wrong_proof_is_4401_and_disturbs_nobody(tenant, stack):
     # What the URL bore stands in no log.
     text = "".join(path.read_text() for path in (stack.directory / "logs").glob("*.log"))
     assert used["challenge"] not in text
+    assert used["signature"] not in text
+    assert "signature=" not in text
     assert used["signature"] not in text
 
 

@@ -10,6 +10,8 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
+from artcafe_common.broker.connect import connect as connect_nats
+from artcafe_common.broker.system import list_connections
 from artcafe_common.dev.stack import Stack
 from support.stack import free_ports
 from support.tables import ROUTES
@@ -18,6 +20,7 @@ from support.world import Person, eventually
 MESSAGES = 1_000
 # What the services do by themselves in some seconds: looks for what is pending, sweeps, reports.
 BACKGROUND = 100
+LOOKS, MANY = 10, 40
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +75,43 @@ async def redis_calls(stack):
         await redis.aclose()
 
 
+async def redis_asked(stack, work):
+    """How many commands clients sent to Redis during `work`; what a script does inside is Redis's own."""
+    sent = []
+
+    async def listen(monitor):
+        while True:
+            sent.append(await monitor.next_command())
+
+    redis = Redis(port=stack.ports.redis)
+    try:
+        async with redis.monitor() as monitor:
+            listening = asyncio.create_task(listen(monitor))
+            await work()
+            await redis.echo("that was it")
+            await eventually(lambda: any("that was it" in command["command"] for command in sent))
+            listening.cancel()
+    finally:
+        await redis.aclose()
+    return sum(command["client_type"] != "lua" for command in sent)
+
+
+async def connections_of(org):
+    """The connections into a tenant's account, the gateway's among them, as the broker knows them."""
+    stack = org.stack
+    keys = stack.directory / "keys"
+    system = await connect_nats(stack.environ()["NATS_URL"], keys / "metering-system.creds", name="metering")
+    try:
+        return {
+            connection.cid
+            for listing in await list_connections(system)
+            for connection in listing.connections
+            if connection.name_tag == org.id
+        }
+    finally:
+        await system.close()
+
+
 async def test_no_route_scans_a_table(own_stack, org):
     agent, channel = await org.client(), await org.channel()
     old = await org.call("POST", "/agents", 201, json={"name": "old"})
@@ -117,6 +157,65 @@ async def test_messages_cost_the_stores_nothing(own_stack, org):
     assert await redis_calls(own_stack) - before < MESSAGES / 2
 
 
+async def test_a_long_list_costs_the_stores_what_a_short_one_does(own_stack, org):
+    other = await (await Person.sign_up(own_stack)).found()
+    for tenant, many in ((org, 1), (other, MANY)):
+        for _ in range(many):
+            await tenant.client()
+            await tenant.channel()
+    cost = []
+    for tenant in (org, other):
+
+        async def read(tenant=tenant):
+            for _ in range(LOOKS):
+                for path in ("/clients", "/channels"):
+                    await tenant.call("GET", f"{path}?limit=200", 200)
+
+        await read()
+        async with Asked(own_stack) as asked:
+            commands = await redis_asked(own_stack, read)
+        cost.append((len(asked.operations), commands))
+    for short, long in zip(*cost, strict=True):
+        assert short > 0
+        assert long - short < BACKGROUND < LOOKS * MANY / 2
+
+
+async def test_subjects_are_remembered_by_nobody(own_stack, org):
+    """Whoever writes to ever new subjects fills neither Redis nor the tables nor the broker's subscriptions."""
+    publisher, listener = await (await org.client()).websocket(), await (await org.client()).websocket()
+    nc, board = await (await org.client()).nats(), await org.dashboard()
+    await listener.subscribe(subject="once.>")
+    await board.ask("subscribe_topic_preview", "subscription_confirmed")
+
+    async def stored():
+        """Whatever Redis holds, as one text."""
+        redis, held = Redis(port=own_stack.ports.redis), []
+        try:
+            await redis.config_set("rdbcompression", "no")
+            async for key in redis.scan_iter(count=1000):
+                held.append(key)
+                held.append(await redis.dump(key) or b"")
+        finally:
+            await redis.aclose()
+        return b"".join(held)
+
+    async with Asked(own_stack) as asked:
+        for number in range(500):
+            await publisher.send(type="publish", subject=f"once.ws{number}", data=1)
+            await nc.publish(f"{org.id}.once.direct{number}", b"1")
+        await eventually(lambda: len(listener.frames("message")) == 1000)
+
+        async def counted():
+            today = (await org.call("GET", "/usage/local/stats", 200))["today"]
+            return today["messages"] >= 1000
+
+        await eventually(counted)
+    assert len(asked.operations) < BACKGROUND
+    held = await stored()
+    assert org.id.encode() in held
+    assert b"once" not in held
+
+
 async def test_much_and_large_breaks_no_connection(own_stack, org):
     """Two hundred messages of 200 kB: the tenant's connection to the broker holds, and all arrive."""
     publisher, listeners = await (await org.client()).nats(), []
@@ -131,6 +230,31 @@ async def test_much_and_large_breaks_no_connection(own_stack, org):
             await eventually(lambda n=number: all(len(s.frames("message")) == n + 1 for s in listeners))
     log = (own_stack.directory / "logs/gateway.log").read_text()
     assert re.search(r'"event": "bridge_(problem|reconnects)"', log) is None
+
+
+async def test_a_burst_of_large_messages_harms_none_but_who_cannot_read_it(own_stack, org):
+    """All at once, by both ways: the connection that sockets share holds, and who listens elsewhere hears all."""
+    direct = await (await org.client()).nats()
+    burst, elsewhere = await (await org.client()).websocket(), await (await org.client()).websocket()
+    publisher, speaker = await (await org.client()).websocket(), await (await org.client()).websocket()
+    await burst.subscribe(subject="burst")
+    await elsewhere.subscribe(subject="calm")
+    before = await connections_of(org)
+    assert before
+    block = "x" * 200_000
+    for number in range(200):
+        await direct.publish(f"{org.id}.burst", f'"{block}"'.encode())
+        await publisher.send(type="publish", subject="burst", data=block)
+        await speaker.send(type="publish", subject="calm", data=number, id=number)
+    await direct.flush()
+    await eventually(lambda: len(elsewhere.frames("message")) == 200, within=60)
+    assert [frame["data"] for frame in elsewhere.frames("message")] == list(range(200))
+    assert [len(speaker.frames(kind)) for kind in ("published", "error")] == [200, 0]
+    # Who listens to all of it hears all of it, or is told that it was too slow.
+    await eventually(lambda: burst.closed or len(burst.frames("message")) == 400, within=60)
+    assert burst.closed in (None, (4408, "too_slow"), (1006, ""))
+    assert await publisher.ask("ping", "pong")
+    assert await connections_of(org) == before
 
 
 async def test_making_rsa_keys_holds_nobody_up(org):

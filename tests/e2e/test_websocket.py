@@ -4,12 +4,14 @@ import asyncio
 import contextlib
 import json
 
+import nats.errors
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from artcafe_common.broker.connect import connect as connect_nats
 from artcafe_common.broker.system import list_connections
+from support.agents import LegacyAgent
 from support.world import eventually
 
 
@@ -147,6 +149,30 @@ async def test_reconnecting_again_and_again_never_makes_deaf(tenant):
             socket.ws.transport.abort()
 
 
+async def test_one_tab_of_a_dashboard_leaves_the_other_its_channel(tenant):
+    channel, publisher = await tenant.channel(), await (await tenant.client()).websocket()
+    name = channel["channel_id"]
+    tabs = []
+    for number in range(10):
+        tabs.append(await tenant.dashboard())
+        await tabs[-1].ask("subscribe_channel", "subscription_confirmed", channel_id=name)
+        await tabs[-1].ask("subscribe_topic_preview", "subscription_confirmed")
+        # The older one goes: by a word, by a close frame, or without either.
+        if number % 3 == 0:
+            await tabs[-1].ask("unsubscribe_channel", "unsubscription_confirmed", channel_id=name)
+            await tabs[-1].ask("subscribe_channel", "subscription_confirmed", channel_id=name)
+        if len(tabs) > 2:
+            gone = tabs.pop(0)
+            if number % 2:
+                await gone.close()
+            else:
+                gone.ws.transport.abort()
+        await publisher.ask("publish", "published", channel=name, data=number, id=number)
+        for tab in tabs:
+            assert (await tab.take("channel_message"))["data"] == number
+            assert (await tab.take("topic_preview_message"))["data"] == number
+
+
 async def test_request_reply_and_its_failures(tenant):
     asker, _ = await pair(tenant)
     await asker.send(type="request", subject="nobody", data=1, id="a")
@@ -216,6 +242,41 @@ async def test_a_frame_over_one_mebibyte_closes_1009(tenant):
     assert len((await other.take("message"))["data"]) == size
 
 
+async def test_whatever_is_about_the_limit_is_delivered_or_told(tenant):
+    """What fits into a frame may be too much for the broker, with the headers that go along."""
+    socket, other = await pair(tenant)
+    await other.subscribe(subject="edge")
+    mib = 1024 * 1024
+    frame = {"type": "publish", "subject": "edge", "data": "", "headers": {"h": "v" * 500}, "id": "e"}
+    empty = len(json.dumps(frame))
+    for size in (*range(mib - 800, mib, 100), mib - 1, mib):
+        frame["data"] = "x" * (size - empty)
+        text = json.dumps(frame)
+        assert len(text) == size
+        await socket.ws.send(text)
+        answer = await socket.take_any({"published", "error"}, id="e")
+        if answer["type"] == "published":
+            assert len((await other.take("message"))["data"]) == len(frame["data"])
+        else:
+            assert answer["code"] == "message_too_large"
+    await other.nothing("message")
+    assert await socket.ask("ping", "pong")
+
+
+async def test_too_large_a_frame_is_told_at_every_door(tenant):
+    agent = await LegacyAgent.register(tenant)
+    direct = await (await tenant.client()).nats()
+    for socket in (
+        await (await tenant.client()).websocket(),
+        await agent.websocket(),
+        await tenant.dashboard(),
+    ):
+        await socket.ws.send(json.dumps({"type": "ping", "pad": "x" * 1024 * 1024}))
+        assert (await socket.ended())[0] == 1009
+    with pytest.raises(nats.errors.MaxPayloadError):
+        await direct.publish("x", b"x" * (direct.max_payload + 1))
+
+
 async def test_three_times_no_json_closes_1007_but_not_when_a_good_frame_is_between(tenant):
     socket, _ = await pair(tenant)
     for _ in range(2):
@@ -255,6 +316,34 @@ async def test_authentication_must_come_in_time_and_be_right(tenant, stranger):
     again = await connect(signed)
     assert await close_code(again) == 4401
     await ws.close()
+
+
+async def test_a_wrong_proof_at_a_live_clients_door_disturbs_nobody(tenant, stranger):
+    agent, other, thief = await tenant.client(), await tenant.client(), await stranger.client()
+    live, teller = await agent.websocket(), await other.websocket()
+    await live.subscribe(subject="calm")
+    board = await tenant.dashboard()
+    url = agent.connection["websocket_url"]
+    for proof in (
+        other.proof,
+        thief.proof,
+        lambda nonce: {**agent.proof(nonce), "signature": other.proof(nonce)["signature"]},
+        lambda nonce: agent.proof(nonce + "x"),
+    ):
+        # In band, and in the URL.
+        ws = await agent.challenged()
+        ws_nonce = await tenant.call("POST", "/auth/client/challenge", 200, json={"client_id": agent.id})
+        await ws.send(json.dumps({"type": "auth", **proof("not the nonce")}))
+        assert await close_code(ws) == 4401
+        nonce = ws_nonce["nonce"]
+        ws = await connect(f"{url}?nonce={nonce}&signature={proof(nonce)['signature']}")
+        assert await close_code(ws) == 4401
+    assert live.closed is None
+    await teller.ask("publish", "published", subject="calm", data="still here", id=1)
+    assert (await live.take("message"))["data"] == "still here"
+    status = await tenant.call("GET", f"/clients/{agent.id}/status", 200)
+    assert (status["status"], len(status["connections"])) == ("online", 1)
+    assert [frame for frame in board.frames("presence") if frame["client_id"] == agent.id] == []
 
 
 async def test_dashboard_needs_a_valid_token_and_a_tenant_of_ones_own(tenant, stranger):

@@ -1,5 +1,11 @@
 """Tables: made once, whatever is there already."""
 
+import asyncio
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
 import msgspec
 
 from artcafe_common.dev.stack import REGION
@@ -32,3 +38,30 @@ async def test_tables_are_made_once_and_expire_also_beside_a_hundred_others(stac
         finally:
             for spec in (*specs, last):
                 await database.call("delete_table", TableName=f"many-{spec.name}")
+
+
+async def test_one_command_makes_every_table(stack):
+    command = [str(Path(sys.executable).parent / "artcafe"), "tables", "create"]
+    environ = {**stack.environ(), "ARTCAFE_TABLE_PREFIX": "fresh-"}
+    declared = {
+        f"fresh-{spec.name}"
+        for service in ("identity", "metering", "presence", "tenancy")
+        for spec in importlib.import_module(f"artcafe_{service}.tables").TABLES
+    }
+    told = []
+    for _ in range(2):
+        done = await asyncio.to_thread(
+            subprocess.run, command, env=environ, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        told.append(done.stdout)
+    async with Database(region=REGION, prefix="fresh-", environ=stack.environ()) as database:
+        try:
+            for name in declared:
+                answer = await database.call("describe_table", TableName=name)
+                assert answer["Table"]["TableStatus"] == "ACTIVE"
+        finally:
+            for name in declared:
+                await database.call("delete_table", TableName=name)
+    # The first time it says what it made, the second time there was nothing to do.
+    assert [all(name in text for name in declared) for text in told] == [True, False]

@@ -92,6 +92,10 @@ def test_anchors_exist(document):
 def test_the_tests_that_are_named_exist():
     named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", text_of("docs/testing.md"))
     assert len(named) > 20
+    rows = re.findall(
+        r"^\| (?!-|failure|where|`tests)(.+?) \| (.*) \|$", text_of("docs/testing.md"), re.MULTILINE
+    )
+    assert [fault for fault, tests in rows if "::" not in tests] == []
     for path, name in named:
         module = ast.parse(text_of(path))
         functions = {

@@ -2,6 +2,8 @@
 
 import ast
 import asyncio
+import subprocess
+import sys
 from pathlib import Path
 
 import nats
@@ -79,6 +81,19 @@ def test_only_stores_reach_stores():
             if any(module.partition(".")[0] in STORES for module in modules):
                 reach.add(name_of(path))
     assert reach - MAY_REACH_STORES == set()
+
+
+def test_every_module_can_be_imported():
+    """Also what no test needs, in a process that imported nothing else before."""
+    modules = [path for path in SOURCES if path.name != "__main__.py"]
+    inside = [path.relative_to(next(p for p in path.parents if p.name == "src")) for path in modules]
+    names = sorted(".".join(path.with_suffix("").parts).removesuffix(".__init__") for path in inside)
+    assert len(names) > 100
+    lines = "".join(f"import {name}\n" for name in names)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", lines], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_importing_does_nothing():
