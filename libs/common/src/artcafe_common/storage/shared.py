@@ -14,8 +14,9 @@ from redis.backoff import NoBackoff
 from artcafe_common.bus.errors import StoreUnavailable
 from artcafe_common.settings import SettingsError
 
-# For whoever goes on without an answer, and for whoever cannot.
-SHORT_S = 0.1
+# For whoever goes on without an answer, and for whoever cannot. The short one is waited for once an
+# outage; shorter, and a process that is busy itself would take its own delay for Redis's.
+SHORT_S = 0.5
 PATIENT_S = 1.0
 # How long those who go on without an answer do not ask again.
 PAUSE_S = 1.0
