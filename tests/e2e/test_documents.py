@@ -35,7 +35,7 @@ async def test_the_documents_are_served_to_anybody(http):
 
 async def test_the_page_loads_nothing_from_elsewhere(http):
     page = await http.get("/schema")
-    assert page.headers["content-type"].startswith("text/html")
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
     policy = page.headers["content-security-policy"]
     assert "default-src 'none'" in policy
     assert "http" not in policy

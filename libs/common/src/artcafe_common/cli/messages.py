@@ -205,7 +205,9 @@ class Listening:
             return
         sender = f" from {message['from']}" if "from" in message else ""
         text = _readable(message["data"])
-        output.line(f"[{message['timestamp']}] {message['subject']}{sender}: {text}")
+        # Over NATS nobody tells the time but this machine.
+        at = _time(message).isoformat().replace("+00:00", "Z")
+        output.line(f"[{at}] {message['subject']}{sender}: {text}")
 
 
 def _same(kept: dict[str, Any], live: dict[str, Any]) -> bool:

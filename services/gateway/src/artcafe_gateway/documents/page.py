@@ -69,7 +69,7 @@ class DocumentsController(Controller):
 
     @get("/")
     async def page(self) -> Response[bytes]:
-        return Response(_PAGE.encode(), media_type="text/html; charset=utf-8", headers=_HEADERS)
+        return Response(_PAGE.encode(), media_type="text/html", headers=_HEADERS)
 
     @get("/assets/{name:str}", sync_to_thread=True)
     def asset(self, name: FromPath[str]) -> Response[bytes]:
@@ -81,4 +81,4 @@ class DocumentsController(Controller):
             raise NotFound
         kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
         headers = {**_HEADERS, "Cache-Control": "public, max-age=3600"}
-        return Response(content, media_type=f"{kind}; charset=utf-8", headers=headers)
+        return Response(content, media_type=kind, headers=headers)
