@@ -18,7 +18,7 @@ from artcafe_common.dev.stack import REGION, Stack
 from artcafe_common.storage.dynamo import Database
 from artcafe_common.storage.items import dump
 from artcafe_common.storage.tenant_table import TenantTable
-from artcafe_tenancy.journal import item_of
+from artcafe_tenancy.outbox import item_of
 from artcafe_tenancy.tables import ACTIVITY, CLIENTS, PENDING, PendingEvent
 from support.stack import free_ports
 from support.world import PASSWORD, Person, closing, eventually

@@ -11,7 +11,7 @@ import pytest
 from redis.asyncio import Redis
 
 from artcafe_common.broker.connect import connect as connect_nats
-from artcafe_common.broker.system import list_connections
+from artcafe_common.broker.system_account import list_connections
 from artcafe_common.dev.stack import Stack
 from support.stack import free_ports
 from support.tables import ROUTES

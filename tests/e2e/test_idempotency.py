@@ -7,7 +7,7 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
-from artcafe_common.storage.shared import Shared
+from artcafe_common.storage.redis_client import Shared
 from artcafe_gateway import answers as kept
 from artcafe_gateway.answers import Answer, Answers, Claim, IdempotencyInProgress, IdempotencyKeyReused
 from support.world import Person, Tenant, eventually

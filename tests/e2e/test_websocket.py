@@ -10,7 +10,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from artcafe_common.broker.connect import connect as connect_nats
-from artcafe_common.broker.system import list_connections
+from artcafe_common.broker.system_account import list_connections
 from support.agents import LegacyAgent
 from support.world import eventually
 

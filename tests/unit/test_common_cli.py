@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from artcafe_common.cli import session as sessions
-from artcafe_common.cli.checks import clocks
-from artcafe_common.cli.exits import Exit, Failure, exit_for
+from artcafe_common.cli.doctor_checks import clocks
+from artcafe_common.cli.exit_codes import Exit, Failure, exit_for
 from artcafe_common.cli.output import clean
 from artcafe_common.storage.create import installed_tables
-from artcafe_common.storage.inspect import compare
+from artcafe_common.storage.table_check import compare
 from artcafe_common.storage.tables import creation
 
 
@@ -113,7 +113,7 @@ def test_a_table_is_compared_with_its_declaration(spec):
 
 HANGS = """
 import asyncio
-from artcafe_common.cli import running
+from artcafe_common.cli import async_runner
 
 async def main():
     print("there", flush=True)
@@ -123,8 +123,8 @@ async def main():
         except asyncio.CancelledError:
             pass
 
-running.LEAVE_WITHIN_S = 0.2
-running.run(main())
+async_runner.LEAVE_WITHIN_S = 0.2
+async_runner.run(main())
 """
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from artcafe_common import roles
+from artcafe_common import authorization
 from artcafe_common.bus.caller import Caller, set_caller
 from artcafe_common.bus.errors import Forbidden
 from artcafe_common.contracts.tenancy import Role
@@ -18,7 +18,7 @@ def test_each_role_includes_the_ones_below_it():
     ascending = (VIEWER, MEMBER, ADMIN, OWNER)
     for high, role in enumerate(ascending):
         for low, least in enumerate(ascending):
-            assert roles.at_least(role, least) is (high >= low)
+            assert authorization.at_least(role, least) is (high >= low)
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def test_each_role_includes_the_ones_below_it():
     ],
 )
 def test_what_a_caller_acts_as(actor, role, acts_as):
-    assert roles.role_of(caller(actor, role)) is acts_as
+    assert authorization.role_of(caller(actor, role)) is acts_as
 
 
 @pytest.mark.parametrize(
@@ -39,35 +39,35 @@ def test_what_a_caller_acts_as(actor, role, acts_as):
 )
 def test_whoever_has_no_role_is_refused(actor, role):
     with pytest.raises(Forbidden):
-        roles.role_of(caller(actor, role))
+        authorization.role_of(caller(actor, role))
 
 
 def test_a_role_counts_only_with_a_tenant():
     set_caller(caller("user:u", "owner", tenant_id=""))
     with pytest.raises(Forbidden):
-        roles.require(VIEWER)
+        authorization.require(VIEWER)
     set_caller(caller("user:u", "member"))
-    assert roles.require(MEMBER) == "T"
+    assert authorization.require(MEMBER) == "T"
     with pytest.raises(Forbidden):
-        roles.require(ADMIN)
+        authorization.require(ADMIN)
 
 
 def test_only_a_person_founds_organizations():
     set_caller(caller("user:u"))
-    assert roles.require_person() == "u"
+    assert authorization.require_person() == "u"
     for actor in ("user:", "client:c", "service:admin", ""):
         set_caller(caller(actor))
         with pytest.raises(Forbidden):
-            roles.require_person()
+            authorization.require_person()
 
 
 def test_only_the_command_line_is_the_operator():
     set_caller(caller("service:admin", tenant_id=""))
-    roles.require_operator()
+    authorization.require_operator()
     for actor, role in (("user:admin", "owner"), ("service:gateway", ""), ("user:service:admin", "owner")):
         set_caller(caller(actor, role))
         with pytest.raises(Forbidden):
-            roles.require_operator()
+            authorization.require_operator()
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_only_the_command_line_is_the_operator():
 )
 def test_who_may_change_a_member(actor, before, after, allowed):
     if allowed:
-        roles.check_member_change(actor, before, after)
+        authorization.check_member_change(actor, before, after)
     else:
         with pytest.raises(Forbidden):
-            roles.check_member_change(actor, before, after)
+            authorization.check_member_change(actor, before, after)

@@ -29,7 +29,7 @@ MAY_REACH_STORES = {
     "libs/common/src/artcafe_common/dev/stack.py",
     "libs/common/src/artcafe_common/storage/dynamo.py",
     "libs/common/src/artcafe_common/storage/items.py",
-    "libs/common/src/artcafe_common/storage/shared.py",
+    "libs/common/src/artcafe_common/storage/redis_client.py",
     "libs/common/src/artcafe_common/storage/tenant_table.py",
     "services/identity/src/artcafe_identity/app.py",
     "services/identity/src/artcafe_identity/cognito.py",
@@ -38,11 +38,11 @@ MAY_REACH_STORES = {
     # These write conditions and nothing else of it.
     "services/identity/src/artcafe_identity/store.py",
     "services/tenancy/src/artcafe_tenancy/activity_table.py",
-    "services/tenancy/src/artcafe_tenancy/journal.py",
-    "services/tenancy/src/artcafe_tenancy/named.py",
+    "services/tenancy/src/artcafe_tenancy/outbox.py",
+    "services/tenancy/src/artcafe_tenancy/unique_names.py",
     "services/tenancy/src/artcafe_tenancy/store.py",
     "services/tenancy/src/artcafe_tenancy/subject_table.py",
-    "services/tenancy/src/artcafe_tenancy/subscription_table.py",
+    "services/tenancy/src/artcafe_tenancy/channel_subscription_table.py",
 }
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from artcafe_common.clock import new_id
 from artcafe_common.contracts.ingest import IngestKind, ingest_subject
-from artcafe_presence.live import Act
+from artcafe_presence.records import Act
 from artcafe_presence.reports import MAX_JSON_BYTES, understand
 
 ACCOUNT = "A" + "B" * 55

@@ -10,7 +10,7 @@ from artcafe_common.bus.errors import InvalidRequest
 from artcafe_common.clock import new_id
 from artcafe_common.contracts.identity import Permissions
 from artcafe_common.contracts.tenancy import MAX_METADATA_BYTES, InvalidPermission
-from artcafe_tenancy import metadata, names, permissions, presence
+from artcafe_tenancy import metadata, names, permissions, presence_mirror
 
 TENANT = new_id()
 OTHER = new_id()
@@ -98,5 +98,7 @@ def test_metadata_up_to_its_size():
 @given(st.datetimes(min_value=datetime(2000, 1, 1), max_value=datetime(2100, 1, 1)))  # noqa: DTZ001 - made aware below
 def test_times_survive_as_integers(moment):
     aware = moment.replace(tzinfo=UTC)
-    assert presence.time_of(presence.microseconds(aware)) == aware
-    assert presence.microseconds(aware) < presence.microseconds(aware + timedelta(microseconds=1))
+    assert presence_mirror.time_of(presence_mirror.microseconds(aware)) == aware
+    assert presence_mirror.microseconds(aware) < presence_mirror.microseconds(
+        aware + timedelta(microseconds=1)
+    )

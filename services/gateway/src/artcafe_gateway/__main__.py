@@ -3,7 +3,7 @@
 import sys
 
 from artcafe_common import logs
-from artcafe_common.service import run
+from artcafe_common.lifecycle import run
 from artcafe_common.settings import SettingsError, load
 from artcafe_gateway import workers
 from artcafe_gateway.app import app

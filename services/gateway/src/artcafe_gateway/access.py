@@ -6,11 +6,11 @@ import msgspec
 from litestar.connection import Request
 from litestar.di import NamedDependency
 
+from artcafe_common.authorization import at_least
 from artcafe_common.bus.caller import Caller, set_caller
 from artcafe_common.bus.errors import Forbidden
 from artcafe_common.contracts.identity import User
 from artcafe_common.contracts.tenancy import Membership, Role
-from artcafe_common.roles import at_least
 from artcafe_gateway.gateway import Gateway
 from artcafe_gateway.http import Connection, NotFound, bearer, caller_of, checked_id
 

@@ -2,11 +2,11 @@
 
 from typing import Any
 
+from artcafe_common.activity_reporting import Denials
 from artcafe_common.broker.subjects import ForbiddenSubject
 from artcafe_common.bus.caller import Caller
 from artcafe_common.bus.errors import CommandError
 from artcafe_common.contracts.activity import ActivityRecorded
-from artcafe_common.denials import Denials
 from artcafe_gateway.wire import frames
 from artcafe_gateway.wire.socket import Socket
 

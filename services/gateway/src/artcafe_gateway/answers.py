@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from artcafe_common.bus.errors import CommandError
-from artcafe_common.storage.shared import Shared
+from artcafe_common.storage.redis_client import Shared
 
 KEPT_S = 24 * 3600
 # No request takes longer; one whose gateway was killed can be made anew after it.

@@ -6,16 +6,16 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 import nats.errors
 from nats.aio.client import Client as Nats
 
+from artcafe_common.activity_reporting import Denials
 from artcafe_common.broker.connect import connect
 from artcafe_common.bus.client import Bus
 from artcafe_common.contracts.activity import ActivityRecorded
 from artcafe_common.contracts.tenancy import AgentRevoked, ClientRevoked, MembershipChanged
 from artcafe_common.cursors import Cursors
-from artcafe_common.denials import Denials
-from artcafe_common.service import background, every, wait_for
+from artcafe_common.lifecycle import background, every, wait_for
 from artcafe_common.settings import read_secret
-from artcafe_common.storage.buckets import Buckets
-from artcafe_common.storage.shared import Shared
+from artcafe_common.storage.rate_limiter import Buckets
+from artcafe_common.storage.redis_client import Shared
 from artcafe_gateway.activity import ActivityFeed
 from artcafe_gateway.admission import Admission
 from artcafe_gateway.answers import Answers

@@ -2,9 +2,9 @@
 
 import msgspec
 
+from artcafe_common.activity_reporting import Denials
 from artcafe_common.bus.client import Bus
-from artcafe_common.denials import Denials
-from artcafe_common.storage.shared import Shared
+from artcafe_common.storage.redis_client import Shared
 from artcafe_gateway.activity import ActivityFeed
 from artcafe_gateway.admission import Admission
 from artcafe_gateway.answers import Answers

@@ -10,7 +10,7 @@ from litestar.types import Scope
 from artcafe_common.bus.errors import StoreUnavailable
 from artcafe_common.contracts.tenancy import Membership
 from artcafe_common.plans import LIMITS
-from artcafe_common.storage.buckets import Allowance, Buckets, Verdict
+from artcafe_common.storage.rate_limiter import Allowance, Buckets, Verdict
 from artcafe_gateway.http import Connection, client_ip
 from artcafe_gateway.rate import RateLimited
 from artcafe_gateway.settings import Settings

@@ -11,7 +11,7 @@ from cachetools import TTLCache
 
 from artcafe_common.broker.subjects import ULID_PATTERN
 from artcafe_common.bus.client import Bus
-from artcafe_common.bus.gather import answer_all, ask_all
+from artcafe_common.bus.request_many import answer_all, ask_all
 from artcafe_common.contracts.gateway import Listeners, ListenersAsked
 from artcafe_common.contracts.tenancy import ChannelSubscribed
 from artcafe_gateway.liveness import Liveness

@@ -12,7 +12,7 @@ from types import FrameType
 
 import structlog
 
-from artcafe_common.processes import die_with_parent
+from artcafe_common.child_processes import die_with_parent
 
 WORKER = "ARTCAFE_GATEWAY_WORKER"
 FIRST_PAUSE_S = 0.2

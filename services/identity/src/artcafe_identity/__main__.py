@@ -1,6 +1,6 @@
 """Runs identity: `python -m artcafe_identity`."""
 
-from artcafe_common.service import run
+from artcafe_common.lifecycle import run
 from artcafe_identity.app import app
 from artcafe_identity.settings import Settings
 

@@ -6,7 +6,7 @@ import secrets
 from datetime import UTC, datetime
 from typing import NoReturn
 
-from artcafe_common import roles
+from artcafe_common import authorization
 from artcafe_common.broker.nkeys import decode_signature
 from artcafe_common.bus.caller import Caller, current_caller
 from artcafe_common.bus.client import Bus
@@ -36,9 +36,9 @@ from artcafe_common.contracts.tenancy import (
     Role,
 )
 from artcafe_identity import agent_keys
+from artcafe_identity.account_repository import AccountRegistry
 from artcafe_identity.agent_tokens import AgentTokens
-from artcafe_identity.knocks import Knocks
-from artcafe_identity.registry import AccountRegistry
+from artcafe_identity.login_failures import Knocks
 from artcafe_identity.settings import Settings
 from artcafe_identity.store import DAY_S, Rates, Store
 
@@ -88,7 +88,7 @@ class AgentEndpoints:
 
     @answers(IssueAgentKey)
     async def issue_agent_key(self, request: IssueAgentKey) -> AgentKeyIssued:
-        tenant_id = roles.require(Role.MEMBER)
+        tenant_id = authorization.require(Role.MEMBER)
         await self._rates.new_key(tenant_id)
         key, private_key = await asyncio.to_thread(agent_keys.generate, request.key_type)
         return AgentKeyIssued(key=key, private_key=private_key)

@@ -13,24 +13,24 @@ from artcafe_common.broker.nkeys import KeyPair
 from artcafe_common.bus.consumer import EventConsumer
 from artcafe_common.bus.errors import ServiceUnavailable
 from artcafe_common.contracts.tenancy import ClientRevoked
-from artcafe_common.host import joined
-from artcafe_common.service import background, every, wait_for
+from artcafe_common.lifecycle import background, every, wait_for
+from artcafe_common.runtime import joined
 from artcafe_common.settings import read_key, read_secret
 from artcafe_common.storage.dynamo import Database
-from artcafe_common.storage.shared import Shared
+from artcafe_common.storage.redis_client import Shared
+from artcafe_identity.account_repository import AccountRegistry
 from artcafe_identity.agent_tokens import AgentTokens
 from artcafe_identity.callout import AuthCallout
 from artcafe_identity.clients import Clients
 from artcafe_identity.cognito import Cognito
 from artcafe_identity.endpoints import Endpoints
-from artcafe_identity.knocks import Knocks
-from artcafe_identity.registry import AccountRegistry
+from artcafe_identity.login_failures import Knocks
 from artcafe_identity.revocation import Revocations
 from artcafe_identity.sealing import Sealer
 from artcafe_identity.settings import Settings
 from artcafe_identity.store import Rates, Store
-from artcafe_identity.streams import TenantStreams
 from artcafe_identity.tables import TABLES
+from artcafe_identity.tenant_streams import TenantStreams
 from artcafe_identity.tokens import Jwks, TokenVerifier
 
 RECONCILE_EVERY_S = 30

@@ -20,9 +20,9 @@ from artcafe_common.broker.nkeys import KeyPair
 from artcafe_common.bus.caller import Caller, set_caller
 from artcafe_common.bus.errors import CommandError
 from artcafe_common.contracts.identity import AuthenticationFailed
+from artcafe_identity.account_repository import AccountRegistry
 from artcafe_identity.accounts import client_user
 from artcafe_identity.clients import Clients
-from artcafe_identity.registry import AccountRegistry
 
 SUBJECT = "$SYS.REQ.USER.AUTH"
 AT_ONCE = 256

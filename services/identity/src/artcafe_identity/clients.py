@@ -19,7 +19,7 @@ from artcafe_common.contracts.tenancy import (
     ClientState,
     FindCredential,
 )
-from artcafe_identity.knocks import Knocks
+from artcafe_identity.login_failures import Knocks
 
 
 class Clients:

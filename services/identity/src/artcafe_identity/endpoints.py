@@ -4,7 +4,7 @@ import secrets
 import time
 from datetime import UTC, datetime
 
-from artcafe_common import roles
+from artcafe_common import authorization
 from artcafe_common.broker.claims import encode
 from artcafe_common.broker.nkeys import InvalidNKeyError, KeyKind, KeyPair, create, decode_public
 from artcafe_common.bus.client import Bus
@@ -37,17 +37,17 @@ from artcafe_common.contracts.identity import (
     VerifyUserToken,
 )
 from artcafe_common.contracts.tenancy import Role
+from artcafe_identity.account_repository import AccountRegistry
 from artcafe_identity.accounts import bridge_user
 from artcafe_identity.agent_tokens import AgentTokens
 from artcafe_identity.agents import AgentEndpoints
 from artcafe_identity.clients import Clients
 from artcafe_identity.cognito import Cognito
-from artcafe_identity.knocks import Knocks
-from artcafe_identity.registry import AccountRegistry
+from artcafe_identity.login_failures import Knocks
 from artcafe_identity.settings import Settings
 from artcafe_identity.store import Rates, Store
-from artcafe_identity.streams import TenantStreams
 from artcafe_identity.tables import AccountItem
+from artcafe_identity.tenant_streams import TenantStreams
 from artcafe_identity.tokens import TokenVerifier
 
 NONCE_BYTES = 32
@@ -127,7 +127,7 @@ class Endpoints(AgentEndpoints):
 
     @answers(IssueAccountKey)
     async def issue_account_key(self, request: IssueAccountKey) -> KeyPairIssued:  # noqa: ARG002
-        tenant_id = roles.require(Role.ADMIN)
+        tenant_id = authorization.require(Role.ADMIN)
         pair = await self._new_key(tenant_id, KeyKind.ACCOUNT)
         await self._registry.set_tenant_key(tenant_id, pair.public)
         return KeyPairIssued(nkey_public=pair.public, nkey_seed=pair.seed)
@@ -136,7 +136,7 @@ class Endpoints(AgentEndpoints):
 
     @answers(IssueClientKey)
     async def issue_client_key(self, request: IssueClientKey) -> KeyPairIssued:  # noqa: ARG002
-        pair = await self._new_key(roles.require(Role.MEMBER), KeyKind.USER)
+        pair = await self._new_key(authorization.require(Role.MEMBER), KeyKind.USER)
         return KeyPairIssued(nkey_public=pair.public, nkey_seed=pair.seed)
 
     @answers(CreateClientChallenge)

@@ -5,10 +5,10 @@ import asyncio
 import structlog
 from nats.aio.client import Client as Nats
 
-from artcafe_common.broker.system import kick, list_connections
+from artcafe_common.broker.system_account import kick, list_connections
 from artcafe_common.contracts.identity import AccountMissing
 from artcafe_common.contracts.tenancy import ClientRevoked
-from artcafe_identity.registry import AccountRegistry
+from artcafe_identity.account_repository import AccountRegistry
 
 # A connection that another instance admitted from its cache while the news was on its way.
 SECOND_LOOK_S = 0.3

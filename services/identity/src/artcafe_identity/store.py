@@ -6,9 +6,9 @@ from boto3.dynamodb.conditions import Attr
 
 from artcafe_common.bus.errors import StoreUnavailable
 from artcafe_common.contracts.identity import ChallengeRateExceeded, KeyRateExceeded
-from artcafe_common.storage.buckets import Allowance, Buckets
 from artcafe_common.storage.dynamo import ConditionFailed, Database
-from artcafe_common.storage.shared import Shared
+from artcafe_common.storage.rate_limiter import Allowance, Buckets
+from artcafe_common.storage.redis_client import Shared
 from artcafe_identity.settings import Settings
 from artcafe_identity.tables import ACCOUNTS, CHALLENGES, AccountItem, ChallengeItem
 

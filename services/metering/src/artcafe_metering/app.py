@@ -6,10 +6,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from artcafe_common.broker.connect import connect
 from artcafe_common.bus.consumer import EventConsumer
 from artcafe_common.contracts.metering import UsageRecorded
-from artcafe_common.host import joined
-from artcafe_common.service import background, every, wait_for
+from artcafe_common.lifecycle import background, every, wait_for
+from artcafe_common.runtime import joined
 from artcafe_common.storage.dynamo import Database
-from artcafe_metering.broker import BridgeSettler, BrokerMeter
+from artcafe_metering.broker_usage import BridgeSettler, BrokerMeter
 from artcafe_metering.endpoints import Endpoints
 from artcafe_metering.ingest import IngestReader
 from artcafe_metering.owners import Owners

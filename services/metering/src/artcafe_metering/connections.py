@@ -6,7 +6,7 @@ from typing import Self
 import msgspec
 
 from artcafe_common.broker.subjects import ULID_PATTERN
-from artcafe_common.broker.system import BrokerConnection, ConnectionEvent
+from artcafe_common.broker.system_account import BrokerConnection, ConnectionEvent
 from artcafe_metering.periods import stamp
 
 

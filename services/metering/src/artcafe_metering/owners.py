@@ -6,7 +6,7 @@ from datetime import datetime
 import msgspec
 
 from artcafe_common.broker.subjects import ULID_PATTERN
-from artcafe_common.broker.system import PLATFORM_WORK
+from artcafe_common.broker.system_account import PLATFORM_WORK
 from artcafe_common.bus.caller import Caller
 from artcafe_common.bus.client import Bus
 from artcafe_common.bus.errors import CommandError

@@ -1,6 +1,6 @@
 """`python -m artcafe_presence`."""
 
-from artcafe_common.service import run
+from artcafe_common.lifecycle import run
 from artcafe_presence.app import app
 from artcafe_presence.settings import PresenceSettings
 

@@ -13,17 +13,17 @@ from artcafe_common.bus.consumer import EventConsumer
 from artcafe_common.bus.errors import CommandError
 from artcafe_common.contracts.ingest import INGEST_SUBJECT
 from artcafe_common.contracts.presence import GatewayAlive, HeartbeatsReceived
-from artcafe_common.host import Check, joined
-from artcafe_common.service import background, every
+from artcafe_common.lifecycle import background, every
+from artcafe_common.runtime import Check, joined
 from artcafe_common.storage.dynamo import Database
-from artcafe_presence.broker import Broker
+from artcafe_presence.broker_connections import Broker
 from artcafe_presence.deadlines import Deadlines
 from artcafe_presence.endpoints import Endpoints
 from artcafe_presence.gateways import Gateways
+from artcafe_presence.outbox import announcements, table_changes
 from artcafe_presence.reports import Reports
 from artcafe_presence.settings import PresenceSettings
 from artcafe_presence.store import Store
-from artcafe_presence.transitions import announcements, table_changes
 
 NAME = "presence"
 FLUSH_S = 0.05

@@ -19,7 +19,7 @@ from artcafe_common.contracts.presence import (
     ReserveConnection,
 )
 from artcafe_presence.health import judge
-from artcafe_presence.live import SeenClient, moment
+from artcafe_presence.records import SeenClient, moment
 from artcafe_presence.store import Store
 
 MAX_CLIENTS = 200

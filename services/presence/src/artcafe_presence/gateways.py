@@ -15,7 +15,7 @@ from artcafe_common.contracts.presence import (
     HeartbeatsReceived,
     Transport,
 )
-from artcafe_presence.live import Act, Opened, Report, milliseconds
+from artcafe_presence.records import Act, Opened, Report, milliseconds
 from artcafe_presence.reports import limited_json, limited_status
 from artcafe_presence.store import Store
 

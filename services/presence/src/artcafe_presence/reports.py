@@ -18,7 +18,7 @@ from artcafe_common.contracts.ingest import (
     parse_ingest_subject,
 )
 from artcafe_common.contracts.ingest import Report as Body
-from artcafe_presence.live import Act, Report
+from artcafe_presence.records import Act, Report
 from artcafe_presence.store import Store
 
 # More than this of a client's own words is not kept.

@@ -22,7 +22,7 @@ from artcafe_common.bus.errors import StoreUnavailable
 from artcafe_common.clock import now
 from artcafe_common.contracts.presence import Transport
 from artcafe_common.storage.dynamo import Database
-from artcafe_presence.live import Entry, Opened, Report, RowChange, Seen, Tick, milliseconds, moment
+from artcafe_presence.records import Entry, Opened, Report, RowChange, Seen, Tick, milliseconds, moment
 from artcafe_presence.settings import PresenceSettings
 from artcafe_presence.tables import CONNECTIONS, TABLES, ConnectionRow
 

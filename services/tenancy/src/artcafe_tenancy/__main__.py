@@ -1,6 +1,6 @@
 """`python -m artcafe_tenancy`."""
 
-from artcafe_common.service import run
+from artcafe_common.lifecycle import run
 from artcafe_tenancy.app import app
 from artcafe_tenancy.settings import TenancySettings
 

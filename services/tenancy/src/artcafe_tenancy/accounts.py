@@ -4,7 +4,7 @@ from typing import Any
 
 from msgspec import UNSET, structs
 
-from artcafe_common import clock, roles
+from artcafe_common import authorization, clock
 from artcafe_common.bus.caller import current_caller
 from artcafe_common.bus.command import Event
 from artcafe_common.bus.endpoints import answers
@@ -25,8 +25,8 @@ from artcafe_common.contracts.tenancy import (
 )
 from artcafe_common.plans import LIMITS
 from artcafe_tenancy import metadata, names
-from artcafe_tenancy.handlers import Handlers
-from artcafe_tenancy.journal import Entry, entry
+from artcafe_tenancy.endpoint_base import Handlers
+from artcafe_tenancy.outbox import Entry, entry
 from artcafe_tenancy.tables import MemberItem, TenantItem
 
 
@@ -35,7 +35,7 @@ class AccountEndpoints(Handlers):
 
     @answers(CreateAccount)
     async def create_account(self, request: CreateAccount) -> Account:
-        user_id = roles.require_person()
+        user_id = authorization.require_person()
         names.check(request.name)
         metadata.check(request.metadata)
         now = clock.now()
@@ -66,7 +66,7 @@ class AccountEndpoints(Handlers):
 
     @answers(ListAccounts)
     async def list_accounts(self, request: ListAccounts) -> Accounts:
-        user_id = roles.require_person()
+        user_id = authorization.require_person()
         page = await self.store.memberships(
             user_id,
             limit=request.limit,
@@ -81,14 +81,14 @@ class AccountEndpoints(Handlers):
 
     @answers(GetAccount)
     async def get_account(self, request: GetAccount) -> Account:  # noqa: ARG002 - it has no fields
-        tenant = await self.store.tenant(roles.require(Role.VIEWER))
+        tenant = await self.store.tenant(authorization.require(Role.VIEWER))
         if tenant is None:
             raise AccountNotFound
-        return _shown(tenant, roles.role_of(current_caller()))
+        return _shown(tenant, authorization.role_of(current_caller()))
 
     @answers(UpdateAccount)
     async def update_account(self, request: UpdateAccount) -> Account:
-        tenant_id = roles.require(Role.ADMIN)
+        tenant_id = authorization.require(Role.ADMIN)
         if request.name is not UNSET:
             names.check(request.name)
         if request.metadata is not UNSET:
@@ -96,11 +96,11 @@ class AccountEndpoints(Handlers):
         changes = {name: value for name, value in structs.asdict(request).items() if value is not UNSET}
         new = _told(tenant_id, "account.updated", metadata={"changed": sorted(changes)})
         tenant = await self.store.change_tenant(tenant_id, changes, new)
-        return _shown(tenant, roles.role_of(current_caller()))
+        return _shown(tenant, authorization.role_of(current_caller()))
 
     @answers(ChangePlan)
     async def change_plan(self, request: ChangePlan) -> Account:
-        roles.require_operator()
+        authorization.require_operator()
         new = _told(
             request.tenant_id,
             "account.plan_changed",

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from ulid import ULID
 
-from artcafe_common import clock, roles
+from artcafe_common import authorization, clock
 from artcafe_common.bus.client import Bus
 from artcafe_common.bus.endpoints import answers
 from artcafe_common.contracts.activity import (
@@ -26,8 +26,8 @@ from artcafe_common.contracts.metering import QuotaCrossed
 from artcafe_common.contracts.presence import PresenceChanged
 from artcafe_common.contracts.tenancy import Role
 from artcafe_tenancy.activity_table import ActivityTable
-from artcafe_tenancy.handlers import Handlers
-from artcafe_tenancy.journal import activity_of
+from artcafe_tenancy.endpoint_base import Handlers
+from artcafe_tenancy.outbox import activity_of
 from artcafe_tenancy.store import Store
 
 # The organizations of one user that are told of a login.
@@ -104,7 +104,7 @@ class ActivityEndpoints(Handlers):
 
     @answers(ListActivity)
     async def list_activity(self, request: ListActivity) -> ActivityPage:
-        tenant_id = roles.require(Role.VIEWER)
+        tenant_id = authorization.require(Role.VIEWER)
         page = await self.activity.list(
             tenant_id,
             clock.now() - timedelta(hours=request.hours),
@@ -120,7 +120,7 @@ class ActivityEndpoints(Handlers):
 
     @answers(GetActivitySummary)
     async def summarize_activity(self, request: GetActivitySummary) -> ActivitySummary:
-        tenant_id = roles.require(Role.VIEWER)
+        tenant_id = authorization.require(Role.VIEWER)
         since = clock.now() - timedelta(hours=request.hours)
         types: Counter[str] = Counter()
         statuses: Counter[str] = Counter()

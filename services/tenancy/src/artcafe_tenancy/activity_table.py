@@ -9,7 +9,7 @@ from artcafe_common.contracts.activity import Activity, ActivityStatus, Activity
 from artcafe_common.storage.dynamo import ConditionFailed, Database, Page
 from artcafe_common.storage.tables import TableSpec
 from artcafe_common.storage.tenant_table import TenantTable
-from artcafe_tenancy.journal import item_of, stamp
+from artcafe_tenancy.outbox import item_of, stamp
 from artcafe_tenancy.tables import ACTIVITY, ActivityItem, ActivityMark
 
 # How far a filtered page reads on, a hundred entries or more at a time.

@@ -4,7 +4,7 @@ from typing import Any
 
 from msgspec import UNSET, structs
 
-from artcafe_common import clock, roles
+from artcafe_common import authorization, clock
 from artcafe_common.broker import nkeys
 from artcafe_common.bus.caller import current_tenant
 from artcafe_common.bus.endpoints import answers
@@ -37,11 +37,11 @@ from artcafe_common.contracts.tenancy import (
 from artcafe_common.plans import LIMITS
 from artcafe_tenancy import metadata, names
 from artcafe_tenancy.clients import shown
-from artcafe_tenancy.handlers import Handlers
-from artcafe_tenancy.journal import Entry, entry
-from artcafe_tenancy.named import seen_as
-from artcafe_tenancy.presence import time_of
+from artcafe_tenancy.endpoint_base import Handlers
+from artcafe_tenancy.outbox import Entry, entry
+from artcafe_tenancy.presence_mirror import time_of
 from artcafe_tenancy.tables import AgentItem, ClientItem
+from artcafe_tenancy.unique_names import seen_as
 
 COUNTED_AT_ONCE = 1000
 
@@ -51,7 +51,7 @@ class AgentEndpoints(Handlers):
 
     @answers(CreateAgent)
     async def create_agent(self, request: CreateAgent) -> AgentCreated:
-        tenant_id = roles.require(Role.MEMBER)
+        tenant_id = authorization.require(Role.MEMBER)
         names.check(request.name)
         metadata.check(request.metadata)
         tenant = await self.tenant(tenant_id)
@@ -79,7 +79,7 @@ class AgentEndpoints(Handlers):
 
     @answers(ListAgents)
     async def list_agents(self, request: ListAgents) -> Agents:
-        tenant_id = roles.require(Role.VIEWER)
+        tenant_id = authorization.require(Role.VIEWER)
         page = await self.store.agents.list(
             tenant_id,
             limit=request.limit,
@@ -93,7 +93,7 @@ class AgentEndpoints(Handlers):
 
     @answers(GetAgent)
     async def get_agent(self, request: GetAgent) -> Agent:
-        tenant_id = roles.require(Role.VIEWER)
+        tenant_id = authorization.require(Role.VIEWER)
         agent = await self.store.agents.get(tenant_id, request.agent_id)
         if agent is None:
             raise AgentNotFound
@@ -101,7 +101,7 @@ class AgentEndpoints(Handlers):
 
     @answers(UpdateAgent)
     async def update_agent(self, request: UpdateAgent) -> Agent:
-        tenant_id = roles.require(Role.MEMBER)
+        tenant_id = authorization.require(Role.MEMBER)
         if request.name is not UNSET:
             names.check(request.name)
         if request.metadata is not UNSET:
@@ -128,7 +128,7 @@ class AgentEndpoints(Handlers):
 
     @answers(DeleteAgent)
     async def delete_agent(self, request: DeleteAgent) -> Agent:
-        tenant_id = roles.require(Role.MEMBER)
+        tenant_id = authorization.require(Role.MEMBER)
         agent = await self.store.agents.delete(
             tenant_id, request.agent_id, lambda gone: _told(gone, "agent.deleted", RevocationReason.DELETED)
         )
@@ -138,7 +138,7 @@ class AgentEndpoints(Handlers):
 
     @answers(MigrateAgent)
     async def migrate_agent(self, request: MigrateAgent) -> Client:
-        roles.require_operator()
+        authorization.require_operator()
         try:
             nkeys.decode_public(request.nkey_public, nkeys.KeyKind.USER)
         except nkeys.InvalidNKeyError as error:
@@ -177,7 +177,7 @@ class AgentEndpoints(Handlers):
 
     @answers(SummarizeAgents)
     async def summarize_agents(self, request: SummarizeAgents) -> AgentSummary:  # noqa: ARG002
-        tenant_id = roles.require(Role.VIEWER)
+        tenant_id = authorization.require(Role.VIEWER)
         counts = dict.fromkeys(ClientStatus, 0)
         position = None
         while True:

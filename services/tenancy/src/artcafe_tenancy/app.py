@@ -15,19 +15,19 @@ from artcafe_common.contracts.tenancy import (
     SubjectChanged,
 )
 from artcafe_common.cursors import Cursors
-from artcafe_common.host import joined
-from artcafe_common.service import background, every
+from artcafe_common.lifecycle import background, every
+from artcafe_common.runtime import joined
 from artcafe_common.settings import read_secret
 from artcafe_common.storage.dynamo import Database
 from artcafe_tenancy.activity import ActivityKeeper
 from artcafe_tenancy.activity_table import ActivityTable
+from artcafe_tenancy.channel_subscriptions import SubscriptionKeeper
 from artcafe_tenancy.endpoints import Endpoints
-from artcafe_tenancy.journal import LEFT_OVER_S, Journal
-from artcafe_tenancy.presence import PresenceMirror
+from artcafe_tenancy.outbox import LEFT_OVER_S, Journal
+from artcafe_tenancy.presence_mirror import PresenceMirror
 from artcafe_tenancy.settings import TenancySettings
 from artcafe_tenancy.store import Store
-from artcafe_tenancy.streams import StreamKeeper
-from artcafe_tenancy.subscriptions import SubscriptionKeeper
+from artcafe_tenancy.stream_reconciler import StreamKeeper
 from artcafe_tenancy.tables import TABLES
 
 

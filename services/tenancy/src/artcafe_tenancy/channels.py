@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import structlog
 from msgspec import UNSET, structs
 
-from artcafe_common import clock, roles
+from artcafe_common import authorization, clock
 from artcafe_common.broker.subjects import channel_subject
 from artcafe_common.bus.endpoints import answers
 from artcafe_common.bus.errors import CommandError
@@ -24,8 +24,8 @@ from artcafe_common.contracts.tenancy import (
 )
 from artcafe_common.plans import LIMITS
 from artcafe_tenancy import metadata, names
-from artcafe_tenancy.handlers import Handlers
-from artcafe_tenancy.journal import Entry, entry
+from artcafe_tenancy.endpoint_base import Handlers
+from artcafe_tenancy.outbox import Entry, entry
 from artcafe_tenancy.tables import ChannelItem
 
 log = structlog.get_logger()
@@ -36,7 +36,7 @@ class ChannelEndpoints(Handlers):
 
     @answers(CreateChannel)
     async def create_channel(self, request: CreateChannel) -> Channel:
-        tenant_id = roles.require(Role.MEMBER)
+        tenant_id = authorization.require(Role.MEMBER)
         names.check(request.name)
         metadata.check(request.metadata)
         tenant = await self.tenant(tenant_id)
@@ -61,7 +61,7 @@ class ChannelEndpoints(Handlers):
 
     @answers(ListChannels)
     async def list_channels(self, request: ListChannels) -> Channels:
-        tenant_id = roles.require(Role.VIEWER)
+        tenant_id = authorization.require(Role.VIEWER)
         position = self.cursors.decode(tenant_id, "channels", request.cursor)
         page = await self.store.channels.list(tenant_id, limit=request.limit, position=position)
         return Channels(
@@ -71,14 +71,14 @@ class ChannelEndpoints(Handlers):
 
     @answers(GetChannel)
     async def get_channel(self, request: GetChannel) -> Channel:
-        channel = await self.store.channels.get(roles.require(Role.VIEWER), request.channel_id)
+        channel = await self.store.channels.get(authorization.require(Role.VIEWER), request.channel_id)
         if channel is None:
             raise ChannelNotFound
         return _shown(channel)
 
     @answers(UpdateChannel)
     async def update_channel(self, request: UpdateChannel) -> Channel:
-        tenant_id = roles.require(Role.MEMBER)
+        tenant_id = authorization.require(Role.MEMBER)
         if request.name is not UNSET:
             names.check(request.name)
         if request.metadata is not UNSET:
@@ -94,7 +94,7 @@ class ChannelEndpoints(Handlers):
 
     @answers(DeleteChannel)
     async def delete_channel(self, request: DeleteChannel) -> Channel:
-        tenant_id = roles.require(Role.MEMBER)
+        tenant_id = authorization.require(Role.MEMBER)
         channel = await self.store.channels.delete(
             tenant_id, request.channel_id, lambda gone: _told(gone, "channel.deleted")
         )

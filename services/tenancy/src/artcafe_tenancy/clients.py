@@ -4,7 +4,7 @@ from typing import Any
 
 from msgspec import UNSET, structs
 
-from artcafe_common import clock, roles
+from artcafe_common import authorization, clock
 from artcafe_common.broker import nkeys
 from artcafe_common.bus.command import Event
 from artcafe_common.bus.endpoints import answers
@@ -35,11 +35,11 @@ from artcafe_common.contracts.tenancy import (
 from artcafe_common.plans import LIMITS
 from artcafe_common.storage.dynamo import ConditionFailed
 from artcafe_tenancy import metadata, names, permissions
-from artcafe_tenancy.handlers import Handlers
-from artcafe_tenancy.journal import Entry, entry
-from artcafe_tenancy.named import seen_as
-from artcafe_tenancy.presence import time_of
+from artcafe_tenancy.endpoint_base import Handlers
+from artcafe_tenancy.outbox import Entry, entry
+from artcafe_tenancy.presence_mirror import time_of
 from artcafe_tenancy.tables import ClientItem
+from artcafe_tenancy.unique_names import seen_as
 
 
 class ClientEndpoints(Handlers):
@@ -47,7 +47,7 @@ class ClientEndpoints(Handlers):
 
     @answers(CreateClient)
     async def create_client(self, request: CreateClient) -> ClientCreated:
-        tenant_id = roles.require(Role.MEMBER)
+        tenant_id = authorization.require(Role.MEMBER)
         allowed = request.permissions or Permissions()
         names.check(request.name)
         permissions.check(tenant_id, allowed)
@@ -72,7 +72,7 @@ class ClientEndpoints(Handlers):
 
     @answers(ListClients)
     async def list_clients(self, request: ListClients) -> Clients:
-        tenant_id = roles.require(Role.VIEWER)
+        tenant_id = authorization.require(Role.VIEWER)
         page = await self.store.clients.list(
             tenant_id,
             limit=request.limit,
@@ -86,11 +86,11 @@ class ClientEndpoints(Handlers):
 
     @answers(GetClient)
     async def get_client(self, request: GetClient) -> Client:
-        return shown(await self._client(roles.require(Role.VIEWER), request.client_id))
+        return shown(await self._client(authorization.require(Role.VIEWER), request.client_id))
 
     @answers(UpdateClient)
     async def update_client(self, request: UpdateClient) -> Client:
-        tenant_id = roles.require(Role.MEMBER)
+        tenant_id = authorization.require(Role.MEMBER)
         if request.name is not UNSET:
             names.check(request.name)
         if request.permissions is not UNSET:
@@ -118,7 +118,7 @@ class ClientEndpoints(Handlers):
 
     @answers(DeleteClient)
     async def delete_client(self, request: DeleteClient) -> Client:
-        tenant_id = roles.require(Role.MEMBER)
+        tenant_id = authorization.require(Role.MEMBER)
         client = await self.store.clients.delete(
             tenant_id,
             request.client_id,
@@ -130,7 +130,7 @@ class ClientEndpoints(Handlers):
 
     @answers(RegenerateClientKey)
     async def regenerate_client_key(self, request: RegenerateClientKey) -> ClientCreated:
-        tenant_id = roles.require(Role.MEMBER)
+        tenant_id = authorization.require(Role.MEMBER)
         before = await self._client(tenant_id, request.client_id)
         key = await self.bus.call(IssueClientKey())
         try:

@@ -3,12 +3,12 @@
 from artcafe_tenancy.accounts import AccountEndpoints
 from artcafe_tenancy.activity import ActivityEndpoints
 from artcafe_tenancy.agents import AgentEndpoints
+from artcafe_tenancy.channel_subscriptions import SubscriptionEndpoints
 from artcafe_tenancy.channels import ChannelEndpoints
 from artcafe_tenancy.clients import ClientEndpoints
 from artcafe_tenancy.members import MemberEndpoints
 from artcafe_tenancy.profiles import ProfileEndpoints
 from artcafe_tenancy.subjects import SubjectEndpoints
-from artcafe_tenancy.subscriptions import SubscriptionEndpoints
 
 
 class Endpoints(

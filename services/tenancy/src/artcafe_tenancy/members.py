@@ -2,7 +2,7 @@
 
 import asyncio
 
-from artcafe_common import clock, roles
+from artcafe_common import authorization, clock
 from artcafe_common.bus.caller import Caller, current_caller
 from artcafe_common.bus.endpoints import answers
 from artcafe_common.bus.errors import Forbidden
@@ -22,8 +22,8 @@ from artcafe_common.contracts.tenancy import (
     UpdateMember,
 )
 from artcafe_tenancy import names
-from artcafe_tenancy.handlers import Handlers
-from artcafe_tenancy.journal import Entry, entry
+from artcafe_tenancy.endpoint_base import Handlers
+from artcafe_tenancy.outbox import Entry, entry
 from artcafe_tenancy.tables import MemberItem
 
 
@@ -55,8 +55,8 @@ class MemberEndpoints(Handlers):
 
     @answers(AddMember)
     async def add_member(self, request: AddMember) -> Member:
-        tenant_id = roles.require(Role.ADMIN)
-        roles.check_member_change(roles.role_of(current_caller()), None, request.role)
+        tenant_id = authorization.require(Role.ADMIN)
+        authorization.check_member_change(authorization.role_of(current_caller()), None, request.role)
         now = clock.now()
         member = MemberItem(
             user_id=request.user_id,
@@ -71,7 +71,7 @@ class MemberEndpoints(Handlers):
 
     @answers(ListMembers)
     async def list_members(self, request: ListMembers) -> Members:
-        tenant_id = roles.require(Role.VIEWER)
+        tenant_id = authorization.require(Role.VIEWER)
         position = self.cursors.decode(tenant_id, "members", request.cursor)
         page = await self.store.members(tenant_id, limit=request.limit, position=position)
         return Members(
@@ -81,23 +81,23 @@ class MemberEndpoints(Handlers):
 
     @answers(UpdateMember)
     async def update_member(self, request: UpdateMember) -> Member:
-        tenant_id = roles.require(Role.ADMIN)
+        tenant_id = authorization.require(Role.ADMIN)
         return await self._change_member(tenant_id, request.user_id, request.role)
 
     @answers(RemoveMember)
     async def remove_member(self, request: RemoveMember) -> Member:
         leaving = _is(current_caller(), request.user_id)
-        tenant_id = roles.require(Role.VIEWER if leaving else Role.ADMIN)
+        tenant_id = authorization.require(Role.VIEWER if leaving else Role.ADMIN)
         return await self._change_member(tenant_id, request.user_id, None, leaving=leaving)
 
     async def _change_member(
         self, tenant_id: str, user_id: str, role: Role | None, *, leaving: bool = False
     ) -> Member:
-        actor = roles.role_of(current_caller())
+        actor = authorization.role_of(current_caller())
 
         def check(before: Role) -> None:
             if not leaving:
-                roles.check_member_change(actor, before, role)
+                authorization.check_member_change(actor, before, role)
 
         action = "member.updated" if role is not None else "member.left" if leaving else "member.removed"
         member = await self.store.change_member(

@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec import UNSET, structs
 
-from artcafe_common import roles
+from artcafe_common import authorization
 from artcafe_common.bus.caller import current_caller
 from artcafe_common.bus.endpoints import answers
 from artcafe_common.bus.errors import FieldError, InvalidRequest
@@ -21,7 +21,7 @@ from artcafe_common.contracts.profiles import (
     UpdateProfile,
 )
 from artcafe_tenancy import names
-from artcafe_tenancy.handlers import Handlers
+from artcafe_tenancy.endpoint_base import Handlers
 from artcafe_tenancy.tables import ProfileItem
 
 MAX_ORGANIZATIONS = 200
@@ -32,12 +32,12 @@ class ProfileEndpoints(Handlers):
 
     @answers(GetProfile)
     async def get_profile(self, request: GetProfile) -> Profile:
-        user_id = roles.require_person()
+        user_id = authorization.require_person()
         return await self._profile(await self.store.profile(user_id), request.email)
 
     @answers(UpdateProfile)
     async def update_profile(self, request: UpdateProfile) -> Profile:
-        user_id = roles.require_person()
+        user_id = authorization.require_person()
         if request.name is not UNSET:
             names.check(request.name)
         changes = _given(request)
@@ -46,11 +46,11 @@ class ProfileEndpoints(Handlers):
 
     @answers(GetPreferences)
     async def get_preferences(self, request: GetPreferences) -> Preferences:  # noqa: ARG002 - it has no fields
-        return _preferences(await self.store.profile(roles.require_person()))
+        return _preferences(await self.store.profile(authorization.require_person()))
 
     @answers(UpdatePreferences)
     async def update_preferences(self, request: UpdatePreferences) -> Preferences:
-        user_id = roles.require_person()
+        user_id = authorization.require_person()
         if request.timezone is not UNSET:
             _check_timezone(request.timezone)
         changes = _given(request)

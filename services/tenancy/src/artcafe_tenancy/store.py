@@ -11,11 +11,10 @@ from artcafe_common import clock
 from artcafe_common.bus.errors import StoreUnavailable
 from artcafe_common.contracts.tenancy import AccountNotFound, LastOwner, MemberExists, NameTaken, Role
 from artcafe_common.storage.dynamo import ConditionFailed, Database, Page, TransactionFailed, Write
-from artcafe_tenancy.journal import Entry, Journal
-from artcafe_tenancy.named import ATTEMPTS, AgentTable, ClientTable, NamedTable, pause
+from artcafe_tenancy.channel_subscription_table import SubscriptionTable
 from artcafe_tenancy.names import is_id, is_user_id
+from artcafe_tenancy.outbox import Entry, Journal
 from artcafe_tenancy.subject_table import SubjectTable
-from artcafe_tenancy.subscription_table import SubscriptionTable
 from artcafe_tenancy.tables import (
     CHANNELS,
     MEMBERS,
@@ -27,6 +26,7 @@ from artcafe_tenancy.tables import (
     ProfileItem,
     TenantItem,
 )
+from artcafe_tenancy.unique_names import ATTEMPTS, AgentTable, ClientTable, NamedTable, pause
 
 
 class Store:

@@ -18,8 +18,8 @@ from artcafe_common.contracts.tenancy import SubjectStatus
 from artcafe_common.storage.dynamo import ConditionFailed, Database, Page, TransactionFailed, Write
 from artcafe_common.storage.tables import TableSpec
 from artcafe_common.storage.tenant_table import TenantTable
-from artcafe_tenancy.journal import Entry, Journal
 from artcafe_tenancy.names import is_id, normalised
+from artcafe_tenancy.outbox import Entry, Journal
 from artcafe_tenancy.patterns import check_fits
 from artcafe_tenancy.tables import SUBJECTS, Reservation, SubjectItem, SubjectLedger
 

@@ -5,7 +5,7 @@ from contextlib import suppress
 
 from msgspec import UNSET, structs
 
-from artcafe_common import clock, roles
+from artcafe_common import authorization, clock
 from artcafe_common.bus.endpoints import answers
 from artcafe_common.bus.errors import CommandError
 from artcafe_common.contracts.activity import ActivityType
@@ -25,8 +25,8 @@ from artcafe_common.contracts.tenancy import (
 )
 from artcafe_common.plans import LIMITS
 from artcafe_tenancy import metadata, names, patterns
-from artcafe_tenancy.handlers import Handlers
-from artcafe_tenancy.journal import Entry, entry
+from artcafe_tenancy.endpoint_base import Handlers
+from artcafe_tenancy.outbox import Entry, entry
 from artcafe_tenancy.tables import SubjectItem
 
 
@@ -35,7 +35,7 @@ class SubjectEndpoints(Handlers):
 
     @answers(CreateSubject)
     async def create_subject(self, request: CreateSubject) -> Subject:
-        tenant_id = roles.require(Role.MEMBER)
+        tenant_id = authorization.require(Role.MEMBER)
         names.check(request.name)
         metadata.check(request.metadata)
         raw = patterns.raw_subjects(tenant_id, request.pattern)
@@ -66,7 +66,7 @@ class SubjectEndpoints(Handlers):
 
     @answers(ListSubjects)
     async def list_subjects(self, request: ListSubjects) -> Subjects:
-        tenant_id = roles.require(Role.VIEWER)
+        tenant_id = authorization.require(Role.VIEWER)
         position = self.cursors.decode(tenant_id, "subjects", request.cursor)
         page = await self.store.subjects.list(tenant_id, limit=request.limit, position=position)
         return Subjects(
@@ -76,14 +76,14 @@ class SubjectEndpoints(Handlers):
 
     @answers(GetSubject)
     async def get_subject(self, request: GetSubject) -> Subject:
-        item = await self.store.subjects.get(roles.require(Role.VIEWER), request.subject_id)
+        item = await self.store.subjects.get(authorization.require(Role.VIEWER), request.subject_id)
         if item is None:
             raise SubjectNotFound
         return _shown(item)
 
     @answers(UpdateSubject)
     async def update_subject(self, request: UpdateSubject) -> Subject:
-        tenant_id = roles.require(Role.MEMBER)
+        tenant_id = authorization.require(Role.MEMBER)
         if request.name is not UNSET:
             names.check(request.name)
         if request.metadata is not UNSET:
@@ -113,7 +113,7 @@ class SubjectEndpoints(Handlers):
 
     @answers(DeleteSubject)
     async def delete_subject(self, request: DeleteSubject) -> Subject:
-        tenant_id = roles.require(Role.MEMBER)
+        tenant_id = authorization.require(Role.MEMBER)
         item = await self.store.subjects.begin_delete(
             tenant_id, request.subject_id, lambda gone: _told(gone, "subject.deleted")
         )

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from artcafe_common.cli import clients, completion, doctor, messages, user
-from artcafe_common.cli.exits import Exit, Failure, exit_for
+from artcafe_common.cli import client_commands, completion, doctor, pubsub, user_commands
+from artcafe_common.cli.exit_codes import Exit, Failure, exit_for
 from artcafe_common.cli.output import say
 from artcafe_common.plans import Plan
 
@@ -25,16 +25,16 @@ FOR_OPERATORS = "For operators"
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 tables = typer.Typer(no_args_is_help=True, help="The DynamoDB tables.")
 plan = typer.Typer(no_args_is_help=True, help="The plans of organizations.")
-app.command(rich_help_panel=FOR_USERS)(user.login)
-app.command(rich_help_panel=FOR_USERS)(user.logout)
-app.add_typer(user.accounts, name="accounts", rich_help_panel=FOR_USERS)
-app.add_typer(clients.clients, name="clients", rich_help_panel=FOR_USERS)
-app.add_typer(user.channels, name="channels", rich_help_panel=FOR_USERS)
-app.command(rich_help_panel=FOR_USERS)(messages.pub)
-app.command(rich_help_panel=FOR_USERS)(messages.sub)
-app.command(rich_help_panel=FOR_USERS)(user.status)
-app.command(rich_help_panel=FOR_USERS)(user.usage)
-app.command(rich_help_panel=FOR_USERS)(user.activity)
+app.command(rich_help_panel=FOR_USERS)(user_commands.login)
+app.command(rich_help_panel=FOR_USERS)(user_commands.logout)
+app.add_typer(user_commands.accounts, name="accounts", rich_help_panel=FOR_USERS)
+app.add_typer(client_commands.clients, name="clients", rich_help_panel=FOR_USERS)
+app.add_typer(user_commands.channels, name="channels", rich_help_panel=FOR_USERS)
+app.command(rich_help_panel=FOR_USERS)(pubsub.pub)
+app.command(rich_help_panel=FOR_USERS)(pubsub.sub)
+app.command(rich_help_panel=FOR_USERS)(user_commands.status)
+app.command(rich_help_panel=FOR_USERS)(user_commands.usage)
+app.command(rich_help_panel=FOR_USERS)(user_commands.activity)
 app.command(rich_help_panel=FOR_USERS)(completion.completion)
 app.command(rich_help_panel=FOR_OPERATORS)(doctor.doctor)
 app.command(name="sync-accounts", rich_help_panel=FOR_OPERATORS)(doctor.sync_accounts)
@@ -74,7 +74,7 @@ def bootstrap_command(
 @tables.command(name="create")
 def create_command() -> None:
     """Create the tables that do not exist yet."""
-    from artcafe_common.cli.operator import quiet
+    from artcafe_common.cli.operator_bus import quiet
     from artcafe_common.settings import StoreSettings, load
     from artcafe_common.storage.create import create_tables
 
@@ -93,7 +93,7 @@ def set_plan(tenant_id: str, plan: Plan) -> None:
 
 async def _change_plan(tenant_id: str, plan: Plan) -> "Account":
     from artcafe_common.bus.caller import Caller
-    from artcafe_common.cli.operator import operator_bus
+    from artcafe_common.cli.operator_bus import operator_bus
     from artcafe_common.contracts.tenancy import ChangePlan
 
     async with operator_bus() as bus:
@@ -130,7 +130,7 @@ def dev(
 ) -> None:
     """Run the whole system on this machine until Ctrl-C."""
     # Needs the packages of the extra `dev`, which a server does not install.
-    from artcafe_common.cli.operator import quiet
+    from artcafe_common.cli.operator_bus import quiet
     from artcafe_common.dev.stack import run
 
     quiet()

@@ -10,7 +10,7 @@ import msgspec
 
 from artcafe_common import __version__
 from artcafe_common.cli import session as sessions
-from artcafe_common.cli.exits import Exit, Failure, exit_for
+from artcafe_common.cli.exit_codes import Exit, Failure, exit_for
 
 TIMEOUT_S = 15.0
 EARLY_S = 30.0

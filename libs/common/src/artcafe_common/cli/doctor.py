@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from artcafe_common.cli import output
-from artcafe_common.cli.exits import Exit, Failure
+from artcafe_common.cli.exit_codes import Exit, Failure
 from artcafe_common.cli.options import ApiUrl, AsJson
 
 if TYPE_CHECKING:
@@ -17,8 +17,8 @@ COLORS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 def doctor(*, api: ApiUrl = None, as_json: AsJson = False) -> None:
     """Check everything that the service needs; runs where its settings and keys are."""
-    from artcafe_common.cli.checks import Settings, examine
-    from artcafe_common.cli.operator import quiet
+    from artcafe_common.cli.doctor_checks import Settings, examine
+    from artcafe_common.cli.operator_bus import quiet
     from artcafe_common.cli.session import normal
     from artcafe_common.settings import load
 
@@ -52,7 +52,7 @@ def sync_accounts(*, as_json: AsJson = False) -> None:
 
 async def _push_accounts() -> "AccountsCompared":
     from artcafe_common.bus.caller import Caller
-    from artcafe_common.cli.operator import operator_bus
+    from artcafe_common.cli.operator_bus import operator_bus
     from artcafe_common.contracts.identity import CompareAccounts
 
     async with operator_bus() as bus:

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from artcafe_common.cli.exits import Exit, Failure
+from artcafe_common.cli.exit_codes import Exit, Failure
 
 ROOT = "/api/v1"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")

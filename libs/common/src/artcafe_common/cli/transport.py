@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from artcafe_common.cli.exits import Exit, Failure, exit_for_code
+from artcafe_common.cli.exit_codes import Exit, Failure, exit_for_code
 
 ANSWER_S = 10
 

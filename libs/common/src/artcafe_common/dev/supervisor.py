@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from artcafe_common.processes import die_with_parent
+from artcafe_common.child_processes import die_with_parent
 
 FIRST_PAUSE_S = 0.2
 MAX_PAUSE_S = 5.0

@@ -8,6 +8,7 @@ from litestar.connection import Request
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
+from artcafe_common.activity_reporting import happened
 from artcafe_common.contracts.activity import ActivityType
 from artcafe_common.contracts.identity import IssueAccountKey
 from artcafe_common.contracts.tenancy import (
@@ -26,7 +27,6 @@ from artcafe_common.contracts.tenancy import (
 from artcafe_common.contracts.tenancy import (
     Member as AccountMember,
 )
-from artcafe_common.denials import happened
 from artcafe_gateway.access import Member, Person
 from artcafe_gateway.gateway import Gateway
 from artcafe_gateway.http import body, checked_id, query

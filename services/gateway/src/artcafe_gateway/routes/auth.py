@@ -7,6 +7,7 @@ from litestar import Controller, post
 from litestar.connection import Request
 from litestar.di import NamedDependency
 
+from artcafe_common.activity_reporting import happened
 from artcafe_common.contracts.activity import ActivityType
 from artcafe_common.contracts.identity import (
     AgentChallenge,
@@ -20,7 +21,6 @@ from artcafe_common.contracts.identity import (
     VerifyAgent,
     VerifyUserToken,
 )
-from artcafe_common.denials import happened
 from artcafe_gateway.gateway import Gateway
 from artcafe_gateway.http import body, caller_of
 from artcafe_gateway.rate import RateLimited

@@ -12,7 +12,7 @@ from artcafe_common import __version__
 from artcafe_common.bus.caller import Caller
 from artcafe_common.bus.errors import CommandError
 from artcafe_common.contracts.health import HEALTH_COMMANDS, HealthReport
-from artcafe_common.host import health
+from artcafe_common.runtime import health
 from artcafe_gateway.gateway import Gateway
 from artcafe_gateway.http import caller_of
 

@@ -31,11 +31,11 @@ from artcafe_common.contracts.tenancy import (
 )
 from artcafe_common.plans import LIMITS
 from artcafe_common.storage.dynamo import ConditionFailed
-from artcafe_tenancy.journal import entry
-from artcafe_tenancy.named import ATTEMPTS
+from artcafe_tenancy.outbox import entry
 from artcafe_tenancy.patterns import channel_subjects, history_key, stream_of
 from artcafe_tenancy.store import Store
 from artcafe_tenancy.tables import SubjectItem, TenantItem
+from artcafe_tenancy.unique_names import ATTEMPTS
 
 # What the history of channels keeps: a week, so many messages of a channel, so many bytes in all.
 HISTORY = Retention(max_age_s=7 * 24 * 3600, max_bytes=64 * 1024**2)

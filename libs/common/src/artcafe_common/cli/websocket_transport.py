@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from artcafe_common.broker.nkeys import KeyPair
 from artcafe_common.cli import output
-from artcafe_common.cli.exits import Exit, Failure, exit_for_code
+from artcafe_common.cli.exit_codes import Exit, Failure, exit_for_code
 from artcafe_common.cli.transport import ANSWER_S, Lost, Subject
 
 CONNECT_S = 10.0

@@ -24,8 +24,8 @@ from artcafe_common.contracts.ingest import INGEST_STREAM
 from artcafe_common.settings import SettingsError, StoreSettings, env, read_key
 from artcafe_common.storage.create import installed_tables
 from artcafe_common.storage.dynamo import Database
-from artcafe_common.storage.inspect import faults
-from artcafe_common.storage.shared import Shared
+from artcafe_common.storage.redis_client import Shared
+from artcafe_common.storage.table_check import faults
 
 DEADLINE_S = 8.0
 ASK_S = 3.0

@@ -14,7 +14,7 @@ from artcafe_common.bus.command import Command
 from artcafe_common.bus.endpoints import EndpointServer
 from artcafe_common.bus.errors import CommandError
 from artcafe_common.contracts.health import HEALTH_COMMANDS, HealthReport
-from artcafe_common.service import wait_for
+from artcafe_common.lifecycle import wait_for
 from artcafe_common.settings import ServiceSettings
 
 CHECK_TIMEOUT_S = 1.5

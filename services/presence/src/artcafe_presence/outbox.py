@@ -12,7 +12,7 @@ import structlog
 from artcafe_common.bus.client import Bus
 from artcafe_common.bus.errors import CommandError
 from artcafe_common.contracts.presence import PresenceChanged, PresenceNotice
-from artcafe_presence.live import Entry, RowChange, Transition, moment
+from artcafe_presence.records import Entry, RowChange, Transition, moment
 from artcafe_presence.store import Store
 
 BATCH = 200

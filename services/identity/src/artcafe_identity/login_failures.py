@@ -9,6 +9,7 @@ import asyncio
 import msgspec
 import structlog
 
+from artcafe_common.activity_reporting import Denials
 from artcafe_common.bus.caller import Caller, current_caller
 from artcafe_common.bus.client import Bus
 from artcafe_common.bus.errors import CommandError
@@ -20,7 +21,6 @@ from artcafe_common.contracts.tenancy import (
     FindAgentCredential,
     FindCredential,
 )
-from artcafe_common.denials import Denials
 
 ACTION = "access.login_denied"
 MAX_ID = 128

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import typer
 
 from artcafe_common.cli import output
-from artcafe_common.cli.exits import Exit, Failure
+from artcafe_common.cli.exit_codes import Exit, Failure
 from artcafe_common.cli.options import AccountId, ApiUrl, AsJson, Id, Limit, Name
 
 if TYPE_CHECKING:

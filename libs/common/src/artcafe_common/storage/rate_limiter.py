@@ -6,7 +6,7 @@ from importlib.resources import files
 
 import msgspec
 
-from artcafe_common.storage.shared import Shared
+from artcafe_common.storage.redis_client import Shared
 
 
 class Allowance(msgspec.Struct, frozen=True, kw_only=True):

@@ -19,11 +19,11 @@ from nats.js.errors import Error as JetStreamError
 
 from artcafe_common.broker.claims import NO_LIMIT, Credentials, encode
 from artcafe_common.broker.nkeys import KeyKind, create
-from artcafe_common.broker.system import PLATFORM_WORK
+from artcafe_common.broker.system_account import PLATFORM_WORK
 from artcafe_common.bus.errors import ServiceUnavailable
 from artcafe_common.contracts.identity import EnsureStream, PurgeStream, StreamRefused, SubjectOverlap
+from artcafe_identity.account_repository import AccountRegistry
 from artcafe_identity.accounts import stream_user
-from artcafe_identity.registry import AccountRegistry
 
 CONNECT_TIMEOUT_S = 2
 API_TIMEOUT_S = 2

@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 import typer
 
 from artcafe_common.cli import output
-from artcafe_common.cli.exits import Failure
+from artcafe_common.cli.exit_codes import Failure
 from artcafe_common.cli.options import AccountId, ApiUrl, AsJson, Id, Limit, Name
-from artcafe_common.cli.user import in_path, show_page, signed_in
+from artcafe_common.cli.user_commands import in_path, show_page, signed_in
 
 if TYPE_CHECKING:
     from artcafe_common.cli.api import Api

@@ -16,7 +16,7 @@ from nats.aio.client import Client as Nats
 from nats.aio.msg import Msg
 from nats.js.errors import Error as JetStreamError
 
-from artcafe_common.broker.system import DISCONNECTED, ConnectionEvent, list_connections
+from artcafe_common.broker.system_account import DISCONNECTED, ConnectionEvent, list_connections
 from artcafe_common.bus.client import EVENTS_STREAM, Bus
 from artcafe_common.bus.errors import ServiceUnavailable
 from artcafe_common.clock import now

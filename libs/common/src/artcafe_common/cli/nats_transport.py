@@ -15,7 +15,7 @@ from nats.aio.msg import Msg
 from artcafe_common.broker.nkeys import KeyPair
 from artcafe_common.broker.subjects import Name, channel_of, resolve, resolve_channel, spell
 from artcafe_common.bus.errors import CommandError
-from artcafe_common.cli.exits import Exit, Failure, exit_for
+from artcafe_common.cli.exit_codes import Exit, Failure, exit_for
 from artcafe_common.cli.transport import ANSWER_S, Lost, Subject
 
 CONNECT_S = 5

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from artcafe_common.cli import output
-from artcafe_common.cli.exits import Exit, Failure
+from artcafe_common.cli.async_runner import run
+from artcafe_common.cli.exit_codes import Exit, Failure
 from artcafe_common.cli.options import AccountId, ApiUrl, AsJson, SeedFile
-from artcafe_common.cli.running import run
 
 if TYPE_CHECKING:
     from artcafe_common.broker.nkeys import KeyPair
@@ -228,7 +228,7 @@ def _readable(data: Any) -> str:
 
 
 def _kept(channel_id: str, last: int, *, account: str, api: str | None) -> list[dict[str, Any]]:
-    from artcafe_common.cli.user import in_path, signed_in
+    from artcafe_common.cli.user_commands import in_path, signed_in
 
     with signed_in(api, account) as called:
         path = f"/channels/{in_path(channel_id)}/messages"
@@ -285,7 +285,7 @@ def _way(
         dev = None
     key, own_client = _key(seed_file, dev)
     if nats:
-        from artcafe_common.cli.direct import Direct
+        from artcafe_common.cli.nats_transport import Direct
 
         url = nats_url or session.nats_url or (dev.nats_url if dev else "")
         tenant_id = account or (dev.tenant_id if dev and own_client else session.tenant_id)
@@ -294,7 +294,7 @@ def _way(
         if not tenant_id:
             raise Failure("which organization? Give --account or ARTCAFE_TENANT", Exit.USAGE)
         return Direct(url, tenant_id, key)
-    from artcafe_common.cli.websocket import WebSocket
+    from artcafe_common.cli.websocket_transport import WebSocket
 
     root = ws or session.websocket_url or (dev.websocket_url if dev else "")
     if not root:

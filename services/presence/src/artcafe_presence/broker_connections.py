@@ -8,7 +8,7 @@ from nats.aio.client import Client as Nats
 from nats.aio.msg import Msg
 
 from artcafe_common.broker.subjects import ULID_PATTERN
-from artcafe_common.broker.system import (
+from artcafe_common.broker.system_account import (
     CONNECTED,
     DISCONNECTED,
     BrokerConnection,
@@ -19,7 +19,7 @@ from artcafe_common.broker.system import (
 )
 from artcafe_common.bus.errors import CommandError
 from artcafe_common.contracts.presence import Transport
-from artcafe_presence.live import Opened, milliseconds, nats_connection_id
+from artcafe_presence.records import Opened, milliseconds, nats_connection_id
 from artcafe_presence.store import Store
 
 QUEUE = "presence"

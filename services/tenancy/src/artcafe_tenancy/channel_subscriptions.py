@@ -1,6 +1,6 @@
 """Who subscribes to a channel: now, as the gateways tell, and before, as it was recorded."""
 
-from artcafe_common import roles
+from artcafe_common import authorization
 from artcafe_common.bus.endpoints import answers
 from artcafe_common.contracts.tenancy import (
     AgentRevoked,
@@ -14,9 +14,9 @@ from artcafe_common.contracts.tenancy import (
     Subscriber,
     Subscribers,
 )
-from artcafe_tenancy.handlers import Handlers
+from artcafe_tenancy.endpoint_base import Handlers
 from artcafe_tenancy.store import Store
-from artcafe_tenancy.streams import StreamKeeper
+from artcafe_tenancy.stream_reconciler import StreamKeeper
 
 
 class SubscriptionKeeper:
@@ -57,7 +57,7 @@ class SubscriptionEndpoints(Handlers):
 
     @answers(ListSubscribers)
     async def list_subscribers(self, request: ListSubscribers) -> Subscribers:
-        tenant_id = roles.require(Role.VIEWER)
+        tenant_id = authorization.require(Role.VIEWER)
         scope = f"subscribers {request.channel_id}"
         position = self.cursors.decode(tenant_id, scope, request.cursor)
         after = position["client_id"] if position else None
