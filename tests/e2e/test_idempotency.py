@@ -8,8 +8,14 @@ import pytest
 from redis.asyncio import Redis
 
 from artcafe_common.storage.redis_client import Shared
-from artcafe_gateway import answers as kept
-from artcafe_gateway.answers import Answer, Answers, Claim, IdempotencyInProgress, IdempotencyKeyReused
+from artcafe_gateway.http.idempotency_store import (
+    Answer,
+    Answers,
+    Claim,
+    IdempotencyInProgress,
+    IdempotencyKeyReused,
+)
+from artcafe_gateway.http.request import idempotency_store as kept
 from support.world import Person, Tenant, eventually
 
 

@@ -13,8 +13,8 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from artcafe_common.bus.errors import CommandError
 from artcafe_gateway.api import CONTROLLERS, create_api
-from artcafe_gateway.documents.asyncapi import asyncapi
-from artcafe_gateway.documents.openapi import openapi
+from artcafe_gateway.openapi.asyncapi import asyncapi
+from artcafe_gateway.openapi.openapi import openapi
 from artcafe_gateway.wire import agent_frames, frames, socket
 
 SCHEMA = Path(__file__).parents[1] / "support/asyncapi/3.0.0.json.gz"

@@ -3,8 +3,8 @@
 import sys
 
 if "artcafe_gateway" in sys.orig_argv:
-    from artcafe_gateway.line import Line
-    from artcafe_gateway.sessions.subscriptions import Subscription
+    from artcafe_gateway.bridges.counters import Line
+    from artcafe_gateway.subscriptions.socket_subscriptions import Subscription
 
     Subscription.took = lambda *_: None
     Line.count = lambda *_: None

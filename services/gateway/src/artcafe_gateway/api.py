@@ -5,12 +5,12 @@ from litestar.di import Provide
 from litestar.exceptions import HTTPException
 
 from artcafe_common.bus.errors import CommandError
-from artcafe_gateway.access import member, person
-from artcafe_gateway.documents.page import DocumentsController
 from artcafe_gateway.gateway import Gateway
-from artcafe_gateway.idempotency import Idempotency
-from artcafe_gateway.middleware import Observation
-from artcafe_gateway.problems import command_error, http_error, internal_error
+from artcafe_gateway.http.auth import member, person
+from artcafe_gateway.http.idempotency import Idempotency
+from artcafe_gateway.http.problems import command_error, http_error, internal_error
+from artcafe_gateway.http.request_log import Observation
+from artcafe_gateway.openapi.page import DocumentsController
 from artcafe_gateway.routes.accounts import AccountsController
 from artcafe_gateway.routes.activity import ActivityController
 from artcafe_gateway.routes.agents import AgentsController

@@ -16,24 +16,24 @@ from artcafe_common.lifecycle import background, every, wait_for
 from artcafe_common.settings import read_secret
 from artcafe_common.storage.rate_limiter import Buckets
 from artcafe_common.storage.redis_client import Shared
-from artcafe_gateway.activity import ActivityFeed
-from artcafe_gateway.admission import Admission
-from artcafe_gateway.answers import Answers
 from artcafe_gateway.api import create_api
-from artcafe_gateway.bridges import Bridges
-from artcafe_gateway.directory import Directory
+from artcafe_gateway.bridges.pool import Bridges
 from artcafe_gateway.gateway import Gateway
-from artcafe_gateway.history import History
-from artcafe_gateway.limits import Limits
-from artcafe_gateway.listening import Listening
-from artcafe_gateway.liveness import Liveness
-from artcafe_gateway.metrics import Metrics
-from artcafe_gateway.places import Places
-from artcafe_gateway.quotas import Quotas
-from artcafe_gateway.registry import TICK_S, SocketRegistry
+from artcafe_gateway.history.reader import History
+from artcafe_gateway.http.idempotency_store import Answers
+from artcafe_gateway.limits.connection_limit import Places
+from artcafe_gateway.limits.handshake_limiter import Admission
+from artcafe_gateway.limits.quotas import Quotas
+from artcafe_gateway.limits.rate_limits import Limits
+from artcafe_gateway.lookup_cache import Directory
+from artcafe_gateway.reporting.activity import ActivityFeed
+from artcafe_gateway.reporting.channel_subscribers import Listening
+from artcafe_gateway.reporting.metrics import Metrics
+from artcafe_gateway.reporting.presence import Liveness
+from artcafe_gateway.reporting.usage import UsageRecorder
 from artcafe_gateway.server import serving
+from artcafe_gateway.session_registry import TICK_S, SocketRegistry
 from artcafe_gateway.settings import Settings
-from artcafe_gateway.usage import UsageRecorder
 
 IDLE_CHECK_S = 5
 QUOTA_CHECK_S = 30

@@ -5,21 +5,21 @@ import msgspec
 from artcafe_common.activity_reporting import Denials
 from artcafe_common.bus.client import Bus
 from artcafe_common.storage.redis_client import Shared
-from artcafe_gateway.activity import ActivityFeed
-from artcafe_gateway.admission import Admission
-from artcafe_gateway.answers import Answers
-from artcafe_gateway.bridges import Bridges
-from artcafe_gateway.directory import Directory
-from artcafe_gateway.history import History
-from artcafe_gateway.limits import Limits
-from artcafe_gateway.listening import Listening
-from artcafe_gateway.liveness import Liveness
-from artcafe_gateway.metrics import Metrics
-from artcafe_gateway.places import Places
-from artcafe_gateway.quotas import Quotas
-from artcafe_gateway.registry import SocketRegistry
+from artcafe_gateway.bridges.pool import Bridges
+from artcafe_gateway.history.reader import History
+from artcafe_gateway.http.idempotency_store import Answers
+from artcafe_gateway.limits.connection_limit import Places
+from artcafe_gateway.limits.handshake_limiter import Admission
+from artcafe_gateway.limits.quotas import Quotas
+from artcafe_gateway.limits.rate_limits import Limits
+from artcafe_gateway.lookup_cache import Directory
+from artcafe_gateway.reporting.activity import ActivityFeed
+from artcafe_gateway.reporting.channel_subscribers import Listening
+from artcafe_gateway.reporting.metrics import Metrics
+from artcafe_gateway.reporting.presence import Liveness
+from artcafe_gateway.reporting.usage import UsageRecorder
+from artcafe_gateway.session_registry import SocketRegistry
 from artcafe_gateway.settings import Settings
-from artcafe_gateway.usage import UsageRecorder
 
 
 class Gateway(msgspec.Struct, frozen=True, kw_only=True):

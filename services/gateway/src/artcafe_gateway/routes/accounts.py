@@ -27,9 +27,9 @@ from artcafe_common.contracts.tenancy import (
 from artcafe_common.contracts.tenancy import (
     Member as AccountMember,
 )
-from artcafe_gateway.access import Member, Person
 from artcafe_gateway.gateway import Gateway
-from artcafe_gateway.http import body, checked_id, query
+from artcafe_gateway.http.auth import Member, Person
+from artcafe_gateway.http.request import body, checked_id, query
 
 KEY_WARNING = "This seed is shown once and stored nowhere: keep it safe. The key before it no longer works."
 

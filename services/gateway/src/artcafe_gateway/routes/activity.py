@@ -12,9 +12,9 @@ from artcafe_common.contracts.activity import (
     GetActivitySummary,
     ListActivity,
 )
-from artcafe_gateway.access import Member
 from artcafe_gateway.gateway import Gateway
-from artcafe_gateway.http import query
+from artcafe_gateway.http.auth import Member
+from artcafe_gateway.http.request import query
 
 
 class ActivityController(Controller):

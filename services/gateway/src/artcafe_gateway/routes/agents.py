@@ -24,10 +24,10 @@ from artcafe_common.contracts.tenancy import (
     SummarizeAgents,
     UpdateAgent,
 )
-from artcafe_gateway.access import Member
+from artcafe_gateway.bridges.token_bucket import RateLimited
 from artcafe_gateway.gateway import Gateway
-from artcafe_gateway.http import body, caller_of, checked_id, query
-from artcafe_gateway.rate import RateLimited
+from artcafe_gateway.http.auth import Member
+from artcafe_gateway.http.request import body, caller_of, checked_id, query
 from artcafe_gateway.routes.clients import presences, with_presence
 
 PRIVATE_KEY_WARNING = "This private key is shown once and stored nowhere: keep it safe."

@@ -21,9 +21,9 @@ from artcafe_common.contracts.identity import (
     VerifyAgent,
     VerifyUserToken,
 )
+from artcafe_gateway.bridges.token_bucket import RateLimited
 from artcafe_gateway.gateway import Gateway
-from artcafe_gateway.http import body, caller_of
-from artcafe_gateway.rate import RateLimited
+from artcafe_gateway.http.request import body, caller_of
 
 
 class AuthController(Controller):

@@ -23,14 +23,14 @@ from artcafe_common.contracts.tenancy import (
     Subscribers,
     UpdateChannel,
 )
-from artcafe_gateway.access import Member
-from artcafe_gateway.bridge import BrokerUnavailable, PayloadTooLarge
-from artcafe_gateway.connection import header_block
+from artcafe_gateway.bridges.bridge import BrokerUnavailable, PayloadTooLarge
+from artcafe_gateway.bridges.connection import header_block
+from artcafe_gateway.bridges.token_bucket import QuotaExceeded, RateLimited
 from artcafe_gateway.gateway import Gateway
-from artcafe_gateway.history import MESSAGE_ID_HEADER, HistoryQuery, HistoryUnavailable, KeptMessages
-from artcafe_gateway.http import MAX_BODY, BodyTooLarge, body, checked_id, query
-from artcafe_gateway.messages import message_from
-from artcafe_gateway.rate import QuotaExceeded, RateLimited
+from artcafe_gateway.history.reader import MESSAGE_ID_HEADER, HistoryQuery, HistoryUnavailable, KeptMessages
+from artcafe_gateway.http.auth import Member
+from artcafe_gateway.http.publish_body import message_from
+from artcafe_gateway.http.request import MAX_BODY, BodyTooLarge, body, checked_id, query
 from artcafe_gateway.wire.headers import BadHeaders
 
 PUBLISH_ERRORS = [

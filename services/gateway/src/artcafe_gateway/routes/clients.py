@@ -31,9 +31,9 @@ from artcafe_common.contracts.tenancy import (
     RegenerateClientKey,
     UpdateClient,
 )
-from artcafe_gateway.access import Member
 from artcafe_gateway.gateway import Gateway
-from artcafe_gateway.http import body, checked_id, query
+from artcafe_gateway.http.auth import Member
+from artcafe_gateway.http.request import body, checked_id, query
 
 Known = TypeVar("Known", Client, Agent)
 SEED_WARNING = "This seed is shown once and stored nowhere: keep it safe."

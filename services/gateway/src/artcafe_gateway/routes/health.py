@@ -14,7 +14,7 @@ from artcafe_common.bus.errors import CommandError
 from artcafe_common.contracts.health import HEALTH_COMMANDS, HealthReport
 from artcafe_common.runtime import health
 from artcafe_gateway.gateway import Gateway
-from artcafe_gateway.http import caller_of
+from artcafe_gateway.http.request import caller_of
 
 ASK_S = 1.5
 

@@ -16,9 +16,9 @@ from artcafe_common.contracts.profiles import (
     UpdatePreferences,
     UpdateProfile,
 )
-from artcafe_gateway.access import Person, member
 from artcafe_gateway.gateway import Gateway
-from artcafe_gateway.http import body, query
+from artcafe_gateway.http.auth import Person, member
+from artcafe_gateway.http.request import body, query
 
 
 class ProfileController(Controller):

@@ -16,9 +16,9 @@ from artcafe_common.contracts.tenancy import (
     Subjects,
     UpdateSubject,
 )
-from artcafe_gateway.access import Member
 from artcafe_gateway.gateway import Gateway
-from artcafe_gateway.http import body, checked_id, query
+from artcafe_gateway.http.auth import Member
+from artcafe_gateway.http.request import body, checked_id, query
 
 
 class SubjectsController(Controller):

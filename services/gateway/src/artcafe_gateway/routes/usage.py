@@ -14,9 +14,9 @@ from artcafe_common.contracts.metering import (
     LocalStats,
     UsageMetrics,
 )
-from artcafe_gateway.access import Member
 from artcafe_gateway.gateway import Gateway
-from artcafe_gateway.http import query
+from artcafe_gateway.http.auth import Member
+from artcafe_gateway.http.request import query
 
 
 class UsageController(Controller):

@@ -23,9 +23,9 @@ from artcafe_common.contracts.identity import (
 )
 from artcafe_common.contracts.presence import Kind
 from artcafe_common.contracts.tenancy import AgentNotFound, GetAgent
-from artcafe_gateway.delivery import agent_message_frame
+from artcafe_gateway.delivery.message import agent_message_frame
 from artcafe_gateway.gateway import Gateway
-from artcafe_gateway.http import bearer
+from artcafe_gateway.http.request import bearer
 from artcafe_gateway.sessions import client
 from artcafe_gateway.sessions.client import ClientSession
 from artcafe_gateway.wire import frames

@@ -23,17 +23,17 @@ from artcafe_common.clock import now
 from artcafe_common.contracts.identity import AuthenticationFailed, ClientIdentity
 from artcafe_common.contracts.presence import ConnectionClosed, ConnectionOpened, Kind
 from artcafe_common.contracts.tenancy import PlanLimitReached
-from artcafe_gateway.acks import AckRoute
-from artcafe_gateway.activity import frame_refused
-from artcafe_gateway.bridge import Bridge
-from artcafe_gateway.connection import header_block
-from artcafe_gateway.delivery import FROM_HEADER, as_json
+from artcafe_gateway.bridges.bridge import Bridge
+from artcafe_gateway.bridges.connection import header_block
+from artcafe_gateway.bridges.token_bucket import QuotaExceeded, RateLimited
+from artcafe_gateway.delivery.message import FROM_HEADER, as_json
 from artcafe_gateway.gateway import Gateway
-from artcafe_gateway.history import HistoryQuery, HistoryUnavailable
-from artcafe_gateway.http import caller_of, client_ip, user_agent
-from artcafe_gateway.rate import QuotaExceeded, RateLimited
+from artcafe_gateway.history.acks import AckRoute
+from artcafe_gateway.history.reader import HistoryQuery, HistoryUnavailable
+from artcafe_gateway.http.request import caller_of, client_ip, user_agent
+from artcafe_gateway.reporting.activity import frame_refused
 from artcafe_gateway.sessions.handshake import authenticate
-from artcafe_gateway.sessions.subscriptions import Subscriptions
+from artcafe_gateway.subscriptions.socket_subscriptions import Subscriptions
 from artcafe_gateway.wire import frames
 from artcafe_gateway.wire.headers import checked_headers
 from artcafe_gateway.wire.parsing import BadFrame

@@ -14,12 +14,12 @@ from artcafe_common.bus.caller import set_caller
 from artcafe_common.bus.errors import CommandError, Forbidden, Unauthenticated
 from artcafe_common.clock import now
 from artcafe_common.contracts.tenancy import TenantRequired
-from artcafe_gateway.access import Member, Person, act_for, authenticate, checked_tenant
-from artcafe_gateway.activity import door_closed, frame_refused
-from artcafe_gateway.bridge import Bridge
-from artcafe_gateway.fanout import Route
+from artcafe_gateway.bridges.bridge import Bridge
+from artcafe_gateway.delivery.fanout import Route
 from artcafe_gateway.gateway import Gateway
-from artcafe_gateway.http import bearer, caller_of
+from artcafe_gateway.http.auth import Member, Person, act_for, authenticate, checked_tenant
+from artcafe_gateway.http.request import bearer, caller_of
+from artcafe_gateway.reporting.activity import door_closed, frame_refused
 from artcafe_gateway.sessions.views import ChannelView, Look, PresenceView, Preview
 from artcafe_gateway.wire import frames
 from artcafe_gateway.wire.parsing import BadFrame

@@ -7,8 +7,8 @@ import msgspec
 
 from artcafe_common.broker.subjects import Spelling, matches, spell
 from artcafe_common.contracts.presence import PresenceNotice
-from artcafe_gateway.delivery import Delivery, channel_message_frame, preview_frame
-from artcafe_gateway.fanout import Counts, Route
+from artcafe_gateway.delivery.fanout import Counts, Route
+from artcafe_gateway.delivery.message import Delivery, channel_message_frame, preview_frame
 from artcafe_gateway.wire import frames
 from artcafe_gateway.wire.socket import Socket
 from artcafe_gateway.wire.transport import frame

@@ -17,7 +17,7 @@ from websockets.exceptions import InvalidState
 from websockets.frames import CloseCode, Frame, Opcode
 from websockets.server import ServerProtocol
 
-from artcafe_gateway.wire.slim import Flag, Inbox
+from artcafe_gateway.wire.primitives import Flag, Inbox
 
 EXTENSION = "artcafe.outbox"
 TOO_SLOW = 4408

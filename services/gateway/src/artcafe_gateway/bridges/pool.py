@@ -1,0 +1,86 @@
+"""The bridges of this process, one for each tenant that somebody here speaks for."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+from artcafe_common.bus.client import Bus
+from artcafe_common.bus.errors import CommandError, ServiceUnavailable
+from artcafe_gateway.bridges.bridge import CONNECT_TIMEOUT_S, Bridge
+from artcafe_gateway.settings import Settings
+
+
+class Bridges:
+    """The bridges of this gateway: opened with the first user of a tenant, closed after the last."""
+
+    LINGER_S = 30.0
+
+    def __init__(self, *, bus: Bus, settings: Settings) -> None:
+        self._make: Callable[[str], Bridge] = lambda tenant_id: Bridge(
+            tenant_id=tenant_id, bus=bus, settings=settings
+        )
+        self._bridges: dict[str, asyncio.Task[Bridge]] = {}
+        self.before_use: Callable[[Bridge], Awaitable[None]] | None = None
+        self.before_close: Callable[[Bridge], Awaitable[None]] | None = None
+
+    async def acquire(self, tenant_id: str) -> Bridge:
+        """The tenant's bridge, opened if need be; give it back with `release`."""
+        task = self._bridges.get(tenant_id)
+        if task is None:
+            task = self._bridges[tenant_id] = asyncio.create_task(self._open(tenant_id))
+        try:
+            bridge = await asyncio.shield(task)
+        except CommandError:
+            if self._bridges.get(tenant_id) is task:
+                del self._bridges[tenant_id]
+            raise
+        bridge.users += 1
+        return bridge
+
+    def release(self, bridge: Bridge) -> None:
+        """Give a bridge back; it lingers a while for the next user."""
+        bridge.users -= 1
+        bridge.idle_since = time.monotonic()
+
+    async def _open(self, tenant_id: str) -> Bridge:
+        bridge = self._make(tenant_id)
+        try:
+            async with asyncio.timeout(2 * CONNECT_TIMEOUT_S):
+                if self.before_use is None:
+                    await bridge.open()
+                else:
+                    await asyncio.gather(bridge.open(), self.before_use(bridge))
+        except TimeoutError as error:
+            await bridge.close()
+            raise ServiceUnavailable("the tenant's connection could not be opened") from error
+        except CommandError:
+            # Nobody will hold it: it must not go on trying to come back.
+            await bridge.close()
+            raise
+        return bridge
+
+    @property
+    def open(self) -> list[Bridge]:
+        """Those that are open now."""
+        return [
+            task.result()
+            for task in self._bridges.values()
+            if task.done() and not task.cancelled() and task.exception() is None
+        ]
+
+    async def close_idle(self) -> None:
+        """Close bridges that nobody used for a while."""
+        for bridge in self.open:
+            if bridge.users == 0 and time.monotonic() - bridge.idle_since > self.LINGER_S:
+                await self._close(bridge)
+
+    async def close(self) -> None:
+        """Close all, each after its counts were handed over."""
+        for bridge in self.open:
+            await self._close(bridge)
+
+    async def _close(self, bridge: Bridge) -> None:
+        self._bridges.pop(bridge.tenant_id, None)
+        if self.before_close is not None:
+            await self.before_close(bridge)
+        await bridge.close()

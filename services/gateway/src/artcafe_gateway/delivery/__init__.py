@@ -1,0 +1,1 @@
+"""Delivery of broker messages to sockets: rendering and fan-out."""

@@ -1,0 +1,1 @@
+"""Channel history: reading stored messages and awaiting publish acknowledgements."""

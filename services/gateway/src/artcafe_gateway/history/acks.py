@@ -1,0 +1,81 @@
+"""The stream's answers to what was published: that it was kept, and where."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import count
+
+import msgspec
+
+from artcafe_common.broker.subjects import HISTORY_STREAM, KEPT
+from artcafe_common.clock import new_id
+from artcafe_gateway.bridges.bridge import Bridge
+from artcafe_gateway.delivery.fanout import Audience, Route
+
+KEPT_WITHIN_S = 1.0
+Told = Callable[[int | None], None]
+
+
+class _Ack(msgspec.Struct, frozen=True, kw_only=True):
+    stream: str
+    seq: int
+
+
+class AckRoute(Route):
+    """Where the answers for one bridge arrive; `expect` before publishing."""
+
+    __slots__ = ("_expected", "_numbers", "_root")
+
+    def __init__(self, tenant_id: str, make: type[Audience]) -> None:
+        super().__init__(tenant_id, make)
+        self._root = ""
+        self._numbers = count()
+        self._expected: dict[str, Told] = {}
+
+    @classmethod
+    async def open(cls, bridge: Bridge) -> "AckRoute":
+        """The answers of a bridge, for as long as that lives; BrokerUnavailable."""
+        root = f"{KEPT}.{new_id()}"
+        route = await bridge.hold(f"{root}.*", cls)
+        route._root = root  # noqa: SLF001 - its own
+        await bridge.confirm(route)
+        return route
+
+    def expect(self, told: Told) -> str:
+        """The reply subject for a message; `told` gets its `seq`, or None once it was given up."""
+        reply = f"{self._root}.{next(self._numbers)}"
+        self._expected[reply] = told
+        return reply
+
+    @contextmanager
+    def expecting(self, told: Told) -> Iterator[str]:
+        """As `expect`, for whoever waits within."""
+        reply = self.expect(told)
+        try:
+            yield reply
+        finally:
+            self.give_up(reply)
+
+    def give_up(self, reply: str) -> bool:
+        """Expect no answer any more; whether one was expected."""
+        return self._expected.pop(reply, None) is not None
+
+    def give_up_soon(self, reply: str) -> None:
+        """The broker has the message: if it is kept, that is told within a moment."""
+        if reply in self._expected:
+            asyncio.get_running_loop().call_later(KEPT_WITHIN_S, self._late, reply)
+
+    def receive(self, subject: str, reply: str, payload: bytes, headers: bytes) -> None:  # noqa: ARG002
+        """Tell who published what was kept."""
+        try:
+            ack = msgspec.json.decode(payload, type=_Ack)
+        except msgspec.DecodeError:
+            # Whoever hears the message may answer it, too: that is not what is waited for.
+            return
+        if ack.stream == HISTORY_STREAM and (told := self._expected.pop(subject, None)) is not None:
+            told(ack.seq)
+
+    def _late(self, reply: str) -> None:
+        told = self._expected.pop(reply, None)
+        if told is not None:
+            told(None)

@@ -1,0 +1,262 @@
+"""What channels kept: read from the tenant's stream over its bridge, a page at a time."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+from typing import Annotated
+from weakref import WeakKeyDictionary
+
+import msgspec
+from cachetools import TTLCache
+from msgspec import UNSET, Meta, Raw, UnsetType
+from nats.aio.msg import Msg
+
+from artcafe_common.broker.subjects import HISTORY_STREAM
+from artcafe_common.bus.errors import CommandError, FieldError, InvalidRequest
+from artcafe_common.contracts.tenancy import CursorText, Limit
+from artcafe_common.cursors import Cursors
+from artcafe_gateway.bridges.bridge import Bridge, BrokerUnavailable
+from artcafe_gateway.delivery.message import FROM_HEADER, as_json
+from artcafe_gateway.history.acks import AckRoute
+
+MESSAGE_ID_HEADER = "Artcafe-Message-Id"
+DIRECT_GET = f"$JS.API.DIRECT.GET.{HISTORY_STREAM}"
+# A page ends early rather than hold more of payloads than about this.
+PAGE_BYTES = 4 * 1024 * 1024
+MAX_LAST = 10_000
+MAX_SEQ = 2**63 - 1
+UNKNOWN_S = 2
+KNOWN_TENANTS = 20_000
+_NOBODY = "503"
+
+
+class HistoryUnavailable(CommandError):
+    """`since`, `last` or a history where none is kept."""
+
+    status = 501
+    code = "history_unavailable"
+    title = "No history is kept for this subject"
+
+
+class HistoryQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a page begins: `since` is a time or a `seq`, `last` so many messages before the end."""
+
+    limit: Limit = 50
+    cursor: CursorText | None = None
+    since: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
+    last: Annotated[int, Meta(ge=1, le=MAX_LAST)] | None = None
+
+
+class KeptMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A message as it was published; `seq` grows within an organization's channels."""
+
+    seq: int
+    subject: str
+    channel: str
+    data: Raw
+    timestamp: datetime
+    from_: str | UnsetType = msgspec.field(name="from", default=UNSET)
+    message_id: str | UnsetType = UNSET
+
+
+class KeptMessages(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of a channel's messages, oldest first."""
+
+    messages: list[KeptMessage]
+    next_cursor: str | None
+
+
+class History:
+    """Reads and writes channels' history."""
+
+    def __init__(self, cursors: Cursors) -> None:
+        self._cursors = cursors
+        self._acks: WeakKeyDictionary[Bridge, AckRoute] = WeakKeyDictionary()
+        self._not_kept: TTLCache[str, None] = TTLCache(KNOWN_TENANTS, UNKNOWN_S)
+
+    async def page(self, bridge: Bridge, channel_id: str, subject: str, wanted: HistoryQuery) -> KeptMessages:
+        """A page of a channel; HistoryUnavailable where nothing is kept."""
+        scope = f"messages {channel_id}"
+        position = self._cursors.decode(bridge.tenant_id, scope, wanted.cursor)
+        begin = {"seq": position["seq"]} if position else await _begin(bridge, subject, wanted)
+        messages, more = await read(bridge, subject, begin, wanted.limit)
+        after = {"seq": messages[-1].seq + 1} if messages and more else None
+        return KeptMessages(
+            messages=[message_of(channel_id, each) for each in messages],
+            next_cursor=self._cursors.encode(bridge.tenant_id, scope, after),
+        )
+
+    async def publish(
+        self, bridge: Bridge, subject: str, payload: bytes, headers: bytes, *, channel_id: str
+    ) -> int | None:
+        """Publish to a channel; once the broker has it, its `seq`, or None where nothing is kept."""
+        acks = await self.acks(bridge, subject)
+        if acks is None:
+            bridge.publish(subject, payload, headers, channel_id=channel_id)
+            await bridge.flush()
+            return None
+        kept: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
+        with acks.expecting(kept.set_result) as reply:
+            bridge.publish(subject, payload, headers, channel_id=channel_id, reply=reply)
+            await bridge.flush()
+            acks.give_up_soon(reply)
+            return await kept
+
+    def known(self, bridge: Bridge) -> bool:
+        """Whether `acks_now` can tell of a tenant."""
+        return bridge.tenant_id in self._not_kept or bridge in self._acks
+
+    def acks_now(self, bridge: Bridge) -> AckRoute | None:
+        """As `acks`, for a tenant that is known."""
+        return self._acks.get(bridge)
+
+    async def acks(self, bridge: Bridge, subject: str) -> AckRoute | None:
+        """Where the stream says that it kept what is published on a channel's subject; None where it does not."""
+        if bridge.tenant_id in self._not_kept:
+            return None
+        found = self._acks.get(bridge)
+        if found is None:
+            try:
+                await _counted(bridge, subject, 1)
+            except (HistoryUnavailable, BrokerUnavailable):
+                self._not_kept[bridge.tenant_id] = None
+                return None
+            found = self._acks.setdefault(bridge, await AckRoute.open(bridge))
+        return found
+
+
+class Stored(msgspec.Struct, frozen=True, kw_only=True):
+    """A message as the stream has it, and how many of its channel follow."""
+
+    seq: int
+    subject: str
+    headers: dict[str, str]
+    data: bytes
+    pending: int
+
+    @property
+    def timestamp(self) -> datetime:
+        """When it was kept."""
+        return msgspec.convert(self.headers["Nats-Time-Stamp"], datetime)
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """Where to begin in a channel's history: how the stream is asked, and what is not sent in any case."""
+
+    begin: dict[str, object]
+    after: int
+
+
+def message_of(channel_id: str, stored: Stored) -> KeptMessage:
+    """A message as it is shown."""
+    return KeptMessage(
+        seq=stored.seq,
+        subject=stored.subject,
+        channel=channel_id,
+        data=Raw(as_json(stored.data)),
+        timestamp=stored.timestamp,
+        from_=stored.headers.get(FROM_HEADER, UNSET),
+        message_id=stored.headers.get(MESSAGE_ID_HEADER, UNSET),
+    )
+
+
+async def place_of(bridge: Bridge, subject: str, wanted: HistoryQuery) -> Place:
+    """Where a subscription begins; HistoryUnavailable where nothing is kept."""
+    newest = await _newest(bridge, subject)
+    if wanted.last == 0:
+        return Place(begin={"seq": newest + 1}, after=newest)
+    begin = await _begin(bridge, subject, wanted)
+    seq = begin.get("seq")
+    if isinstance(seq, int):
+        return Place(begin=begin, after=min(seq - 1, newest))
+    page, _ = await read(bridge, subject, begin, 1)
+    after = page[0].seq - 1 if page else newest
+    return Place(begin={"seq": after + 1}, after=after)
+
+
+async def _begin(bridge: Bridge, subject: str, wanted: HistoryQuery) -> dict[str, object]:
+    if wanted.since is not None and wanted.last is not None:
+        raise _invalid("last", "Give either since or last")
+    if wanted.last is not None:
+        return {"seq": await _last(bridge, subject, wanted.last)}
+    if wanted.since is None:
+        return {"seq": 1}
+    if wanted.since.isascii() and wanted.since.isdigit():
+        seq = int(wanted.since)
+        if seq > MAX_SEQ:
+            raise _invalid("since", f"Expected a seq of at most {MAX_SEQ}")
+        return {"seq": max(seq, 1)}
+    try:
+        since = msgspec.convert(wanted.since, datetime)
+    except msgspec.ValidationError:
+        since = None
+    if since is None or since.tzinfo is None:
+        raise _invalid("since", "Expected a seq, or a time as in RFC 3339 with its zone")
+    return {"start_time": since.isoformat()}
+
+
+async def _last(bridge: Bridge, subject: str, count: int) -> int:
+    """The seq of the message that is `count` from the end; 1 when there are no more than that."""
+    first, kept = await _counted(bridge, subject, 1)
+    if kept <= count:
+        return 1
+    low, high = first, await _newest(bridge, subject)
+    # From `low` on there are at least `count`; the broker counts what follows, wherever one asks.
+    while low < high:
+        middle = (low + high + 1) // 2
+        seq, following = await _counted(bridge, subject, middle)
+        if following >= count:
+            low = seq
+            if following == count:
+                break
+        else:
+            high = middle - 1
+    return low
+
+
+async def _counted(bridge: Bridge, subject: str, seq: int) -> tuple[int, int]:
+    messages, _ = await read(bridge, subject, {"seq": seq}, 1)
+    return (messages[0].seq, messages[0].pending + 1) if messages else (seq, 0)
+
+
+async def _newest(bridge: Bridge, subject: str) -> int:
+    found = await _answers(bridge, {"last_by_subj": subject}, ends=lambda _: True)
+    return found[0].seq if found else 0
+
+
+async def read(
+    bridge: Bridge, subject: str, begin: dict[str, object], limit: int, max_bytes: int = PAGE_BYTES
+) -> tuple[list[Stored], bool]:
+    """A page of what is kept of a channel, and whether there is more; HistoryUnavailable, BrokerUnavailable."""
+    question = {**begin, "next_by_subj": subject, "batch": limit, "max_bytes": max_bytes}
+    messages = await _answers(bridge, question, ends=lambda message: "Status" in _headers(message))
+    return messages, bool(messages) and messages[-1].pending > 0
+
+
+async def _answers(
+    bridge: Bridge, question: dict[str, object], *, ends: Callable[[Msg], bool]
+) -> list[Stored]:
+    stored = []
+    for message in await bridge.ask(DIRECT_GET, msgspec.json.encode(question), ends=ends):
+        headers = _headers(message)
+        if headers.get("Status") == _NOBODY:
+            raise HistoryUnavailable
+        if "Status" not in headers:
+            stored.append(
+                Stored(
+                    seq=int(headers["Nats-Sequence"]),
+                    subject=headers["Nats-Subject"],
+                    headers=headers,
+                    data=message.data,
+                    pending=int(headers.get("Nats-Num-Pending", "0")),
+                )
+            )
+    return stored
+
+
+def _headers(message: Msg) -> dict[str, str]:
+    return {str(name): value for name, value in (message.headers or {}).items()}
+
+
+def _invalid(field: str, message: str) -> InvalidRequest:
+    return InvalidRequest(message, errors=(FieldError(field=field, message=message),))

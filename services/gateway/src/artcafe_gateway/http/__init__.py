@@ -1,0 +1,1 @@
+"""HTTP: reading requests, authenticating callers, rendering problems, idempotency."""

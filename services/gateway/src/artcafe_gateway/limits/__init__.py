@@ -1,0 +1,1 @@
+"""Limits on calls, connections, handshakes and monthly messages."""

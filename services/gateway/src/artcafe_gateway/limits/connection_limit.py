@@ -1,0 +1,40 @@
+"""How many connections an organization has at once, asked for each WebSocket that its plan limits."""
+
+import structlog
+
+from artcafe_common.bus.client import Bus
+from artcafe_common.bus.errors import CommandError
+from artcafe_common.contracts.presence import ReserveConnection
+from artcafe_common.contracts.tenancy import PlanLimitReached
+from artcafe_common.plans import LIMITS
+from artcafe_gateway.lookup_cache import Directory, acting_for
+
+log = structlog.get_logger()
+
+
+class Places:
+    """Places for WebSockets; presence counts them with those that are open, wherever they are."""
+
+    def __init__(self, bus: Bus, directory: Directory) -> None:
+        self._bus = bus
+        self._directory = directory
+
+    async def reserve(self, tenant_id: str, connection_id: str) -> None:
+        """Take a place for a connection that is about to open; PlanLimitReached when there is none.
+
+        With nobody there to count, it is let in.
+        """
+        try:
+            limit = LIMITS[await self._directory.plan(tenant_id)].connections
+            if limit is None:
+                return
+            place = await self._bus.call(
+                ReserveConnection(connection_id=connection_id, limit=limit),
+                caller=acting_for(tenant_id),
+                patient=False,
+            )
+        except CommandError as error:
+            log.warning("connection_not_counted", reason=error.detail)
+            return
+        if not place.granted:
+            raise PlanLimitReached("the plan allows no more connections at once")

@@ -1,0 +1,1 @@
+"""Reports to other services: usage, presence, activity; and metrics for Prometheus."""

@@ -1,0 +1,1 @@
+"""Subscriptions of WebSocket clients, and how they recover missed messages."""

@@ -1,0 +1,184 @@
+"""A channel as its history tells it: what was kept first, then what comes, with no gap and no double.
+
+The stream publishes what it keeps again, with its `seq` and that of the message before it. Whoever
+follows reads pages of the stream until they meet what came meanwhile, and reads again whenever
+something between was missed, as after a broken connection to the broker.
+"""
+
+import asyncio
+from collections import deque
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from artcafe_common.broker.subjects import KEPT
+from artcafe_common.bus.errors import CommandError
+from artcafe_gateway.bridges.bridge import Bridge
+from artcafe_gateway.delivery.fanout import Audience, Route
+from artcafe_gateway.delivery.message import FROM_HEADER, Delivery
+from artcafe_gateway.history.reader import Place, Stored, read
+from artcafe_gateway.subscriptions.subject_subscription import Owner, Subscription
+
+PAGE = 200
+PAGE_BYTES = 512 * 1024
+# What may come while pages are read; of more, the newest are held, and the others are read.
+MAX_WAITING = 1000
+MAX_WAITING_BYTES = 1024 * 1024
+LOOK_AGAIN_S = 0.02
+RETRY_S = 0.5
+_SEQ = b"\r\nNats-Sequence:"
+_PREVIOUS = b"\r\nNats-Last-Sequence:"
+_TIME = b"\r\nNats-Time-Stamp:"
+
+
+class KeptRoute(Route):
+    """One channel's messages as they are kept; `seq` is the last one's."""
+
+    __slots__ = ("followers", "seq")
+
+    def __init__(self, tenant_id: str, make: type[Audience]) -> None:
+        super().__init__(tenant_id, make)
+        self.followers: dict[KeptSubscription, None] = {}
+        self.seq = 0
+
+    def receive(self, subject: str, reply: str, payload: bytes, headers: bytes) -> None:  # noqa: ARG002
+        """Pass on what was kept, and have everybody read what is missing before it."""
+        delivery = Delivery(self._tenant_id, subject.removeprefix(f"{KEPT}."), "", payload, headers)
+        try:
+            delivery.seq, delivery.previous = int(_value(headers, _SEQ)), int(_value(headers, _PREVIOUS))
+            delivery.timestamp = msgspec.convert(_value(headers, _TIME), datetime)
+        except ValueError:
+            # Not the broker's: whoever holds a key of the account can publish what they like in it.
+            return
+        if delivery.previous > self.seq > 0:
+            self.restored()
+        self.seq = delivery.seq
+        self.pass_on(delivery)
+
+    def restored(self) -> None:
+        """Something may have been missed: everybody reads on."""
+        for follower in tuple(self.followers):
+            follower.read_on()
+
+
+class KeptSubscription(Subscription):
+    """A socket that follows a channel's history."""
+
+    __slots__ = ("_at", "_bridge", "_place", "_reading", "_waiting", "_waiting_bytes")
+
+    def __init__(self, owner: Owner, subject: str, route: KeptRoute, bridge: Bridge) -> None:
+        super().__init__(owner, subject, route, ())
+        self.source = f"{KEPT}.{subject}"
+        self._bridge = bridge
+        self._place: Place | None = None
+        # The last message that the socket got; what it gets with all others is not noted.
+        self._at = 0
+        # What came while pages are read.
+        self._waiting: deque[Delivery] | None = None
+        self._waiting_bytes = 0
+        self._reading: asyncio.Task[None] | None = None
+
+    def replay(self, place: Place) -> None:
+        """Begin at that place, with `begin`."""
+        self.end()
+        self._place = place
+
+    def begin(self) -> None:
+        if self._place is not None:
+            place, self._place = self._place, None
+            self._at = place.after
+            self.route.followers[self] = None  # type: ignore[attr-defined] # a KeptRoute
+            self._read(place.begin)
+        else:
+            self.restart()
+
+    def end(self) -> None:
+        super().end()
+        self.route.followers.pop(self, None)  # type: ignore[attr-defined]
+        if self._reading is not None:
+            self._reading.cancel()
+            self._reading = None
+
+    def restart(self) -> None:
+        # While pages are read each message is written in the form of that moment.
+        if self._form is not None and (self._form, self._kind) != (self.spelling, self._owner.kind):
+            self._leave()
+            self._join()
+
+    def read_on(self) -> None:
+        """Read what may be missing."""
+        if self._waiting is not None:
+            self._waiting.clear()
+            self._waiting_bytes = 0
+            return
+        if self._form is not None:
+            self._at = max(self._at, self.route.seq)  # type: ignore[attr-defined]
+            self._leave()
+        self._read({"seq": self._at + 1})
+
+    def deliver(self, delivery: Delivery) -> None:
+        """Hold a message until the pages have come so far; then join the others who listen."""
+        if self._waiting is not None:
+            self._waiting.append(delivery)
+            self._waiting_bytes += delivery.payload_size
+            while len(self._waiting) > MAX_WAITING or self._waiting_bytes > MAX_WAITING_BYTES:
+                self._waiting_bytes -= self._waiting.popleft().payload_size
+        elif self._send(delivery):
+            # Only now: what the stream tells late, of what was read, would not be known as such.
+            self.route.listeners.pop(self, None)
+            self._join()
+
+    def _send(self, delivery: Delivery) -> bool:
+        if delivery.seq <= self._at:
+            return False
+        self._at = delivery.seq
+        self.send(delivery)
+        return True
+
+    def _read(self, begin: dict[str, Any]) -> None:
+        self._waiting, self._waiting_bytes = deque(), 0
+        self.route.listeners[self] = None
+        if self._reading is not None:
+            self._reading.cancel()
+        self._reading = asyncio.create_task(self._read_pages(begin))
+
+    async def _read_pages(self, begin: dict[str, Any]) -> None:
+        while True:
+            while self.outbox.filling:
+                await asyncio.sleep(LOOK_AGAIN_S)
+            try:
+                page, more = await read(self._bridge, self.subject, begin, PAGE, PAGE_BYTES)
+            except CommandError:
+                # The broker is away, or the stream: they come back, or the socket goes.
+                await asyncio.sleep(RETRY_S)
+                continue
+            for stored in page:
+                self._send(_delivery_of(self._owner.tenant_id, stored))
+            begin = {"seq": page[-1].seq + 1} if page else begin
+            if not more and self._caught_up(nothing_read=not page):
+                return
+
+    def _caught_up(self, *, nothing_read: bool) -> bool:
+        waiting = self._waiting or ()
+        # What is before the first that waits and was not there to be read is kept no longer.
+        if waiting and waiting[0].previous > self._at and not nothing_read:
+            return False
+        self._waiting = self._reading = None
+        for delivery in waiting:
+            self._send(delivery)
+        return True
+
+
+def _delivery_of(tenant_id: str, stored: Stored) -> Delivery:
+    delivery = Delivery(tenant_id, stored.subject, "", stored.data, b"")
+    delivery.seq = stored.seq
+    delivery.sender = stored.headers.get(FROM_HEADER)
+    delivery.timestamp = stored.timestamp
+    return delivery
+
+
+def _value(headers: bytes, line: bytes) -> str:
+    # The broker's own lines stand last: whoever published some of that name is not believed.
+    at = headers.rindex(line) + len(line)
+    return headers[at : headers.index(b"\r\n", at)].strip().decode()

@@ -1,0 +1,152 @@
+"""The subscriptions of one client's socket: a message once, however many of them it fits."""
+
+from collections import Counter, OrderedDict
+
+from artcafe_common.broker.subjects import KEPT, Name, overlaps
+from artcafe_common.bus.errors import CommandError
+from artcafe_gateway.bridges.bridge import Bridge
+from artcafe_gateway.delivery.fanout import Render, Route
+from artcafe_gateway.delivery.message import message_frame
+from artcafe_gateway.history.reader import HistoryQuery, place_of
+from artcafe_gateway.reporting.channel_subscribers import Listening
+from artcafe_gateway.reporting.usage import UsageRecorder
+from artcafe_gateway.subscriptions.recovery import KeptRoute, KeptSubscription
+from artcafe_gateway.subscriptions.subject_subscription import Subscription
+from artcafe_gateway.wire.transport import Outbox
+
+MAX_ASKED = 1000
+
+
+class Subscriptions:
+    """Keeps a socket's names and raw subjects in step with the bridge."""
+
+    def __init__(
+        self,
+        *,
+        tenant_id: str,
+        client_id: str,
+        outbox: Outbox,
+        bridge: Bridge,
+        usage: UsageRecorder,
+        listening: Listening,
+    ) -> None:
+        self.tenant_id = tenant_id
+        self.client_id = client_id
+        self.outbox = outbox
+        self.usage = usage
+        # The name of the form in which messages are written, and what writes them.
+        self.kind = "message"
+        self.render: Render = message_frame
+        self._bridge = bridge
+        self._listening = listening
+        # The names that are a channel's, and how many of them each channel has.
+        self._listens: dict[str, str] = {}
+        self._channels: Counter[str] = Counter()
+        self._raw: dict[str, Subscription] = {}
+        self.names: dict[str, Name] = {}
+        # Where this client was asked for an answer: there it may give one.
+        self.asked_at: OrderedDict[str, None] = OrderedDict()
+
+    async def add(self, key: str, name: Name) -> None:
+        """Listen for a name, confirmed by the broker; BrokerUnavailable otherwise. Twice is as once.
+
+        Nothing is delivered before `activate`.
+        """
+        if key in self.names:
+            return
+        self.names[key] = name
+        try:
+            for subject in name.listen:
+                raw = self._raw.get(subject)
+                if raw is None:
+                    before = tuple(known for known in self._raw if overlaps(known, subject))
+                    route = await self._bridge.hold(subject, Route)
+                    raw = self._raw[subject] = Subscription(self, subject, route, before)
+                raw.names[key] = name.spelling
+            for subject in name.listen:
+                await self._bridge.confirm(self._raw[subject].route)
+        except CommandError:
+            await self.remove(key)
+            raise
+
+    async def follow(self, key: str, name: Name, wanted: HistoryQuery) -> None:
+        """Listen to a channel from a place of its history on, as `add`; BrokerUnavailable, HistoryUnavailable.
+
+        It stands in for what the socket heard of the channel before, by whatever name.
+        """
+        subject = name.publish
+        raw = self._raw.get(subject)
+        source = f"{KEPT}.{subject}"
+        route = await self._bridge.hold(source, KeptRoute)
+        try:
+            await self._bridge.confirm(route)
+            place = await place_of(self._bridge, subject, wanted)
+        except CommandError:
+            await self._bridge.drop(source)
+            raise
+        following = KeptSubscription(self, subject, route, self._bridge)
+        following.replay(place)
+        if raw is not None:
+            raw.end()
+            following.names = raw.names
+            await self._bridge.drop(raw.source)
+        self._raw[subject] = following
+        self.names[key] = name
+        following.names[key] = name.spelling
+        for other in self._raw.values():
+            if other is not following and subject not in other.before and overlaps(other.subject, subject):
+                other.before = (*other.before, subject)
+                other.restart()
+
+    def render_as(self, kind: str, render: Render) -> None:
+        """Write messages in another form from now on."""
+        if kind == self.kind:
+            return
+        self.kind, self.render = kind, render
+        for raw in self._raw.values():
+            raw.restart()
+
+    def activate(self, key: str) -> None:
+        """Deliver from now on: the client was told."""
+        name = self.names[key]
+        for subject in name.listen:
+            self._raw[subject].begin()
+        if name.channel is not None and key not in self._listens:
+            self._listens[key] = name.channel
+            self._channels[name.channel] += 1
+            if self._channels[name.channel] == 1:
+                self._listening.began(self.tenant_id, self.client_id, name.channel)
+
+    async def remove(self, key: str) -> None:
+        """Stop listening for a name."""
+        name = self.names.pop(key, None)
+        channel = self._listens.pop(key, None)
+        if channel is not None:
+            self._channels[channel] -= 1
+            if not self._channels[channel]:
+                del self._channels[channel]
+                self._listening.ended(self.tenant_id, self.client_id, channel)
+        for subject in name.listen if name is not None else ():
+            raw = self._raw.get(subject)
+            if raw is None:
+                continue
+            raw.names.pop(key, None)
+            if raw.names:
+                raw.begin()
+                continue
+            raw.end()
+            del self._raw[subject]
+            await self._bridge.drop(raw.source)
+            for other in self._raw.values():
+                other.before = tuple(known for known in other.before if known != subject)
+
+    async def clear(self) -> None:
+        """Stop listening for everything."""
+        for key in tuple(self.names):
+            await self.remove(key)
+
+    def note_asked(self, reply: str) -> None:
+        """An answer is expected on this subject."""
+        self.asked_at[reply] = None
+        if len(self.asked_at) > MAX_ASKED:
+            self.asked_at.popitem(last=False)
