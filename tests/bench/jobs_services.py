@@ -8,9 +8,9 @@ from pathlib import Path
 from artcafe_common.broker.connect import connect
 from artcafe_common.broker.nkeys import KeyKind, create
 from artcafe_common.bus.client import Bus
-from artcafe_common.bus.endpoints import EndpointServer, answers
+from artcafe_common.bus.endpoints import EndpointServer, handles
 from artcafe_common.clock import new_id
-from artcafe_common.contracts.presence import Beat, ConnectionOpened, GatewayAlive, HeartbeatsReceived
+from artcafe_common.contracts.presence import ConnectionOpened, GatewayAlive, Heartbeat, HeartbeatsReceived
 from artcafe_common.contracts.tenancy import (
     Client,
     Clients,
@@ -51,15 +51,15 @@ class Tenancy:
         }
         self._tenant_id = tenant_id
 
-    @answers(GetClient)
+    @handles(GetClient)
     async def get_client(self, request: GetClient) -> Client:
         return self._clients[request.client_id]
 
-    @answers(ListClients)
+    @handles(ListClients)
     async def list_clients(self, request: ListClients) -> Clients:
         return Clients(clients=list(self._clients.values())[: request.limit], next_cursor=None)
 
-    @answers(ResolveMembership)
+    @handles(ResolveMembership)
     async def membership(self, request: ResolveMembership) -> Membership:
         return Membership(
             tenant_id=self._tenant_id, user_id=request.user_id, role=Role.OWNER, plan=Plan.ENTERPRISE
@@ -94,7 +94,7 @@ async def open_connections(url, creds, tenant_id, count):
 
     async def one(connection_id, client_id):
         async with gate:
-            await bus.announce(
+            await bus.publish(
                 ConnectionOpened(
                     connection_id=connection_id,
                     tenant_id=tenant_id,
@@ -114,7 +114,7 @@ async def open_connections(url, creds, tenant_id, count):
 
 async def _stay_alive(bus, instance):
     while True:
-        await bus.signal(GatewayAlive(server_id="bench", instance=instance))
+        await bus.notify(GatewayAlive(server_id="bench", instance=instance))
         await asyncio.sleep(2)
 
 
@@ -128,10 +128,10 @@ async def beat(rate, seconds):
         at += rate
         for start in range(0, len(some), 2_000):
             beats = [
-                Beat(connection_id=connection_id, tenant_id=tenant_id, client_id=client_id)
+                Heartbeat(connection_id=connection_id, tenant_id=tenant_id, client_id=client_id)
                 for connection_id, client_id in some[start : start + 2_000]
             ]
-            await bus.signal(HeartbeatsReceived(server_id="bench", beats=beats))
+            await bus.notify(HeartbeatsReceived(server_id="bench", heartbeats=beats))
     return at
 
 

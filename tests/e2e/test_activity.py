@@ -210,11 +210,11 @@ async def test_what_is_told_twice_is_in_the_log_once(stack, tenant):
     for tenant_id in (tenant.id, ""):
         event = ActivityRecorded(tenant_id=tenant_id, activity=login)
         for _ in range(3):
-            await bus.announce_encoded(event.subject, new_id(), msgspec.json.encode(event))
+            await bus.publish_encoded(event.subject, new_id(), msgspec.json.encode(event))
     # An organization that does not exist, and one that cannot.
     for nowhere in (new_id(), "junk"):
-        await bus.announce(ActivityRecorded(tenant_id=nowhere, activity=an_entry()))
-    await bus.announce(ActivityRecorded(tenant_id=tenant.id, activity=an_entry()))
+        await bus.publish(ActivityRecorded(tenant_id=nowhere, activity=an_entry()))
+    await bus.publish(ActivityRecorded(tenant_id=tenant.id, activity=an_entry()))
     await logged(tenant, 1, type="quota")
     await logged(tenant, 2, type="auth")
 

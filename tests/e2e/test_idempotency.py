@@ -7,15 +7,15 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
-from artcafe_common.storage.redis_client import Shared
+from artcafe_common.storage.redis_client import RedisClient
+from artcafe_gateway.http import idempotency_store
 from artcafe_gateway.http.idempotency_store import (
-    Answer,
-    Answers,
-    Claim,
+    IdempotencyClaim,
     IdempotencyInProgress,
     IdempotencyKeyReused,
+    IdempotencyStore,
+    StoredResponse,
 )
-from artcafe_gateway.http.request import idempotency_store as kept
 from support.world import Person, Tenant, eventually
 
 
@@ -182,22 +182,22 @@ async def test_the_store_tells_no_secret(stack, tenant):
 
 @pytest.fixture
 async def answers(stack):
-    shared = Shared(stack.endpoints["redis"])
-    yield Answers(shared, b"k" * 32)
+    shared = RedisClient(stack.endpoints["redis"])
+    yield IdempotencyStore(shared, b"k" * 32)
     await shared.close()
 
 
 async def test_what_is_under_way_is_waited_for_within_bounds(answers, monkeypatch):
     same = {"owner": "t|u", "key": str(uuid.uuid4()), "request": b"POST"}
     claim = await answers.begin(**same)
-    assert isinstance(claim, Claim)
+    assert isinstance(claim, IdempotencyClaim)
     waiting = asyncio.create_task(answers.begin(**same))
     await asyncio.sleep(0.1)
-    answer = Answer(status=201, headers=[(b"a", b"b")], body=b"{}")
+    answer = StoredResponse(status=201, headers=[(b"a", b"b")], body=b"{}")
     await answers.keep(claim, answer)
     assert await waiting == answer
     # One that takes too long is told of, and its claim ends when nothing was done.
-    monkeypatch.setattr(kept, "WAIT_S", 0.2)
+    monkeypatch.setattr(idempotency_store, "WAIT_S", 0.2)
     same["key"] = str(uuid.uuid4())
     claim = await answers.begin(**same)
     with pytest.raises(IdempotencyInProgress) as caught:
@@ -205,18 +205,18 @@ async def test_what_is_under_way_is_waited_for_within_bounds(answers, monkeypatc
     assert caught.value.retry_after_s
     with pytest.raises(IdempotencyKeyReused):
         await answers.begin(**{**same, "request": b"other"})
-    await answers.give_up(claim)
-    assert isinstance(await answers.begin(**same), Claim)
+    await answers.cancel(claim)
+    assert isinstance(await answers.begin(**same), IdempotencyClaim)
 
 
 async def test_a_claim_that_has_ended_overwrites_nothing(answers, monkeypatch):
-    monkeypatch.setattr(kept, "CLAIM_S", 0.05)
+    monkeypatch.setattr(idempotency_store, "CLAIM_S", 0.05)
     same = {"owner": "t|u", "key": str(uuid.uuid4()), "request": b"POST"}
     late = await answers.begin(**same)
     await asyncio.sleep(0.1)
     second = await answers.begin(**same)
-    assert isinstance(second, Claim)
-    await answers.keep(second, Answer(status=201, headers=[], body=b"second"))
-    await answers.keep(late, Answer(status=201, headers=[], body=b"late"))
-    await answers.give_up(late)
+    assert isinstance(second, IdempotencyClaim)
+    await answers.keep(second, StoredResponse(status=201, headers=[], body=b"second"))
+    await answers.keep(late, StoredResponse(status=201, headers=[], body=b"late"))
+    await answers.cancel(late)
     assert (await answers.begin(**same)).body == b"second"

@@ -45,7 +45,7 @@ NAMES = (
     "_METRICS.tenant.{account_id}.client.{client_id}",
     "_INBOX.>",
     "_INBOX.{client_id}.x",
-    "_KEPT.{client_id}",
+    "_REPUBLISH.{client_id}",
     "$SYS.ACCOUNT.{account_id}.CONNECT",
     "$SYS.REQ.ACCOUNT.{account_id}.CLAIMS.LOOKUP",
     "$JS.API.STREAM.INFO.CHANNELS",

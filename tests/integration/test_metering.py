@@ -17,7 +17,7 @@ from artcafe_common.broker.connect import connect
 from artcafe_common.broker.nkeys import KeyKind, KeyPair, create
 from artcafe_common.bus.caller import Caller
 from artcafe_common.bus.client import Bus
-from artcafe_common.bus.endpoints import EndpointServer, answers
+from artcafe_common.bus.endpoints import EndpointServer, handles
 from artcafe_common.bus.errors import CommandError
 from artcafe_common.clock import new_id, now
 from artcafe_common.contracts.identity import AccountMissing, BrokerAccount, FindAccount
@@ -66,7 +66,7 @@ class World:
         self.clients = {}
         self.identity_answers = True
 
-    @answers(FindAccount)
+    @handles(FindAccount)
     async def find_account(self, request: FindAccount) -> BrokerAccount:
         found = self.organizations.get(request.account)
         if found is None:
@@ -339,7 +339,7 @@ async def test_a_batch_counts_on_the_day_it_tells_of(world, metering):
     org = await world.organization()
     yesterday = now() - timedelta(days=1)
     entry = UsageEntry(tenant_id=org.tenant_id, messages=4)
-    await world.gateway.announce(UsageRecorded(server_id="gw", entries=[entry], occurred_at=yesterday))
+    await world.gateway.publish(UsageRecorded(server_id="gw", entries=[entry], occurred_at=yesterday))
 
     async def counted():
         usage = await world.ask(org, GetUsageMetrics(plan=Plan.PRO))
@@ -370,7 +370,7 @@ async def test_more_clients_than_are_told_apart_are_counted_together(world, mete
     day = now().strftime("%Y%m%d")
     await world.redis.sadd(f"active:d:{day}:{org.tenant_id}:clients", *(f"c{n}" for n in range(10_000)))
     entries = [UsageEntry(tenant_id=org.tenant_id, client_id=new_id(), messages=2) for _ in range(3)]
-    await world.gateway.announce(UsageRecorded(server_id="gw", entries=entries))
+    await world.gateway.publish(UsageRecorded(server_id="gw", entries=entries))
     await until(counts(world, org, messages=6))
     stats = await world.ask(org, GetLocalStats())
     assert {c.client_id: c.messages for c in stats.clients}["other"] == 6
@@ -437,7 +437,7 @@ async def test_two_instances_count_nothing_twice(world):
             await talk(nc, 50)
             await beat(nc, org, client_id, 2)
             entry = UsageEntry(tenant_id=org.tenant_id, messages=1)
-            await world.gateway.announce(UsageRecorded(server_id="gw", entries=[entry]))
+            await world.gateway.publish(UsageRecorded(server_id="gw", entries=[entry]))
             await asyncio.sleep(0.05)
         await stays(counts(world, org, messages=510, bytes_in=5000))
         await nc.close()
@@ -477,7 +477,7 @@ async def test_a_metering_that_is_killed_again_and_again_counts_everything_once(
                 await talk(nc, 40)
                 await beat(nc, org, client_id, 3)
                 entry = UsageEntry(tenant_id=org.tenant_id, messages=10, bytes_in=100)
-                await world.gateway.announce(UsageRecorded(server_id="gw", entries=[entry]))
+                await world.gateway.publish(UsageRecorded(server_id="gw", entries=[entry]))
                 await asyncio.sleep(0.03)
             world.stack.supervisor.kill("metering")
         await nc.close()
@@ -511,13 +511,13 @@ async def test_what_a_killed_gateway_published_unreported_is_counted(world, mete
     bridge = await world.user(org, org.platform_key)
     await talk(bridge, 100)
     await stays(counts(world, org, messages=0))
-    await world.gateway.announce(report(org, bridge, 60, messages=60, bytes_in=600))
+    await world.gateway.publish(report(org, bridge, 60, messages=60, bytes_in=600))
     await stays(counts(world, org, messages=60))
     await bridge.close()
     await stays(counts(world, org, messages=100, bytes_in=1000, deliveries=0))
 
     # A report that was on its way all the time takes the place of what was supposed.
-    await world.gateway.announce(report(org, bridge, 100, messages=40, bytes_in=400))
+    await world.gateway.publish(report(org, bridge, 100, messages=40, bytes_in=400))
     await stays(counts(world, org, messages=100, bytes_in=1000))
 
 
@@ -525,7 +525,7 @@ async def test_a_bridge_that_reported_everything_adds_nothing(world, metering):
     org = await world.organization()
     bridge = await world.user(org, org.platform_key)
     await talk(bridge, 25)
-    await world.gateway.announce(report(org, bridge, 25, messages=25, bytes_in=250))
+    await world.gateway.publish(report(org, bridge, 25, messages=25, bytes_in=250))
     await bridge.close()
     await until(counts(world, org, messages=25))
     await stays(counts(world, org, messages=25, bytes_in=250), for_s=1.2)
@@ -551,7 +551,7 @@ async def test_daily_totals_are_archived_and_never_lowered(world, metering):
         UsageEntry(tenant_id=org.tenant_id, client_id=new_id(), messages=11, connection_seconds=90),
         UsageEntry(tenant_id=other.tenant_id, messages=1),
     ]
-    await world.gateway.announce(UsageRecorded(server_id="gw", entries=entries))
+    await world.gateway.publish(UsageRecorded(server_id="gw", entries=entries))
     today = now().date()
     async with Database(region=REGION, prefix="artcafe-") as database:
         archive, table = Archive(database), TenantTable(database, USAGE_METRICS)
@@ -587,7 +587,7 @@ async def test_redis_may_go_away_in_the_middle(world, metering):
     await talk(nc, 60)
     await beat(nc, org, client_id, 5)
     entry = UsageEntry(tenant_id=org.tenant_id, messages=7)
-    await world.gateway.announce(UsageRecorded(server_id="gw", entries=[entry]))
+    await world.gateway.publish(UsageRecorded(server_id="gw", entries=[entry]))
     await nc.close()
     await world.stack.wait_for_servers()
 

@@ -29,13 +29,13 @@ from artcafe_common.bus.client import Bus
 from artcafe_common.clock import new_id
 from artcafe_common.contracts.ingest import LOCAL_SUBJECTS, ingest_subject
 from artcafe_common.contracts.presence import (
-    Beat,
     ConnectionClosed,
     ConnectionOpened,
     CountConnections,
     GatewayAlive,
     GetPresences,
     Health,
+    Heartbeat,
     HeartbeatsReceived,
     PresenceChanged,
     Transport,
@@ -130,7 +130,7 @@ class World:
         self.gateway = await connect(self.url, self.keys / "gateway.creds", name="gateway")
         stack.push_async_callback(self.gateway.close)
         self.bus = Bus(self.gateway, service="gateway")
-        await self.bus.watch(PresenceChanged, self.changed)
+        await self.bus.subscribe(PresenceChanged, self.changed)
         self.claims = await connect(self.url, self.keys / "identity-system.creds", name="identity")
         stack.push_async_callback(self.claims.close)
         callout = await connect(self.url, self.keys / "identity-callout.creds", name="identity")
@@ -190,7 +190,7 @@ class World:
 
     async def open(self, tenant_id, client_id, connection_id=None, *, instance=None, event_id=None):
         connection_id = connection_id or new_id()
-        await self.bus.announce(
+        await self.bus.publish(
             ConnectionOpened(
                 event_id=event_id or new_id(),
                 connection_id=connection_id,
@@ -205,7 +205,7 @@ class World:
         return connection_id
 
     async def close(self, tenant_id, client_id, connection_id):
-        await self.bus.announce(
+        await self.bus.publish(
             ConnectionClosed(
                 connection_id=connection_id,
                 tenant_id=tenant_id,
@@ -216,12 +216,12 @@ class World:
         )
 
     async def beat(self, tenant_id, client_id, connection_id, **more):
-        beat = Beat(connection_id=connection_id, tenant_id=tenant_id, client_id=client_id, **more)
-        await self.bus.signal(HeartbeatsReceived(server_id=SERVER, beats=[beat]))
+        beat = Heartbeat(connection_id=connection_id, tenant_id=tenant_id, client_id=client_id, **more)
+        await self.bus.notify(HeartbeatsReceived(server_id=SERVER, heartbeats=[beat]))
 
     async def alive(self, instance=None):
         signal = GatewayAlive(server_id=SERVER, instance=instance or self.instance, timeout_s=60)
-        await self.bus.signal(signal)
+        await self.bus.notify(signal)
 
     # -- what is seen ------------------------------------------------------------------------
 
@@ -457,12 +457,12 @@ async def test_heartbeats_are_cheap_and_write_nothing_to_the_table(service):
     before = {row.connection_id: row for row in await service.rows.scan()}
     entries = (await service.redis.xinfo_stream("presence:outbox:rows"))["last-generated-id"]
     beats = [
-        Beat(connection_id=connection, tenant_id=tenant, client_id=client, status="healthy")
+        Heartbeat(connection_id=connection, tenant_id=tenant, client_id=client, status="healthy")
         for connection, client in clients.items()
     ]
     calls = (await service.redis.info("commandstats"))["cmdstat_evalsha"]["calls"]
     for _ in range(10):
-        await service.bus.signal(HeartbeatsReceived(server_id=SERVER, beats=beats))
+        await service.bus.notify(HeartbeatsReceived(server_id=SERVER, heartbeats=beats))
     newest = list(clients.values())[-1]
 
     async def arrived():

@@ -203,7 +203,7 @@ async def world(tmp_path_factory):
             identity=identity,
         )
         for kind in EVENTS:
-            await made.gateway.watch(kind, made.note)
+            await made.gateway.subscribe(kind, made.note)
         await made.gateway.nc.flush()
         yield made
 
@@ -786,7 +786,7 @@ async def test_status_follows_presence_in_the_order_of_things(world):
 
     async def tell(online, seconds, *, told=None, client_id=client.client_id, tenant_id=owner.tenant_id):
         seen = start + timedelta(seconds=seconds)
-        await world.presence.announce(
+        await world.presence.publish(
             PresenceChanged(
                 tenant_id=tenant_id,
                 client_id=client_id,

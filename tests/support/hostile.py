@@ -32,7 +32,7 @@ _NAMES = st.sampled_from(
         "$SYS.>",
         "$JS.API.INFO",
         "_INBOX.x",
-        "_KEPT.>",
+        "_REPUBLISH.>",
         "_heartbeat.{tid}.x",
         "",
         "a b",

@@ -70,7 +70,7 @@ def settings_table():
 
 def every_route():
     """(method, path) of each REST route, as the documents write it, and the WebSocket paths."""
-    api = importlib.import_module("artcafe_gateway.api").create_api(None)
+    api = importlib.import_module("artcafe_gateway.api").create_api(None, None)
     rest, sockets = set(), set()
     for route in api.routes:
         path = re.sub(r"\{(\w+):\w+\}", r"{\1}", route.path)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from artcafe_common.cli import session as sessions
 from artcafe_common.cli.doctor_checks import clocks
-from artcafe_common.cli.exit_codes import Exit, Failure, exit_for
+from artcafe_common.cli.exit_codes import ExitCode, Failure, exit_for
 from artcafe_common.cli.output import clean
 from artcafe_common.storage.create import installed_tables
 from artcafe_common.storage.table_check import compare
@@ -32,7 +32,7 @@ def test_exit_codes(status, code):
 
 
 def test_an_error_is_one_line():
-    error = Failure("two\nlines", Exit.FAILED, code="name_taken", request_id="r")
+    error = Failure("two\nlines", ExitCode.FAILED, code="name_taken", request_id="r")
     assert error.line == "two lines (name_taken, request r)"
 
 
@@ -53,7 +53,7 @@ def test_an_api_has_one_spelling(given_, kept):
 def test_what_is_no_api(bad):
     with pytest.raises(Failure) as caught:
         sessions.normal(bad)
-    assert caught.value.exit_code is Exit.USAGE
+    assert caught.value.exit_code is ExitCode.USAGE
     assert "secret" not in caught.value.line
 
 

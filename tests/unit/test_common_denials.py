@@ -1,7 +1,7 @@
 """Refusals in the activity log: nobody fills it, and nothing is left out in silence."""
 
 import artcafe_common.activity_reporting
-from artcafe_common.activity_reporting import REMEMBERED, Denials
+from artcafe_common.activity_reporting import REMEMBERED, DenialReporter
 from artcafe_common.bus.caller import Caller
 
 DENIALS_A_MINUTE = 10
@@ -28,7 +28,7 @@ def knocking(denials, times, *, tenant="t", user="u", action="access.denied", a_
 async def test_what_comes_too_fast_is_counted_and_told_once_its_minute_is_over(monkeypatch):
     clock, told = Clock(), []
     monkeypatch.setattr(artcafe_common.activity_reporting, "time", clock)
-    denials = Denials(told.append)
+    denials = DenialReporter(told.append)
     knocking(denials, DENIALS_A_MINUTE + 7)
     assert [event.activity.action for event in told] == ["access.denied"] * DENIALS_A_MINUTE
     # Others are counted for themselves.
@@ -54,7 +54,7 @@ async def test_what_comes_too_fast_is_counted_and_told_once_its_minute_is_over(m
 
 def test_memory_is_bounded_and_still_nothing_is_left_out_in_silence():
     told = []
-    denials = Denials(told.append)
+    denials = DenialReporter(told.append)
     knocking(denials, DENIALS_A_MINUTE + 3)
     for number in range(2 * REMEMBERED):
         knocking(denials, 1, tenant=str(number))
@@ -66,7 +66,7 @@ def test_memory_is_bounded_and_still_nothing_is_left_out_in_silence():
 async def test_each_action_is_counted_for_itself_and_the_first_is_told_as_it_was(monkeypatch):
     clock, told = Clock(), []
     monkeypatch.setattr(artcafe_common.activity_reporting, "time", clock)
-    denials = Denials(told.append)
+    denials = DenialReporter(told.append)
     knocking(denials, 10_000, action="access.subject_denied", a_minute=1)
     knocking(denials, 1)
     clock.at += 61

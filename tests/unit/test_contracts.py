@@ -240,7 +240,7 @@ async def test_what_does_not_fit_the_contract_is_named(gateway, tenancy):
 async def test_nobody_there_is_told_at_once_and_a_restart_is_waited_for(gateway, broker):
     began = asyncio.get_running_loop().time()
     with pytest.raises(ServiceUnavailable) as caught:
-        await gateway.call(Quick(), patient=False)
+        await gateway.call(Quick(), wait_for_recovery=False)
     assert (caught.value.code, caught.value.status) == ("service_unavailable", 503)
     assert asyncio.get_running_loop().time() - began < 1
 
@@ -275,7 +275,7 @@ async def test_stopping_finishes_what_runs_and_takes_nothing_new(gateway, tenanc
     stopping = asyncio.create_task(tenancy.stop())
     await asyncio.sleep(0.1)
     with pytest.raises(ServiceUnavailable):
-        await gateway.call(Quick(), patient=False)
+        await gateway.call(Quick(), wait_for_recovery=False)
     assert not running.done()
     assert await running == Nothing()
     await stopping

@@ -18,7 +18,7 @@ from artcafe_gateway.openapi.openapi import openapi
 from artcafe_gateway.wire import agent_frames, frames, socket
 
 SCHEMA = Path(__file__).parents[1] / "support/asyncapi/3.0.0.json.gz"
-REST = msgspec.json.decode(msgspec.json.encode(openapi(create_api(None))))
+REST = msgspec.json.decode(msgspec.json.encode(openapi(create_api(None, None))))
 SOCKETS = asyncapi()
 OPERATIONS = [
     pytest.param(operation, id=f"{method.upper()} {path}")

@@ -3,8 +3,8 @@
 import sys
 
 if "artcafe_gateway" in sys.orig_argv:
-    from artcafe_gateway.bridges.counters import Line
-    from artcafe_gateway.subscriptions.socket_subscriptions import Subscription
+    from artcafe_gateway.bridges.counters import ConnectionCounters
+    from artcafe_gateway.subscriptions.subject_subscription import SubjectSubscription
 
-    Subscription.took = lambda *_: None
-    Line.count = lambda *_: None
+    SubjectSubscription.on_delivered = lambda *_: None
+    ConnectionCounters.record_publish = lambda *_: None

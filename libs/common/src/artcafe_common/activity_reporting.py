@@ -16,7 +16,7 @@ REMEMBERED = 10_000
 MINUTE_S = 60.0
 
 
-def happened(
+def activity_event(
     caller: Caller,
     type_: ActivityType,
     action: str,
@@ -50,7 +50,7 @@ class _Minute:
     told: int = 1
 
 
-class Denials:
+class DenialReporter:
     """Tells an organization of refusals: so many of a kind each minute, and then how many more there were.
 
     `announce` may not block: a refusal waits for nobody.
@@ -78,7 +78,7 @@ class Denials:
         if minute is not None and minute.told >= a_minute:
             minute.left_out += 1
             return
-        event = happened(
+        event = activity_event(
             caller,
             ActivityType.ACCESS,
             action,

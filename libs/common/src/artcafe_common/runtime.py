@@ -22,7 +22,7 @@ Check = Callable[[], Awaitable[object]]
 Hook = Callable[[], Awaitable[None]]
 
 
-class Host(msgspec.Struct, frozen=True, kw_only=True):
+class Runtime(msgspec.Struct, frozen=True, kw_only=True):
     """A service's place on the bus.
 
     Its health is answered from the start; its commands only once `serve` was called, so that
@@ -43,7 +43,9 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @asynccontextmanager
-async def joined(name: str, settings: ServiceSettings, checks: dict[str, Check]) -> AsyncIterator[Host]:
+async def run_service(
+    name: str, settings: ServiceSettings, checks: dict[str, Check]
+) -> AsyncIterator[Runtime]:
     """Join the platform's account as service `name`; leaving drains what is in flight."""
     hooks: list[Hook] = []
 
@@ -62,7 +64,7 @@ async def joined(name: str, settings: ServiceSettings, checks: dict[str, Check])
             return await health(settings.server_id, checks)
 
         await server.answer(HEALTH_COMMANDS[name], report)
-        yield Host(bus=Bus(nc, service=name), server=server, checks=checks, on_reconnect=hooks)
+        yield Runtime(bus=Bus(nc, service=name), server=server, checks=checks, on_reconnect=hooks)
         await server.stop()
     finally:
         with suppress(nats.errors.Error, OSError, TimeoutError):

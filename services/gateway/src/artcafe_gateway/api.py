@@ -7,9 +7,10 @@ from litestar.exceptions import HTTPException
 from artcafe_common.bus.errors import CommandError
 from artcafe_gateway.gateway import Gateway
 from artcafe_gateway.http.auth import member, person
-from artcafe_gateway.http.idempotency import Idempotency
+from artcafe_gateway.http.idempotency import IdempotencyMiddleware
+from artcafe_gateway.http.idempotency_store import IdempotencyStore
 from artcafe_gateway.http.problems import command_error, http_error, internal_error
-from artcafe_gateway.http.request_log import Observation
+from artcafe_gateway.http.request_log import RequestLog
 from artcafe_gateway.openapi.page import DocumentsController
 from artcafe_gateway.routes.accounts import AccountsController
 from artcafe_gateway.routes.activity import ActivityController
@@ -38,7 +39,7 @@ CONTROLLERS = [
 ]
 
 
-def create_api(gateway: Gateway) -> Litestar:
+def create_api(gateway: Gateway, idempotency_store: IdempotencyStore) -> Litestar:
     """The application for one gateway process."""
     return Litestar(
         route_handlers=[
@@ -53,7 +54,7 @@ def create_api(gateway: Gateway) -> Litestar:
             "person": Provide(person),
             "member": Provide(member),
         },
-        middleware=[Observation(gateway), Idempotency(gateway)],
+        middleware=[RequestLog(gateway), IdempotencyMiddleware(gateway, idempotency_store)],
         exception_handlers={
             CommandError: command_error,
             HTTPException: http_error,

@@ -1,4 +1,4 @@
-"""How the gateway is put together."""
+"""The composition root of the gateway: what it is made of, in the order in which it starts."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 import nats.errors
 from nats.aio.client import Client as Nats
 
-from artcafe_common.activity_reporting import Denials
+from artcafe_common.activity_reporting import DenialReporter
 from artcafe_common.broker.connect import connect
 from artcafe_common.bus.client import Bus
 from artcafe_common.contracts.activity import ActivityRecorded
@@ -14,118 +14,119 @@ from artcafe_common.contracts.tenancy import AgentRevoked, ClientRevoked, Member
 from artcafe_common.cursors import Cursors
 from artcafe_common.lifecycle import background, every, wait_for
 from artcafe_common.settings import read_secret
-from artcafe_common.storage.rate_limiter import Buckets
-from artcafe_common.storage.redis_client import Shared
+from artcafe_common.storage.rate_limiter import RateLimiter
+from artcafe_common.storage.redis_client import RedisClient
 from artcafe_gateway.api import create_api
-from artcafe_gateway.bridges.pool import Bridges
+from artcafe_gateway.bridges.pool import BridgePool
 from artcafe_gateway.gateway import Gateway
-from artcafe_gateway.history.reader import History
-from artcafe_gateway.http.idempotency_store import Answers
-from artcafe_gateway.limits.connection_limit import Places
-from artcafe_gateway.limits.handshake_limiter import Admission
+from artcafe_gateway.history.reader import HistoryReader
+from artcafe_gateway.http.idempotency_store import IdempotencyStore
+from artcafe_gateway.limits.connection_limit import ConnectionLimit
+from artcafe_gateway.limits.handshake_limiter import HandshakeLimiter
 from artcafe_gateway.limits.quotas import Quotas
-from artcafe_gateway.limits.rate_limits import Limits
-from artcafe_gateway.lookup_cache import Directory
+from artcafe_gateway.limits.rate_limits import RateLimits
+from artcafe_gateway.lookup_cache import LookupCache
 from artcafe_gateway.reporting.activity import ActivityFeed
-from artcafe_gateway.reporting.channel_subscribers import Listening
+from artcafe_gateway.reporting.channel_subscribers import ChannelSubscriberTracker
 from artcafe_gateway.reporting.metrics import Metrics
-from artcafe_gateway.reporting.presence import Liveness
+from artcafe_gateway.reporting.presence import PresenceReporter
 from artcafe_gateway.reporting.usage import UsageRecorder
 from artcafe_gateway.server import serving
-from artcafe_gateway.session_registry import TICK_S, SocketRegistry
+from artcafe_gateway.session_registry import TICK_S, SessionRegistry
 from artcafe_gateway.settings import Settings
 
 IDLE_CHECK_S = 5
 QUOTA_CHECK_S = 30
-BEATS_S = 1
+HEARTBEATS_S = 1
 
 
 @asynccontextmanager
 async def app(settings: Settings) -> AsyncIterator[None]:
-    """The gateway, running; it serves, and says so in its health, before the broker is there.
+    """Run the gateway. It serves HTTP, and reports its health, before the broker is reachable.
 
-    Leaving it drains: sockets first, then what they left to tell.
+    On exit it drains: first the sockets, then the reports that are still queued.
     """
     async with AsyncExitStack() as stack:
         nc = Nats()
-        stack.push_async_callback(_leave, nc)
-        shared = Shared(settings.redis_url)
-        stack.push_async_callback(shared.close)
-        gateway = _composed(settings, Bus(nc, service="gateway"), shared)
+        stack.push_async_callback(_disconnect, nc)
+        redis = RedisClient(settings.redis_url)
+        stack.push_async_callback(redis.close)
+        idempotency_store = IdempotencyStore(redis, read_secret(settings.keys_dir / "answers.key"))
+        gateway = _compose(settings, Bus(nc, service="gateway"), redis)
         stack.push_async_callback(gateway.usage.flush)
         stack.push_async_callback(gateway.bridges.close)
-        stack.push_async_callback(gateway.liveness.finish)
-        await stack.enter_async_context(serving(create_api(gateway), settings))
-        stack.push_async_callback(gateway.sockets.drain)
+        stack.push_async_callback(gateway.presence.finish)
+        await stack.enter_async_context(serving(create_api(gateway, idempotency_store), settings))
+        stack.push_async_callback(gateway.sessions.drain)
 
-        async def news_missed() -> None:
-            gateway.directory.forget_all()
+        async def refresh_caches() -> None:
+            # Events may have been missed while the broker was unreachable.
+            gateway.lookup_cache.clear()
             await gateway.quotas.refresh_all()
 
         await connect(
             settings.nats_url,
             settings.keys_dir / "gateway.creds",
             name="gateway",
-            on_reconnect=news_missed,
+            on_reconnect=refresh_caches,
             nc=nc,
         )
         await wait_for("events", gateway.bus.ensure_events_stream)
-        await gateway.directory.watch()
-        await gateway.quotas.watch()
-        await gateway.bus.watch(ClientRevoked, gateway.sockets.client_revoked)
-        await gateway.bus.watch(AgentRevoked, gateway.sockets.agent_revoked)
-        await gateway.bus.watch(MembershipChanged, gateway.sockets.member_changed)
-        await gateway.bus.watch(ActivityRecorded, gateway.activity.show)
-        await gateway.listening.watch()
+        await gateway.lookup_cache.subscribe()
+        await gateway.quotas.subscribe()
+        await gateway.bus.subscribe(ClientRevoked, gateway.sessions.client_revoked)
+        await gateway.bus.subscribe(AgentRevoked, gateway.sessions.agent_revoked)
+        await gateway.bus.subscribe(MembershipChanged, gateway.sessions.member_changed)
+        await gateway.bus.subscribe(ActivityRecorded, gateway.activity_feed.publish)
+        await gateway.channel_subscribers.subscribe()
         await nc.flush()
         await stack.enter_async_context(
             background(
-                gateway.liveness.run(),
-                every(TICK_S, gateway.sockets.tick, name="sockets"),
-                every(BEATS_S, gateway.liveness.tick, name="liveness"),
+                gateway.presence.run(),
+                every(TICK_S, gateway.sessions.tick, name="sessions"),
+                every(HEARTBEATS_S, gateway.presence.tick, name="presence"),
                 every(settings.usage_interval_s, gateway.usage.flush, name="usage"),
                 every(QUOTA_CHECK_S, gateway.quotas.refresh_all, name="quotas"),
                 every(IDLE_CHECK_S, gateway.bridges.close_idle, name="bridges"),
                 every(IDLE_CHECK_S, gateway.denials.tick, name="denials"),
             )
         )
-        gateway.sockets.open = True
+        gateway.sessions.accepting = True
         yield
 
 
-def _composed(settings: Settings, bus: Bus, shared: Shared) -> Gateway:
-    directory = Directory(bus)
-    bridges = Bridges(bus=bus, settings=settings)
-    quotas = Quotas(bus, directory, bridges)
+def _compose(settings: Settings, bus: Bus, redis: RedisClient) -> Gateway:
+    lookup_cache = LookupCache(bus)
+    bridges = BridgePool(bus=bus, settings=settings)
+    quotas = Quotas(bus, lookup_cache, bridges)
     bridges.before_use = quotas.refresh
     usage = UsageRecorder(bus=bus, bridges=bridges, server_id=settings.server_id)
     bridges.before_close = usage.flush_bridge
-    liveness = Liveness(bus=bus, server_id=settings.server_id)
+    presence = PresenceReporter(bus=bus, server_id=settings.server_id)
     return Gateway(
         settings=settings,
         bus=bus,
-        shared=shared,
-        limits=Limits(Buckets(shared), settings),
-        answers=Answers(shared, read_secret(settings.keys_dir / "answers.key")),
-        places=Places(bus, directory),
+        redis=redis,
+        rate_limits=RateLimits(RateLimiter(redis), settings),
+        connection_limit=ConnectionLimit(bus, lookup_cache),
         quotas=quotas,
-        directory=directory,
+        lookup_cache=lookup_cache,
         bridges=bridges,
-        sockets=SocketRegistry(
+        sessions=SessionRegistry(
             usage=usage, timeout_s=settings.heartbeat_timeout_s, ping_s=settings.ping_interval_s
         ),
-        admission=Admission(settings.handshakes_at_once),
-        activity=ActivityFeed(),
-        denials=Denials(liveness.announce),
-        liveness=liveness,
-        listening=Listening(bus=bus, liveness=liveness),
-        history=History(Cursors(read_secret(settings.keys_dir / "cursor.key"))),
+        handshake_limiter=HandshakeLimiter(settings.handshakes_at_once),
+        activity_feed=ActivityFeed(),
+        denials=DenialReporter(presence.announce),
+        presence=presence,
+        channel_subscribers=ChannelSubscriberTracker(bus=bus, presence=presence),
+        history=HistoryReader(Cursors(read_secret(settings.keys_dir / "cursor.key"))),
         usage=usage,
         metrics=Metrics(),
     )
 
 
-async def _leave(nc: Nats) -> None:
+async def _disconnect(nc: Nats) -> None:
     if nc.is_connected:
         with suppress(nats.errors.Error, OSError, TimeoutError):
             await nc.drain()

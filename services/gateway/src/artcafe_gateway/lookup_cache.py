@@ -25,7 +25,7 @@ from artcafe_common.plans import Plan
 PLAN_S = 1.0
 
 
-class Directory:
+class LookupCache:
     """Who a token speaks for, which tenant they act for, and which channels there are."""
 
     def __init__(self, bus: Bus) -> None:
@@ -35,11 +35,11 @@ class Directory:
         self._channels: Cache[tuple[str, str], Channel] = Cache(size=20_000, age_s=30)
         self._plans: Cache[str, Plan] = Cache(size=20_000, age_s=300)
 
-    async def watch(self) -> None:
+    async def subscribe(self) -> None:
         """Drop what is cached as soon as it changes."""
-        await self._bus.watch(MembershipChanged, self._member_changed)
-        await self._bus.watch(ChannelChanged, self._channel_changed)
-        await self._bus.watch(PlanChanged, self._plan_changed)
+        await self._bus.subscribe(MembershipChanged, self._member_changed)
+        await self._bus.subscribe(ChannelChanged, self._channel_changed)
+        await self._bus.subscribe(PlanChanged, self._plan_changed)
 
     async def user(self, token: str, caller: Caller) -> User:
         """The person behind a bearer token; InvalidToken otherwise."""
@@ -72,7 +72,7 @@ class Directory:
 
         async def load() -> Plan:
             account = await self._bus.call(
-                GetAccount(), caller=acting_for(tenant_id), deadline_s=PLAN_S, patient=False
+                GetAccount(), caller=caller_for_tenant(tenant_id), deadline_s=PLAN_S, wait_for_recovery=False
             )
             return account.plan
 
@@ -87,7 +87,7 @@ class Directory:
         self._members.forget((user_id, tenant_id))
         self._members.forget((user_id, None))
 
-    def forget_all(self) -> None:
+    def clear(self) -> None:
         """News may have been missed."""
         for cache in (self._users, self._members, self._channels, self._plans):
             cache.clear()
@@ -103,6 +103,6 @@ class Directory:
         self._plans.forget(event.tenant_id)
 
 
-def acting_for(tenant_id: str) -> Caller:
+def caller_for_tenant(tenant_id: str) -> Caller:
     """The gateway itself, asking about a tenant whose credential it has checked."""
     return msgspec.structs.replace(Caller.service("gateway"), tenant_id=tenant_id)

@@ -10,7 +10,7 @@ from litestar import Litestar
 
 from artcafe_common.settings import SettingsError
 from artcafe_gateway.settings import Settings
-from artcafe_gateway.wire.asgi import on_any_server
+from artcafe_gateway.wire.asgi import with_send_queue
 from artcafe_gateway.wire.transport import GatewayHttpProtocol, GatewayWebSocketProtocol
 
 MAX_FRAME = 1024 * 1024
@@ -30,7 +30,7 @@ async def serving(api: Litestar, settings: Settings) -> AsyncIterator[None]:
     direct = settings.websocket_transport == "direct"
     server = _Server(
         uvicorn.Config(
-            on_any_server(api),
+            with_send_queue(api),
             host=settings.host,
             port=settings.port,
             loop="none",

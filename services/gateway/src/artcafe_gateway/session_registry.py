@@ -16,7 +16,7 @@ TICK_S = 1 / SLOTS
 PROGRAMS = ("client:", "agent:")
 
 
-class Member(Protocol):
+class TenantUser(Protocol):
     """A socket with its owner: a client (`client:<id>`), an agent (`agent:<id>`) or a person (`user:<id>`)."""
 
     socket: Socket
@@ -25,22 +25,22 @@ class Member(Protocol):
     counted_at: float
 
 
-class SocketRegistry:
+class SessionRegistry:
     """Ends sockets whose owner was revoked, that fell silent, or whose process is leaving."""
 
     def __init__(self, *, usage: UsageRecorder, timeout_s: float, ping_s: float) -> None:
         self._usage = usage
         self._timeout_s = timeout_s
         self._ping_s = ping_s
-        self._members: dict[str, dict[Member, None]] = {}
-        self._slots: list[dict[Member, None]] = [{} for _ in range(SLOTS)]
+        self._members: dict[str, dict[TenantUser, None]] = {}
+        self._slots: list[dict[TenantUser, None]] = [{} for _ in range(SLOTS)]
         self._turn = 0
         # Revocations that may overtake an authentication under way.
         self._revoked: OrderedDict[str, float] = OrderedDict()
         # Closed until revocations are heard, and again when the process leaves.
-        self.open = False
+        self.accepting = False
 
-    def add(self, member: Member, *, authenticated_at: float) -> bool:
+    def add(self, member: TenantUser, *, authenticated_at: float) -> bool:
         """Take a socket in; False when its owner was revoked since its authentication began."""
         revoked_at = self._revoked.get(_key(member.tenant_id, member.owner))
         if revoked_at is not None and revoked_at >= authenticated_at:
@@ -49,7 +49,7 @@ class SocketRegistry:
         min(self._slots, key=len)[member] = None
         return True
 
-    def remove(self, member: Member) -> None:
+    def remove(self, member: TenantUser) -> None:
         """Let a socket go, its time counted."""
         key = _key(member.tenant_id, member.owner)
         for slot in self._slots:
@@ -91,7 +91,7 @@ class SocketRegistry:
 
     async def drain(self) -> None:
         """Tell every socket to come back elsewhere, and give the messages a moment to leave."""
-        self.open = False
+        self.accepting = False
         for member in self.all():
             member.socket.close(CLOSE_RESTART, "restarting")
         for _ in range(40):
@@ -99,7 +99,7 @@ class SocketRegistry:
                 return
             await asyncio.sleep(0.05)
 
-    def all(self) -> list[Member]:
+    def all(self) -> list[TenantUser]:
         """Every socket."""
         return [member for members in self._members.values() for member in members]
 
@@ -113,10 +113,10 @@ class SocketRegistry:
             member.socket.keep_alive(now, self._ping_s)
             if member.owner.startswith(PROGRAMS):
                 self._count(member, now)
-                if now - member.socket.heard_at > self._timeout_s:
+                if now - member.socket.last_received_at > self._timeout_s:
                     member.socket.close(CLOSE_TIMEOUT, "heartbeat_timeout")
 
-    def _count(self, member: Member, now: float) -> None:
+    def _count(self, member: TenantUser, now: float) -> None:
         if member.owner.startswith(PROGRAMS):
             client_id = member.owner.partition(":")[2]
             self._usage.connected(member.tenant_id, client_id, now - member.counted_at)

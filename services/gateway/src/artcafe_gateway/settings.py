@@ -31,8 +31,14 @@ class Settings(ServiceSettings, frozen=True, kw_only=True):
     handshakes_at_once: Annotated[
         int, env("How many WebSockets authenticate at once; more wait in order.", ge=1)
     ] = 64
-    outbox_bytes: Annotated[
-        int, env("What may wait for one slow WebSocket before it is closed.", unit="bytes", ge=65536)
+    send_queue_bytes: Annotated[
+        int,
+        env(
+            "What may wait for one slow WebSocket before it is closed.",
+            unit="bytes",
+            ge=65536,
+            name="ARTCAFE_OUTBOX_BYTES",
+        ),
     ] = 4 * 1024 * 1024
     redis_url: Annotated[
         str, env("The Redis that gateways and identity share for limits.", name="REDIS_URL")

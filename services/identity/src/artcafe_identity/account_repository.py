@@ -32,7 +32,7 @@ class OpenAccount(msgspec.Struct, frozen=True, kw_only=True):
     signing: KeyPair
 
 
-class AccountRegistry:
+class AccountRepository:
     """Makes, changes and opens accounts; safe with several instances (every write is versioned)."""
 
     def __init__(

@@ -9,7 +9,7 @@ from artcafe_common.broker.claims import (
     ResponsePermission,
     User,
 )
-from artcafe_common.broker.subjects import HISTORY_STREAM, KEPT, PRESENCE, permission_patterns
+from artcafe_common.broker.subjects import HISTORY_STREAM, PRESENCE, REPUBLISH_PREFIX, permission_patterns
 from artcafe_common.contracts.identity import Permissions
 from artcafe_common.contracts.ingest import LOCAL_SUBJECTS, ingest_subject
 from artcafe_common.plans import BRIDGE_ALLOWANCE, LIMITS, Plan
@@ -85,7 +85,7 @@ def bridge_user(*, tenant_id: str, account: str) -> User:
             allow=[*names, "_INBOX.>", f"$JS.API.DIRECT.GET.{HISTORY_STREAM}"],
             deny=_presence_names(tenant_id),
         ),
-        sub=Permission(allow=[*names, "_INBOX.>", f"{KEPT}.>"]),
+        sub=Permission(allow=[*names, "_INBOX.>", f"{REPUBLISH_PREFIX}.>"]),
         resp=_RESPONSES,
     )
 

@@ -10,7 +10,7 @@ from artcafe_common import authorization
 from artcafe_common.broker.nkeys import decode_signature
 from artcafe_common.bus.caller import Caller, current_caller
 from artcafe_common.bus.client import Bus
-from artcafe_common.bus.endpoints import answers
+from artcafe_common.bus.endpoints import handles
 from artcafe_common.bus.errors import FieldError, InvalidRequest
 from artcafe_common.contracts.identity import (
     AdmitAgent,
@@ -36,9 +36,9 @@ from artcafe_common.contracts.tenancy import (
     Role,
 )
 from artcafe_identity import agent_keys
-from artcafe_identity.account_repository import AccountRegistry
+from artcafe_identity.account_repository import AccountRepository
 from artcafe_identity.agent_tokens import AgentTokens
-from artcafe_identity.login_failures import Knocks
+from artcafe_identity.login_failures import LoginFailures
 from artcafe_identity.settings import Settings
 from artcafe_identity.store import DAY_S, Rates, Store
 
@@ -61,10 +61,10 @@ class AgentEndpoints:
         settings: Settings,
         store: Store,
         rates: Rates,
-        registry: AccountRegistry,
+        registry: AccountRepository,
         bus: Bus,
         tokens: AgentTokens,
-        knocks: Knocks,
+        knocks: LoginFailures,
     ) -> None:
         self._settings = settings
         self._store = store
@@ -78,7 +78,7 @@ class AgentEndpoints:
 
     # -- keys ----------------------------------------------------------------------------------
 
-    @answers(ReadAgentKey)
+    @handles(ReadAgentKey)
     async def read_agent_key(self, request: ReadAgentKey) -> AgentKey:
         try:
             return agent_keys.describe(agent_keys.load(request.public_key))
@@ -86,7 +86,7 @@ class AgentEndpoints:
             field = FieldError(field="public_key", message=str(error))
             raise InvalidRequest(field.message, errors=(field,)) from None
 
-    @answers(IssueAgentKey)
+    @handles(IssueAgentKey)
     async def issue_agent_key(self, request: IssueAgentKey) -> AgentKeyIssued:
         tenant_id = authorization.require(Role.MEMBER)
         await self._rates.new_key(tenant_id)
@@ -95,7 +95,7 @@ class AgentEndpoints:
 
     # -- proofs --------------------------------------------------------------------------------
 
-    @answers(CreateAgentChallenge)
+    @handles(CreateAgentChallenge)
     async def create_agent_challenge(self, request: CreateAgentChallenge) -> AgentChallenge:
         # The agent is not looked up: whether it exists shows neither in the answer nor in its time.
         await self._rates.new_challenge(request.agent_id, current_caller().ip)
@@ -105,7 +105,7 @@ class AgentEndpoints:
         )
         return AgentChallenge(challenge=challenge, expires_at=datetime.fromtimestamp(expires_at, UTC))
 
-    @answers(VerifyAgent)
+    @handles(VerifyAgent)
     async def verify_agent(self, request: VerifyAgent) -> AgentToken:
         agent = await self._proven(request)
         token, expires_at = self._agent_tokens.issue(
@@ -113,11 +113,11 @@ class AgentEndpoints:
         )
         return AgentToken(valid=True, token=token, expires_at=datetime.fromtimestamp(expires_at, UTC))
 
-    @answers(AuthenticateAgent)
+    @handles(AuthenticateAgent)
     async def authenticate_agent(self, request: AuthenticateAgent) -> ClientIdentity:
         return await self._identity(await self._proven(request))
 
-    @answers(AdmitAgent)
+    @handles(AdmitAgent)
     async def admit_agent(self, request: AdmitAgent) -> ClientIdentity:
         try:
             claims = self._agent_tokens.read(request.token)

@@ -14,17 +14,17 @@ from artcafe_common.bus.consumer import EventConsumer
 from artcafe_common.bus.errors import ServiceUnavailable
 from artcafe_common.contracts.tenancy import ClientRevoked
 from artcafe_common.lifecycle import background, every, wait_for
-from artcafe_common.runtime import joined
+from artcafe_common.runtime import run_service
 from artcafe_common.settings import read_key, read_secret
 from artcafe_common.storage.dynamo import Database
-from artcafe_common.storage.redis_client import Shared
-from artcafe_identity.account_repository import AccountRegistry
+from artcafe_common.storage.redis_client import RedisClient
+from artcafe_identity.account_repository import AccountRepository
 from artcafe_identity.agent_tokens import AgentTokens
 from artcafe_identity.callout import AuthCallout
 from artcafe_identity.clients import Clients
 from artcafe_identity.cognito import Cognito
 from artcafe_identity.endpoints import Endpoints
-from artcafe_identity.login_failures import Knocks
+from artcafe_identity.login_failures import LoginFailures
 from artcafe_identity.revocation import Revocations
 from artcafe_identity.sealing import Sealer
 from artcafe_identity.settings import Settings
@@ -53,11 +53,11 @@ async def app(settings: Settings) -> AsyncIterator[None]:
                 config=AioConfig(connect_timeout=2, read_timeout=5, retries={"total_max_attempts": 2}),
             )
         )
-        shared = Shared(settings.redis_url)
+        shared = RedisClient(settings.redis_url)
         stack.push_async_callback(shared.close)
         jwks = Jwks(settings.jwks_url, http)
         host = await stack.enter_async_context(
-            joined(
+            run_service(
                 "identity",
                 settings,
                 {
@@ -67,7 +67,7 @@ async def app(settings: Settings) -> AsyncIterator[None]:
                 },
             )
         )
-        knocks = Knocks(host.bus)
+        knocks = LoginFailures(host.bus)
         clients = Clients(host.bus, knocks)
         system = await connect(settings.nats_url, keys / "identity-system.creds", name="identity")
         stack.push_async_callback(system.close)
@@ -75,7 +75,7 @@ async def app(settings: Settings) -> AsyncIterator[None]:
         stack.push_async_callback(callout_nc.close)
 
         store = Store(database)
-        registry = AccountRegistry(
+        registry = AccountRepository(
             store=store,
             system=system,
             operator=KeyPair(read_key(keys / "operator.nk")),

@@ -20,7 +20,7 @@ from artcafe_common.broker.nkeys import KeyPair
 from artcafe_common.bus.caller import Caller, set_caller
 from artcafe_common.bus.errors import CommandError
 from artcafe_common.contracts.identity import AuthenticationFailed
-from artcafe_identity.account_repository import AccountRegistry
+from artcafe_identity.account_repository import AccountRepository
 from artcafe_identity.accounts import client_user
 from artcafe_identity.clients import Clients
 
@@ -34,7 +34,7 @@ log = structlog.get_logger()
 class AuthCallout:
     """Answers the broker; instances share the work by queue group."""
 
-    def __init__(self, *, nc: Nats, key: KeyPair, clients: Clients, registry: AccountRegistry) -> None:
+    def __init__(self, *, nc: Nats, key: KeyPair, clients: Clients, registry: AccountRepository) -> None:
         self._nc = nc
         self._key = key
         self._clients = clients

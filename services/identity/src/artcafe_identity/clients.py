@@ -19,13 +19,13 @@ from artcafe_common.contracts.tenancy import (
     ClientState,
     FindCredential,
 )
-from artcafe_identity.login_failures import Knocks
+from artcafe_identity.login_failures import LoginFailures
 
 
 class Clients:
     """Authenticates clients by id or by public key."""
 
-    def __init__(self, bus: Bus, knocks: Knocks) -> None:
+    def __init__(self, bus: Bus, knocks: LoginFailures) -> None:
         self._bus = bus
         self._knocks = knocks
         # Verified in place of a client that does not exist, so that both take the same time.
@@ -34,8 +34,8 @@ class Clients:
 
     async def watch(self) -> None:
         """Drop what is cached of a client as soon as it changes."""
-        await self._bus.watch(ClientRevoked, self._forget)
-        await self._bus.watch(ClientChanged, self._forget)
+        await self._bus.subscribe(ClientRevoked, self._forget)
+        await self._bus.subscribe(ClientChanged, self._forget)
 
     async def authenticate(
         self, *, nonce: str, signature: str, client_id: str | None = None, nkey: str | None = None

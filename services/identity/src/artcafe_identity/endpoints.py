@@ -9,7 +9,7 @@ from artcafe_common.broker.claims import encode
 from artcafe_common.broker.nkeys import InvalidNKeyError, KeyKind, KeyPair, create, decode_public
 from artcafe_common.bus.client import Bus
 from artcafe_common.bus.command import Nothing
-from artcafe_common.bus.endpoints import answers
+from artcafe_common.bus.endpoints import handles
 from artcafe_common.bus.errors import FieldError, InvalidRequest
 from artcafe_common.contracts import identity as contract
 from artcafe_common.contracts.identity import (
@@ -37,13 +37,13 @@ from artcafe_common.contracts.identity import (
     VerifyUserToken,
 )
 from artcafe_common.contracts.tenancy import Role
-from artcafe_identity.account_repository import AccountRegistry
+from artcafe_identity.account_repository import AccountRepository
 from artcafe_identity.accounts import bridge_user
 from artcafe_identity.agent_tokens import AgentTokens
 from artcafe_identity.agents import AgentEndpoints
 from artcafe_identity.clients import Clients
 from artcafe_identity.cognito import Cognito
-from artcafe_identity.login_failures import Knocks
+from artcafe_identity.login_failures import LoginFailures
 from artcafe_identity.settings import Settings
 from artcafe_identity.store import Rates, Store
 from artcafe_identity.tables import AccountItem
@@ -67,14 +67,14 @@ class Endpoints(AgentEndpoints):
         settings: Settings,
         store: Store,
         rates: Rates,
-        registry: AccountRegistry,
+        registry: AccountRepository,
         streams: TenantStreams,
         clients: Clients,
         tokens: TokenVerifier,
         cognito: Cognito,
         bus: Bus,
         agent_tokens: AgentTokens,
-        knocks: Knocks,
+        knocks: LoginFailures,
     ) -> None:
         super().__init__(
             settings=settings,
@@ -92,32 +92,32 @@ class Endpoints(AgentEndpoints):
 
     # -- people ------------------------------------------------------------------------------
 
-    @answers(VerifyUserToken)
+    @handles(VerifyUserToken)
     async def verify_user_token(self, request: VerifyUserToken) -> User:
         return await self._tokens.verify(request.token)
 
-    @answers(Login)
+    @handles(Login)
     async def login(self, request: Login) -> Tokens:
         return await self._cognito.login(request.email, request.password)
 
-    @answers(RefreshTokens)
+    @handles(RefreshTokens)
     async def refresh_tokens(self, request: RefreshTokens) -> Tokens:
         return await self._cognito.refresh(request.refresh_token)
 
     # -- accounts ----------------------------------------------------------------------------
 
-    @answers(EnsureAccount)
+    @handles(EnsureAccount)
     async def ensure_account(self, request: EnsureAccount) -> BrokerAccount:
         return _broker_account(await self._registry.ensure(request.tenant_id, request.plan))
 
-    @answers(FindAccount)
+    @handles(FindAccount)
     async def find_account(self, request: FindAccount) -> BrokerAccount:
         item = await self._store.find_account(request.account)
         if item is None:
             raise contract.AccountMissing
         return _broker_account(item)
 
-    @answers(CompareAccounts)
+    @handles(CompareAccounts)
     async def compare_accounts(self, request: CompareAccounts) -> AccountsCompared:
         compared = await self._registry.compare(push=request.push)
         differing = [tenant_id for tenant_id, differs in compared.items() if differs]
@@ -125,7 +125,7 @@ class Endpoints(AgentEndpoints):
             known=len(compared), differing=len(differing), examples=differing[:MAX_EXAMPLES]
         )
 
-    @answers(IssueAccountKey)
+    @handles(IssueAccountKey)
     async def issue_account_key(self, request: IssueAccountKey) -> KeyPairIssued:  # noqa: ARG002
         tenant_id = authorization.require(Role.ADMIN)
         pair = await self._new_key(tenant_id, KeyKind.ACCOUNT)
@@ -134,12 +134,12 @@ class Endpoints(AgentEndpoints):
 
     # -- clients -----------------------------------------------------------------------------
 
-    @answers(IssueClientKey)
+    @handles(IssueClientKey)
     async def issue_client_key(self, request: IssueClientKey) -> KeyPairIssued:  # noqa: ARG002
         pair = await self._new_key(authorization.require(Role.MEMBER), KeyKind.USER)
         return KeyPairIssued(nkey_public=pair.public, nkey_seed=pair.seed)
 
-    @answers(CreateClientChallenge)
+    @handles(CreateClientChallenge)
     async def create_client_challenge(self, request: CreateClientChallenge) -> Nonce:
         if len(request.client_id) > MAX_ID:
             field = FieldError(field="client_id", message=f"Expected `str` of length <= {MAX_ID}")
@@ -148,7 +148,7 @@ class Endpoints(AgentEndpoints):
         expires_at = await self._store.add_challenge(nonce, request.client_id, self._settings.challenge_ttl_s)
         return Nonce(nonce=nonce, expires_at=datetime.fromtimestamp(expires_at, UTC))
 
-    @answers(AuthenticateClient)
+    @handles(AuthenticateClient)
     async def authenticate_client(self, request: AuthenticateClient) -> ClientIdentity:
         if request.stored and not await self._use_challenge(request.nonce, request.client_id):
             self._clients.refuse(client_id=request.client_id)
@@ -167,7 +167,7 @@ class Endpoints(AgentEndpoints):
             permissions=client.permissions,
         )
 
-    @answers(IssueBridgeCredentials)
+    @handles(IssueBridgeCredentials)
     async def issue_bridge_credentials(self, request: IssueBridgeCredentials) -> BridgeCredentials:
         try:
             decode_public(request.nkey_public, KeyKind.USER)
@@ -185,17 +185,17 @@ class Endpoints(AgentEndpoints):
 
     # -- streams -----------------------------------------------------------------------------
 
-    @answers(EnsureStream)
+    @handles(EnsureStream)
     async def ensure_stream(self, request: EnsureStream) -> Nothing:
         await self._streams.ensure(request)
         return Nothing()
 
-    @answers(RemoveStream)
+    @handles(RemoveStream)
     async def remove_stream(self, request: RemoveStream) -> Nothing:
         await self._streams.remove(request.tenant_id, request.stream)
         return Nothing()
 
-    @answers(PurgeStream)
+    @handles(PurgeStream)
     async def purge_stream(self, request: PurgeStream) -> Nothing:
         await self._streams.purge(request)
         return Nothing()

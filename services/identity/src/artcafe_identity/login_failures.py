@@ -9,7 +9,7 @@ import asyncio
 import msgspec
 import structlog
 
-from artcafe_common.activity_reporting import Denials
+from artcafe_common.activity_reporting import DenialReporter
 from artcafe_common.bus.caller import Caller, current_caller
 from artcafe_common.bus.client import Bus
 from artcafe_common.bus.errors import CommandError
@@ -29,7 +29,7 @@ PAUSE_S = 1.0
 log = structlog.get_logger()
 
 
-class Knock(msgspec.Struct, frozen=True, kw_only=True):
+class FailedLogin(msgspec.Struct, frozen=True, kw_only=True):
     """Somebody was refused as a client (by its id or its key) or an agent that they were not."""
 
     caller: Caller
@@ -38,13 +38,13 @@ class Knock(msgspec.Struct, frozen=True, kw_only=True):
     agent_id: str = ""
 
 
-class Knocks:
+class LoginFailures:
     """A queue with a bound: when it is full, refusals are only counted in the service's log."""
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
-        self._waiting: asyncio.Queue[Knock | ActivityRecorded] = asyncio.Queue(MAX_WAITING)
-        self._denials = Denials(self._put)
+        self._waiting: asyncio.Queue[FailedLogin | ActivityRecorded] = asyncio.Queue(MAX_WAITING)
+        self._denials = DenialReporter(self._put)
         self._owners: Cache[tuple[str, str, str], tuple[str, str]] = Cache(size=10_000, age_s=60)
         self._left_out = 0
 
@@ -53,7 +53,7 @@ class Knocks:
         if len(client_id) > MAX_ID or len(nkey) > MAX_ID or len(agent_id) > MAX_ID:
             return
         caller = msgspec.structs.replace(current_caller(), actor="")
-        self._put(Knock(caller=caller, client_id=client_id, nkey=nkey, agent_id=agent_id))
+        self._put(FailedLogin(caller=caller, client_id=client_id, nkey=nkey, agent_id=agent_id))
 
     def proven(self, actor: str, tenant_id: str) -> None:
         """A client or agent that proved who it is was refused."""
@@ -66,7 +66,7 @@ class Knocks:
             waiting = await self._waiting.get()
             try:
                 if isinstance(waiting, ActivityRecorded):
-                    await self._bus.announce(waiting)
+                    await self._bus.publish(waiting)
                 else:
                     await self._tell(waiting)
             except CommandError:
@@ -83,19 +83,19 @@ class Knocks:
             log.warning("refused_logins_not_told", count=self._left_out)
             self._left_out = 0
 
-    def _put(self, waiting: Knock | ActivityRecorded) -> None:
+    def _put(self, waiting: FailedLogin | ActivityRecorded) -> None:
         try:
             self._waiting.put_nowait(waiting)
         except asyncio.QueueFull:
             self._left_out += 1
 
-    async def _tell(self, knock: Knock) -> None:
+    async def _tell(self, knock: FailedLogin) -> None:
         key = (knock.client_id, knock.nkey, knock.agent_id)
         tenant_id, resource = await self._owners.get(key, lambda: self._owner(knock))
         if tenant_id:
             self._denials.note(knock.caller, ACTION, resource, tenant_id=tenant_id)
 
-    async def _owner(self, knock: Knock) -> tuple[str, str]:
+    async def _owner(self, knock: FailedLogin) -> tuple[str, str]:
         caller = Caller.service("identity")
         try:
             if knock.agent_id:

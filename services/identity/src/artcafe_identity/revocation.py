@@ -8,7 +8,7 @@ from nats.aio.client import Client as Nats
 from artcafe_common.broker.system_account import kick, list_connections
 from artcafe_common.contracts.identity import AccountMissing
 from artcafe_common.contracts.tenancy import ClientRevoked
-from artcafe_identity.account_repository import AccountRegistry
+from artcafe_identity.account_repository import AccountRepository
 
 # A connection that another instance admitted from its cache while the news was on its way.
 SECOND_LOOK_S = 0.3
@@ -18,7 +18,7 @@ log = structlog.get_logger()
 class Revocations:
     """Applies ClientRevoked to the broker; doing it twice does no harm."""
 
-    def __init__(self, *, system: Nats, registry: AccountRegistry) -> None:
+    def __init__(self, *, system: Nats, registry: AccountRepository) -> None:
         self._system = system
         self._registry = registry
 

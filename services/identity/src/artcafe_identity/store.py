@@ -7,8 +7,8 @@ from boto3.dynamodb.conditions import Attr
 from artcafe_common.bus.errors import StoreUnavailable
 from artcafe_common.contracts.identity import ChallengeRateExceeded, KeyRateExceeded
 from artcafe_common.storage.dynamo import ConditionFailed, Database
-from artcafe_common.storage.rate_limiter import Allowance, Buckets
-from artcafe_common.storage.redis_client import Shared
+from artcafe_common.storage.rate_limiter import RateLimit, RateLimiter
+from artcafe_common.storage.redis_client import RedisClient
 from artcafe_identity.settings import Settings
 from artcafe_identity.tables import ACCOUNTS, CHALLENGES, AccountItem, ChallengeItem
 
@@ -85,21 +85,21 @@ class Store:
 class Rates:
     """How many keys and challenges may still be made; shared by all instances."""
 
-    def __init__(self, shared: Shared, settings: Settings) -> None:
-        self._buckets = Buckets(shared)
-        self._keys = Allowance(limit=settings.keys_per_hour, period_s=HOUR_S)
-        self._challenges = Allowance(limit=settings.challenges_per_minute)
+    def __init__(self, shared: RedisClient, settings: Settings) -> None:
+        self._limiter = RateLimiter(shared)
+        self._keys = RateLimit(limit=settings.keys_per_hour, period_s=HOUR_S)
+        self._challenges = RateLimit(limit=settings.challenges_per_minute)
 
     async def new_key(self, tenant_id: str) -> None:
         """Count a new key; KeyRateExceeded, and StoreUnavailable rather than one that is not counted."""
-        verdict = await self._buckets.take({f"keys:{tenant_id}": self._keys}, patient=True)
+        verdict = await self._limiter.acquire({f"keys:{tenant_id}": self._keys}, wait_for_recovery=True)
         if not verdict.allowed:
             raise KeyRateExceeded(retry_after_s=verdict.retry_after_s)
 
     async def new_challenge(self, agent_id: str, ip: str) -> None:
         """Count a new challenge; ChallengeRateExceeded. With Redis away there is no limit."""
         try:
-            verdict = await self._buckets.take({f"challenges:{ip}:{agent_id}": self._challenges})
+            verdict = await self._limiter.acquire({f"challenges:{ip}:{agent_id}": self._challenges})
         except StoreUnavailable:
             return
         if not verdict.allowed:

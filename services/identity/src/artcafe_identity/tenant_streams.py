@@ -22,7 +22,7 @@ from artcafe_common.broker.nkeys import KeyKind, create
 from artcafe_common.broker.system_account import PLATFORM_WORK
 from artcafe_common.bus.errors import ServiceUnavailable
 from artcafe_common.contracts.identity import EnsureStream, PurgeStream, StreamRefused, SubjectOverlap
-from artcafe_identity.account_repository import AccountRegistry
+from artcafe_identity.account_repository import AccountRepository
 from artcafe_identity.accounts import stream_user
 
 CONNECT_TIMEOUT_S = 2
@@ -40,7 +40,7 @@ log = structlog.get_logger()
 class TenantStreams:
     """Does to one stream what is asked; all of it can be asked twice."""
 
-    def __init__(self, *, registry: AccountRegistry, nats_url: str) -> None:
+    def __init__(self, *, registry: AccountRepository, nats_url: str) -> None:
         self._registry = registry
         self._servers = nats_url.split(",")
 

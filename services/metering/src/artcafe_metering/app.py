@@ -7,7 +7,7 @@ from artcafe_common.broker.connect import connect
 from artcafe_common.bus.consumer import EventConsumer
 from artcafe_common.contracts.metering import UsageRecorded
 from artcafe_common.lifecycle import background, every, wait_for
-from artcafe_common.runtime import joined
+from artcafe_common.runtime import run_service
 from artcafe_common.storage.dynamo import Database
 from artcafe_metering.broker_usage import BridgeSettler, BrokerMeter
 from artcafe_metering.endpoints import Endpoints
@@ -33,7 +33,7 @@ async def app(settings: Settings) -> AsyncIterator[None]:
         )
         archive = Archive(database)
         host = await stack.enter_async_context(
-            joined("metering", settings, {"redis": live.check, "dynamodb": archive.check})
+            run_service("metering", settings, {"redis": live.check, "dynamodb": archive.check})
         )
         system = await connect(
             settings.nats_url, settings.keys_dir / "metering-system.creds", name="metering"

@@ -3,7 +3,7 @@
 from datetime import date, timedelta
 
 from artcafe_common.bus.caller import current_tenant
-from artcafe_common.bus.endpoints import answers
+from artcafe_common.bus.endpoints import handles
 from artcafe_common.clock import now
 from artcafe_common.contracts.metering import (
     ChannelUsage,
@@ -34,7 +34,7 @@ class Endpoints:
         self._counters = counters
         self._archive = archive
 
-    @answers(GetUsageMetrics)
+    @handles(GetUsageMetrics)
     async def get_usage_metrics(self, request: GetUsageMetrics) -> UsageMetrics:
         tenant_id, today = current_tenant(), now().date()
         days = days_of(request.start_date, request.end_date, today=today)
@@ -56,7 +56,7 @@ class Endpoints:
             limits=LIMITS[request.plan],
         )
 
-    @answers(GetCurrentUsage)
+    @handles(GetCurrentUsage)
     async def get_current_usage(self, request: GetCurrentUsage) -> CurrentUsage:
         tenant_id, at = current_tenant(), now()
         first, last = month_of(at)
@@ -69,7 +69,7 @@ class Endpoints:
             **_only(used, ("deliveries", "bytes_in", "bytes_out", "api_calls")),
         )
 
-    @answers(GetLocalStats)
+    @handles(GetLocalStats)
     async def get_local_stats(self, request: GetLocalStats) -> LocalStats:  # noqa: ARG002 - says all by its type
         hours = last_hours(now())
         local = await self._counters.local(current_tenant(), hours)

@@ -33,7 +33,7 @@ class QuotaWatch:
 
     async def watch(self) -> None:
         """Hear of new plans."""
-        await self._bus.watch(PlanChanged, self._plan_changed)
+        await self._bus.subscribe(PlanChanged, self._plan_changed)
 
     async def news_missed(self) -> None:
         """Plans may have changed unheard."""
@@ -66,7 +66,7 @@ class QuotaWatch:
             if await self._counters.was_announced(name):
                 continue
             # First told, then remembered: whoever is killed in between tells it again, as the same event.
-            await self._bus.announce(
+            await self._bus.publish(
                 QuotaCrossed(
                     event_id=_event_id(first, name),
                     tenant_id=tenant_id,
@@ -80,7 +80,9 @@ class QuotaWatch:
     async def _limit(self, tenant_id: str) -> int | None:
         caller = msgspec.structs.replace(Caller.service("metering"), tenant_id=tenant_id)
         try:
-            account = await self._bus.call(GetAccount(), caller=caller, deadline_s=ASK_S, patient=False)
+            account = await self._bus.call(
+                GetAccount(), caller=caller, deadline_s=ASK_S, wait_for_recovery=False
+            )
         except (AccountNotFound, Forbidden):
             return None
         return LIMITS[account.plan].messages_per_month

@@ -14,7 +14,7 @@ from artcafe_common.bus.errors import CommandError
 from artcafe_common.contracts.ingest import INGEST_SUBJECT
 from artcafe_common.contracts.presence import GatewayAlive, HeartbeatsReceived
 from artcafe_common.lifecycle import background, every
-from artcafe_common.runtime import Check, joined
+from artcafe_common.runtime import Check, run_service
 from artcafe_common.storage.dynamo import Database
 from artcafe_presence.broker_connections import Broker
 from artcafe_presence.deadlines import Deadlines
@@ -40,7 +40,7 @@ async def app(settings: PresenceSettings) -> AsyncIterator[None]:
         )
         store = await stack.enter_async_context(Store(database, settings))
         checks: dict[str, Check] = {"redis": store.check_redis, "dynamodb": store.check_dynamodb}
-        host = await stack.enter_async_context(joined(NAME, settings, checks))
+        host = await stack.enter_async_context(run_service(NAME, settings, checks))
 
         comparison_asked = asyncio.Event()
         system = await stack.enter_async_context(_system(settings, comparison_asked))
@@ -62,8 +62,8 @@ async def app(settings: PresenceSettings) -> AsyncIterator[None]:
         with suppress(CommandError):
             await deadlines.check()
         await broker.listen()
-        await host.bus.listen(HeartbeatsReceived, gateways.beats)
-        await host.bus.listen(GatewayAlive, gateways.alive)
+        await host.bus.subscribe_signal(HeartbeatsReceived, gateways.beats)
+        await host.bus.subscribe_signal(GatewayAlive, gateways.alive)
         await host.bus.nc.subscribe(INGEST_SUBJECT, queue=NAME, cb=reports.receive)
         stack.push_async_callback(reports.flush)
         await stack.enter_async_context(

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from artcafe_common.bus.caller import current_tenant
-from artcafe_common.bus.endpoints import answers
+from artcafe_common.bus.endpoints import handles
 from artcafe_common.bus.errors import FieldError, InvalidRequest
 from artcafe_common.contracts.presence import (
     ClientPresence,
@@ -32,7 +32,7 @@ class Endpoints:
         self._store = store
         self._interval_s = heartbeat_interval_s
 
-    @answers(GetPresences)
+    @handles(GetPresences)
     async def get_presences(self, request: GetPresences) -> Presences:
         tenant_id = current_tenant()
         if len(request.client_ids) > MAX_CLIENTS:
@@ -43,11 +43,11 @@ class Endpoints:
         seen = await self._store.read(tenant_id, request.client_ids)
         return Presences(clients=[self._presence(client, seen.now) for client in seen.clients])
 
-    @answers(CountConnections)
+    @handles(CountConnections)
     async def count_connections(self, request: CountConnections) -> ConnectionCount:  # noqa: ARG002 - has no field
         return ConnectionCount(connections=await self._store.count(current_tenant()))
 
-    @answers(ReserveConnection)
+    @handles(ReserveConnection)
     async def reserve_connection(self, request: ReserveConnection) -> Reservation:
         granted = await self._store.reserve(current_tenant(), request.connection_id, request.limit)
         return Reservation(granted=granted)

@@ -75,11 +75,11 @@ class Gateways:
                         metrics=limited_json(beat.metrics),
                         metadata=limited_json(beat.metadata),
                     )
-                    for beat in signal.beats
+                    for beat in signal.heartbeats
                 ]
             )
         except CommandError as error:
-            log.warning("heartbeats_lost", reason=error.detail, count=len(signal.beats))
+            log.warning("heartbeats_lost", reason=error.detail, count=len(signal.heartbeats))
 
     async def alive(self, signal: GatewayAlive) -> None:
         """A gateway process lives."""

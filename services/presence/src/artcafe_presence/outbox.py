@@ -11,7 +11,7 @@ import structlog
 
 from artcafe_common.bus.client import Bus
 from artcafe_common.bus.errors import CommandError
-from artcafe_common.contracts.presence import PresenceChanged, PresenceNotice
+from artcafe_common.contracts.presence import PresenceChanged, PresenceUpdate
 from artcafe_presence.records import Entry, RowChange, Transition, moment
 from artcafe_presence.store import Store
 
@@ -116,7 +116,7 @@ def announcements(store: Store, bus: Bus) -> Outbox[Transition]:
         for entry, transition in line:
             last_seen = moment(transition.last_seen)
             # Announced again, the broker knows it by its id.
-            await bus.announce(
+            await bus.publish(
                 PresenceChanged(
                     event_id=entry.event_id,
                     occurred_at=entry.at,
@@ -130,7 +130,7 @@ def announcements(store: Store, bus: Bus) -> Outbox[Transition]:
                     kind=transition.kind,
                 )
             )
-            notice = PresenceNotice(
+            notice = PresenceUpdate(
                 client_id=transition.client_id,
                 status="online" if transition.online else "offline",
                 last_seen=last_seen,

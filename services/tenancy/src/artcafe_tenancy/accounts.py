@@ -7,7 +7,7 @@ from msgspec import UNSET, structs
 from artcafe_common import authorization, clock
 from artcafe_common.bus.caller import current_caller
 from artcafe_common.bus.command import Event
-from artcafe_common.bus.endpoints import answers
+from artcafe_common.bus.endpoints import handles
 from artcafe_common.contracts.activity import ActivityType
 from artcafe_common.contracts.identity import EnsureAccount
 from artcafe_common.contracts.tenancy import (
@@ -33,7 +33,7 @@ from artcafe_tenancy.tables import MemberItem, TenantItem
 class AccountEndpoints(Handlers):
     """Founding, reading and changing organizations."""
 
-    @answers(CreateAccount)
+    @handles(CreateAccount)
     async def create_account(self, request: CreateAccount) -> Account:
         user_id = authorization.require_person()
         names.check(request.name)
@@ -64,7 +64,7 @@ class AccountEndpoints(Handlers):
         await self.store.found(tenant, owner, _told(tenant.id, "account.created", joined))
         return _shown(tenant, Role.OWNER)
 
-    @answers(ListAccounts)
+    @handles(ListAccounts)
     async def list_accounts(self, request: ListAccounts) -> Accounts:
         user_id = authorization.require_person()
         page = await self.store.memberships(
@@ -79,14 +79,14 @@ class AccountEndpoints(Handlers):
             next_cursor=self.cursors.encode(user_id, "accounts", page.position),
         )
 
-    @answers(GetAccount)
+    @handles(GetAccount)
     async def get_account(self, request: GetAccount) -> Account:  # noqa: ARG002 - it has no fields
         tenant = await self.store.tenant(authorization.require(Role.VIEWER))
         if tenant is None:
             raise AccountNotFound
         return _shown(tenant, authorization.role_of(current_caller()))
 
-    @answers(UpdateAccount)
+    @handles(UpdateAccount)
     async def update_account(self, request: UpdateAccount) -> Account:
         tenant_id = authorization.require(Role.ADMIN)
         if request.name is not UNSET:
@@ -98,7 +98,7 @@ class AccountEndpoints(Handlers):
         tenant = await self.store.change_tenant(tenant_id, changes, new)
         return _shown(tenant, authorization.role_of(current_caller()))
 
-    @answers(ChangePlan)
+    @handles(ChangePlan)
     async def change_plan(self, request: ChangePlan) -> Account:
         authorization.require_operator()
         new = _told(

@@ -10,7 +10,7 @@ from ulid import ULID
 
 from artcafe_common import authorization, clock
 from artcafe_common.bus.client import Bus
-from artcafe_common.bus.endpoints import answers
+from artcafe_common.bus.endpoints import handles
 from artcafe_common.contracts.activity import (
     Activity,
     ActivityPage,
@@ -36,7 +36,7 @@ SUMMARY_PAGE = 1000
 SUMMARY_PAGES = 20
 
 
-class ActivityKeeper:
+class ActivityRecorder:
     """Stores what is announced; safe to be told twice."""
 
     def __init__(self, store: Store, table: ActivityTable, bus: Bus) -> None:
@@ -92,7 +92,7 @@ class ActivityKeeper:
     async def _keep(self, tenant_id: str, activity: Activity) -> None:
         await self._table.keep(tenant_id, activity)
         # Told again, the broker knows it by its id.
-        await self._bus.announce(
+        await self._bus.publish(
             ActivityRecorded(
                 event_id=f"activity-{activity.activity_id}", tenant_id=tenant_id, activity=activity, kept=True
             )
@@ -102,7 +102,7 @@ class ActivityKeeper:
 class ActivityEndpoints(Handlers):
     """Reading the log."""
 
-    @answers(ListActivity)
+    @handles(ListActivity)
     async def list_activity(self, request: ListActivity) -> ActivityPage:
         tenant_id = authorization.require(Role.VIEWER)
         page = await self.activity.list(
@@ -118,7 +118,7 @@ class ActivityEndpoints(Handlers):
             next_cursor=self.cursors.encode(tenant_id, "activity", page.position),
         )
 
-    @answers(GetActivitySummary)
+    @handles(GetActivitySummary)
     async def summarize_activity(self, request: GetActivitySummary) -> ActivitySummary:
         tenant_id = authorization.require(Role.VIEWER)
         since = clock.now() - timedelta(hours=request.hours)

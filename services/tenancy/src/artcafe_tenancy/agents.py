@@ -7,7 +7,7 @@ from msgspec import UNSET, structs
 from artcafe_common import authorization, clock
 from artcafe_common.broker import nkeys
 from artcafe_common.bus.caller import current_tenant
-from artcafe_common.bus.endpoints import answers
+from artcafe_common.bus.endpoints import handles
 from artcafe_common.bus.errors import FieldError, InvalidRequest
 from artcafe_common.contracts.activity import ActivityType
 from artcafe_common.contracts.identity import AgentKey, IssueAgentKey, Permissions, ReadAgentKey
@@ -41,7 +41,7 @@ from artcafe_tenancy.endpoint_base import Handlers
 from artcafe_tenancy.outbox import Entry, entry
 from artcafe_tenancy.presence_mirror import time_of
 from artcafe_tenancy.tables import AgentItem, ClientItem
-from artcafe_tenancy.unique_names import seen_as
+from artcafe_tenancy.unique_names import status_filter
 
 COUNTED_AT_ONCE = 1000
 
@@ -49,7 +49,7 @@ COUNTED_AT_ONCE = 1000
 class AgentEndpoints(Handlers):
     """The programs of an organization that prove an SSH key."""
 
-    @answers(CreateAgent)
+    @handles(CreateAgent)
     async def create_agent(self, request: CreateAgent) -> AgentCreated:
         tenant_id = authorization.require(Role.MEMBER)
         names.check(request.name)
@@ -77,21 +77,21 @@ class AgentEndpoints(Handlers):
         await self.store.agents.create(agent, limit, _told(agent, "agent.created"))
         return AgentCreated(agent=_shown(agent), private_key=private_key)
 
-    @answers(ListAgents)
+    @handles(ListAgents)
     async def list_agents(self, request: ListAgents) -> Agents:
         tenant_id = authorization.require(Role.VIEWER)
         page = await self.store.agents.list(
             tenant_id,
             limit=request.limit,
             position=self.cursors.decode(tenant_id, "agents", request.cursor),
-            where=None if request.status is None else seen_as(request.status),
+            where=None if request.status is None else status_filter(request.status),
         )
         return Agents(
             agents=[_shown(agent) for agent in page.items],
             next_cursor=self.cursors.encode(tenant_id, "agents", page.position),
         )
 
-    @answers(GetAgent)
+    @handles(GetAgent)
     async def get_agent(self, request: GetAgent) -> Agent:
         tenant_id = authorization.require(Role.VIEWER)
         agent = await self.store.agents.get(tenant_id, request.agent_id)
@@ -99,7 +99,7 @@ class AgentEndpoints(Handlers):
             raise AgentNotFound
         return _shown(agent)
 
-    @answers(UpdateAgent)
+    @handles(UpdateAgent)
     async def update_agent(self, request: UpdateAgent) -> Agent:
         tenant_id = authorization.require(Role.MEMBER)
         if request.name is not UNSET:
@@ -126,7 +126,7 @@ class AgentEndpoints(Handlers):
             raise AgentNotFound
         return _shown(agent)
 
-    @answers(DeleteAgent)
+    @handles(DeleteAgent)
     async def delete_agent(self, request: DeleteAgent) -> Agent:
         tenant_id = authorization.require(Role.MEMBER)
         agent = await self.store.agents.delete(
@@ -136,7 +136,7 @@ class AgentEndpoints(Handlers):
             raise AgentNotFound
         return _shown(agent)
 
-    @answers(MigrateAgent)
+    @handles(MigrateAgent)
     async def migrate_agent(self, request: MigrateAgent) -> Client:
         authorization.require_operator()
         try:
@@ -175,7 +175,7 @@ class AgentEndpoints(Handlers):
             raise AgentNotFound
         return shown(client)
 
-    @answers(SummarizeAgents)
+    @handles(SummarizeAgents)
     async def summarize_agents(self, request: SummarizeAgents) -> AgentSummary:  # noqa: ARG002
         tenant_id = authorization.require(Role.VIEWER)
         counts = dict.fromkeys(ClientStatus, 0)
@@ -190,7 +190,7 @@ class AgentEndpoints(Handlers):
                     total=sum(counts.values()), **{status.value: count for status, count in counts.items()}
                 )
 
-    @answers(FindAgentCredential)
+    @handles(FindAgentCredential)
     async def find_agent_credential(self, request: FindAgentCredential) -> AgentCredential:
         agent = await self.store.agents.by_id(request.agent_id)
         if agent is None:

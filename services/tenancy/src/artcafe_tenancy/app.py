@@ -16,18 +16,18 @@ from artcafe_common.contracts.tenancy import (
 )
 from artcafe_common.cursors import Cursors
 from artcafe_common.lifecycle import background, every
-from artcafe_common.runtime import joined
+from artcafe_common.runtime import run_service
 from artcafe_common.settings import read_secret
 from artcafe_common.storage.dynamo import Database
-from artcafe_tenancy.activity import ActivityKeeper
+from artcafe_tenancy.activity import ActivityRecorder
 from artcafe_tenancy.activity_table import ActivityTable
-from artcafe_tenancy.channel_subscriptions import SubscriptionKeeper
+from artcafe_tenancy.channel_subscriptions import ChannelSubscriptionRecorder
 from artcafe_tenancy.endpoints import Endpoints
-from artcafe_tenancy.outbox import LEFT_OVER_S, Journal
+from artcafe_tenancy.outbox import LEFT_OVER_S, Outbox
 from artcafe_tenancy.presence_mirror import PresenceMirror
 from artcafe_tenancy.settings import TenancySettings
 from artcafe_tenancy.store import Store
-from artcafe_tenancy.stream_reconciler import StreamKeeper
+from artcafe_tenancy.stream_reconciler import StreamReconciler
 from artcafe_tenancy.tables import TABLES
 
 
@@ -37,11 +37,11 @@ async def app(settings: TenancySettings) -> AsyncIterator[None]:
     cursors = Cursors(read_secret(settings.keys_dir / "cursor.key"))
     async with (
         Database(region=settings.aws_region, prefix=settings.table_prefix) as database,
-        joined("tenancy", settings, {"dynamodb": lambda: database.check(TABLES)}) as host,
+        run_service("tenancy", settings, {"dynamodb": lambda: database.check(TABLES)}) as host,
     ):
-        journal, activity = Journal(database, host.bus), ActivityTable(database)
+        journal, activity = Outbox(database, host.bus), ActivityTable(database)
         store = Store(database, journal)
-        streams = StreamKeeper(store, host.bus)
+        streams = StreamReconciler(store, host.bus)
         endpoints = Endpoints(
             store=store,
             activity=activity,
@@ -51,8 +51,8 @@ async def app(settings: TenancySettings) -> AsyncIterator[None]:
             default_plan=settings.default_plan,
         )
         await host.wait_and_serve(endpoints)
-        mirror, keeper = PresenceMirror(store), ActivityKeeper(store, activity, host.bus)
-        subscriptions = SubscriptionKeeper(store, streams)
+        mirror, keeper = PresenceMirror(store), ActivityRecorder(store, activity, host.bus)
+        subscriptions = ChannelSubscriptionRecorder(store, streams)
 
         async def came_or_went(event: PresenceChanged) -> None:
             await mirror.apply(event)

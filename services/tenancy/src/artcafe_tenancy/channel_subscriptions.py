@@ -1,28 +1,28 @@
 """Who subscribes to a channel: now, as the gateways tell, and before, as it was recorded."""
 
 from artcafe_common import authorization
-from artcafe_common.bus.endpoints import answers
+from artcafe_common.bus.endpoints import handles
 from artcafe_common.contracts.tenancy import (
     AgentRevoked,
     ChannelChanged,
     ChannelNotFound,
     ChannelSubscribed,
+    ChannelSubscriber,
+    ChannelSubscribers,
     ClientRevoked,
-    ListSubscribers,
+    ListChannelSubscribers,
     RevocationReason,
     Role,
-    Subscriber,
-    Subscribers,
 )
 from artcafe_tenancy.endpoint_base import Handlers
 from artcafe_tenancy.store import Store
-from artcafe_tenancy.stream_reconciler import StreamKeeper
+from artcafe_tenancy.stream_reconciler import StreamReconciler
 
 
-class SubscriptionKeeper:
+class ChannelSubscriptionRecorder:
     """Applies what is announced of channels and their subscribers; safe to be told twice."""
 
-    def __init__(self, store: Store, streams: StreamKeeper) -> None:
+    def __init__(self, store: Store, streams: StreamReconciler) -> None:
         self._store = store
         self._streams = streams
 
@@ -55,8 +55,8 @@ class SubscriptionKeeper:
 class SubscriptionEndpoints(Handlers):
     """Reading them."""
 
-    @answers(ListSubscribers)
-    async def list_subscribers(self, request: ListSubscribers) -> Subscribers:
+    @handles(ListChannelSubscribers)
+    async def list_subscribers(self, request: ListChannelSubscribers) -> ChannelSubscribers:
         tenant_id = authorization.require(Role.VIEWER)
         scope = f"subscribers {request.channel_id}"
         position = self.cursors.decode(tenant_id, scope, request.cursor)
@@ -71,9 +71,9 @@ class SubscriptionEndpoints(Handlers):
         merged = sorted(live | at.keys())
         shown = merged[: request.limit]
         more = {"client_id": shown[-1]} if len(merged) > len(shown) else None
-        return Subscribers(
+        return ChannelSubscribers(
             subscribers=[
-                Subscriber(
+                ChannelSubscriber(
                     client_id=client,
                     connections=request.live.get(client, 0),
                     subscribed_at=at.get(client),

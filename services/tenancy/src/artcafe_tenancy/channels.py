@@ -7,7 +7,7 @@ from msgspec import UNSET, structs
 
 from artcafe_common import authorization, clock
 from artcafe_common.broker.subjects import channel_subject
-from artcafe_common.bus.endpoints import answers
+from artcafe_common.bus.endpoints import handles
 from artcafe_common.bus.errors import CommandError
 from artcafe_common.contracts.activity import ActivityType
 from artcafe_common.contracts.tenancy import (
@@ -34,7 +34,7 @@ log = structlog.get_logger()
 class ChannelEndpoints(Handlers):
     """The named topics of an organization."""
 
-    @answers(CreateChannel)
+    @handles(CreateChannel)
     async def create_channel(self, request: CreateChannel) -> Channel:
         tenant_id = authorization.require(Role.MEMBER)
         names.check(request.name)
@@ -59,7 +59,7 @@ class ChannelEndpoints(Handlers):
             log.warning("history_waits", tenant_id=tenant_id, reason=error.detail)
         return _shown(channel)
 
-    @answers(ListChannels)
+    @handles(ListChannels)
     async def list_channels(self, request: ListChannels) -> Channels:
         tenant_id = authorization.require(Role.VIEWER)
         position = self.cursors.decode(tenant_id, "channels", request.cursor)
@@ -69,14 +69,14 @@ class ChannelEndpoints(Handlers):
             next_cursor=self.cursors.encode(tenant_id, "channels", page.position),
         )
 
-    @answers(GetChannel)
+    @handles(GetChannel)
     async def get_channel(self, request: GetChannel) -> Channel:
         channel = await self.store.channels.get(authorization.require(Role.VIEWER), request.channel_id)
         if channel is None:
             raise ChannelNotFound
         return _shown(channel)
 
-    @answers(UpdateChannel)
+    @handles(UpdateChannel)
     async def update_channel(self, request: UpdateChannel) -> Channel:
         tenant_id = authorization.require(Role.MEMBER)
         if request.name is not UNSET:
@@ -92,7 +92,7 @@ class ChannelEndpoints(Handlers):
             raise ChannelNotFound
         return _shown(channel)
 
-    @answers(DeleteChannel)
+    @handles(DeleteChannel)
     async def delete_channel(self, request: DeleteChannel) -> Channel:
         tenant_id = authorization.require(Role.MEMBER)
         channel = await self.store.channels.delete(

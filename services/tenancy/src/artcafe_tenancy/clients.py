@@ -7,7 +7,7 @@ from msgspec import UNSET, structs
 from artcafe_common import authorization, clock
 from artcafe_common.broker import nkeys
 from artcafe_common.bus.command import Event
-from artcafe_common.bus.endpoints import answers
+from artcafe_common.bus.endpoints import handles
 from artcafe_common.bus.errors import InvalidRequest
 from artcafe_common.contracts.activity import ActivityType
 from artcafe_common.contracts.identity import IssueClientKey, Permissions
@@ -39,13 +39,13 @@ from artcafe_tenancy.endpoint_base import Handlers
 from artcafe_tenancy.outbox import Entry, entry
 from artcafe_tenancy.presence_mirror import time_of
 from artcafe_tenancy.tables import ClientItem
-from artcafe_tenancy.unique_names import seen_as
+from artcafe_tenancy.unique_names import status_filter
 
 
 class ClientEndpoints(Handlers):
     """The agent programs of an organization, and their keys."""
 
-    @answers(CreateClient)
+    @handles(CreateClient)
     async def create_client(self, request: CreateClient) -> ClientCreated:
         tenant_id = authorization.require(Role.MEMBER)
         allowed = request.permissions or Permissions()
@@ -70,25 +70,25 @@ class ClientEndpoints(Handlers):
         await self.store.clients.create(client, limit, _told(client, "client.created", _changed(client)))
         return ClientCreated(client=shown(client), nkey_seed=key.nkey_seed)
 
-    @answers(ListClients)
+    @handles(ListClients)
     async def list_clients(self, request: ListClients) -> Clients:
         tenant_id = authorization.require(Role.VIEWER)
         page = await self.store.clients.list(
             tenant_id,
             limit=request.limit,
             position=self.cursors.decode(tenant_id, "clients", request.cursor),
-            where=None if request.status is None else seen_as(request.status),
+            where=None if request.status is None else status_filter(request.status),
         )
         return Clients(
             clients=[shown(client) for client in page.items],
             next_cursor=self.cursors.encode(tenant_id, "clients", page.position),
         )
 
-    @answers(GetClient)
+    @handles(GetClient)
     async def get_client(self, request: GetClient) -> Client:
         return shown(await self._client(authorization.require(Role.VIEWER), request.client_id))
 
-    @answers(UpdateClient)
+    @handles(UpdateClient)
     async def update_client(self, request: UpdateClient) -> Client:
         tenant_id = authorization.require(Role.MEMBER)
         if request.name is not UNSET:
@@ -116,7 +116,7 @@ class ClientEndpoints(Handlers):
             raise ClientNotFound
         return shown(client)
 
-    @answers(DeleteClient)
+    @handles(DeleteClient)
     async def delete_client(self, request: DeleteClient) -> Client:
         tenant_id = authorization.require(Role.MEMBER)
         client = await self.store.clients.delete(
@@ -128,7 +128,7 @@ class ClientEndpoints(Handlers):
             raise ClientNotFound
         return shown(client)
 
-    @answers(RegenerateClientKey)
+    @handles(RegenerateClientKey)
     async def regenerate_client_key(self, request: RegenerateClientKey) -> ClientCreated:
         tenant_id = authorization.require(Role.MEMBER)
         before = await self._client(tenant_id, request.client_id)
@@ -143,7 +143,7 @@ class ClientEndpoints(Handlers):
             raise KeyConflict from None
         return ClientCreated(client=shown(client), nkey_seed=key.nkey_seed)
 
-    @answers(FindCredential)
+    @handles(FindCredential)
     async def find_credential(self, request: FindCredential) -> ClientCredential:
         if request.nkey_public is not None:
             client = await self._by_key(request.nkey_public)

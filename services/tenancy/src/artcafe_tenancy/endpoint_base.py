@@ -6,7 +6,7 @@ from artcafe_common.cursors import Cursors
 from artcafe_common.plans import Plan
 from artcafe_tenancy.activity_table import ActivityTable
 from artcafe_tenancy.store import Store
-from artcafe_tenancy.stream_reconciler import StreamKeeper
+from artcafe_tenancy.stream_reconciler import StreamReconciler
 from artcafe_tenancy.tables import TenantItem
 
 
@@ -18,7 +18,7 @@ class Handlers:
         *,
         store: Store,
         activity: ActivityTable,
-        streams: StreamKeeper,
+        streams: StreamReconciler,
         bus: Bus,
         cursors: Cursors,
         default_plan: Plan,

@@ -4,7 +4,7 @@ import asyncio
 
 from artcafe_common import authorization, clock
 from artcafe_common.bus.caller import Caller, current_caller
-from artcafe_common.bus.endpoints import answers
+from artcafe_common.bus.endpoints import handles
 from artcafe_common.bus.errors import Forbidden
 from artcafe_common.contracts.activity import ActivityType
 from artcafe_common.contracts.tenancy import (
@@ -30,7 +30,7 @@ from artcafe_tenancy.tables import MemberItem
 class MemberEndpoints(Handlers):
     """Who belongs to an organization, and as what."""
 
-    @answers(ResolveMembership)
+    @handles(ResolveMembership)
     async def resolve_membership(self, request: ResolveMembership) -> Membership:
         tenant_id = request.tenant_id
         if tenant_id is None:
@@ -53,7 +53,7 @@ class MemberEndpoints(Handlers):
             raise TenantRequired
         return places[0].tenant_id
 
-    @answers(AddMember)
+    @handles(AddMember)
     async def add_member(self, request: AddMember) -> Member:
         tenant_id = authorization.require(Role.ADMIN)
         authorization.check_member_change(authorization.role_of(current_caller()), None, request.role)
@@ -69,7 +69,7 @@ class MemberEndpoints(Handlers):
         await self.store.add_member(member, _told(member, "member.added", member.role))
         return _shown(member)
 
-    @answers(ListMembers)
+    @handles(ListMembers)
     async def list_members(self, request: ListMembers) -> Members:
         tenant_id = authorization.require(Role.VIEWER)
         position = self.cursors.decode(tenant_id, "members", request.cursor)
@@ -79,12 +79,12 @@ class MemberEndpoints(Handlers):
             next_cursor=self.cursors.encode(tenant_id, "members", page.position),
         )
 
-    @answers(UpdateMember)
+    @handles(UpdateMember)
     async def update_member(self, request: UpdateMember) -> Member:
         tenant_id = authorization.require(Role.ADMIN)
         return await self._change_member(tenant_id, request.user_id, request.role)
 
-    @answers(RemoveMember)
+    @handles(RemoveMember)
     async def remove_member(self, request: RemoveMember) -> Member:
         leaving = _is(current_caller(), request.user_id)
         tenant_id = authorization.require(Role.VIEWER if leaving else Role.ADMIN)

@@ -65,7 +65,7 @@ def entry(
     )
 
 
-class Journal:
+class Outbox:
     """Keeps entries, and announces what they tell."""
 
     def __init__(self, database: Database, bus: Bus) -> None:
@@ -86,7 +86,7 @@ class Journal:
         """Announce a change that was stored; what cannot be announced now is announced later."""
         try:
             for event in new.events:
-                await self._bus.announce(event)
+                await self._bus.publish(event)
         except CommandError as error:
             log.warning("announcement_waits", reason=error.detail)
         else:
@@ -104,7 +104,7 @@ class Journal:
         try:
             for pending in item.events:
                 event_id = msgspec.json.decode(pending.body, type=Event).event_id
-                await self._bus.announce_encoded(pending.subject, event_id, pending.body.encode())
+                await self._bus.publish_encoded(pending.subject, event_id, pending.body.encode())
         except CommandError as error:
             log.warning("announcement_waits", reason=error.detail)
             return
@@ -118,7 +118,7 @@ class Journal:
 
     async def _settle(self, tenant_id: str, activity: Activity) -> None:
         try:
-            await self._bus.announce(
+            await self._bus.publish(
                 ActivityRecorded(
                     event_id=f"activity-{activity.activity_id}",
                     tenant_id=tenant_id,

@@ -8,7 +8,7 @@ from msgspec import UNSET, structs
 
 from artcafe_common import authorization
 from artcafe_common.bus.caller import current_caller
-from artcafe_common.bus.endpoints import answers
+from artcafe_common.bus.endpoints import handles
 from artcafe_common.bus.errors import FieldError, InvalidRequest
 from artcafe_common.contracts.profiles import (
     GetPreferences,
@@ -30,12 +30,12 @@ MAX_ORGANIZATIONS = 200
 class ProfileEndpoints(Handlers):
     """The person who asks, and nobody else."""
 
-    @answers(GetProfile)
+    @handles(GetProfile)
     async def get_profile(self, request: GetProfile) -> Profile:
         user_id = authorization.require_person()
         return await self._profile(await self.store.profile(user_id), request.email)
 
-    @answers(UpdateProfile)
+    @handles(UpdateProfile)
     async def update_profile(self, request: UpdateProfile) -> Profile:
         user_id = authorization.require_person()
         if request.name is not UNSET:
@@ -44,11 +44,11 @@ class ProfileEndpoints(Handlers):
         del changes["email"]
         return await self._profile(await self.store.change_profile(user_id, changes), request.email)
 
-    @answers(GetPreferences)
+    @handles(GetPreferences)
     async def get_preferences(self, request: GetPreferences) -> Preferences:  # noqa: ARG002 - it has no fields
         return _preferences(await self.store.profile(authorization.require_person()))
 
-    @answers(UpdatePreferences)
+    @handles(UpdatePreferences)
     async def update_preferences(self, request: UpdatePreferences) -> Preferences:
         user_id = authorization.require_person()
         if request.timezone is not UNSET:

@@ -13,7 +13,7 @@ from artcafe_common.contracts.tenancy import AccountNotFound, LastOwner, MemberE
 from artcafe_common.storage.dynamo import ConditionFailed, Database, Page, TransactionFailed, Write
 from artcafe_tenancy.channel_subscription_table import SubscriptionTable
 from artcafe_tenancy.names import is_id, is_user_id
-from artcafe_tenancy.outbox import Entry, Journal
+from artcafe_tenancy.outbox import Entry, Outbox
 from artcafe_tenancy.subject_table import SubjectTable
 from artcafe_tenancy.tables import (
     CHANNELS,
@@ -32,7 +32,7 @@ from artcafe_tenancy.unique_names import ATTEMPTS, AgentTable, ClientTable, Name
 class Store:
     """Everything that tenancy keeps."""
 
-    def __init__(self, database: Database, journal: Journal) -> None:
+    def __init__(self, database: Database, journal: Outbox) -> None:
         self._database = database
         self._journal = journal
         self._tenants = database.table(TENANTS)

@@ -10,7 +10,7 @@ import asyncio
 import structlog
 
 from artcafe_common import clock
-from artcafe_common.broker.subjects import HISTORY_STREAM, KEPT, channel_subject
+from artcafe_common.broker.subjects import HISTORY_STREAM, REPUBLISH_PREFIX, channel_subject
 from artcafe_common.bus.client import Bus
 from artcafe_common.bus.errors import StoreUnavailable
 from artcafe_common.cache import Cache
@@ -45,7 +45,7 @@ SETTLED_WITHIN_S = 3.0
 log = structlog.get_logger()
 
 
-class StreamKeeper:
+class StreamReconciler:
     """Applies SubjectChanged; safe to be told twice, late or out of order."""
 
     def __init__(self, store: Store, bus: Bus) -> None:
@@ -91,7 +91,7 @@ class StreamKeeper:
                     max_age_s=item.retention.max_age_s,
                     max_messages=item.retention.max_messages,
                     max_messages_per_subject=item.max_messages_per_subject,
-                    again_on=KEPT if item.stream == HISTORY_STREAM else None,
+                    again_on=REPUBLISH_PREFIX if item.stream == HISTORY_STREAM else None,
                 )
             )
         except (SubjectOverlap, StreamRefused, AccountMissing) as error:

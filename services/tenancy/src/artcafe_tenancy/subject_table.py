@@ -19,7 +19,7 @@ from artcafe_common.storage.dynamo import ConditionFailed, Database, Page, Trans
 from artcafe_common.storage.tables import TableSpec
 from artcafe_common.storage.tenant_table import TenantTable
 from artcafe_tenancy.names import is_id, normalised
-from artcafe_tenancy.outbox import Entry, Journal
+from artcafe_tenancy.outbox import Entry, Outbox
 from artcafe_tenancy.patterns import check_fits
 from artcafe_tenancy.tables import SUBJECTS, Reservation, SubjectItem, SubjectLedger
 
@@ -32,7 +32,7 @@ _PLENTY = "too many changes of one organization's subjects at once"
 class SubjectTable:
     """A tenant's subjects; what is `deleting` is found by `any` alone."""
 
-    def __init__(self, database: Database, journal: Journal) -> None:
+    def __init__(self, database: Database, journal: Outbox) -> None:
         self._database = database
         self._journal = journal
         self._items = TenantTable(database, SUBJECTS)

@@ -6,7 +6,7 @@ from contextlib import suppress
 from msgspec import UNSET, structs
 
 from artcafe_common import authorization, clock
-from artcafe_common.bus.endpoints import answers
+from artcafe_common.bus.endpoints import handles
 from artcafe_common.bus.errors import CommandError
 from artcafe_common.contracts.activity import ActivityType
 from artcafe_common.contracts.identity import StreamRefused, SubjectOverlap
@@ -33,7 +33,7 @@ from artcafe_tenancy.tables import SubjectItem
 class SubjectEndpoints(Handlers):
     """What an organization keeps of its messages, besides its channels' history."""
 
-    @answers(CreateSubject)
+    @handles(CreateSubject)
     async def create_subject(self, request: CreateSubject) -> Subject:
         tenant_id = authorization.require(Role.MEMBER)
         names.check(request.name)
@@ -64,7 +64,7 @@ class SubjectEndpoints(Handlers):
             raise _refusal(settled)
         return _shown(settled or item)
 
-    @answers(ListSubjects)
+    @handles(ListSubjects)
     async def list_subjects(self, request: ListSubjects) -> Subjects:
         tenant_id = authorization.require(Role.VIEWER)
         position = self.cursors.decode(tenant_id, "subjects", request.cursor)
@@ -74,14 +74,14 @@ class SubjectEndpoints(Handlers):
             next_cursor=self.cursors.encode(tenant_id, "subjects", page.position),
         )
 
-    @answers(GetSubject)
+    @handles(GetSubject)
     async def get_subject(self, request: GetSubject) -> Subject:
         item = await self.store.subjects.get(authorization.require(Role.VIEWER), request.subject_id)
         if item is None:
             raise SubjectNotFound
         return _shown(item)
 
-    @answers(UpdateSubject)
+    @handles(UpdateSubject)
     async def update_subject(self, request: UpdateSubject) -> Subject:
         tenant_id = authorization.require(Role.MEMBER)
         if request.name is not UNSET:
@@ -111,7 +111,7 @@ class SubjectEndpoints(Handlers):
             raise _refusal(settled)
         return _shown(settled or item)
 
-    @answers(DeleteSubject)
+    @handles(DeleteSubject)
     async def delete_subject(self, request: DeleteSubject) -> Subject:
         tenant_id = authorization.require(Role.MEMBER)
         item = await self.store.subjects.begin_delete(

@@ -50,7 +50,7 @@ class NamedItem(msgspec.Struct, frozen=True, kw_only=True):
     version: int = 0
 
 
-class SeenItem(NamedItem, frozen=True, kw_only=True):
+class CredentialItem(NamedItem, frozen=True, kw_only=True):
     """What connects.
 
     `online`, `seen_us` (its last sign of life) and `told_us` (when that was reported), both in
@@ -63,7 +63,7 @@ class SeenItem(NamedItem, frozen=True, kw_only=True):
     told_us: int | None = None
 
 
-class ClientItem(SeenItem, frozen=True, kw_only=True):
+class ClientItem(CredentialItem, frozen=True, kw_only=True):
     """An agent program."""
 
     client_id: str
@@ -71,7 +71,7 @@ class ClientItem(SeenItem, frozen=True, kw_only=True):
     permissions: Permissions
 
 
-class AgentItem(SeenItem, frozen=True, kw_only=True):
+class AgentItem(CredentialItem, frozen=True, kw_only=True):
     """An agent program of the legacy kind, with its SSH key."""
 
     id: str

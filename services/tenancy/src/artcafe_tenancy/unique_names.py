@@ -19,20 +19,20 @@ from artcafe_common.storage.dynamo import ConditionFailed, Database, Page, Table
 from artcafe_common.storage.tables import TableSpec
 from artcafe_common.storage.tenant_table import TenantTable
 from artcafe_tenancy.names import guard_key, is_id, normalised
-from artcafe_tenancy.outbox import Entry, Journal
+from artcafe_tenancy.outbox import Entry, Outbox
 from artcafe_tenancy.tables import (
     AGENTS,
     CLIENTS,
     AgentItem,
     ClientItem,
+    CredentialItem,
     NamedItem,
     NameGuard,
-    SeenItem,
     TenantItem,
 )
 
 T = TypeVar("T", bound=NamedItem)
-S = TypeVar("S", bound=SeenItem)
+S = TypeVar("S", bound=CredentialItem)
 ATTEMPTS = 10
 PAUSE_S = 0.02
 
@@ -48,7 +48,7 @@ class NamedTable(Generic[T]):
     def __init__(
         self,
         database: Database,
-        journal: Journal,
+        journal: Outbox,
         spec: TableSpec[T],
         tenants: Table[TenantItem],
         *,
@@ -196,7 +196,7 @@ class NamedTable(Generic[T]):
         return key
 
 
-class SeenTable(NamedTable[S]):
+class CredentialTable(NamedTable[S]):
     """Items that besides have a key and a presence."""
 
     async def by_id(self, key: str) -> S | None:
@@ -220,17 +220,17 @@ class SeenTable(NamedTable[S]):
         return True
 
 
-class AgentTable(SeenTable[AgentItem]):
+class AgentTable(CredentialTable[AgentItem]):
     """Agents of the legacy kind; a plan counts them as clients."""
 
-    def __init__(self, database: Database, journal: Journal, tenants: Table[TenantItem]) -> None:
+    def __init__(self, database: Database, journal: Outbox, tenants: Table[TenantItem]) -> None:
         super().__init__(database, journal, AGENTS, tenants, counter="clients_count")
 
 
-class ClientTable(SeenTable[ClientItem]):
+class ClientTable(CredentialTable[ClientItem]):
     """Clients, which are found by their keys, too."""
 
-    def __init__(self, database: Database, journal: Journal, tenants: Table[TenantItem]) -> None:
+    def __init__(self, database: Database, journal: Outbox, tenants: Table[TenantItem]) -> None:
         super().__init__(database, journal, CLIENTS, tenants, counter="clients_count")
 
     async def rekey(self, client: ClientItem, nkey_public: str, new: Entry) -> ClientItem:
@@ -264,7 +264,7 @@ class ClientTable(SeenTable[ClientItem]):
         return client if client is not None and client.nkey_public == nkey_public else None
 
 
-def seen_as(status: ClientStatus) -> ConditionBase:
+def status_filter(status: ClientStatus) -> ConditionBase:
     """The clients or agents that are seen as `status`."""
     if status is ClientStatus.SUSPENDED:
         return Attr("state").eq(ClientState.SUSPENDED.value)

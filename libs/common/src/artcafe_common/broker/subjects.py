@@ -21,7 +21,7 @@ PRESENCE = "presence"
 # each message again with its place in the stream, and that one which it published was kept.
 # Not an inbox: a message that only asks to be kept asks nobody for an answer.
 HISTORY_STREAM = "CHANNELS"
-KEPT = "_KEPT"
+REPUBLISH_PREFIX = "_REPUBLISH"
 # The shape of our ids (ULID, Crockford's base32): how another tenant's name is known as such.
 ULID_PATTERN = re.compile(r"^[0-7][0-9A-HJKMNP-TV-Z]{25}$")
 _BAD_CHARACTERS = re.compile(r"[\s\x00-\x1f\x7f-\x9f]")

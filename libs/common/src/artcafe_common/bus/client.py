@@ -73,11 +73,11 @@ class Bus:
         *,
         caller: Caller | None = None,
         deadline_s: float | None = None,
-        patient: bool = True,
+        wait_for_recovery: bool = True,
     ) -> R:
         """The reply to `command`, or the CommandError that its service raised.
 
-        Nobody listening is ServiceUnavailable, for the `patient` after a short grace for a restart;
+        Nobody listening is ServiceUnavailable, for the `wait_for_recovery` after a short grace for a restart;
         no answer in time is DeadlineExceeded; an undeclared error or reply is BadGateway.
         """
         budget = command.deadline_s if deadline_s is None else deadline_s
@@ -91,7 +91,7 @@ class Bus:
                 # doing it twice is harmless.
                 retriable = isinstance(error, _Undelivered) or command.idempotent
                 grace_over = time.monotonic() + pause > min(ends_at, ends_at - budget + NO_RESPONDERS_GRACE_S)
-                if not patient or not retriable or grace_over:
+                if not wait_for_recovery or not retriable or grace_over:
                     raise
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 0.4)
@@ -138,11 +138,11 @@ class Bus:
             )
         )
 
-    async def announce(self, event: Event) -> None:
+    async def publish(self, event: Event) -> None:
         """Store an event; when this returns, the broker has it on disk. ServiceUnavailable otherwise."""
-        await self.announce_encoded(type(event).subject, event.event_id, msgspec.json.encode(event))
+        await self.publish_encoded(type(event).subject, event.event_id, msgspec.json.encode(event))
 
-    async def announce_encoded(self, subject: str, event_id: str, data: bytes) -> None:
+    async def publish_encoded(self, subject: str, event_id: str, data: bytes) -> None:
         """As `announce`, for an event that was kept as its JSON."""
         try:
             await self._js.publish(
@@ -156,15 +156,15 @@ class Bus:
         except (nats.errors.Error, JetStreamError, OSError, TimeoutError) as error:
             raise ServiceUnavailable("the event could not be stored") from error
 
-    async def signal(self, signal: Signal) -> None:
+    async def notify(self, signal: Signal) -> None:
         """Tell whoever listens now; nothing is kept, nobody answers."""
         await self.nc.publish(type(signal).subject, msgspec.json.encode(signal))
 
-    async def watch(self, event: type[E], handler: Callable[[E], Awaitable[None]]) -> None:
+    async def subscribe(self, event: type[E], handler: Callable[[E], Awaitable[None]]) -> None:
         """Hear events live in *every* instance (for caches); what is missed stays missed."""
         await self._listen(event.subject, event, handler)
 
-    async def listen(
+    async def subscribe_signal(
         self, signal: type[S], handler: Callable[[S], Awaitable[None]], *, shared: bool = True
     ) -> None:
         """Hear signals; `shared` spreads them over the instances of this service."""

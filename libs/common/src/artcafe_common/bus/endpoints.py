@@ -48,7 +48,7 @@ DRAIN_S = 5.0
 log = structlog.get_logger()
 
 
-def answers(
+def handles(
     command: type[Command[R]],
 ) -> Callable[[Callable[[Any, Any], Awaitable[R]]], Callable[[Any, Any], Awaitable[R]]]:
     """Mark a method as the endpoint of `command`; checked against the contract when collected."""

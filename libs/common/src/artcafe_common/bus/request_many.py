@@ -19,7 +19,7 @@ S = TypeVar("S", bound=Signal)
 log = structlog.get_logger()
 
 
-async def ask_all(
+async def request_many(
     bus: Bus,
     question: Signal,
     kind: type[A],
@@ -51,7 +51,9 @@ async def ask_all(
     return answers
 
 
-async def answer_all(bus: Bus, question: type[S], answer: Callable[[S], Awaitable[msgspec.Struct]]) -> None:
+async def reply_to_requests(
+    bus: Bus, question: type[S], answer: Callable[[S], Awaitable[msgspec.Struct]]
+) -> None:
     """Answer a question in every instance."""
 
     async def receive(message: Msg) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from artcafe_common.cli import client_commands, completion, doctor, pubsub, user_commands
-from artcafe_common.cli.exit_codes import Exit, Failure, exit_for
+from artcafe_common.cli.exit_codes import ExitCode, Failure, exit_for
 from artcafe_common.cli.output import say
 from artcafe_common.plans import Plan
 
@@ -152,11 +152,11 @@ def main() -> None:
         if isinstance(error, CommandError):
             _end(f"{error.detail} ({error.code})", exit_for(error.status))
         if isinstance(error, SettingsError | OSError):
-            _end(str(error), Exit.FAILED)
+            _end(str(error), ExitCode.FAILED)
         raise
 
 
-def _end(line: str, code: Exit) -> NoReturn:
+def _end(line: str, code: ExitCode) -> NoReturn:
     say(f"artcafe: {line}")
     sys.exit(code)
 

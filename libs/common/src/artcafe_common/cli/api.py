@@ -10,7 +10,7 @@ import msgspec
 
 from artcafe_common import __version__
 from artcafe_common.cli import session as sessions
-from artcafe_common.cli.exit_codes import Exit, Failure, exit_for
+from artcafe_common.cli.exit_codes import ExitCode, Failure, exit_for
 
 TIMEOUT_S = 15.0
 EARLY_S = 30.0
@@ -54,7 +54,7 @@ class Api:
     ) -> Any:
         """What an authenticated route answers."""
         if not self.session.access_token:
-            raise Failure(NOT_SIGNED_IN, Exit.DENIED)
+            raise Failure(NOT_SIGNED_IN, ExitCode.DENIED)
         if self.session.refresh_token and time.time() > self.session.expires_at - EARLY_S:
             self._refresh()
         headers = {"Idempotency-Key": uuid.uuid4().hex} if method == "POST" else {}
@@ -102,8 +102,8 @@ class Api:
         try:
             tokens = self.open("POST", "/auth/refresh", json={"refresh_token": self.session.refresh_token})
         except Failure as error:
-            if error.exit_code is Exit.DENIED:
-                raise Failure(NOT_SIGNED_IN, Exit.DENIED, code=error.code) from None
+            if error.exit_code is ExitCode.DENIED:
+                raise Failure(NOT_SIGNED_IN, ExitCode.DENIED, code=error.code) from None
             raise
         self._take(tokens)
         sessions.keep(self.session)
@@ -144,11 +144,11 @@ class Api:
             )
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise Failure(
-                f"cannot reach {self.session.api}: {error or 'no answer'}", Exit.UNAVAILABLE
+                f"cannot reach {self.session.api}: {error or 'no answer'}", ExitCode.UNAVAILABLE
             ) from None
         except httpx.HTTPError as error:
             raise _Unanswered(
-                f"no answer from {self.session.api}: {type(error).__name__}", Exit.UNAVAILABLE
+                f"no answer from {self.session.api}: {type(error).__name__}", ExitCode.UNAVAILABLE
             ) from None
 
     def _document(self, answer: httpx.Response, also: tuple[int, ...] = ()) -> Any:

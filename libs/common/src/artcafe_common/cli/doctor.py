@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from artcafe_common.cli import output
-from artcafe_common.cli.exit_codes import Exit, Failure
+from artcafe_common.cli.exit_codes import ExitCode, Failure
 from artcafe_common.cli.options import ApiUrl, AsJson
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def doctor(*, api: ApiUrl = None, as_json: AsJson = False) -> None:
             if each.mend:
                 output.line(f"      mend: {each.mend}")
     if counts["fail"]:
-        raise Failure(f"{counts['fail']} of {len(findings)} checks failed", Exit.UNAVAILABLE)
+        raise Failure(f"{counts['fail']} of {len(findings)} checks failed", ExitCode.UNAVAILABLE)
 
 
 def _worst(counts: dict[str, int]) -> str:

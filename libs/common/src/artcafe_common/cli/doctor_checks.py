@@ -24,7 +24,7 @@ from artcafe_common.contracts.ingest import INGEST_STREAM
 from artcafe_common.settings import SettingsError, StoreSettings, env, read_key
 from artcafe_common.storage.create import installed_tables
 from artcafe_common.storage.dynamo import Database
-from artcafe_common.storage.redis_client import Shared
+from artcafe_common.storage.redis_client import RedisClient
 from artcafe_common.storage.table_check import faults
 
 DEADLINE_S = 8.0
@@ -211,7 +211,7 @@ class Checks:
 
     async def redis(self) -> list[Finding]:
         """Whether Redis answers and writes what it is told to disk."""
-        redis = Shared(self._settings.redis_url)
+        redis = RedisClient(self._settings.redis_url)
         address = self._settings.redis_url.rpartition("@")[2]  # no password
         try:
             asked_at = time.time()
@@ -283,7 +283,10 @@ class Checks:
         bus = Bus(self._nc, service="admin")
         try:
             found = await bus.call(
-                CompareAccounts(), caller=Caller.service("admin"), deadline_s=DEADLINE_S - 1, patient=False
+                CompareAccounts(),
+                caller=Caller.service("admin"),
+                deadline_s=DEADLINE_S - 1,
+                wait_for_recovery=False,
             )
         except CommandError as error:
             return [fail("accounts", f"identity does not tell: {error.detail}", _start("identity"))]
@@ -319,7 +322,7 @@ class Checks:
             caller = Caller.service("admin")
             try:
                 report = await bus.call(
-                    HEALTH_COMMANDS[name](), caller=caller, deadline_s=ASK_S, patient=False
+                    HEALTH_COMMANDS[name](), caller=caller, deadline_s=ASK_S, wait_for_recovery=False
                 )
             except CommandError as error:
                 return [fail(name, error.detail, _start(name))]

@@ -3,7 +3,7 @@
 from enum import IntEnum
 
 
-class Exit(IntEnum):
+class ExitCode(IntEnum):
     """What programs may rely on; 130 is Ctrl-C, as in every shell."""
 
     OK = 0
@@ -18,7 +18,7 @@ class Failure(Exception):
     """The command's end; `code` is the API's stable one, where the API spoke."""
 
     def __init__(
-        self, detail: str, exit_code: Exit = Exit.FAILED, *, code: str = "", request_id: str = ""
+        self, detail: str, exit_code: ExitCode = ExitCode.FAILED, *, code: str = "", request_id: str = ""
     ) -> None:
         super().__init__(detail)
         self.exit_code = exit_code
@@ -36,25 +36,25 @@ class Failure(Exception):
 
 # Refusals of a WebSocket bear a code and no status.
 _BY_CODE = {
-    "authentication_failed": Exit.DENIED,
-    "forbidden_subject": Exit.DENIED,
-    "broker_unavailable": Exit.UNAVAILABLE,
-    "server_busy": Exit.UNAVAILABLE,
-    "service_unavailable": Exit.UNAVAILABLE,
-    "store_unavailable": Exit.UNAVAILABLE,
-    "deadline_exceeded": Exit.UNAVAILABLE,
+    "authentication_failed": ExitCode.DENIED,
+    "forbidden_subject": ExitCode.DENIED,
+    "broker_unavailable": ExitCode.UNAVAILABLE,
+    "server_busy": ExitCode.UNAVAILABLE,
+    "service_unavailable": ExitCode.UNAVAILABLE,
+    "store_unavailable": ExitCode.UNAVAILABLE,
+    "deadline_exceeded": ExitCode.UNAVAILABLE,
 }
 
 
-def exit_for(status: int) -> Exit:
+def exit_for(status: int) -> ExitCode:
     """The exit code for an error of the API."""
     if status in (401, 403):
-        return Exit.DENIED
+        return ExitCode.DENIED
     if status == 404:  # noqa: PLR2004 - not found
-        return Exit.NOT_FOUND
-    return Exit.UNAVAILABLE if status in (502, 503, 504) else Exit.FAILED
+        return ExitCode.NOT_FOUND
+    return ExitCode.UNAVAILABLE if status in (502, 503, 504) else ExitCode.FAILED
 
 
-def exit_for_code(code: str) -> Exit:
+def exit_for_code(code: str) -> ExitCode:
     """The exit code for a refusal that has no status."""
-    return _BY_CODE.get(code, Exit.FAILED)
+    return _BY_CODE.get(code, ExitCode.FAILED)

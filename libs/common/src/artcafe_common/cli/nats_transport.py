@@ -15,7 +15,7 @@ from nats.aio.msg import Msg
 from artcafe_common.broker.nkeys import KeyPair
 from artcafe_common.broker.subjects import Name, channel_of, resolve, resolve_channel, spell
 from artcafe_common.bus.errors import CommandError
-from artcafe_common.cli.exit_codes import Exit, Failure, exit_for
+from artcafe_common.cli.exit_codes import ExitCode, Failure, exit_for
 from artcafe_common.cli.transport import ANSWER_S, Lost, Subject
 
 CONNECT_S = 5
@@ -127,7 +127,7 @@ class Direct:
             seen = " ".join(map(repr, [error, *problems])).lower()
             if "authorization" in seen:
                 raise Failure(
-                    "the broker does not take the key", Exit.DENIED, code="authentication_failed"
+                    "the broker does not take the key", ExitCode.DENIED, code="authentication_failed"
                 ) from None
             raise Lost(f"cannot reach {self._url}: {error or type(error).__name__}") from None
         finally:
@@ -146,4 +146,4 @@ async def _settle(nc: Nats, problems: list[Exception]) -> None:
 
 def _raise(problems: list[Exception]) -> None:
     if any("permissions violation" in str(problem).lower() for problem in problems):
-        raise Failure("The subject is not allowed", Exit.DENIED, code="forbidden_subject")
+        raise Failure("The subject is not allowed", ExitCode.DENIED, code="forbidden_subject")

@@ -14,7 +14,7 @@ import typer
 
 from artcafe_common.cli import output
 from artcafe_common.cli.async_runner import run
-from artcafe_common.cli.exit_codes import Exit, Failure
+from artcafe_common.cli.exit_codes import ExitCode, Failure
 from artcafe_common.cli.options import AccountId, ApiUrl, AsJson, SeedFile
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def sub(
     from artcafe_common.cli.transport import Subject
 
     if last is not None and not channel:
-        raise Failure("--last reads what a channel kept: give a channel's id and --channel", Exit.USAGE)
+        raise Failure("--last reads what a channel kept: give a channel's id and --channel", ExitCode.USAGE)
     way = _way(seed_file, client, nats_url, ws, nats=nats, account=account, api=api)
     listening = Listening(Subject(subject, channel), count, as_json=as_json)
     if last is not None and not nats:
@@ -248,12 +248,12 @@ def _payload(data: str, *, text: bool) -> bytes:
             output.say("reading the message from standard input; Ctrl-D ends it")
         raw = sys.stdin.buffer.read(MAX_DATA + 1)
         if len(raw) > MAX_DATA:
-            raise Failure("a message has at most 1 MiB", Exit.USAGE)
+            raise Failure("a message has at most 1 MiB", ExitCode.USAGE)
         try:
             # The line's end is the shell's.
             data = raw.decode().removesuffix("\n")
         except UnicodeDecodeError:
-            raise Failure("a message is text or JSON, in UTF-8", Exit.USAGE) from None
+            raise Failure("a message is text or JSON, in UTF-8", ExitCode.USAGE) from None
     if not text:
         with suppress(msgspec.DecodeError, RecursionError):
             msgspec.json.decode(data)
@@ -261,7 +261,7 @@ def _payload(data: str, *, text: bool) -> bytes:
     try:
         return msgspec.json.encode(data)
     except UnicodeEncodeError:
-        raise Failure("a message is text or JSON, in UTF-8", Exit.USAGE) from None
+        raise Failure("a message is text or JSON, in UTF-8", ExitCode.USAGE) from None
 
 
 # -- who, and where --------------------------------------------------------------------------------
@@ -290,9 +290,9 @@ def _way(
         url = nats_url or session.nats_url or (dev.nats_url if dev else "")
         tenant_id = account or (dev.tenant_id if dev and own_client else session.tenant_id)
         if not url:
-            raise Failure("where is the broker? Give --nats-url or ARTCAFE_NATS_URL", Exit.USAGE)
+            raise Failure("where is the broker? Give --nats-url or ARTCAFE_NATS_URL", ExitCode.USAGE)
         if not tenant_id:
-            raise Failure("which organization? Give --account or ARTCAFE_TENANT", Exit.USAGE)
+            raise Failure("which organization? Give --account or ARTCAFE_TENANT", ExitCode.USAGE)
         return Direct(url, tenant_id, key)
     from artcafe_common.cli.websocket_transport import WebSocket
 
@@ -317,14 +317,14 @@ def _key(seed_file: Path | None, dev: "Session | None") -> "tuple[KeyPair, str]"
         elif dev is not None:
             seed, client_id = dev.seed, dev.client_id
         else:
-            raise Failure("whose key? Give --seed-file or ARTCAFE_SEED", Exit.USAGE)
+            raise Failure("whose key? Give --seed-file or ARTCAFE_SEED", ExitCode.USAGE)
         return KeyPair(seed), client_id
     except (OSError, UnicodeDecodeError) as error:
         raise Failure(
-            f"cannot read {seed_file}: {getattr(error, 'strerror', 'no text')}", Exit.USAGE
+            f"cannot read {seed_file}: {getattr(error, 'strerror', 'no text')}", ExitCode.USAGE
         ) from None
     except InvalidNKeyError:
-        raise Failure("the seed is not valid: it is one line that begins with SU", Exit.USAGE) from None
+        raise Failure("the seed is not valid: it is one line that begins with SU", ExitCode.USAGE) from None
 
 
 def _client_of(key: "KeyPair", session: "Session", account: str) -> str:
@@ -332,7 +332,7 @@ def _client_of(key: "KeyPair", session: "Session", account: str) -> str:
     from artcafe_common.cli.api import Api
 
     if not session.access_token:
-        raise Failure("which client? Give --client or ARTCAFE_CLIENT, or sign in", Exit.USAGE)
+        raise Failure("which client? Give --client or ARTCAFE_CLIENT, or sign in", ExitCode.USAGE)
     with Api(session, tenant_id=account) as called:
         cursor = None
         while True:
@@ -342,4 +342,4 @@ def _client_of(key: "KeyPair", session: "Session", account: str) -> str:
                     return str(each["client_id"])
             cursor = page["next_cursor"]
             if cursor is None:
-                raise Failure("no client of the organization has this key", Exit.NOT_FOUND)
+                raise Failure("no client of the organization has this key", ExitCode.NOT_FOUND)

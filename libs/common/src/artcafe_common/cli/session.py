@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from artcafe_common.cli.exit_codes import Exit, Failure
+from artcafe_common.cli.exit_codes import ExitCode, Failure
 
 ROOT = "/api/v1"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -49,7 +49,7 @@ def find(api: str | None) -> Session:
     """As `known`; Failure where no API is."""
     found = known(api)
     if found is None:
-        raise Failure("which API? Give --api or ARTCAFE_API", Exit.USAGE)
+        raise Failure("which API? Give --api or ARTCAFE_API", ExitCode.USAGE)
     return found
 
 
@@ -57,7 +57,7 @@ def normal(api: str) -> str:
     """An API's address as it is kept: with its root, without a slash at the end."""
     parts = urlsplit(api)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or "@" in parts.netloc:
-        raise Failure("an API's address is http(s)://host[:port], without credentials", Exit.USAGE)
+        raise Failure("an API's address is http(s)://host[:port], without credentials", ExitCode.USAGE)
     path = parts.path.rstrip("/")
     return f"{parts.scheme}://{parts.netloc}{path if path.endswith(ROOT) else path + ROOT}"
 

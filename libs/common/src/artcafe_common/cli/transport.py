@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from artcafe_common.cli.exit_codes import Exit, Failure, exit_for_code
+from artcafe_common.cli.exit_codes import ExitCode, Failure, exit_for_code
 
 ANSWER_S = 10
 
@@ -32,7 +32,9 @@ class Lost(Exception):
 
     def final(self) -> Failure:
         """It for whoever does not try again."""
-        return Failure(str(self), exit_for_code(self.code) if self.code else Exit.UNAVAILABLE, code=self.code)
+        return Failure(
+            str(self), exit_for_code(self.code) if self.code else ExitCode.UNAVAILABLE, code=self.code
+        )
 
 
 class Transport(Protocol):

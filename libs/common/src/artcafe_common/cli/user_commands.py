@@ -10,7 +10,7 @@ from urllib.parse import quote
 import typer
 
 from artcafe_common.cli import output
-from artcafe_common.cli.exit_codes import Exit, Failure
+from artcafe_common.cli.exit_codes import ExitCode, Failure
 from artcafe_common.cli.options import AccountId, ApiUrl, AsJson, Id, Limit, Name
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def login(
         output.say(f"warning: {address} is not https; the password can be read on its way")
     if not email:
         if not sys.stdin.isatty():
-            raise Failure("who signs in? Give the e-mail address", Exit.USAGE)
+            raise Failure("who signs in? Give the e-mail address", ExitCode.USAGE)
         email = typer.prompt("E-mail", err=True)
     password = _password(email, address, from_stdin=password_stdin)
     with Api(sessions.Session(api=address)) as called:
@@ -112,7 +112,7 @@ def _password(email: str, address: str, *, from_stdin: bool) -> str:
     if given:
         return given
     if not sys.stdin.isatty():
-        raise Failure("no password: set ARTCAFE_PASSWORD or give --password-stdin", Exit.USAGE)
+        raise Failure("no password: set ARTCAFE_PASSWORD or give --password-stdin", ExitCode.USAGE)
     return str(typer.prompt(f"Password of {email} at {address}", hide_input=True, err=True))
 
 
@@ -253,7 +253,7 @@ def _health(api: str | None, *, as_json: bool) -> None:
         rows = [{"service": name, **report} for name, report in health["services"].items()]
         output.table(rows, ("service", "status", "version", "server_id", "checks"))
     if health["status"] != "ok":
-        raise Failure(f"the service is {health['status']}", Exit.UNAVAILABLE)
+        raise Failure(f"the service is {health['status']}", ExitCode.UNAVAILABLE)
 
 
 def usage(
@@ -300,5 +300,5 @@ def activity(
 def in_path(text: str) -> str:
     """An id as a part of a path."""
     if text in ("", ".", ".."):
-        raise Failure("that is no id", Exit.USAGE)
+        raise Failure("that is no id", ExitCode.USAGE)
     return quote(text, safe="")

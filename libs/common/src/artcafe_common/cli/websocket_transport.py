@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from artcafe_common.broker.nkeys import KeyPair
 from artcafe_common.cli import output
-from artcafe_common.cli.exit_codes import Exit, Failure, exit_for_code
+from artcafe_common.cli.exit_codes import ExitCode, Failure, exit_for_code
 from artcafe_common.cli.transport import ANSWER_S, Lost, Subject
 
 CONNECT_S = 10.0
@@ -84,7 +84,7 @@ class WebSocket:
             reason = (error.rcvd.reason if error.rcvd else "") or "the connection broke"
             if code in FINAL_CLOSES:
                 raise Failure(
-                    f"the server closed the connection: {reason}", Exit.DENIED, code=reason
+                    f"the server closed the connection: {reason}", ExitCode.DENIED, code=reason
                 ) from None
             raise Lost(
                 str(refusal.get("message", reason)),

@@ -5,7 +5,7 @@ import msgspec
 from artcafe_common.bus.command import Signal
 
 
-class ListenersAsked(Signal, frozen=True, kw_only=True):
+class ChannelSubscribersRequested(Signal, frozen=True, kw_only=True):
     """Every gateway process tells who listens to a channel over its WebSockets."""
 
     subject = "artcafe.gateway.listeners"
@@ -13,7 +13,7 @@ class ListenersAsked(Signal, frozen=True, kw_only=True):
     channel_id: str
 
 
-class Listeners(msgspec.Struct, frozen=True, kw_only=True):
+class ChannelSubscribersReply(msgspec.Struct, frozen=True, kw_only=True):
     """The answer of one process: client ids, each with its number of sockets that listen."""
 
     instance: str

@@ -138,7 +138,7 @@ class ConnectionClosed(Event, frozen=True, kw_only=True):
     reason: str = ""
 
 
-class Beat(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Heartbeat(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One heartbeat of a WebSocket; `status` is the client's own word on its health."""
 
     connection_id: str
@@ -154,7 +154,7 @@ class HeartbeatsReceived(Signal, frozen=True, kw_only=True):
 
     subject = "artcafe.presence.heartbeats"
     server_id: str
-    beats: list[Beat]
+    heartbeats: list[Heartbeat]
 
 
 class GatewayAlive(Signal, frozen=True, kw_only=True):
@@ -180,7 +180,7 @@ class PresenceChanged(Event, frozen=True, kw_only=True):
     kind: Kind = Kind.CLIENT
 
 
-class PresenceNotice(msgspec.Struct, frozen=True, kw_only=True):
+class PresenceUpdate(msgspec.Struct, frozen=True, kw_only=True):
     """What the tenant itself hears on `tenant.{tenant_id}.presence.{client_id}`."""
 
     client_id: str

@@ -646,7 +646,7 @@ class DeleteChannel(Command[Channel], frozen=True, kw_only=True):
 # -- who subscribes to a channel -----------------------------------------------------------------
 
 
-class Subscriber(msgspec.Struct, frozen=True, kw_only=True):
+class ChannelSubscriber(msgspec.Struct, frozen=True, kw_only=True):
     """A client that listens to a channel over so many WebSockets now, or that did so before.
 
     `subscribed_at` is when it was last recorded, once a day at most; None when it is not recorded yet.
@@ -657,14 +657,14 @@ class Subscriber(msgspec.Struct, frozen=True, kw_only=True):
     subscribed_at: datetime | None
 
 
-class Subscribers(msgspec.Struct, frozen=True, kw_only=True):
+class ChannelSubscribers(msgspec.Struct, frozen=True, kw_only=True):
     """A page of subscribers, by client id."""
 
-    subscribers: list[Subscriber]
+    subscribers: list[ChannelSubscriber]
     next_cursor: str | None
 
 
-class ListSubscribers(Command[Subscribers], frozen=True, kw_only=True):
+class ListChannelSubscribers(Command[ChannelSubscribers], frozen=True, kw_only=True):
     """Who subscribes to a channel: those recorded, and those in `live` (client id: connections)."""
 
     subject = "artcafe.tenancy.channel.subscribers"

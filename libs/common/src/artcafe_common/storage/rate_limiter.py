@@ -1,4 +1,4 @@
-"""Token buckets that all instances share: so many at once, and as many again in a period."""
+"""Rate limits as token buckets in Redis, shared by all instances of a service."""
 
 import math
 from collections.abc import Mapping
@@ -6,18 +6,18 @@ from importlib.resources import files
 
 import msgspec
 
-from artcafe_common.storage.redis_client import Shared
+from artcafe_common.storage.redis_client import RedisClient
 
 
-class Allowance(msgspec.Struct, frozen=True, kw_only=True):
-    """So many in so many seconds."""
+class RateLimit(msgspec.Struct, frozen=True, kw_only=True):
+    """`limit` calls per `period_s` seconds; the bucket holds `limit` tokens and refills evenly."""
 
     limit: int
     period_s: int = 60
 
 
-class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """What a bucket said: how many are left, when it is full again, and when there is one again."""
+class RateLimitResult(msgspec.Struct, frozen=True, kw_only=True):
+    """The state of the tightest bucket after a call; times in seconds, rounded up."""
 
     allowed: bool
     limit: int
@@ -26,25 +26,28 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     retry_after_s: int
 
 
-class Buckets:
-    """Buckets by name; each is forgotten when it is full."""
+class RateLimiter:
+    """Token buckets by name; a full bucket is not stored."""
 
-    def __init__(self, shared: Shared) -> None:
-        script = files("artcafe_common.storage") / "lua" / "take.lua"
-        self._take = shared.script(script.read_text())
+    def __init__(self, redis: RedisClient) -> None:
+        script = files("artcafe_common.storage") / "lua" / "acquire_tokens.lua"
+        self._acquire = redis.script(script.read_text())
 
-    async def take(self, wanted: Mapping[str, Allowance], *, patient: bool = False) -> Verdict:
-        """Take one from every bucket or from none, and tell of the one with least; StoreUnavailable."""
-        args = [n for each in wanted.values() for n in (each.limit, each.period_s * 1000)]
-        rows = await self._take.run([f"rate:{name}" for name in wanted], args, patient=patient)
-        verdicts = [
-            Verdict(
+    async def acquire(
+        self, limits: Mapping[str, RateLimit], *, wait_for_recovery: bool = False
+    ) -> RateLimitResult:
+        """Take one token from every bucket, or from none; returns the tightest result. StoreUnavailable."""
+        args = [number for limit in limits.values() for number in (limit.limit, limit.period_s * 1000)]
+        keys = [f"rate:{name}" for name in limits]
+        rows = await self._acquire.run(keys, args, wait_for_recovery=wait_for_recovery)
+        results = [
+            RateLimitResult(
                 allowed=bool(allowed),
-                limit=each.limit,
+                limit=limit.limit,
                 remaining=remaining,
                 reset_s=math.ceil(reset_ms / 1000),
                 retry_after_s=max(1, math.ceil(retry_ms / 1000)),
             )
-            for each, (allowed, remaining, reset_ms, retry_ms) in zip(wanted.values(), rows, strict=True)
+            for limit, (allowed, remaining, reset_ms, retry_ms) in zip(limits.values(), rows, strict=True)
         ]
-        return min(verdicts, key=lambda one: (one.allowed, -one.retry_after_s, one.remaining))
+        return min(results, key=lambda result: (result.allowed, -result.retry_after_s, result.remaining))

@@ -33,7 +33,7 @@ _UNAVAILABLE = (
 )
 
 
-class Shared:
+class RedisClient:
     """Runs scripts; StoreUnavailable when Redis does not answer in time. It need not be there yet."""
 
     def __init__(self, url: str) -> None:
@@ -64,26 +64,28 @@ class Shared:
 
     async def check(self) -> None:
         """StoreUnavailable unless Redis answers."""
-        await self.ask(self._redis.ping, patient=True)
+        await self.ask(self._redis.ping, wait_for_recovery=True)
 
     async def persistence(self) -> dict[str, Any]:
         """What Redis tells of how it keeps its data (INFO)."""
-        found: dict[str, Any] = await self.ask(lambda: self._redis.info("persistence"), patient=True)
+        found: dict[str, Any] = await self.ask(
+            lambda: self._redis.info("persistence"), wait_for_recovery=True
+        )
         return found
 
     async def time(self) -> float:
         """Redis's clock, in Unix seconds."""
-        seconds, micros = await self.ask(self._redis.time, patient=True)
+        seconds, micros = await self.ask(self._redis.time, wait_for_recovery=True)
         return float(seconds) + float(micros) / 1e6
 
-    async def ask(self, question: Any, *, patient: bool) -> Any:
+    async def ask(self, question: Any, *, wait_for_recovery: bool) -> Any:
         """What `question()` answers; the impatient are not let wait for one who was away a moment ago."""
-        if self._away and not patient:
+        if self._away and not wait_for_recovery:
             if time.monotonic() < self._ask_again_at:
                 raise StoreUnavailable("Redis did not answer")
             self._ask_again_at = time.monotonic() + PAUSE_S
         try:
-            async with asyncio.timeout(PATIENT_S if patient else SHORT_S):
+            async with asyncio.timeout(PATIENT_S if wait_for_recovery else SHORT_S):
                 answer = await question()
         except _UNAVAILABLE as error:
             self._ask_again_at = time.monotonic() + PAUSE_S
@@ -100,12 +102,14 @@ class Shared:
 class Script:
     """One Lua script; it happens whole, and for all instances one after the other."""
 
-    def __init__(self, shared: Shared, script: Any) -> None:
+    def __init__(self, shared: RedisClient, script: Any) -> None:
         self._shared = shared
         self._script = script
 
     async def run(
-        self, keys: Sequence[str], args: Sequence[str | bytes | int], *, patient: bool = False
+        self, keys: Sequence[str], args: Sequence[str | bytes | int], *, wait_for_recovery: bool = False
     ) -> Any:
         """What the script returns, texts as bytes."""
-        return await self._shared.ask(lambda: self._script(keys=keys, args=args), patient=patient)
+        return await self._shared.ask(
+            lambda: self._script(keys=keys, args=args), wait_for_recovery=wait_for_recovery
+        )

@@ -19,7 +19,7 @@ import nats.errors
 import structlog
 from nats.aio.client import RawCredentials
 from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription
+from nats.aio.subscription import Subscription as NatsSubscription
 
 from artcafe_common.broker.claims import Credentials
 from artcafe_common.broker.nkeys import KeyKind, create
@@ -29,52 +29,28 @@ from artcafe_common.bus.errors import CommandError
 from artcafe_common.contracts.identity import IssueBridgeCredentials
 from artcafe_common.contracts.metering import BridgeReport, UsageEntry
 from artcafe_gateway.bridges.connection import BridgeConnection, header_block
-from artcafe_gateway.bridges.counters import Line
-from artcafe_gateway.bridges.token_bucket import QuotaExceeded, RateLimited, TokenBucket
-from artcafe_gateway.delivery.fanout import Audience, NaiveAudience, Route
+from artcafe_gateway.bridges.counters import ConnectionCounters
+from artcafe_gateway.bridges.token_bucket import TokenBucket
+from artcafe_gateway.delivery.fanout import BrokerSubscription, NaiveRenderGroup, RenderGroup
+from artcafe_gateway.errors import (
+    BrokerUnavailable,
+    NoResponders,
+    PayloadTooLarge,
+    QuotaExceeded,
+    RateLimited,
+    RequestTimeout,
+)
 from artcafe_gateway.settings import Settings
 
 CONNECT_TIMEOUT_S = 3
 FLUSH_TIMEOUT_S = 5
-ASK_TIMEOUT_S = 3
+STREAM_REQUEST_TIMEOUT_S = 3
 # Each holds a page of what is kept: many who resume at once wait for each other.
-ASKING_AT_ONCE = 16
+MAX_CONCURRENT_STREAM_REQUESTS = 16
 FIRST_PAUSE_S = 0.05
 MAX_PAUSE_S = 2.0
-R = TypeVar("R", bound=Route)
+R = TypeVar("R", bound=BrokerSubscription)
 log = structlog.get_logger()
-
-
-class BrokerUnavailable(CommandError):
-    """The tenant's connection to the broker is down; nothing was published."""
-
-    status = 503
-    code = "broker_unavailable"
-    title = "The message broker is not available"
-
-
-class NoResponders(CommandError):
-    """Nobody listens where a request was sent."""
-
-    status = 503
-    code = "no_responders"
-    title = "Nobody answers this subject"
-
-
-class RequestTimeout(CommandError):
-    """No reply in the time that was given."""
-
-    status = 504
-    code = "timeout"
-    title = "No reply in time"
-
-
-class PayloadTooLarge(CommandError):
-    """More than the broker takes."""
-
-    status = 413
-    code = "payload_too_large"
-    title = "The message is too large"
 
 
 class Bridge:
@@ -84,20 +60,20 @@ class Bridge:
         self.tenant_id = tenant_id
         self.bucket = TokenBucket(settings.publish_rate)
         # When the month ends whose messages are used up, in Unix seconds; 0 while there are some left.
-        self.spent_until = 0.0
-        self.users = 0
+        self.quota_exhausted_until = 0.0
+        self.user_count = 0
         self.idle_since = time.monotonic()
         self._bus = bus
         self._settings = settings
-        self._audience = NaiveAudience if settings.fanout == "naive" else Audience
-        self._line: Line | None = None
-        self._routes: dict[str, Route] = {}
+        self._group_type = NaiveRenderGroup if settings.fanout == "naive" else RenderGroup
+        self._current: ConnectionCounters | None = None
+        self._subscriptions: dict[str, BrokerSubscription] = {}
         self._flushing: asyncio.Task[None] | None = None
         self._next_flush: asyncio.Task[None] | None = None
-        self._reviving: asyncio.Task[None] | None = None
-        self._waiting: list[Callable[[CommandError | None], None]] = []
-        self._telling: set[asyncio.Task[None]] = set()
-        self._asking = asyncio.Semaphore(ASKING_AT_ONCE)
+        self._reconnecting: asyncio.Task[None] | None = None
+        self._flush_callbacks: list[Callable[[CommandError | None], None]] = []
+        self._notifying: set[asyncio.Task[None]] = set()
+        self._stream_requests = asyncio.Semaphore(MAX_CONCURRENT_STREAM_REQUESTS)
         self._closed = False
 
     # -- the connection ------------------------------------------------------------------------
@@ -127,8 +103,8 @@ class Bridge:
                 connect_timeout=CONNECT_TIMEOUT_S,
                 ping_interval=10,
                 max_outstanding_pings=2,
-                error_cb=self._problem,
-                closed_cb=partial(self._lost, nc),
+                error_cb=self._on_error,
+                closed_cb=partial(self._on_closed, nc),
             )
             await self._resubscribe(nc)
         except BaseException:
@@ -138,37 +114,37 @@ class Bridge:
             raise
 
     async def _resubscribe(self, nc: BridgeConnection) -> None:
-        routes = dict(self._routes)
-        for subject, route in routes.items():
-            await nc.attach(subject, route)
+        subscriptions = dict(self._subscriptions)
+        for subject, subscription in subscriptions.items():
+            await nc.attach(subject, subscription)
         await nc.flush(FLUSH_TIMEOUT_S)
-        for subject, route in routes.items():
-            route.confirmed = self._routes.get(subject) is route
-        self._line = Line(nc)
+        for subject, subscription in subscriptions.items():
+            subscription.confirmed = self._subscriptions.get(subject) is subscription
+        self._current = ConnectionCounters(nc)
         # What was asked for, or given back, meanwhile.
-        for subject, route in self._routes.items() - routes.items():
-            await nc.attach(subject, route)
-        for _, route in routes.items() - self._routes.items():
-            await nc.detach(route)
-        for route in routes.values():
-            route.restored()
+        for subject, subscription in self._subscriptions.items() - subscriptions.items():
+            await nc.attach(subject, subscription)
+        for _, subscription in subscriptions.items() - self._subscriptions.items():
+            await nc.detach(subscription)
+        for subscription in subscriptions.values():
+            subscription.on_resubscribed()
 
-    async def _problem(self, error: Exception) -> None:
+    async def _on_error(self, error: Exception) -> None:
         log.warning("bridge_problem", tenant_id=self.tenant_id, reason=repr(error))
 
-    async def _lost(self, nc: BridgeConnection) -> None:
-        if self._line is None or self._line.nc is not nc:
+    async def _on_closed(self, nc: BridgeConnection) -> None:
+        if self._current is None or self._current.nc is not nc:
             return
-        self._line = None
-        for route in self._routes.values():
-            route.confirmed = False
-        if not self._closed and self._reviving is None:
-            self._reviving = asyncio.create_task(self._revive())
+        self._current = None
+        for subscription in self._subscriptions.values():
+            subscription.confirmed = False
+        if not self._closed and self._reconnecting is None:
+            self._reconnecting = asyncio.create_task(self._reconnect())
 
-    async def _revive(self) -> None:
+    async def _reconnect(self) -> None:
         pause = FIRST_PAUSE_S
         try:
-            while not self._closed and self._line is None:
+            while not self._closed and self._current is None:
                 try:
                     await self._connect()
                 except (CommandError, nats.errors.Error, OSError, TimeoutError) as error:
@@ -176,37 +152,37 @@ class Bridge:
                     await asyncio.sleep(pause)
                     pause = min(pause * 2, MAX_PAUSE_S)
         finally:
-            self._reviving = None
+            self._reconnecting = None
 
     async def close(self) -> None:
         """Leave the broker."""
         self._closed = True
-        if self._reviving is not None:
-            self._reviving.cancel()
-        line, self._line = self._line, None
-        if line is not None:
+        if self._reconnecting is not None:
+            self._reconnecting.cancel()
+        counters, self._current = self._current, None
+        if counters is not None:
             with suppress(nats.errors.Error, OSError, TimeoutError):
-                await line.nc.close()
+                await counters.nc.close()
 
     @property
     def connected(self) -> bool:
         """Whether a message could be published now."""
-        return self._line is not None and self._line.nc.is_connected
+        return self._current is not None and self._current.nc.is_connected
 
-    def _live(self) -> Line:
-        line = self._line
-        if line is None or not line.nc.is_connected:
+    def _require_connection(self) -> ConnectionCounters:
+        counters = self._current
+        if counters is None or not counters.nc.is_connected:
             raise BrokerUnavailable
-        return line
+        return counters
 
     # -- publishing ----------------------------------------------------------------------------
 
-    def _admit(self) -> None:
-        if self.spent_until:
-            left = self.spent_until - time.time()
+    def _check_limits(self) -> None:
+        if self.quota_exhausted_until:
+            left = self.quota_exhausted_until - time.time()
             if left > 0:
                 raise QuotaExceeded(retry_after_s=math.ceil(left))
-            self.spent_until = 0.0
+            self.quota_exhausted_until = 0.0
         self.bucket.take()
 
     def publish(
@@ -220,10 +196,10 @@ class Bridge:
         reply: str = "",
     ) -> None:
         """Hand a message to the connection; `flush` tells when the broker has it."""
-        self._admit()
-        line = self._live()
+        self._check_limits()
+        counters = self._require_connection()
         try:
-            line.nc.send(subject, headers, payload, reply)
+            counters.nc.send(subject, headers, payload, reply)
         except nats.errors.MaxPayloadError as error:
             raise PayloadTooLarge from error
         except nats.errors.OutboundBufferLimitError as error:
@@ -231,17 +207,17 @@ class Bridge:
             raise RateLimited(retry_after_s=1) from error
         except (nats.errors.Error, OSError) as error:
             raise BrokerUnavailable from error
-        line.count(client_id, channel_id, payload, headers)
+        counters.record_publish(client_id, channel_id, payload, headers)
 
     async def request(
         self, subject: str, payload: bytes, headers: dict[str, str], *, timeout_s: float, client_id: str
     ) -> Msg:
         """The reply to a request; NoResponders, RequestTimeout or BrokerUnavailable."""
-        line = self._live()
+        counters = self._require_connection()
         try:
-            self._admit()
-            line.count(client_id, "", payload, header_block(headers))
-            return await line.nc.request(subject, payload, timeout=timeout_s, headers=headers)
+            self._check_limits()
+            counters.record_publish(client_id, "", payload, header_block(headers))
+            return await counters.nc.request(subject, payload, timeout=timeout_s, headers=headers)
         except nats.errors.NoRespondersError as error:
             raise NoResponders from error
         except (nats.errors.TimeoutError, TimeoutError) as error:
@@ -251,25 +227,27 @@ class Bridge:
         except (nats.errors.Error, OSError) as error:
             raise BrokerUnavailable from error
 
-    async def ask(self, subject: str, question: bytes, *, ends: Callable[[Msg], bool]) -> list[Msg]:
-        """What the broker's streams answer to a question, up to the message that ends it."""
+    async def stream_request(
+        self, subject: str, payload: bytes, *, is_last: Callable[[Msg], bool]
+    ) -> list[Msg]:
+        """What the broker's streams answer to a payload, up to the message that ends it."""
         answers: list[Msg] = []
-        async with self._asking:
-            line = self._live()
-            inbox = line.nc.new_inbox()
-            async with self.listening(inbox) as subscription:
-                line.ask(question)
-                await line.nc.publish(subject, question, reply=inbox)
-                while not answers or not ends(answers[-1]):
-                    answers.append(await subscription.next_msg(timeout=ASK_TIMEOUT_S))
+        async with self._stream_requests:
+            counters = self._require_connection()
+            inbox = counters.nc.new_inbox()
+            async with self.subscribe_temporarily(inbox) as subscription:
+                counters.record_stream_request(payload)
+                await counters.nc.publish(subject, payload, reply=inbox)
+                while not answers or not is_last(answers[-1]):
+                    answers.append(await subscription.next_msg(timeout=STREAM_REQUEST_TIMEOUT_S))
         return answers
 
     @asynccontextmanager
-    async def listening(self, inbox: str) -> AsyncIterator[Subscription]:
+    async def subscribe_temporarily(self, inbox: str) -> AsyncIterator[NatsSubscription]:
         """Hear what comes on a subject that is nobody's, for a moment."""
-        line = self._live()
+        counters = self._require_connection()
         try:
-            subscription = await line.nc.subscribe(inbox)
+            subscription = await counters.nc.subscribe(inbox)
             try:
                 yield subscription
             finally:
@@ -288,90 +266,90 @@ class Bridge:
             await asyncio.wait({running})
         # From here on a caller needs another flush: what it published may come too late for this one.
         self._flushing, self._next_flush = self._next_flush, None
-        line = self._live()
+        counters = self._require_connection()
         try:
-            await line.nc.flush(FLUSH_TIMEOUT_S)
+            await counters.nc.flush(FLUSH_TIMEOUT_S)
         except (nats.errors.Error, OSError, TimeoutError) as error:
             raise BrokerUnavailable from error
 
-    def when_flushed(self, told: Callable[[CommandError | None], None]) -> None:
-        """Call `told` once the broker has everything published before, or with why it has not."""
-        if not self._waiting:
-            task = asyncio.get_running_loop().create_task(self._tell())
-            self._telling.add(task)
-            task.add_done_callback(self._telling.discard)
-        self._waiting.append(told)
+    def call_when_flushed(self, on_flushed: Callable[[CommandError | None], None]) -> None:
+        """Call `on_flushed` once the broker has everything published before, or with why it has not."""
+        if not self._flush_callbacks:
+            task = asyncio.get_running_loop().create_task(self._notify_flushed())
+            self._notifying.add(task)
+            task.add_done_callback(self._notifying.discard)
+        self._flush_callbacks.append(on_flushed)
 
-    async def _tell(self) -> None:
+    async def _notify_flushed(self) -> None:
         # All that ask in this turn are served by one round trip.
         await asyncio.sleep(0)
-        waiting, self._waiting = self._waiting, []
+        callbacks, self._flush_callbacks = self._flush_callbacks, []
         problem: CommandError | None = None
         try:
             await self.flush()
         except CommandError as error:
             problem = error
-        for told in waiting:
-            told(problem)
+        for on_flushed in callbacks:
+            on_flushed(problem)
 
     # -- subscribing ---------------------------------------------------------------------------
 
-    async def hold(self, subject: str, make: type[R]) -> R:
-        """The route of a raw subject, subscribed if need be; give it back with `drop`."""
-        route = self._routes.get(subject)
-        if route is None:
-            route = self._routes[subject] = make(self.tenant_id, self._audience)
-            if self._line is not None:
+    async def acquire_subscription(self, subject: str, make: type[R]) -> R:
+        """The subscription of a raw subject, subscribed if need be; give it back with `drop`."""
+        subscription = self._subscriptions.get(subject)
+        if subscription is None:
+            subscription = self._subscriptions[subject] = make(self.tenant_id, self._group_type)
+            if self._current is not None:
                 try:
-                    await self._line.nc.attach(subject, route)
+                    await self._current.nc.attach(subject, subscription)
                 except (nats.errors.Error, OSError) as error:
                     log.warning("subscription_waits", tenant_id=self.tenant_id, reason=repr(error))
-        route.users += 1
-        return cast("R", route)
+        subscription.user_count += 1
+        return cast("R", subscription)
 
-    async def confirm(self, route: Route) -> None:
+    async def confirm_subscription(self, subscription: BrokerSubscription) -> None:
         """Return once the broker is known to have the subscription; BrokerUnavailable otherwise."""
-        while not route.confirmed:
-            line = self._live()
+        while not subscription.confirmed:
+            counters = self._require_connection()
             await self.flush()
-            route.confirmed = self._line is line
+            subscription.confirmed = self._current is counters
 
-    async def drop(self, subject: str) -> None:
-        """Give a route back; the last one out ends the NATS subscription."""
-        route = self._routes.get(subject)
-        if route is None:
+    async def release_subscription(self, subject: str) -> None:
+        """Give a subscription back; the last one out ends the NATS subscription."""
+        subscription = self._subscriptions.get(subject)
+        if subscription is None:
             return
-        route.users -= 1
-        if route.users:
+        subscription.user_count -= 1
+        if subscription.user_count:
             return
-        del self._routes[subject]
-        if self._line is not None:
+        del self._subscriptions[subject]
+        if self._current is not None:
             with suppress(nats.errors.Error, OSError):
-                await self._line.nc.detach(route)
+                await self._current.nc.detach(subscription)
 
     @property
-    def subjects(self) -> int:
+    def subscription_count(self) -> int:
         """How many NATS subscriptions it holds."""
-        return len(self._routes)
+        return len(self._subscriptions)
 
     # -- counts --------------------------------------------------------------------------------
 
-    async def collect(self) -> tuple[list[UsageEntry], BridgeReport | None]:
+    async def collect_usage(self) -> tuple[list[UsageEntry], BridgeReport | None]:
         """What the broker has confirmed since the last time, and the connection's new total."""
-        line = self._line
-        if line is None or not (line.unconfirmed or line.questions):
+        counters = self._current
+        if counters is None or not (counters.unconfirmed or counters.stream_requests):
             return [], None
-        line.questions = 0
-        taken, line.unconfirmed = line.unconfirmed, {}
+        counters.stream_requests = 0
+        unconfirmed, counters.unconfirmed = counters.unconfirmed, {}
         try:
-            await line.nc.flush(FLUSH_TIMEOUT_S)
+            await counters.nc.flush(FLUSH_TIMEOUT_S)
         except (nats.errors.Error, OSError, TimeoutError):
             # The connection is broken: its end makes the broker tell what it took.
             return [], None
         entries = []
-        for (client_id, channel_id), (messages, size, wire) in taken.items():
-            line.messages += messages
-            line.bytes_in += wire
+        for (client_id, channel_id), (messages, size, wire) in unconfirmed.items():
+            counters.messages += messages
+            counters.bytes_in += wire
             entries.append(
                 UsageEntry(
                     tenant_id=self.tenant_id,
@@ -383,9 +361,9 @@ class Bridge:
             )
         report = BridgeReport(
             tenant_id=self.tenant_id,
-            server=line.server,
-            cid=line.cid,
-            messages=line.messages,
-            bytes_in=line.bytes_in,
+            server=counters.server,
+            cid=counters.cid,
+            messages=counters.messages,
+            bytes_in=counters.bytes_in,
         )
         return entries, report

@@ -11,7 +11,7 @@ import time
 import nats.errors
 from nats.aio.client import Client as Nats
 
-from artcafe_gateway.delivery.fanout import Route
+from artcafe_gateway.delivery.fanout import BrokerSubscription
 
 MAX_PENDING = 8 * 1024 * 1024
 # How long one connection's messages may keep the event loop before the others get their turn.
@@ -29,26 +29,26 @@ class BridgeConnection(Nats):
 
     def __init__(self) -> None:
         super().__init__()
-        self._routes: dict[int, Route] = {}
-        self._turn_began = self._turn_went_on = 0.0
+        self._broker_subscriptions: dict[int, BrokerSubscription] = {}
+        self._turn_started_at = self._last_message_at = 0.0
 
     @property
     def server_id(self) -> str:
         """The id of the server at the other end."""
         return str(self._server_info["server_id"])
 
-    async def attach(self, subject: str, route: Route) -> None:
-        """Subscribe, and hand every message to `route`."""
+    async def attach(self, subject: str, subscription: BrokerSubscription) -> None:
+        """Subscribe, and hand every message to `subscription`."""
         self._sid += 1
-        route.sid = self._sid
-        self._routes[route.sid] = route
-        await self._send_command(b"SUB %b %d\r\n" % (subject.encode(), route.sid))
+        subscription.sid = self._sid
+        self._broker_subscriptions[subscription.sid] = subscription
+        await self._send_command(b"SUB %b %d\r\n" % (subject.encode(), subscription.sid))
         await self._flush_pending()
 
-    async def detach(self, route: Route) -> None:
-        """End the subscription of a route."""
-        if self._routes.pop(route.sid, None) is route:
-            await self._send_unsubscribe(route.sid)
+    async def detach(self, subscription: BrokerSubscription) -> None:
+        """End the subscription of a subscription."""
+        if self._broker_subscriptions.pop(subscription.sid, None) is subscription:
+            await self._send_unsubscribe(subscription.sid)
             await self._flush_pending()
 
     def send(self, subject: str, headers: bytes, payload: bytes, reply: str = "") -> None:
@@ -68,15 +68,15 @@ class BridgeConnection(Nats):
     async def _process_msg(
         self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes | None
     ) -> None:
-        route = self._routes.get(sid)
-        if route is None:
+        subscription = self._broker_subscriptions.get(sid)
+        if subscription is None:
             await super()._process_msg(sid, subject, reply, data, headers)  # type: ignore[arg-type]
             return
-        route.receive(subject.decode(), reply.decode(), bytes(data), bytes(headers or b""))
+        subscription.on_message(subject.decode(), reply.decode(), bytes(data), bytes(headers or b""))
         now = time.monotonic()
-        if now - self._turn_went_on > TURN_S:
-            self._turn_began = now  # nothing came for a while: another turn
-        elif now - self._turn_began > TURN_S:
+        if now - self._last_message_at > TURN_S:
+            self._turn_started_at = now  # nothing came for a while: another turn
+        elif now - self._turn_started_at > TURN_S:
             await asyncio.sleep(0)
-            now = self._turn_began = time.monotonic()
-        self._turn_went_on = now
+            now = self._turn_started_at = time.monotonic()
+        self._last_message_at = now

@@ -3,7 +3,7 @@
 from artcafe_gateway.bridges.connection import BridgeConnection
 
 
-class Line:
+class ConnectionCounters:
     """One life of the connection, and what was published over it.
 
     `unconfirmed` becomes `confirmed` with the next flush; what is still unconfirmed when the
@@ -17,9 +17,9 @@ class Line:
         self.messages = 0
         self.bytes_in = 0
         self.unconfirmed: dict[tuple[str, str], list[int]] = {}
-        self.questions = 0
+        self.stream_requests = 0
 
-    def count(self, client_id: str, channel_id: str, payload: bytes, headers: bytes) -> None:
+    def record_publish(self, client_id: str, channel_id: str, payload: bytes, headers: bytes) -> None:
         """Note one published message: its payload, and what the broker sees of it (with headers)."""
         counts = self.unconfirmed.get((client_id, channel_id))
         if counts is None:
@@ -29,8 +29,8 @@ class Line:
         counts[1] += size
         counts[2] += size + len(headers)
 
-    def ask(self, question: bytes) -> None:
-        """Note a question to the broker itself: it is in the broker's count, and nobody's message."""
-        self.questions += 1
+    def record_stream_request(self, payload: bytes) -> None:
+        """Note a payload to the broker itself: it is in the broker's count, and nobody's message."""
+        self.stream_requests += 1
         self.messages += 1
-        self.bytes_in += len(question)
+        self.bytes_in += len(payload)

@@ -10,7 +10,7 @@ from artcafe_gateway.bridges.bridge import CONNECT_TIMEOUT_S, Bridge
 from artcafe_gateway.settings import Settings
 
 
-class Bridges:
+class BridgePool:
     """The bridges of this gateway: opened with the first user of a tenant, closed after the last."""
 
     LINGER_S = 30.0
@@ -34,12 +34,12 @@ class Bridges:
             if self._bridges.get(tenant_id) is task:
                 del self._bridges[tenant_id]
             raise
-        bridge.users += 1
+        bridge.user_count += 1
         return bridge
 
     def release(self, bridge: Bridge) -> None:
         """Give a bridge back; it lingers a while for the next user."""
-        bridge.users -= 1
+        bridge.user_count -= 1
         bridge.idle_since = time.monotonic()
 
     async def _open(self, tenant_id: str) -> Bridge:
@@ -71,7 +71,7 @@ class Bridges:
     async def close_idle(self) -> None:
         """Close bridges that nobody used for a while."""
         for bridge in self.open:
-            if bridge.users == 0 and time.monotonic() - bridge.idle_since > self.LINGER_S:
+            if bridge.user_count == 0 and time.monotonic() - bridge.idle_since > self.LINGER_S:
                 await self._close(bridge)
 
     async def close(self) -> None:

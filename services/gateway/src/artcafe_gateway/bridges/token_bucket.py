@@ -2,25 +2,9 @@
 
 import time
 
-from artcafe_common.bus.errors import CommandError
+from artcafe_gateway.errors import RateLimited
 
 MIN_BURST = 100.0
-
-
-class RateLimited(CommandError):
-    """More calls in a minute, or more messages at once, than are let through; others are not slowed."""
-
-    status = 429
-    code = "rate_limited"
-    title = "Too many at once"
-
-
-class QuotaExceeded(CommandError):
-    """The organization has published as many messages as its plan allows in a month."""
-
-    status = 429
-    code = "quota_exceeded"
-    title = "The month's messages are used up"
 
 
 class TokenBucket:

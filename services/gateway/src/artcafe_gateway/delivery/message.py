@@ -12,7 +12,7 @@ _FROM_LINE = b"\r\nArtcafe-From:"
 _encode = msgspec.json.encode
 
 
-class Delivery:
+class BrokerMessage:
     """A message on its way to sockets; `data` is valid JSON text whatever was published.
 
     `seq` is its place in its stream, and `previous` that of the message before it on the subject; 0
@@ -60,17 +60,17 @@ def as_json(payload: bytes) -> bytes:
     return payload
 
 
-def message_frame(delivery: Delivery, spelled: str) -> bytes:
+def message_frame(delivery: BrokerMessage, spelled: str) -> bytes:
     """`message`, for clients."""
     return _message(delivery, spelled, b',"data":')
 
 
-def agent_message_frame(delivery: Delivery, spelled: str) -> bytes:
+def agent_message_frame(delivery: BrokerMessage, spelled: str) -> bytes:
     """`message`, for the SDK's agents that look for the body under that name."""
     return _message(delivery, spelled, b',"message":')
 
 
-def _message(delivery: Delivery, spelled: str, body: bytes) -> bytes:
+def _message(delivery: BrokerMessage, spelled: str, body: bytes) -> bytes:
     parts = [b'{"type":"message","subject":', _encode(spelled)]
     if delivery.channel is not None:
         parts += [b',"channel":', _encode(delivery.channel)]
@@ -80,13 +80,13 @@ def _message(delivery: Delivery, spelled: str, body: bytes) -> bytes:
     return b"".join(parts) + _tail(delivery)
 
 
-def channel_message_frame(delivery: Delivery, channel_id: str) -> bytes:
+def channel_message_frame(delivery: BrokerMessage, channel_id: str) -> bytes:
     """`channel_message`, for dashboards."""
     head = b'{"type":"channel_message","channel_id":' + _encode(channel_id)
     return head + b',"data":' + delivery.data + _tail(delivery)
 
 
-def preview_frame(delivery: Delivery, spelled: str, dropped: int = 0) -> bytes:
+def preview_frame(delivery: BrokerMessage, spelled: str, dropped: int = 0) -> bytes:
     """`topic_preview_message`, for dashboards; `dropped` tells what was left out before it."""
     return b"".join(
         (
@@ -102,7 +102,7 @@ def preview_frame(delivery: Delivery, spelled: str, dropped: int = 0) -> bytes:
     )
 
 
-def _tail(delivery: Delivery) -> bytes:
+def _tail(delivery: BrokerMessage) -> bytes:
     sender = b"" if delivery.sender is None else b',"from":' + _encode(delivery.sender)
     seq = b',"seq":%d' % delivery.seq if delivery.seq else b""
     return sender + b',"timestamp":' + _encode(delivery.timestamp) + seq + b"}"

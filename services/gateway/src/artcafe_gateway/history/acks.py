@@ -7,13 +7,13 @@ from itertools import count
 
 import msgspec
 
-from artcafe_common.broker.subjects import HISTORY_STREAM, KEPT
+from artcafe_common.broker.subjects import HISTORY_STREAM, REPUBLISH_PREFIX
 from artcafe_common.clock import new_id
 from artcafe_gateway.bridges.bridge import Bridge
-from artcafe_gateway.delivery.fanout import Audience, Route
+from artcafe_gateway.delivery.fanout import BrokerSubscription, RenderGroup
 
 KEPT_WITHIN_S = 1.0
-Told = Callable[[int | None], None]
+OnAck = Callable[[int | None], None]
 
 
 class _Ack(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,46 +21,46 @@ class _Ack(msgspec.Struct, frozen=True, kw_only=True):
     seq: int
 
 
-class AckRoute(Route):
+class PublishAcks(BrokerSubscription):
     """Where the answers for one bridge arrive; `expect` before publishing."""
 
     __slots__ = ("_expected", "_numbers", "_root")
 
-    def __init__(self, tenant_id: str, make: type[Audience]) -> None:
+    def __init__(self, tenant_id: str, make: type[RenderGroup]) -> None:
         super().__init__(tenant_id, make)
         self._root = ""
         self._numbers = count()
-        self._expected: dict[str, Told] = {}
+        self._expected: dict[str, OnAck] = {}
 
     @classmethod
-    async def open(cls, bridge: Bridge) -> "AckRoute":
+    async def open(cls, bridge: Bridge) -> "PublishAcks":
         """The answers of a bridge, for as long as that lives; BrokerUnavailable."""
-        root = f"{KEPT}.{new_id()}"
-        route = await bridge.hold(f"{root}.*", cls)
+        root = f"{REPUBLISH_PREFIX}.{new_id()}"
+        route = await bridge.acquire_subscription(f"{root}.*", cls)
         route._root = root  # noqa: SLF001 - its own
-        await bridge.confirm(route)
+        await bridge.confirm_subscription(route)
         return route
 
-    def expect(self, told: Told) -> str:
+    def expect(self, told: OnAck) -> str:
         """The reply subject for a message; `told` gets its `seq`, or None once it was given up."""
         reply = f"{self._root}.{next(self._numbers)}"
         self._expected[reply] = told
         return reply
 
     @contextmanager
-    def expecting(self, told: Told) -> Iterator[str]:
+    def expecting(self, told: OnAck) -> Iterator[str]:
         """As `expect`, for whoever waits within."""
         reply = self.expect(told)
         try:
             yield reply
         finally:
-            self.give_up(reply)
+            self.cancel(reply)
 
-    def give_up(self, reply: str) -> bool:
+    def cancel(self, reply: str) -> bool:
         """Expect no answer any more; whether one was expected."""
         return self._expected.pop(reply, None) is not None
 
-    def give_up_soon(self, reply: str) -> None:
+    def cancel_after_grace(self, reply: str) -> None:
         """The broker has the message: if it is kept, that is told within a moment."""
         if reply in self._expected:
             asyncio.get_running_loop().call_later(KEPT_WITHIN_S, self._late, reply)

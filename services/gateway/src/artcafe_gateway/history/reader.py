@@ -12,12 +12,13 @@ from msgspec import UNSET, Meta, Raw, UnsetType
 from nats.aio.msg import Msg
 
 from artcafe_common.broker.subjects import HISTORY_STREAM
-from artcafe_common.bus.errors import CommandError, FieldError, InvalidRequest
+from artcafe_common.bus.errors import FieldError, InvalidRequest
 from artcafe_common.contracts.tenancy import CursorText, Limit
 from artcafe_common.cursors import Cursors
-from artcafe_gateway.bridges.bridge import Bridge, BrokerUnavailable
+from artcafe_gateway.bridges.bridge import Bridge
 from artcafe_gateway.delivery.message import FROM_HEADER, as_json
-from artcafe_gateway.history.acks import AckRoute
+from artcafe_gateway.errors import BrokerUnavailable, HistoryUnavailable
+from artcafe_gateway.history.acks import PublishAcks
 
 MESSAGE_ID_HEADER = "Artcafe-Message-Id"
 DIRECT_GET = f"$JS.API.DIRECT.GET.{HISTORY_STREAM}"
@@ -30,14 +31,6 @@ KNOWN_TENANTS = 20_000
 _NOBODY = "503"
 
 
-class HistoryUnavailable(CommandError):
-    """`since`, `last` or a history where none is kept."""
-
-    status = 501
-    code = "history_unavailable"
-    title = "No history is kept for this subject"
-
-
 class HistoryQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Where a page begins: `since` is a time or a `seq`, `last` so many messages before the end."""
 
@@ -47,7 +40,7 @@ class HistoryQuery(msgspec.Struct, frozen=True, kw_only=True):
     last: Annotated[int, Meta(ge=1, le=MAX_LAST)] | None = None
 
 
-class KeptMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class HistoryMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A message as it was published; `seq` grows within an organization's channels."""
 
     seq: int
@@ -59,29 +52,29 @@ class KeptMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     message_id: str | UnsetType = UNSET
 
 
-class KeptMessages(msgspec.Struct, frozen=True, kw_only=True):
+class HistoryPage(msgspec.Struct, frozen=True, kw_only=True):
     """A page of a channel's messages, oldest first."""
 
-    messages: list[KeptMessage]
+    messages: list[HistoryMessage]
     next_cursor: str | None
 
 
-class History:
+class HistoryReader:
     """Reads and writes channels' history."""
 
     def __init__(self, cursors: Cursors) -> None:
         self._cursors = cursors
-        self._acks: WeakKeyDictionary[Bridge, AckRoute] = WeakKeyDictionary()
+        self._acks: WeakKeyDictionary[Bridge, PublishAcks] = WeakKeyDictionary()
         self._not_kept: TTLCache[str, None] = TTLCache(KNOWN_TENANTS, UNKNOWN_S)
 
-    async def page(self, bridge: Bridge, channel_id: str, subject: str, wanted: HistoryQuery) -> KeptMessages:
+    async def page(self, bridge: Bridge, channel_id: str, subject: str, wanted: HistoryQuery) -> HistoryPage:
         """A page of a channel; HistoryUnavailable where nothing is kept."""
         scope = f"messages {channel_id}"
         position = self._cursors.decode(bridge.tenant_id, scope, wanted.cursor)
         begin = {"seq": position["seq"]} if position else await _begin(bridge, subject, wanted)
         messages, more = await read(bridge, subject, begin, wanted.limit)
         after = {"seq": messages[-1].seq + 1} if messages and more else None
-        return KeptMessages(
+        return HistoryPage(
             messages=[message_of(channel_id, each) for each in messages],
             next_cursor=self._cursors.encode(bridge.tenant_id, scope, after),
         )
@@ -99,18 +92,18 @@ class History:
         with acks.expecting(kept.set_result) as reply:
             bridge.publish(subject, payload, headers, channel_id=channel_id, reply=reply)
             await bridge.flush()
-            acks.give_up_soon(reply)
+            acks.cancel_after_grace(reply)
             return await kept
 
     def known(self, bridge: Bridge) -> bool:
-        """Whether `acks_now` can tell of a tenant."""
+        """Whether `cached_acks` can tell of a tenant."""
         return bridge.tenant_id in self._not_kept or bridge in self._acks
 
-    def acks_now(self, bridge: Bridge) -> AckRoute | None:
+    def cached_acks(self, bridge: Bridge) -> PublishAcks | None:
         """As `acks`, for a tenant that is known."""
         return self._acks.get(bridge)
 
-    async def acks(self, bridge: Bridge, subject: str) -> AckRoute | None:
+    async def acks(self, bridge: Bridge, subject: str) -> PublishAcks | None:
         """Where the stream says that it kept what is published on a channel's subject; None where it does not."""
         if bridge.tenant_id in self._not_kept:
             return None
@@ -121,11 +114,11 @@ class History:
             except (HistoryUnavailable, BrokerUnavailable):
                 self._not_kept[bridge.tenant_id] = None
                 return None
-            found = self._acks.setdefault(bridge, await AckRoute.open(bridge))
+            found = self._acks.setdefault(bridge, await PublishAcks.open(bridge))
         return found
 
 
-class Stored(msgspec.Struct, frozen=True, kw_only=True):
+class StreamMessage(msgspec.Struct, frozen=True, kw_only=True):
     """A message as the stream has it, and how many of its channel follow."""
 
     seq: int
@@ -140,16 +133,16 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.convert(self.headers["Nats-Time-Stamp"], datetime)
 
 
-class Place(msgspec.Struct, frozen=True, kw_only=True):
+class ReplayPosition(msgspec.Struct, frozen=True, kw_only=True):
     """Where to begin in a channel's history: how the stream is asked, and what is not sent in any case."""
 
     begin: dict[str, object]
     after: int
 
 
-def message_of(channel_id: str, stored: Stored) -> KeptMessage:
+def message_of(channel_id: str, stored: StreamMessage) -> HistoryMessage:
     """A message as it is shown."""
-    return KeptMessage(
+    return HistoryMessage(
         seq=stored.seq,
         subject=stored.subject,
         channel=channel_id,
@@ -160,18 +153,18 @@ def message_of(channel_id: str, stored: Stored) -> KeptMessage:
     )
 
 
-async def place_of(bridge: Bridge, subject: str, wanted: HistoryQuery) -> Place:
+async def place_of(bridge: Bridge, subject: str, wanted: HistoryQuery) -> ReplayPosition:
     """Where a subscription begins; HistoryUnavailable where nothing is kept."""
     newest = await _newest(bridge, subject)
     if wanted.last == 0:
-        return Place(begin={"seq": newest + 1}, after=newest)
+        return ReplayPosition(begin={"seq": newest + 1}, after=newest)
     begin = await _begin(bridge, subject, wanted)
     seq = begin.get("seq")
     if isinstance(seq, int):
-        return Place(begin=begin, after=min(seq - 1, newest))
+        return ReplayPosition(begin=begin, after=min(seq - 1, newest))
     page, _ = await read(bridge, subject, begin, 1)
     after = page[0].seq - 1 if page else newest
-    return Place(begin={"seq": after + 1}, after=after)
+    return ReplayPosition(begin={"seq": after + 1}, after=after)
 
 
 async def _begin(bridge: Bridge, subject: str, wanted: HistoryQuery) -> dict[str, object]:
@@ -220,30 +213,30 @@ async def _counted(bridge: Bridge, subject: str, seq: int) -> tuple[int, int]:
 
 
 async def _newest(bridge: Bridge, subject: str) -> int:
-    found = await _answers(bridge, {"last_by_subj": subject}, ends=lambda _: True)
+    found = await _answers(bridge, {"last_by_subj": subject}, is_last=lambda _: True)
     return found[0].seq if found else 0
 
 
 async def read(
     bridge: Bridge, subject: str, begin: dict[str, object], limit: int, max_bytes: int = PAGE_BYTES
-) -> tuple[list[Stored], bool]:
+) -> tuple[list[StreamMessage], bool]:
     """A page of what is kept of a channel, and whether there is more; HistoryUnavailable, BrokerUnavailable."""
-    question = {**begin, "next_by_subj": subject, "batch": limit, "max_bytes": max_bytes}
-    messages = await _answers(bridge, question, ends=lambda message: "Status" in _headers(message))
+    query = {**begin, "next_by_subj": subject, "batch": limit, "max_bytes": max_bytes}
+    messages = await _answers(bridge, query, is_last=lambda message: "Status" in _headers(message))
     return messages, bool(messages) and messages[-1].pending > 0
 
 
 async def _answers(
-    bridge: Bridge, question: dict[str, object], *, ends: Callable[[Msg], bool]
-) -> list[Stored]:
+    bridge: Bridge, query: dict[str, object], *, is_last: Callable[[Msg], bool]
+) -> list[StreamMessage]:
     stored = []
-    for message in await bridge.ask(DIRECT_GET, msgspec.json.encode(question), ends=ends):
+    for message in await bridge.stream_request(DIRECT_GET, msgspec.json.encode(query), is_last=is_last):
         headers = _headers(message)
         if headers.get("Status") == _NOBODY:
             raise HistoryUnavailable
         if "Status" not in headers:
             stored.append(
-                Stored(
+                StreamMessage(
                     seq=int(headers["Nats-Sequence"]),
                     subject=headers["Nats-Subject"],
                     headers=headers,

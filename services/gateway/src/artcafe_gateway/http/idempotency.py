@@ -13,7 +13,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from artcafe_common.bus.errors import CommandError, FieldError, InvalidRequest, StoreUnavailable
 from artcafe_gateway.gateway import Gateway
 from artcafe_gateway.http.auth import member, person
-from artcafe_gateway.http.idempotency_store import Answer, Claim
+from artcafe_gateway.http.idempotency_store import IdempotencyClaim, IdempotencyStore, StoredResponse
 from artcafe_gateway.http.problems import command_error, http_error
 
 HEADER = "Idempotency-Key"
@@ -22,7 +22,7 @@ TOO_MANY = 429
 log = structlog.get_logger()
 
 
-class Idempotency(ASGIMiddleware):
+class IdempotencyMiddleware(ASGIMiddleware):
     """Covers every POST that somebody known makes, for an organization or not.
 
     Refusals are kept as well, save for those that say "later": 429, and all from 500 on.
@@ -30,8 +30,9 @@ class Idempotency(ASGIMiddleware):
 
     scopes = (ScopeType.HTTP,)
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, store: IdempotencyStore) -> None:
         self._gateway = gateway
+        self._store = store
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         request: Request[Any, Any, Any] = Request(scope, receive=receive, send=send)
@@ -48,9 +49,9 @@ class Idempotency(ASGIMiddleware):
         except HTTPException as error:
             await _respond(http_error(request, error), request, receive, send)
             return
-        if isinstance(found, Answer):
+        if isinstance(found, StoredResponse):
             replayed = [*found.headers, (b"idempotency-replayed", b"true")]
-            await _send(Answer(status=found.status, headers=replayed, body=found.body), send)
+            await _send(StoredResponse(status=found.status, headers=replayed, body=found.body), send)
             return
         recorder = _Recorder()
         await next_app(scope, receive, recorder)
@@ -61,25 +62,24 @@ class Idempotency(ASGIMiddleware):
 
     async def _begin(
         self, request: Request[Any, Any, Any], given: list[str], *, of_member: bool
-    ) -> Claim | Answer:
+    ) -> IdempotencyClaim | StoredResponse:
         key = _checked(given)
         someone = await (member if of_member else person)(request, self._gateway)
         caller = someone.caller
         path = request.scope["path"].rstrip("/")
         query = request.scope["query_string"].decode("latin-1")
-        return await self._gateway.answers.begin(
+        return await self._store.begin(
             owner=f"{caller.tenant_id}|{caller.actor}",
             key=key,
             request=f"{path}?{query}\n".encode() + await request.body(),
         )
 
-    async def _end(self, claim: Claim, answer: Answer) -> None:
-        answers = self._gateway.answers
+    async def _end(self, claim: IdempotencyClaim, answer: StoredResponse) -> None:
         try:
             if answer.status == TOO_MANY or answer.status >= 500:  # noqa: PLR2004 - the class of errors
-                await answers.give_up(claim)
+                await self._store.cancel(claim)
             else:
-                await answers.keep(claim, answer)
+                await self._store.keep(claim, answer)
         except StoreUnavailable:
             # It is done, and its sender is told so; who asks again before the claim ends is refused.
             log.warning("answer_not_kept", status=answer.status)
@@ -100,9 +100,9 @@ class _Recorder:
         elif message["type"] == "http.response.body":
             self._body += message["body"]
 
-    def answer(self) -> Answer:
+    def answer(self) -> StoredResponse:
         """All of it."""
-        return Answer(status=self._status, headers=self._headers, body=bytes(self._body))
+        return StoredResponse(status=self._status, headers=self._headers, body=bytes(self._body))
 
 
 def _checked(given: list[str]) -> str:
@@ -119,6 +119,6 @@ async def _respond(
     await response.to_asgi_response(app=None, request=request)(request.scope, receive, send)
 
 
-async def _send(answer: Answer, send: Send) -> None:
+async def _send(answer: StoredResponse, send: Send) -> None:
     await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
     await send({"type": "http.response.body", "body": answer.body, "more_body": False})

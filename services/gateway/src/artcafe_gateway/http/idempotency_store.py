@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from artcafe_common.bus.errors import CommandError
-from artcafe_common.storage.redis_client import Shared
+from artcafe_common.storage.redis_client import RedisClient
 
 KEPT_S = 24 * 3600
 # No request takes longer; one whose gateway was killed can be made anew after it.
@@ -48,7 +48,7 @@ class IdempotencyInProgress(CommandError):
     title = "The first request with this Idempotency-Key is not answered yet"
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
+class StoredResponse(msgspec.Struct, frozen=True, kw_only=True):
     """What a request was answered with."""
 
     status: int
@@ -56,7 +56,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes
 
 
-class Claim(msgspec.Struct, frozen=True, kw_only=True):
+class IdempotencyClaim(msgspec.Struct, frozen=True, kw_only=True):
     """The right to do what a request asks for, until `CLAIM_S` from now."""
 
     place: str
@@ -65,16 +65,16 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     sealing_key: bytes
 
 
-class Answers:
+class IdempotencyStore:
     """Keeps answers for all gateways; StoreUnavailable from `begin` rather than a thing done twice."""
 
-    def __init__(self, shared: Shared, key: bytes) -> None:
+    def __init__(self, shared: RedisClient, key: bytes) -> None:
         folder = files("artcafe_gateway.http") / "lua"
         self._begin = shared.script((folder / "begin.lua").read_text())
         self._finish = shared.script((folder / "finish.lua").read_text())
         self._key = key
 
-    async def begin(self, *, owner: str, key: str, request: bytes) -> Claim | Answer:
+    async def begin(self, *, owner: str, key: str, request: bytes) -> IdempotencyClaim | StoredResponse:
         """The first answer to this request of its owner, or the claim to give it.
 
         Waits a while for a first one that is under way; IdempotencyKeyReused, IdempotencyInProgress.
@@ -83,7 +83,7 @@ class Answers:
         until, pause = time.monotonic() + WAIT_S, FIRST_PAUSE_S
         while True:
             found: bytes | None = await self._begin.run(
-                [claim.place], [claim.mark, int(CLAIM_S * 1000)], patient=True
+                [claim.place], [claim.mark, int(CLAIM_S * 1000)], wait_for_recovery=True
             )
             if found is None:
                 return claim
@@ -97,7 +97,7 @@ class Answers:
             await asyncio.sleep(pause)
             pause = min(pause * 2, MAX_PAUSE_S)
 
-    async def keep(self, claim: Claim, answer: Answer) -> None:
+    async def keep(self, claim: IdempotencyClaim, answer: StoredResponse) -> None:
         """Keep the answer; StoreUnavailable."""
         nonce = os.urandom(_NONCE)
         sealed = AESGCM(claim.sealing_key).encrypt(
@@ -105,18 +105,18 @@ class Answers:
         )
         await self._end(claim, _DONE + claim.digest + nonce + sealed)
 
-    async def give_up(self, claim: Claim) -> None:
+    async def cancel(self, claim: IdempotencyClaim) -> None:
         """Nothing was done: the same request may come anew; StoreUnavailable."""
         await self._end(claim, b"")
 
-    async def _end(self, claim: Claim, stored: bytes) -> None:
-        await self._finish.run([claim.place], [claim.mark, stored, KEPT_S * 1000], patient=True)
+    async def _end(self, claim: IdempotencyClaim, stored: bytes) -> None:
+        await self._finish.run([claim.place], [claim.mark, stored, KEPT_S * 1000], wait_for_recovery=True)
 
-    def _claim(self, owner: str, key: str, request: bytes) -> Claim:
+    def _claim(self, owner: str, key: str, request: bytes) -> IdempotencyClaim:
         made = HKDF(SHA256(), 3 * _PART, self._key, b"answer|" + owner.encode()).derive(key.encode())
         place, sealing_key, digest_key = made[:_PART], made[_PART : 2 * _PART], made[2 * _PART :]
         digest = hmac.digest(digest_key, request, hashlib.sha256)
-        return Claim(
+        return IdempotencyClaim(
             place=f"answer:{place.hex()}",
             digest=digest,
             mark=_PENDING + digest + secrets.token_bytes(16),
@@ -124,6 +124,6 @@ class Answers:
         )
 
 
-def _opened(claim: Claim, sealed: bytes) -> Answer:
+def _opened(claim: IdempotencyClaim, sealed: bytes) -> StoredResponse:
     raw = AESGCM(claim.sealing_key).decrypt(sealed[:_NONCE], sealed[_NONCE:], claim.place.encode())
-    return msgspec.msgpack.decode(raw, type=Answer)
+    return msgspec.msgpack.decode(raw, type=StoredResponse)

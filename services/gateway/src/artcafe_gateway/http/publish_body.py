@@ -3,17 +3,17 @@
 import msgspec
 
 from artcafe_common.bus.errors import FieldError, InvalidRequest
-from artcafe_gateway.wire.headers import checked_headers, malformed
+from artcafe_gateway.wire.headers import malformed, validate_headers
 
 
-class Envelope(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class PublishBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The form with headers; an object with any other field is data itself."""
 
     data: msgspec.Raw
     headers: msgspec.Raw = msgspec.Raw(b"{}")
 
 
-def message_from(raw: bytes) -> tuple[bytes, dict[str, str]]:
+def parse_publish_body(raw: bytes) -> tuple[bytes, dict[str, str]]:
     """The payload as it was written, and its headers; InvalidRequest when it is not JSON, BadHeaders."""
     try:
         str(raw, "utf-8")
@@ -22,11 +22,11 @@ def message_from(raw: bytes) -> tuple[bytes, dict[str, str]]:
         problem = FieldError(field="body", message="Not valid JSON in UTF-8")
         raise InvalidRequest(problem.message, errors=(problem,)) from None
     try:
-        envelope = msgspec.json.decode(raw, type=Envelope)
+        envelope = msgspec.json.decode(raw, type=PublishBody)
     except (msgspec.ValidationError, RecursionError):
         return raw.strip(), {}
     try:
         headers = msgspec.json.decode(envelope.headers, type=dict[str, str])
     except (msgspec.ValidationError, RecursionError):
         raise malformed("headers are an object of texts") from None
-    return bytes(envelope.data), checked_headers(headers)
+    return bytes(envelope.data), validate_headers(headers)

@@ -21,7 +21,7 @@ _STATE = "artcafe_caller"
 
 C = TypeVar("C", bound=Command[Any])
 T = TypeVar("T", bound=msgspec.Struct)
-Connection = ASGIConnection[Any, Any, Any, Any]
+HttpConnection = ASGIConnection[Any, Any, Any, Any]
 
 
 class NotFound(CommandError):
@@ -40,7 +40,7 @@ class BodyTooLarge(CommandError):
     title = "The body is too large"
 
 
-def caller_of(connection: Connection) -> Caller:
+def caller_of(connection: HttpConnection) -> Caller:
     """The request's origin, not yet authenticated; made once a request."""
     found: Caller | None = connection.scope["state"].get(_STATE)
     if found is None:
@@ -54,7 +54,7 @@ def caller_of(connection: Connection) -> Caller:
     return found
 
 
-def client_ip(connection: Connection) -> str:
+def client_ip(connection: HttpConnection) -> str:
     """The peer's address; behind nginx uvicorn has taken it from the proxy's headers. Empty when it is none."""
     host = connection.client.host if connection.client else ""
     try:
@@ -63,18 +63,18 @@ def client_ip(connection: Connection) -> str:
         return ""
 
 
-def _traceparent(connection: Connection) -> str:
+def _traceparent(connection: HttpConnection) -> str:
     given = connection.headers.get("traceparent", "")
     return given if _TRACEPARENT.fullmatch(given) else new_traceparent()
 
 
-def user_agent(connection: Connection) -> str:
+def user_agent(connection: HttpConnection) -> str:
     """The peer's User-Agent, cut and made printable."""
     text = connection.headers.get("user-agent", "")[:256]
     return text.encode("ascii", "replace").decode()
 
 
-def bearer(connection: Connection) -> str:
+def bearer(connection: HttpConnection) -> str:
     """The bearer token of the Authorization header; Unauthenticated without one."""
     scheme, _, token = connection.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
@@ -82,7 +82,7 @@ def bearer(connection: Connection) -> str:
     return token.strip()
 
 
-def checked_id(value: str) -> str:
+def validate_id(value: str) -> str:
     """An id from a path; NotFound for what cannot be one."""
     if not value or len(value) > MAX_ID or not value.isprintable():
         raise NotFound

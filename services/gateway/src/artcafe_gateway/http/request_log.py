@@ -13,14 +13,14 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from artcafe_common.bus.caller import set_caller
 from artcafe_gateway.gateway import Gateway
+from artcafe_gateway.http.rate_limiting import add_rate_limit_headers
 from artcafe_gateway.http.request import caller_of
-from artcafe_gateway.limits.rate_limits import tell
-from artcafe_gateway.reporting.activity import door_closed
+from artcafe_gateway.reporting.activity import report_access_denied
 
 log = structlog.get_logger()
 
 
-class Observation(ASGIMiddleware):
+class RequestLog(ASGIMiddleware):
     """Gives each call its request id, logs it without its query, and counts it."""
 
     scopes = (ScopeType.HTTP,)
@@ -54,7 +54,7 @@ class Observation(ASGIMiddleware):
                 headers["X-Request-Id"] = caller.request_id
                 if request.method == "OPTIONS":
                     headers["Allow"] = ", ".join(self._methods(request))
-                tell(scope, headers)
+                add_rate_limit_headers(scope, headers)
             await send(message)
 
         try:
@@ -68,7 +68,9 @@ class Observation(ASGIMiddleware):
             asked = scope["state"].get("artcafe_asked")
             if asked is not None and status == 403:  # noqa: PLR2004 - Forbidden
                 who, asked_for = asked
-                door_closed(self._gateway.denials, who, asked_for[:64], request.method, scope["path"])
+                report_access_denied(
+                    self._gateway.denials, who, asked_for[:64], request.method, scope["path"]
+                )
             self._gateway.metrics.requests.labels(request.method, str(status)).inc()
             self._gateway.metrics.seconds.observe(took)
             log.info(

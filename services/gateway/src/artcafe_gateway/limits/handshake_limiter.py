@@ -18,14 +18,14 @@ class ServerBusy(CommandError):
     title = "Too many connect at this moment"
 
 
-class Admission:
+class HandshakeLimiter:
     """The door of one gateway process.
 
     It opens behind the challenge: who does not answer it holds no place.
     """
 
-    def __init__(self, at_once: int) -> None:
-        self._places = asyncio.Semaphore(at_once)
+    def __init__(self, fast_path: int) -> None:
+        self._places = asyncio.Semaphore(fast_path)
 
     @asynccontextmanager
     async def place(self) -> AsyncIterator[None]:

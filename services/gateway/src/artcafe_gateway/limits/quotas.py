@@ -11,8 +11,8 @@ from artcafe_common.contracts.metering import GetCurrentUsage, QuotaCrossed
 from artcafe_common.contracts.tenancy import PlanChanged
 from artcafe_common.plans import LIMITS
 from artcafe_gateway.bridges.bridge import Bridge
-from artcafe_gateway.bridges.pool import Bridges
-from artcafe_gateway.lookup_cache import Directory, acting_for
+from artcafe_gateway.bridges.pool import BridgePool
+from artcafe_gateway.lookup_cache import LookupCache, caller_for_tenant
 
 ASK_S = 1.0
 log = structlog.get_logger()
@@ -21,17 +21,17 @@ log = structlog.get_logger()
 class Quotas:
     """Tells each open bridge whether its organization may publish: at its opening, and at news."""
 
-    def __init__(self, bus: Bus, directory: Directory, bridges: Bridges) -> None:
+    def __init__(self, bus: Bus, directory: LookupCache, bridges: BridgePool) -> None:
         self._bus = bus
-        self._directory = directory
+        self._lookup_cache = directory
         self._bridges = bridges
         # The latest question about each bridge: an answer to one before it is out of date.
         self._asked: dict[Bridge, object] = {}
 
-    async def watch(self) -> None:
+    async def subscribe(self) -> None:
         """Hear when a quota is crossed and when a plan changes."""
-        await self._bus.watch(QuotaCrossed, self._crossed)
-        await self._bus.watch(PlanChanged, self._plan_changed)
+        await self._bus.subscribe(QuotaCrossed, self._crossed)
+        await self._bus.subscribe(PlanChanged, self._plan_changed)
 
     async def refresh(self, bridge: Bridge) -> None:
         """Ask how much of its month a bridge's organization has left; without an answer all stays as it is."""
@@ -42,7 +42,7 @@ class Quotas:
             log.warning("quota_not_known", tenant_id=bridge.tenant_id, reason=error.detail)
         else:
             if self._asked.get(bridge) is question:
-                bridge.spent_until = ends_at
+                bridge.quota_exhausted_until = ends_at
         finally:
             if self._asked.get(bridge) is question:
                 del self._asked[bridge]
@@ -53,11 +53,14 @@ class Quotas:
             await self.refresh(bridge)
 
     async def _spent_until(self, tenant_id: str) -> float:
-        plan = await self._directory.plan(tenant_id)
+        plan = await self._lookup_cache.plan(tenant_id)
         if LIMITS[plan].messages_per_month is None:
             return 0.0
         usage = await self._bus.call(
-            GetCurrentUsage(plan=plan), caller=acting_for(tenant_id), deadline_s=ASK_S, patient=False
+            GetCurrentUsage(plan=plan),
+            caller=caller_for_tenant(tenant_id),
+            deadline_s=ASK_S,
+            wait_for_recovery=False,
         )
         limit = usage.messages.limit
         if limit is None or usage.messages.used < limit:
@@ -68,7 +71,7 @@ class Quotas:
         await self._news(event.tenant_id)
 
     async def _plan_changed(self, event: PlanChanged) -> None:
-        self._directory.forget_plan(event.tenant_id)
+        self._lookup_cache.forget_plan(event.tenant_id)
         await self._news(event.tenant_id)
 
     async def _news(self, tenant_id: str) -> None:

@@ -1,81 +1,63 @@
-"""How many REST calls a minute: of an organization as its plan says, of people and addresses otherwise."""
+"""Rate limits on REST calls, per minute: by plan for organizations, by setting for users and addresses."""
 
 import hashlib
 import ipaddress
 from collections.abc import Mapping
 
-from litestar.datastructures import MutableScopeHeaders
-from litestar.types import Scope
-
 from artcafe_common.bus.errors import StoreUnavailable
-from artcafe_common.contracts.tenancy import Membership
-from artcafe_common.plans import LIMITS
-from artcafe_common.storage.rate_limiter import Allowance, Buckets, Verdict
-from artcafe_gateway.bridges.token_bucket import RateLimited
-from artcafe_gateway.http.request import Connection, client_ip
+from artcafe_common.plans import LIMITS, Plan
+from artcafe_common.storage.rate_limiter import RateLimit, RateLimiter, RateLimitResult
 from artcafe_gateway.settings import Settings
 
-_STATE = "artcafe_rate"
-_IPV6_NETWORK = 64
+_IPV6_PREFIX = 64
 
 
-class Limits:
-    """One question to Redis for a call that is limited; with Redis away nobody is."""
+class RateLimits:
+    """Checks a call against its limits with one Redis round trip.
 
-    def __init__(self, buckets: Buckets, settings: Settings) -> None:
-        self._buckets = buckets
+    Each method counts one call and returns the result, or None where no limit applies. Without
+    Redis no call is limited.
+    """
+
+    def __init__(self, limiter: RateLimiter, settings: Settings) -> None:
+        self._limiter = limiter
         self._settings = settings
 
-    async def member(self, connection: Connection, membership: Membership) -> None:
-        """A call for an organization; RateLimited."""
-        limit = LIMITS[membership.plan].api_calls_per_minute
-        await self._take(connection, {f"tenant:{membership.tenant_id}": limit or 0})
+    async def check_tenant(self, tenant_id: str, plan: Plan) -> RateLimitResult | None:
+        """Count a call on behalf of an organization."""
+        return await self._acquire({f"tenant:{tenant_id}": LIMITS[plan].api_calls_per_minute or 0})
 
-    async def person(self, connection: Connection, user_id: str) -> None:
-        """A call of somebody who acts for no organization; RateLimited."""
-        await self._take(connection, {f"user:{user_id}": self._settings.person_calls_per_minute})
+    async def check_user(self, user_id: str) -> RateLimitResult | None:
+        """Count a call of a user that names no organization."""
+        return await self._acquire({f"user:{user_id}": self._settings.person_calls_per_minute})
 
-    async def stranger(self, connection: Connection) -> None:
-        """A call of somebody unknown; RateLimited."""
-        await self._take(connection, {f"ip:{_network(connection)}": self._settings.address_calls_per_minute})
+    async def check_address(self, ip: str) -> RateLimitResult | None:
+        """Count a call without credentials."""
+        return await self._acquire({f"ip:{_network(ip)}": self._settings.address_calls_per_minute})
 
-    async def login(self, connection: Connection, email: str) -> None:
-        """An attempt to log in, whether it succeeds or not; RateLimited."""
-        # The address itself has no place in another store, nor has one of any length.
-        whose = hashlib.sha256(email.strip().lower().encode("utf-8", "surrogatepass")).hexdigest()
-        await self._take(
-            connection,
+    async def check_login(self, ip: str, email: str) -> RateLimitResult | None:
+        """Count a login attempt, successful or not."""
+        # Hashed: the e-mail address must not reach another store, and the key has a fixed length.
+        digest = hashlib.sha256(email.strip().lower().encode("utf-8", "surrogatepass")).hexdigest()
+        return await self._acquire(
             {
-                f"login:email:{whose}": self._settings.email_logins_per_minute,
-                f"login:ip:{_network(connection)}": self._settings.address_logins_per_minute,
-            },
+                f"login:email:{digest}": self._settings.email_logins_per_minute,
+                f"login:ip:{_network(ip)}": self._settings.address_logins_per_minute,
+            }
         )
 
-    async def _take(self, connection: Connection, limits: Mapping[str, int]) -> None:
-        wanted = {name: Allowance(limit=limit) for name, limit in limits.items() if limit}
+    async def _acquire(self, limits: Mapping[str, int]) -> RateLimitResult | None:
+        wanted = {name: RateLimit(limit=limit) for name, limit in limits.items() if limit}
         if not wanted:
-            return
+            return None
         try:
-            verdict = await self._buckets.take(wanted)
+            return await self._limiter.acquire(wanted)
         except StoreUnavailable:
-            return
-        connection.scope["state"][_STATE] = verdict
-        if not verdict.allowed:
-            raise RateLimited("too many calls in a minute", retry_after_s=verdict.retry_after_s)
+            return None
 
 
-def tell(scope: Scope, headers: MutableScopeHeaders) -> None:
-    """Say in an answer's headers what is left, where there is a limit (draft-ietf-httpapi-ratelimit-headers-03)."""
-    verdict: Verdict | None = scope["state"].get(_STATE)
-    if verdict is not None:
-        headers["RateLimit-Limit"] = str(verdict.limit)
-        headers["RateLimit-Remaining"] = str(verdict.remaining)
-        headers["RateLimit-Reset"] = str(verdict.reset_s)
-
-
-def _network(connection: Connection) -> str:
-    """The peer's address; of IPv6 the network that one customer has."""
-    ip = client_ip(connection)
+def _network(ip: str) -> str:
+    """The address itself, or the /64 network of an IPv6 address (what one customer is assigned)."""
     if ":" not in ip:
         return ip
-    return str(ipaddress.IPv6Network((ip, _IPV6_NETWORK), strict=False))
+    return str(ipaddress.IPv6Network((ip, _IPV6_PREFIX), strict=False))

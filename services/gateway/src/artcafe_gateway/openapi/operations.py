@@ -29,7 +29,7 @@ from artcafe_common.bus.errors import (
 )
 from artcafe_common.contracts.identity import InvalidToken, ProviderUnavailable
 from artcafe_common.contracts.tenancy import TenantRequired
-from artcafe_gateway.bridges.token_bucket import RateLimited
+from artcafe_gateway.errors import RateLimited
 from artcafe_gateway.http.idempotency_store import IdempotencyInProgress, IdempotencyKeyReused
 from artcafe_gateway.http.problems import BadRequest
 from artcafe_gateway.http.request import BodyTooLarge, NotFound

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from artcafe_common.activity_reporting import Denials
+from artcafe_common.activity_reporting import DenialReporter
 from artcafe_common.broker.subjects import ForbiddenSubject
 from artcafe_common.bus.caller import Caller
 from artcafe_common.bus.errors import CommandError
@@ -14,7 +14,9 @@ from artcafe_gateway.wire.socket import Socket
 DENIALS_A_MINUTE = 10
 
 
-def door_closed(denials: Denials, caller: Caller, tenant_id: str, method: str, path: str) -> None:
+def report_access_denied(
+    denials: DenialReporter, caller: Caller, tenant_id: str, method: str, path: str
+) -> None:
     """Tell an organization of who was refused at its door; who asked learns nothing of it."""
     denials.note(
         caller,
@@ -26,7 +28,9 @@ def door_closed(denials: Denials, caller: Caller, tenant_id: str, method: str, p
     )
 
 
-def frame_refused(denials: Denials, caller: Caller, error: CommandError, received: Any) -> None:
+def report_forbidden_frame(
+    denials: DenialReporter, caller: Caller, error: CommandError, received: Any
+) -> None:
     """Tell an organization of its own that asked for what they may not; any other refusal is no denial."""
     if not isinstance(error, ForbiddenSubject):
         return
@@ -54,7 +58,7 @@ class ActivityFeed:
         if not some:
             self._dashboards.pop(tenant_id, None)
 
-    async def show(self, event: ActivityRecorded) -> None:
+    async def publish(self, event: ActivityRecorded) -> None:
         """An entry is in the log."""
         if not event.kept:
             return

@@ -11,11 +11,12 @@ from cachetools import TTLCache
 
 from artcafe_common.broker.subjects import ULID_PATTERN
 from artcafe_common.bus.client import Bus
-from artcafe_common.bus.request_many import answer_all, ask_all
-from artcafe_common.contracts.gateway import Listeners, ListenersAsked
+from artcafe_common.bus.request_many import reply_to_requests, request_many
+from artcafe_common.contracts.gateway import ChannelSubscribersReply, ChannelSubscribersRequested
 from artcafe_common.contracts.tenancy import ChannelSubscribed
-from artcafe_gateway.bridges.token_bucket import RateLimited, TokenBucket
-from artcafe_gateway.reporting.presence import Liveness
+from artcafe_gateway.bridges.token_bucket import TokenBucket
+from artcafe_gateway.errors import RateLimited
+from artcafe_gateway.reporting.presence import PresenceReporter
 
 RECORDED_EVERY_S = 24 * 3600
 REMEMBERED = 50_000
@@ -27,19 +28,19 @@ WITHIN_S = 1.0
 PEER_GONE_S = 60
 
 
-class Listening:
+class ChannelSubscriberTracker:
     """Keeps the listeners of this process, asks for those of all."""
 
-    def __init__(self, *, bus: Bus, liveness: Liveness) -> None:
+    def __init__(self, *, bus: Bus, presence: PresenceReporter) -> None:
         self._bus = bus
-        self._liveness = liveness
+        self._presence = presence
         self._clients: dict[tuple[str, str], Counter[str]] = {}
         self._recorded: TTLCache[tuple[str, str], None] = TTLCache(REMEMBERED, RECORDED_EVERY_S)
         self._records = TokenBucket(RECORDS_A_SECOND)
         # When each process answered last: a question waits for those that are likely still there.
         self._peers: dict[str, float] = {}
 
-    def began(self, tenant_id: str, client_id: str, channel_id: str) -> None:
+    def subscribed(self, tenant_id: str, client_id: str, channel_id: str) -> None:
         """A client's socket listens to a channel."""
         self._clients.setdefault((tenant_id, channel_id), Counter())[client_id] += 1
         # Whatever is no id is no channel of which there is a record.
@@ -50,11 +51,11 @@ class Listening:
         except RateLimited:
             return  # another time
         self._recorded[client_id, channel_id] = None
-        self._liveness.announce(
+        self._presence.announce(
             ChannelSubscribed(tenant_id=tenant_id, client_id=client_id, channel_id=channel_id)
         )
 
-    def ended(self, tenant_id: str, client_id: str, channel_id: str) -> None:
+    def unsubscribed(self, tenant_id: str, client_id: str, channel_id: str) -> None:
         """It does not any more."""
         clients = self._clients.get((tenant_id, channel_id))
         if clients is None:
@@ -65,18 +66,18 @@ class Listening:
         if not clients:
             del self._clients[tenant_id, channel_id]
 
-    async def watch(self) -> None:
+    async def subscribe(self) -> None:
         """Answer when any process asks."""
-        await answer_all(self._bus, ListenersAsked, self._answer)
+        await reply_to_requests(self._bus, ChannelSubscribersRequested, self._answer)
 
-    async def everywhere(self, tenant_id: str, channel_id: str) -> dict[str, int]:
+    async def list_all(self, tenant_id: str, channel_id: str) -> dict[str, int]:
         """Who listens now: client ids, each with its number of sockets."""
         now = time.monotonic()
         peers = {instance for instance, at in self._peers.items() if now - at < PEER_GONE_S}
-        answers = await ask_all(
+        answers = await request_many(
             self._bus,
-            ListenersAsked(tenant_id=tenant_id, channel_id=channel_id),
-            Listeners,
+            ChannelSubscribersRequested(tenant_id=tenant_id, channel_id=channel_id),
+            ChannelSubscribersReply,
             expected=lambda so_far: peers <= {each.instance for each in so_far},
             quiet_s=QUIET_S,
             within_s=WITHIN_S,
@@ -88,6 +89,8 @@ class Listening:
             total.update(each.clients)
         return dict(total)
 
-    async def _answer(self, question: ListenersAsked) -> Listeners:
+    async def _answer(self, question: ChannelSubscribersRequested) -> ChannelSubscribersReply:
         clients = self._clients.get((question.tenant_id, question.channel_id), Counter())
-        return Listeners(instance=self._liveness.instance, clients=dict(list(clients.items())[:MAX_CLIENTS]))
+        return ChannelSubscribersReply(
+            instance=self._presence.instance, clients=dict(list(clients.items())[:MAX_CLIENTS])
+        )

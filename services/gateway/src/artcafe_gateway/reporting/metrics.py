@@ -4,7 +4,7 @@ import asyncio
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from artcafe_gateway.bridges.pool import Bridges
+from artcafe_gateway.bridges.pool import BridgePool
 
 
 class Metrics:
@@ -32,10 +32,10 @@ class Metrics:
             "artcafe_bridge_subscriptions", "NATS subscriptions on them", registry=self._registry
         )
 
-    def render(self, *, sockets: int, bridges: Bridges) -> bytes:
+    def render(self, *, sockets: int, bridges: BridgePool) -> bytes:
         """The text exposition format."""
         self._sockets.set(sockets)
         self._tasks.set(len(asyncio.all_tasks()))
         self._bridges.set(len(bridges.open))
-        self._subjects.set(sum(bridge.subjects for bridge in bridges.open))
+        self._subjects.set(sum(bridge.subscription_count for bridge in bridges.open))
         return generate_latest(self._registry)

@@ -10,24 +10,24 @@ from artcafe_common.bus.client import Bus
 from artcafe_common.bus.command import Event
 from artcafe_common.bus.errors import CommandError
 from artcafe_common.clock import new_id
-from artcafe_common.contracts.presence import Beat, GatewayAlive, HeartbeatsReceived
+from artcafe_common.contracts.presence import GatewayAlive, Heartbeat, HeartbeatsReceived
 
 ALIVE_EVERY_S = 2.0
-BEATS_A_SIGNAL = 2_000
-MAX_WAITING = 100_000
+HEARTBEATS_PER_SIGNAL = 2_000
+MAX_QUEUED = 100_000
 FINISH_S = 3.0
 log = structlog.get_logger()
 
 
-class Liveness:
-    """Announces events in order, none forgotten while the broker is away; beats leave every second."""
+class PresenceReporter:
+    """Announces events in order, none forgotten while the broker is away; heartbeats leave every second."""
 
     def __init__(self, *, bus: Bus, server_id: str) -> None:
         self._bus = bus
         self._server_id = server_id
         self.instance = new_id()
-        self._beats: dict[str, Beat] = {}
-        self._events: asyncio.Queue[Event] = asyncio.Queue(MAX_WAITING)
+        self._heartbeats: dict[str, Heartbeat] = {}
+        self._events: asyncio.Queue[Event] = asyncio.Queue(MAX_QUEUED)
         self._alive_at = float("-inf")
 
     def announce(self, event: Event) -> None:
@@ -37,7 +37,7 @@ class Liveness:
         except asyncio.QueueFull:
             log.error("presence_event_dropped", subject=type(event).subject)
 
-    def beat(
+    def heartbeat(
         self,
         connection_id: str,
         tenant_id: str,
@@ -48,8 +48,8 @@ class Liveness:
         metadata: dict[str, Any] | None = None,
     ) -> None:
         """Note a heartbeat; what it does not tell is kept from one before it in this second."""
-        known = self._beats.get(connection_id)
-        self._beats[connection_id] = Beat(
+        known = self._heartbeats.get(connection_id)
+        self._heartbeats[connection_id] = Heartbeat(
             connection_id=connection_id,
             tenant_id=tenant_id,
             client_id=client_id,
@@ -72,7 +72,7 @@ class Liveness:
         pause = 0.05
         while True:
             try:
-                await self._bus.announce(event)
+                await self._bus.publish(event)
             except CommandError:
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 2.0)
@@ -80,15 +80,18 @@ class Liveness:
                 return
 
     async def tick(self) -> None:
-        """Send the beats, and every 2 s that this process lives."""
-        beats, self._beats = list(self._beats.values()), {}
-        for start in range(0, len(beats), BEATS_A_SIGNAL):
-            await self._bus.signal(
-                HeartbeatsReceived(server_id=self._server_id, beats=beats[start : start + BEATS_A_SIGNAL])
+        """Send the heartbeats, and every 2 s that this process lives."""
+        heartbeats, self._heartbeats = list(self._heartbeats.values()), {}
+        for start in range(0, len(heartbeats), HEARTBEATS_PER_SIGNAL):
+            await self._bus.notify(
+                HeartbeatsReceived(
+                    server_id=self._server_id,
+                    heartbeats=heartbeats[start : start + HEARTBEATS_PER_SIGNAL],
+                )
             )
         if time.monotonic() - self._alive_at >= ALIVE_EVERY_S:
             self._alive_at = time.monotonic()
-            await self._bus.signal(GatewayAlive(server_id=self._server_id, instance=self.instance))
+            await self._bus.notify(GatewayAlive(server_id=self._server_id, instance=self.instance))
 
     async def finish(self) -> None:
         """Announce what is still queued: the process ends."""

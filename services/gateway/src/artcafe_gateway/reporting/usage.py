@@ -8,7 +8,7 @@ from artcafe_common.bus.client import Bus
 from artcafe_common.bus.errors import CommandError
 from artcafe_common.contracts.metering import BridgeReport, UsageEntry, UsageRecorded
 from artcafe_gateway.bridges.bridge import Bridge
-from artcafe_gateway.bridges.pool import Bridges
+from artcafe_gateway.bridges.pool import BridgePool
 
 # Batches that the broker did not take yet; each holds all counts of its interval.
 MAX_WAITING = 10_000
@@ -19,7 +19,7 @@ log = structlog.get_logger()
 class UsageRecorder:
     """Counts deliveries, calls and connection time; publishes are counted by the bridges."""
 
-    def __init__(self, *, bus: Bus, bridges: Bridges, server_id: str) -> None:
+    def __init__(self, *, bus: Bus, bridges: BridgePool, server_id: str) -> None:
         self._bus = bus
         self._bridges = bridges
         self._server_id = server_id
@@ -54,7 +54,7 @@ class UsageRecorder:
         async with self._lock:
             entries, reports = self._take(), []
             for bridge in self._bridges.open:
-                published, report = await bridge.collect()
+                published, report = await bridge.collect_usage()
                 entries += published
                 reports += [] if report is None else [report]
             self._queue(entries, reports)
@@ -63,7 +63,7 @@ class UsageRecorder:
     async def flush_bridge(self, bridge: Bridge) -> None:
         """Hand over what one bridge counted, before it closes."""
         async with self._lock:
-            published, report = await bridge.collect()
+            published, report = await bridge.collect_usage()
             self._queue(published, [] if report is None else [report])
             await self._hand_over()
 
@@ -103,7 +103,7 @@ class UsageRecorder:
     async def _hand_over(self) -> None:
         while self._waiting:
             try:
-                await self._bus.announce(self._waiting[0])
+                await self._bus.publish(self._waiting[0])
             except CommandError as error:
                 log.warning("usage_waits", batches=len(self._waiting), reason=error.detail)
                 if len(self._waiting) > MAX_WAITING:

@@ -8,7 +8,7 @@ from litestar.connection import Request
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
-from artcafe_common.activity_reporting import happened
+from artcafe_common.activity_reporting import activity_event
 from artcafe_common.contracts.activity import ActivityType
 from artcafe_common.contracts.identity import IssueAccountKey
 from artcafe_common.contracts.tenancy import (
@@ -19,17 +19,15 @@ from artcafe_common.contracts.tenancy import (
     GetAccount,
     ListAccounts,
     ListMembers,
+    Member,
     Members,
     RemoveMember,
     UpdateAccount,
     UpdateMember,
 )
-from artcafe_common.contracts.tenancy import (
-    Member as AccountMember,
-)
 from artcafe_gateway.gateway import Gateway
-from artcafe_gateway.http.auth import Member, Person
-from artcafe_gateway.http.request import body, checked_id, query
+from artcafe_gateway.http.auth import AuthenticatedUser, TenantUser
+from artcafe_gateway.http.request import body, query, validate_id
 
 KEY_WARNING = "This seed is shown once and stored nowhere: keep it safe. The key before it no longer works."
 
@@ -54,7 +52,7 @@ class AccountsController(Controller):
         self,
         request: Request[Any, Any, Any],
         gateway: NamedDependency[Gateway],
-        person: NamedDependency[Person],
+        person: NamedDependency[AuthenticatedUser],
     ) -> Accounts:
         return await gateway.bus.call(query(request, ListAccounts), caller=person.caller)
 
@@ -63,16 +61,16 @@ class AccountsController(Controller):
         self,
         request: Request[Any, Any, Any],
         gateway: NamedDependency[Gateway],
-        person: NamedDependency[Person],
+        person: NamedDependency[AuthenticatedUser],
     ) -> Account:
         command = await body(request, CreateAccount, email=person.user.email)
         account = await gateway.bus.call(command, caller=person.caller)
-        gateway.directory.forget_member(person.user.user_id, account.account_id)
+        gateway.lookup_cache.forget_member(person.user.user_id, account.account_id)
         return account
 
     @get("/{account_id:str}", summary="One organization", does=[GetAccount])
     async def get_account(
-        self, gateway: NamedDependency[Gateway], member: NamedDependency[Member]
+        self, gateway: NamedDependency[Gateway], member: NamedDependency[TenantUser]
     ) -> Account:
         return await gateway.bus.call(GetAccount(), caller=member.caller)
 
@@ -81,7 +79,7 @@ class AccountsController(Controller):
         self,
         request: Request[Any, Any, Any],
         gateway: NamedDependency[Gateway],
-        member: NamedDependency[Member],
+        member: NamedDependency[TenantUser],
     ) -> Account:
         return await gateway.bus.call(await body(request, UpdateAccount), caller=member.caller)
 
@@ -91,12 +89,12 @@ class AccountsController(Controller):
         does=[IssueAccountKey],
     )
     async def generate_nkey(
-        self, gateway: NamedDependency[Gateway], member: NamedDependency[Member]
+        self, gateway: NamedDependency[Gateway], member: NamedDependency[TenantUser]
     ) -> AccountKey:
         issued = await gateway.bus.call(IssueAccountKey(), caller=member.caller)
         tenant_id = member.caller.tenant_id
-        await gateway.bus.announce(
-            happened(
+        await gateway.bus.publish(
+            activity_event(
                 member.caller,
                 ActivityType.ACCOUNT,
                 "account.key_issued",
@@ -117,7 +115,7 @@ class AccountsController(Controller):
         self,
         request: Request[Any, Any, Any],
         gateway: NamedDependency[Gateway],
-        member: NamedDependency[Member],
+        member: NamedDependency[TenantUser],
     ) -> Members:
         return await gateway.bus.call(query(request, ListMembers), caller=member.caller)
 
@@ -126,8 +124,8 @@ class AccountsController(Controller):
         self,
         request: Request[Any, Any, Any],
         gateway: NamedDependency[Gateway],
-        member: NamedDependency[Member],
-    ) -> AccountMember:
+        member: NamedDependency[TenantUser],
+    ) -> Member:
         return await gateway.bus.call(await body(request, AddMember), caller=member.caller)
 
     @put("/{account_id:str}/members/{user_id:str}", summary="Change a member's role", does=[UpdateMember])
@@ -135,10 +133,10 @@ class AccountsController(Controller):
         self,
         request: Request[Any, Any, Any],
         gateway: NamedDependency[Gateway],
-        member: NamedDependency[Member],
+        member: NamedDependency[TenantUser],
         user_id: FromPath[str],
-    ) -> AccountMember:
-        command = await body(request, UpdateMember, user_id=checked_id(user_id))
+    ) -> Member:
+        command = await body(request, UpdateMember, user_id=validate_id(user_id))
         return await gateway.bus.call(command, caller=member.caller)
 
     @delete(
@@ -148,6 +146,6 @@ class AccountsController(Controller):
         does=[RemoveMember],
     )
     async def remove_member(
-        self, gateway: NamedDependency[Gateway], member: NamedDependency[Member], user_id: FromPath[str]
-    ) -> AccountMember:
-        return await gateway.bus.call(RemoveMember(user_id=checked_id(user_id)), caller=member.caller)
+        self, gateway: NamedDependency[Gateway], member: NamedDependency[TenantUser], user_id: FromPath[str]
+    ) -> Member:
+        return await gateway.bus.call(RemoveMember(user_id=validate_id(user_id)), caller=member.caller)

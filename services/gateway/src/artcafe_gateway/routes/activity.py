@@ -13,7 +13,7 @@ from artcafe_common.contracts.activity import (
     ListActivity,
 )
 from artcafe_gateway.gateway import Gateway
-from artcafe_gateway.http.auth import Member
+from artcafe_gateway.http.auth import TenantUser
 from artcafe_gateway.http.request import query
 
 
@@ -28,7 +28,7 @@ class ActivityController(Controller):
         self,
         request: Request[Any, Any, Any],
         gateway: NamedDependency[Gateway],
-        member: NamedDependency[Member],
+        member: NamedDependency[TenantUser],
     ) -> ActivityPage:
         return await gateway.bus.call(query(request, ListActivity), caller=member.caller)
 
@@ -37,6 +37,6 @@ class ActivityController(Controller):
         self,
         request: Request[Any, Any, Any],
         gateway: NamedDependency[Gateway],
-        member: NamedDependency[Member],
+        member: NamedDependency[TenantUser],
     ) -> ActivitySummary:
         return await gateway.bus.call(query(request, GetActivitySummary), caller=member.caller)

@@ -24,10 +24,11 @@ from artcafe_common.contracts.tenancy import (
     SummarizeAgents,
     UpdateAgent,
 )
-from artcafe_gateway.bridges.token_bucket import RateLimited
+from artcafe_gateway.errors import RateLimited
 from artcafe_gateway.gateway import Gateway
-from artcafe_gateway.http.auth import Member
-from artcafe_gateway.http.request import body, caller_of, checked_id, query
+from artcafe_gateway.http.auth import TenantUser
+from artcafe_gateway.http.rate_limiting import limit_address
+from artcafe_gateway.http.request import body, caller_of, query, validate_id
 from artcafe_gateway.routes.clients import presences, with_presence
 
 PRIVATE_KEY_WARNING = "This private key is shown once and stored nowhere: keep it safe."
@@ -81,7 +82,7 @@ class AgentsController(Controller):
         self,
         request: Request[Any, Any, Any],
         gateway: NamedDependency[Gateway],
-        member: NamedDependency[Member],
+        member: NamedDependency[TenantUser],
     ) -> Agents:
         page = await gateway.bus.call(query(request, ListAgents), caller=member.caller)
         seen = await presences(gateway, [agent.agent_id for agent in page.agents], member.caller)
@@ -95,7 +96,7 @@ class AgentsController(Controller):
         self,
         request: Request[Any, Any, Any],
         gateway: NamedDependency[Gateway],
-        member: NamedDependency[Member],
+        member: NamedDependency[TenantUser],
     ) -> NewAgent:
         created = await gateway.bus.call(await body(request, CreateAgent), caller=member.caller)
         agent = created.agent
@@ -114,15 +115,15 @@ class AgentsController(Controller):
         self,
         request: Request[Any, Any, Any],
         gateway: NamedDependency[Gateway],
-        member: NamedDependency[Member],
+        member: NamedDependency[TenantUser],
     ) -> AgentSummary:
         return await gateway.bus.call(query(request, SummarizeAgents), caller=member.caller)
 
     @get("/{agent_id:str}", summary="One agent", does=[GetAgent])
     async def get_agent(
-        self, gateway: NamedDependency[Gateway], member: NamedDependency[Member], agent_id: FromPath[str]
+        self, gateway: NamedDependency[Gateway], member: NamedDependency[TenantUser], agent_id: FromPath[str]
     ) -> Agent:
-        agent = await gateway.bus.call(GetAgent(agent_id=checked_id(agent_id)), caller=member.caller)
+        agent = await gateway.bus.call(GetAgent(agent_id=validate_id(agent_id)), caller=member.caller)
         return with_presence(agent, (await presences(gateway, [agent_id], member.caller)).get(agent_id))
 
     @put("/{agent_id:str}", summary="Change or suspend an agent", does=[UpdateAgent])
@@ -130,10 +131,10 @@ class AgentsController(Controller):
         self,
         request: Request[Any, Any, Any],
         gateway: NamedDependency[Gateway],
-        member: NamedDependency[Member],
+        member: NamedDependency[TenantUser],
         agent_id: FromPath[str],
     ) -> Agent:
-        command = await body(request, UpdateAgent, agent_id=checked_id(agent_id))
+        command = await body(request, UpdateAgent, agent_id=validate_id(agent_id))
         return await gateway.bus.call(command, caller=member.caller)
 
     @delete(
@@ -143,9 +144,9 @@ class AgentsController(Controller):
         does=[DeleteAgent],
     )
     async def delete_agent(
-        self, gateway: NamedDependency[Gateway], member: NamedDependency[Member], agent_id: FromPath[str]
+        self, gateway: NamedDependency[Gateway], member: NamedDependency[TenantUser], agent_id: FromPath[str]
     ) -> Agent:
-        return await gateway.bus.call(DeleteAgent(agent_id=checked_id(agent_id)), caller=member.caller)
+        return await gateway.bus.call(DeleteAgent(agent_id=validate_id(agent_id)), caller=member.caller)
 
     @get(
         "/{agent_id:str}/challenge",
@@ -156,6 +157,6 @@ class AgentsController(Controller):
     async def challenge(
         self, request: Request[Any, Any, Any], gateway: NamedDependency[Gateway], agent_id: FromPath[str]
     ) -> AgentChallenge:
-        await gateway.limits.stranger(request)
-        command = CreateAgentChallenge(agent_id=checked_id(agent_id))
+        await limit_address(request, gateway)
+        command = CreateAgentChallenge(agent_id=validate_id(agent_id))
         return await gateway.bus.call(command, caller=caller_of(request))

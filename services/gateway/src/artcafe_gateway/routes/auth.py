@@ -7,7 +7,7 @@ from litestar import Controller, post
 from litestar.connection import Request
 from litestar.di import NamedDependency
 
-from artcafe_common.activity_reporting import happened
+from artcafe_common.activity_reporting import activity_event
 from artcafe_common.contracts.activity import ActivityType
 from artcafe_common.contracts.identity import (
     AgentChallenge,
@@ -21,8 +21,9 @@ from artcafe_common.contracts.identity import (
     VerifyAgent,
     VerifyUserToken,
 )
-from artcafe_gateway.bridges.token_bucket import RateLimited
+from artcafe_gateway.errors import RateLimited
 from artcafe_gateway.gateway import Gateway
+from artcafe_gateway.http.rate_limiting import limit_address, limit_login
 from artcafe_gateway.http.request import body, caller_of
 
 
@@ -42,12 +43,12 @@ class AuthController(Controller):
     async def login(self, request: Request[Any, Any, Any], gateway: NamedDependency[Gateway]) -> Tokens:
         caller = caller_of(request)
         command = await body(request, Login)
-        await gateway.limits.login(request, command.email)
+        await limit_login(request, gateway, command.email)
         tokens = await gateway.bus.call(command, caller=caller)
-        user = await gateway.directory.user(tokens.access_token, caller)
+        user = await gateway.lookup_cache.user(tokens.access_token, caller)
         who = msgspec.structs.replace(caller, actor=f"user:{user.user_id}")
-        await gateway.bus.announce(
-            happened(who, ActivityType.AUTH, "user.login", f"user:{user.user_id}", tenant_id="")
+        await gateway.bus.publish(
+            activity_event(who, ActivityType.AUTH, "user.login", f"user:{user.user_id}", tenant_id="")
         )
         return tokens
 
@@ -59,7 +60,7 @@ class AuthController(Controller):
         refuses=[RateLimited],
     )
     async def refresh(self, request: Request[Any, Any, Any], gateway: NamedDependency[Gateway]) -> Tokens:
-        await gateway.limits.stranger(request)
+        await limit_address(request, gateway)
         return await gateway.bus.call(await body(request, RefreshTokens), caller=caller_of(request))
 
     @post(
@@ -72,7 +73,7 @@ class AuthController(Controller):
     async def client_challenge(
         self, request: Request[Any, Any, Any], gateway: NamedDependency[Gateway]
     ) -> Nonce:
-        await gateway.limits.stranger(request)
+        await limit_address(request, gateway)
         return await gateway.bus.call(await body(request, CreateClientChallenge), caller=caller_of(request))
 
     @post(
@@ -85,7 +86,7 @@ class AuthController(Controller):
     async def agent_challenge(
         self, request: Request[Any, Any, Any], gateway: NamedDependency[Gateway]
     ) -> AgentChallenge:
-        await gateway.limits.stranger(request)
+        await limit_address(request, gateway)
         return await gateway.bus.call(await body(request, CreateAgentChallenge), caller=caller_of(request))
 
     @post(
@@ -98,7 +99,7 @@ class AuthController(Controller):
     async def agent_verify(
         self, request: Request[Any, Any, Any], gateway: NamedDependency[Gateway]
     ) -> AgentToken:
-        await gateway.limits.stranger(request)
+        await limit_address(request, gateway)
         command = await body(request, VerifyAgent)
         if command.tenant_id is None:
             tenant_id = request.headers.get("x-tenant-id") or None

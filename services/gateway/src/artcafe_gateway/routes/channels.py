@@ -15,22 +15,27 @@ from artcafe_common.clock import new_id, now
 from artcafe_common.contracts.tenancy import (
     Channel,
     Channels,
+    ChannelSubscribers,
     CreateChannel,
     DeleteChannel,
     GetChannel,
     ListChannels,
-    ListSubscribers,
-    Subscribers,
+    ListChannelSubscribers,
     UpdateChannel,
 )
-from artcafe_gateway.bridges.bridge import BrokerUnavailable, PayloadTooLarge
 from artcafe_gateway.bridges.connection import header_block
-from artcafe_gateway.bridges.token_bucket import QuotaExceeded, RateLimited
+from artcafe_gateway.errors import (
+    BrokerUnavailable,
+    HistoryUnavailable,
+    PayloadTooLarge,
+    QuotaExceeded,
+    RateLimited,
+)
 from artcafe_gateway.gateway import Gateway
-from artcafe_gateway.history.reader import MESSAGE_ID_HEADER, HistoryQuery, HistoryUnavailable, KeptMessages
-from artcafe_gateway.http.auth import Member
-from artcafe_gateway.http.publish_body import message_from
-from artcafe_gateway.http.request import MAX_BODY, BodyTooLarge, body, checked_id, query
+from artcafe_gateway.history.reader import MESSAGE_ID_HEADER, HistoryPage, HistoryQuery
+from artcafe_gateway.http.auth import TenantUser
+from artcafe_gateway.http.publish_body import parse_publish_body
+from artcafe_gateway.http.request import MAX_BODY, BodyTooLarge, body, query, validate_id
 from artcafe_gateway.wire.headers import BadHeaders
 
 PUBLISH_ERRORS = [
@@ -72,7 +77,7 @@ class ChannelsController(Controller):
         self,
         request: Request[Any, Any, Any],
         gateway: NamedDependency[Gateway],
-        member: NamedDependency[Member],
+        member: NamedDependency[TenantUser],
     ) -> Channels:
         return await gateway.bus.call(query(request, ListChannels), caller=member.caller)
 
@@ -81,49 +86,55 @@ class ChannelsController(Controller):
         self,
         request: Request[Any, Any, Any],
         gateway: NamedDependency[Gateway],
-        member: NamedDependency[Member],
+        member: NamedDependency[TenantUser],
     ) -> Channel:
         return await gateway.bus.call(await body(request, CreateChannel), caller=member.caller)
 
     @get("/{channel_id:str}", summary="One channel", does=[GetChannel])
     async def get_channel(
-        self, gateway: NamedDependency[Gateway], member: NamedDependency[Member], channel_id: FromPath[str]
+        self,
+        gateway: NamedDependency[Gateway],
+        member: NamedDependency[TenantUser],
+        channel_id: FromPath[str],
     ) -> Channel:
-        return await gateway.bus.call(GetChannel(channel_id=checked_id(channel_id)), caller=member.caller)
+        return await gateway.bus.call(GetChannel(channel_id=validate_id(channel_id)), caller=member.caller)
 
     @put("/{channel_id:str}", summary="Change a channel", does=[UpdateChannel])
     async def update(
         self,
         request: Request[Any, Any, Any],
         gateway: NamedDependency[Gateway],
-        member: NamedDependency[Member],
+        member: NamedDependency[TenantUser],
         channel_id: FromPath[str],
     ) -> Channel:
-        command = await body(request, UpdateChannel, channel_id=checked_id(channel_id))
+        command = await body(request, UpdateChannel, channel_id=validate_id(channel_id))
         return await gateway.bus.call(command, caller=member.caller)
 
     @delete("/{channel_id:str}", status_code=200, summary="Close a channel", does=[DeleteChannel])
     async def delete_channel(
-        self, gateway: NamedDependency[Gateway], member: NamedDependency[Member], channel_id: FromPath[str]
+        self,
+        gateway: NamedDependency[Gateway],
+        member: NamedDependency[TenantUser],
+        channel_id: FromPath[str],
     ) -> Channel:
-        return await gateway.bus.call(DeleteChannel(channel_id=checked_id(channel_id)), caller=member.caller)
+        return await gateway.bus.call(DeleteChannel(channel_id=validate_id(channel_id)), caller=member.caller)
 
     @get(
         "/{channel_id:str}/subscribers",
         summary="Who listens to a channel",
-        does=[ListSubscribers],
+        does=[ListChannelSubscribers],
         given=["live"],
     )
     async def subscribers(
         self,
         request: Request[Any, Any, Any],
         gateway: NamedDependency[Gateway],
-        member: NamedDependency[Member],
+        member: NamedDependency[TenantUser],
         channel_id: FromPath[str],
-    ) -> Subscribers:
-        channel = await gateway.directory.channel(checked_id(channel_id), member.caller)
-        command = query(request, ListSubscribers, channel_id=channel.channel_id, live={})
-        live = await gateway.listening.everywhere(member.caller.tenant_id, channel.channel_id)
+    ) -> ChannelSubscribers:
+        channel = await gateway.lookup_cache.channel(validate_id(channel_id), member.caller)
+        command = query(request, ListChannelSubscribers, channel_id=channel.channel_id, live={})
+        live = await gateway.channel_subscribers.list_all(member.caller.tenant_id, channel.channel_id)
         command = msgspec.structs.replace(command, live=live)
         return await gateway.bus.call(command, caller=member.caller)
 
@@ -139,15 +150,15 @@ class ChannelsController(Controller):
         self,
         request: Request[Any, Any, Any],
         gateway: NamedDependency[Gateway],
-        member: NamedDependency[Member],
+        member: NamedDependency[TenantUser],
         channel_id: FromPath[str],
     ) -> MessageAccepted:
         member.require_writer()
-        channel = await gateway.directory.channel(checked_id(channel_id), member.caller)
+        channel = await gateway.lookup_cache.channel(validate_id(channel_id), member.caller)
         raw = await request.body()
         if len(raw) > MAX_BODY:
             raise BodyTooLarge
-        payload, headers = message_from(raw)
+        payload, headers = parse_publish_body(raw)
         accepted = MessageAccepted(message_id=new_id(), subject=channel.subject, timestamp=now())
         bridge = await gateway.bridges.acquire(member.caller.tenant_id)
         try:
@@ -167,17 +178,17 @@ class ChannelsController(Controller):
         summary="What a channel kept of its messages",
         does=[GetChannel],
         takes=HistoryQuery,
-        gives=KeptMessages,
+        gives=HistoryPage,
         refuses=HISTORY_ERRORS,
     )
     async def messages(
         self,
         request: Request[Any, Any, Any],
         gateway: NamedDependency[Gateway],
-        member: NamedDependency[Member],
+        member: NamedDependency[TenantUser],
         channel_id: FromPath[str],
     ) -> Response[bytes]:
-        channel = await gateway.directory.channel(checked_id(channel_id), member.caller)
+        channel = await gateway.lookup_cache.channel(validate_id(channel_id), member.caller)
         wanted = query(request, HistoryQuery)
         bridge = await gateway.bridges.acquire(member.caller.tenant_id)
         try:

@@ -32,8 +32,8 @@ from artcafe_common.contracts.tenancy import (
     UpdateClient,
 )
 from artcafe_gateway.gateway import Gateway
-from artcafe_gateway.http.auth import Member
-from artcafe_gateway.http.request import body, checked_id, query
+from artcafe_gateway.http.auth import TenantUser
+from artcafe_gateway.http.request import body, query, validate_id
 
 Known = TypeVar("Known", Client, Agent)
 SEED_WARNING = "This seed is shown once and stored nowhere: keep it safe."
@@ -81,7 +81,7 @@ class ClientsController(Controller):
         self,
         request: Request[Any, Any, Any],
         gateway: NamedDependency[Gateway],
-        member: NamedDependency[Member],
+        member: NamedDependency[TenantUser],
     ) -> Clients:
         page = await gateway.bus.call(query(request, ListClients), caller=member.caller)
         seen = await presences(gateway, [client.client_id for client in page.clients], member.caller)
@@ -93,18 +93,18 @@ class ClientsController(Controller):
         self,
         request: Request[Any, Any, Any],
         gateway: NamedDependency[Gateway],
-        member: NamedDependency[Member],
+        member: NamedDependency[TenantUser],
     ) -> ClientWithSeed:
         created = await gateway.bus.call(await body(request, CreateClient), caller=member.caller)
         return _with_seed(created, gateway)
 
     @get("/{client_id:str}", summary="One client", does=[GetClient])
     async def get_client(
-        self, gateway: NamedDependency[Gateway], member: NamedDependency[Member], client_id: FromPath[str]
+        self, gateway: NamedDependency[Gateway], member: NamedDependency[TenantUser], client_id: FromPath[str]
     ) -> Client:
         # Presence tells nothing of another tenant's client, so it can be asked at the same time.
         client, seen = await asyncio.gather(
-            gateway.bus.call(GetClient(client_id=checked_id(client_id)), caller=member.caller),
+            gateway.bus.call(GetClient(client_id=validate_id(client_id)), caller=member.caller),
             presences(gateway, [client_id], member.caller),
         )
         return with_presence(client, seen.get(client_id))
@@ -114,10 +114,10 @@ class ClientsController(Controller):
         self,
         request: Request[Any, Any, Any],
         gateway: NamedDependency[Gateway],
-        member: NamedDependency[Member],
+        member: NamedDependency[TenantUser],
         client_id: FromPath[str],
     ) -> Client:
-        command = await body(request, UpdateClient, client_id=checked_id(client_id))
+        command = await body(request, UpdateClient, client_id=validate_id(client_id))
         return await gateway.bus.call(command, caller=member.caller)
 
     @delete(
@@ -127,9 +127,9 @@ class ClientsController(Controller):
         does=[DeleteClient],
     )
     async def delete_client(
-        self, gateway: NamedDependency[Gateway], member: NamedDependency[Member], client_id: FromPath[str]
+        self, gateway: NamedDependency[Gateway], member: NamedDependency[TenantUser], client_id: FromPath[str]
     ) -> Client:
-        return await gateway.bus.call(DeleteClient(client_id=checked_id(client_id)), caller=member.caller)
+        return await gateway.bus.call(DeleteClient(client_id=validate_id(client_id)), caller=member.caller)
 
     @post(
         "/{client_id:str}/regenerate-nkey",
@@ -138,18 +138,18 @@ class ClientsController(Controller):
         does=[RegenerateClientKey],
     )
     async def regenerate(
-        self, gateway: NamedDependency[Gateway], member: NamedDependency[Member], client_id: FromPath[str]
+        self, gateway: NamedDependency[Gateway], member: NamedDependency[TenantUser], client_id: FromPath[str]
     ) -> ClientWithSeed:
         created = await gateway.bus.call(
-            RegenerateClientKey(client_id=checked_id(client_id)), caller=member.caller
+            RegenerateClientKey(client_id=validate_id(client_id)), caller=member.caller
         )
         return _with_seed(created, gateway)
 
     @get("/{client_id:str}/status", summary="Whether a client is there", does=[GetClient, GetPresences])
     async def status(
-        self, gateway: NamedDependency[Gateway], member: NamedDependency[Member], client_id: FromPath[str]
+        self, gateway: NamedDependency[Gateway], member: NamedDependency[TenantUser], client_id: FromPath[str]
     ) -> ClientReport:
-        client = await gateway.bus.call(GetClient(client_id=checked_id(client_id)), caller=member.caller)
+        client = await gateway.bus.call(GetClient(client_id=validate_id(client_id)), caller=member.caller)
         # No fallback here: who asks for the state of things is not told an old one.
         found = await gateway.bus.call(GetPresences(client_ids=[client_id]), caller=member.caller)
         presence = found.clients[0]
@@ -172,7 +172,9 @@ async def presences(gateway: Gateway, client_ids: list[str], caller: Caller) -> 
         return {}
     # With presence away the list is still there, with the status that tenancy last heard of.
     with contextlib.suppress(CommandError):
-        found = await gateway.bus.call(GetPresences(client_ids=client_ids), caller=caller, patient=False)
+        found = await gateway.bus.call(
+            GetPresences(client_ids=client_ids), caller=caller, wait_for_recovery=False
+        )
         return {presence.client_id: presence for presence in found.clients}
     return {}
 

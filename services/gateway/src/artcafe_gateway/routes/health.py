@@ -58,19 +58,19 @@ class HealthController(Controller):
 
     @get("/health/ready", summary="Whether this process takes requests", also=[503])
     async def ready(self, gateway: NamedDependency[Gateway]) -> Response[dict[str, str]]:
-        ready = gateway.bus.nc.is_connected and gateway.sockets.open
+        ready = gateway.bus.nc.is_connected and gateway.sessions.accepting
         return Response({"status": "ok" if ready else "unavailable"}, status_code=200 if ready else 503)
 
     @get("/metrics", summary="Prometheus metrics", text=True, media_type=MediaType.TEXT)
     async def metrics(self, gateway: NamedDependency[Gateway]) -> Response[bytes]:
         return Response(
-            gateway.metrics.render(sockets=len(gateway.sockets), bridges=gateway.bridges),
+            gateway.metrics.render(sockets=len(gateway.sessions), bridges=gateway.bridges),
             media_type="text/plain; version=0.0.4; charset=utf-8",
         )
 
 
 async def _own(gateway: Gateway) -> HealthReport:
-    report = await health(gateway.settings.server_id, {"redis": gateway.shared.check})
+    report = await health(gateway.settings.server_id, {"redis": gateway.redis.check})
     nats = "ok" if gateway.bus.nc.is_connected else "not connected"
     return msgspec.structs.replace(
         report,
@@ -83,7 +83,9 @@ async def _ask(gateway: Gateway, name: str, caller: Caller) -> HealthReport:
     if not gateway.bus.nc.is_connected:
         return _unavailable("the message broker is not available")
     try:
-        return await gateway.bus.call(HEALTH_COMMANDS[name](), caller=caller, deadline_s=ASK_S, patient=False)
+        return await gateway.bus.call(
+            HEALTH_COMMANDS[name](), caller=caller, deadline_s=ASK_S, wait_for_recovery=False
+        )
     except CommandError as error:
         return _unavailable(error.detail)
 

@@ -17,7 +17,7 @@ from artcafe_common.contracts.profiles import (
     UpdateProfile,
 )
 from artcafe_gateway.gateway import Gateway
-from artcafe_gateway.http.auth import Person, member
+from artcafe_gateway.http.auth import AuthenticatedUser, member
 from artcafe_gateway.http.request import body, query
 
 
@@ -38,7 +38,7 @@ class ProfileController(Controller):
         self,
         request: Request[Any, Any, Any],
         gateway: NamedDependency[Gateway],
-        person: NamedDependency[Person],
+        person: NamedDependency[AuthenticatedUser],
     ) -> Profile:
         command = query(request, GetProfile, email=person.user.email)
         return await gateway.bus.call(command, caller=await _caller(request, gateway, person))
@@ -54,7 +54,7 @@ class ProfileController(Controller):
         self,
         request: Request[Any, Any, Any],
         gateway: NamedDependency[Gateway],
-        person: NamedDependency[Person],
+        person: NamedDependency[AuthenticatedUser],
     ) -> Profile:
         command = await body(request, UpdateProfile, email=person.user.email)
         return await gateway.bus.call(command, caller=await _caller(request, gateway, person))
@@ -64,7 +64,7 @@ class ProfileController(Controller):
         self,
         request: Request[Any, Any, Any],
         gateway: NamedDependency[Gateway],
-        person: NamedDependency[Person],
+        person: NamedDependency[AuthenticatedUser],
     ) -> Preferences:
         return await gateway.bus.call(query(request, GetPreferences), caller=person.caller)
 
@@ -73,12 +73,12 @@ class ProfileController(Controller):
         self,
         request: Request[Any, Any, Any],
         gateway: NamedDependency[Gateway],
-        person: NamedDependency[Person],
+        person: NamedDependency[AuthenticatedUser],
     ) -> Preferences:
         return await gateway.bus.call(await body(request, UpdatePreferences), caller=person.caller)
 
 
-async def _caller(request: Request[Any, Any, Any], gateway: Gateway, person: Person) -> Caller:
+async def _caller(request: Request[Any, Any, Any], gateway: Gateway, person: AuthenticatedUser) -> Caller:
     if request.headers.get("x-tenant-id"):
         return (await member(request, gateway)).caller
     return person.caller

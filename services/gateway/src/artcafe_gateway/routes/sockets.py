@@ -9,7 +9,7 @@ from litestar.params import FromPath
 
 from artcafe_gateway.gateway import Gateway
 from artcafe_gateway.sessions import agent, client, dashboard
-from artcafe_gateway.wire.socket import let_go
+from artcafe_gateway.wire.socket import break_reference_cycle
 
 
 @websocket(["/ws/client/{client_id:str}", "/api/v1/ws/client/{client_id:str}"])
@@ -20,7 +20,7 @@ async def client_socket(
     try:
         await client.serve(socket, client_id[:256], gateway)
     finally:
-        let_go(socket)
+        break_reference_cycle(socket)
 
 
 @websocket(["/ws/agent/{agent_id:str}", "/api/v1/ws/agent/{agent_id:str}"])
@@ -31,7 +31,7 @@ async def agent_socket(
     try:
         await agent.serve(socket, agent_id[:256], gateway)
     finally:
-        let_go(socket)
+        break_reference_cycle(socket)
 
 
 @websocket(["/ws/dashboard", "/api/v1/ws/dashboard"])
@@ -40,4 +40,4 @@ async def dashboard_socket(socket: WebSocket[Any, Any, Any], gateway: NamedDepen
     try:
         await dashboard.serve(socket, gateway)
     finally:
-        let_go(socket)
+        break_reference_cycle(socket)

@@ -17,8 +17,8 @@ from artcafe_common.contracts.tenancy import (
     UpdateSubject,
 )
 from artcafe_gateway.gateway import Gateway
-from artcafe_gateway.http.auth import Member
-from artcafe_gateway.http.request import body, checked_id, query
+from artcafe_gateway.http.auth import TenantUser
+from artcafe_gateway.http.request import body, query, validate_id
 
 
 class SubjectsController(Controller):
@@ -32,7 +32,7 @@ class SubjectsController(Controller):
         self,
         request: Request[Any, Any, Any],
         gateway: NamedDependency[Gateway],
-        member: NamedDependency[Member],
+        member: NamedDependency[TenantUser],
     ) -> Subjects:
         return await gateway.bus.call(query(request, ListSubjects), caller=member.caller)
 
@@ -41,25 +41,28 @@ class SubjectsController(Controller):
         self,
         request: Request[Any, Any, Any],
         gateway: NamedDependency[Gateway],
-        member: NamedDependency[Member],
+        member: NamedDependency[TenantUser],
     ) -> Subject:
         return await gateway.bus.call(await body(request, CreateSubject), caller=member.caller)
 
     @get("/{subject_id:str}", summary="One subject", does=[GetSubject])
     async def get_subject(
-        self, gateway: NamedDependency[Gateway], member: NamedDependency[Member], subject_id: FromPath[str]
+        self,
+        gateway: NamedDependency[Gateway],
+        member: NamedDependency[TenantUser],
+        subject_id: FromPath[str],
     ) -> Subject:
-        return await gateway.bus.call(GetSubject(subject_id=checked_id(subject_id)), caller=member.caller)
+        return await gateway.bus.call(GetSubject(subject_id=validate_id(subject_id)), caller=member.caller)
 
     @put("/{subject_id:str}", summary="Change a subject", does=[UpdateSubject])
     async def update(
         self,
         request: Request[Any, Any, Any],
         gateway: NamedDependency[Gateway],
-        member: NamedDependency[Member],
+        member: NamedDependency[TenantUser],
         subject_id: FromPath[str],
     ) -> Subject:
-        command = await body(request, UpdateSubject, subject_id=checked_id(subject_id))
+        command = await body(request, UpdateSubject, subject_id=validate_id(subject_id))
         return await gateway.bus.call(command, caller=member.caller)
 
     @delete(
@@ -69,6 +72,9 @@ class SubjectsController(Controller):
         does=[DeleteSubject],
     )
     async def delete_subject(
-        self, gateway: NamedDependency[Gateway], member: NamedDependency[Member], subject_id: FromPath[str]
+        self,
+        gateway: NamedDependency[Gateway],
+        member: NamedDependency[TenantUser],
+        subject_id: FromPath[str],
     ) -> Subject:
-        return await gateway.bus.call(DeleteSubject(subject_id=checked_id(subject_id)), caller=member.caller)
+        return await gateway.bus.call(DeleteSubject(subject_id=validate_id(subject_id)), caller=member.caller)

@@ -15,7 +15,7 @@ from artcafe_common.contracts.metering import (
     UsageMetrics,
 )
 from artcafe_gateway.gateway import Gateway
-from artcafe_gateway.http.auth import Member
+from artcafe_gateway.http.auth import TenantUser
 from artcafe_gateway.http.request import query
 
 
@@ -30,7 +30,7 @@ class UsageController(Controller):
         self,
         request: Request[Any, Any, Any],
         gateway: NamedDependency[Gateway],
-        member: NamedDependency[Member],
+        member: NamedDependency[TenantUser],
     ) -> UsageMetrics:
         command = query(request, GetUsageMetrics, plan=member.membership.plan)
         return await gateway.bus.call(command, caller=member.caller)
@@ -40,7 +40,7 @@ class UsageController(Controller):
         self,
         request: Request[Any, Any, Any],
         gateway: NamedDependency[Gateway],
-        member: NamedDependency[Member],
+        member: NamedDependency[TenantUser],
     ) -> CurrentUsage:
         command = query(request, GetCurrentUsage, plan=member.membership.plan)
         return await gateway.bus.call(command, caller=member.caller)
@@ -50,6 +50,6 @@ class UsageController(Controller):
         self,
         request: Request[Any, Any, Any],
         gateway: NamedDependency[Gateway],
-        member: NamedDependency[Member],
+        member: NamedDependency[TenantUser],
     ) -> LocalStats:
         return await gateway.bus.call(query(request, GetLocalStats), caller=member.caller)

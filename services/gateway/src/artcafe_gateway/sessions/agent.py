@@ -93,9 +93,9 @@ class AgentSession(ClientSession):
     def plain(self, received: Any) -> Any:
         return received.plain() if type(received) is AgentPublish else received
 
-    def take_at_once(self, data: bytes) -> bool:
+    def handle_fast_path(self, data: bytes) -> bool:
         # Who is behind a name may have to be asked for; the task does that.
-        return b'"agents.' not in data and super().take_at_once(data)
+        return b'"agents.' not in data and super().handle_fast_path(data)
 
     async def _answer(self, received: Any) -> None:
         match received:
@@ -123,7 +123,7 @@ class AgentSession(ClientSession):
                 await super()._answer(each)
             except CommandError as error:
                 # One of many does not keep the others from being heard.
-                self.socket.turn_down(error, each)
+                self.socket.reject(error, each)
 
     # -- names ---------------------------------------------------------------------------------
 

@@ -25,31 +25,31 @@ from artcafe_common.contracts.presence import ConnectionClosed, ConnectionOpened
 from artcafe_common.contracts.tenancy import PlanLimitReached
 from artcafe_gateway.bridges.bridge import Bridge
 from artcafe_gateway.bridges.connection import header_block
-from artcafe_gateway.bridges.token_bucket import QuotaExceeded, RateLimited
 from artcafe_gateway.delivery.message import FROM_HEADER, as_json
+from artcafe_gateway.errors import HistoryUnavailable, QuotaExceeded, RateLimited
 from artcafe_gateway.gateway import Gateway
-from artcafe_gateway.history.acks import AckRoute
-from artcafe_gateway.history.reader import HistoryQuery, HistoryUnavailable
+from artcafe_gateway.history.acks import PublishAcks
+from artcafe_gateway.history.reader import HistoryQuery
 from artcafe_gateway.http.request import caller_of, client_ip, user_agent
-from artcafe_gateway.reporting.activity import frame_refused
+from artcafe_gateway.reporting.activity import report_forbidden_frame
 from artcafe_gateway.sessions.handshake import authenticate
-from artcafe_gateway.subscriptions.socket_subscriptions import Subscriptions
+from artcafe_gateway.subscriptions.socket_subscriptions import SocketSubscriptions
 from artcafe_gateway.wire import frames
-from artcafe_gateway.wire.headers import checked_headers
+from artcafe_gateway.wire.headers import validate_headers
 from artcafe_gateway.wire.parsing import BadFrame
 from artcafe_gateway.wire.socket import (
     CLOSE_RESTART,
     CLOSE_REVOKED,
     CLOSE_TRY_LATER,
     CLOSE_UNAUTHENTICATED,
-    Gone,
+    PeerDisconnected,
     Socket,
     accept,
 )
 from artcafe_gateway.wire.transport import frame
 
 # A publishing client need not send heartbeats besides: its frames count, but not each of them.
-BEAT_EVERY_S = 5.0
+IMPLICIT_HEARTBEAT_S = 5.0
 MAX_TARGETS = 1000
 FLOOD_PAUSE_S = 0.02
 log = structlog.get_logger()
@@ -86,34 +86,34 @@ async def serve(
     """Run one client's socket until it ends."""
     caller = caller_of(socket)
     set_caller(caller)
-    connection = await accept(socket, gateway.settings.outbox_bytes)
-    if not gateway.sockets.open:
+    connection = await accept(socket, gateway.settings.send_queue_bytes)
+    if not gateway.sessions.accepting:
         connection.close(CLOSE_RESTART, "restarting")
         return
     authenticated_at = time.monotonic()
     try:
         identity = await prove(socket, connection, client_id, gateway, caller)
         bridge = await gateway.bridges.acquire(identity.tenant_id)
-    except Gone:
+    except PeerDisconnected:
         connection.close(CLOSE_UNAUTHENTICATED, "authentication_timeout")
         return
     except AuthenticationFailed as error:
-        connection.refuse(error)
+        connection.send_error(error)
         connection.close(CLOSE_UNAUTHENTICATED, error.code)
         return
     except CommandError as error:
-        connection.refuse(error)
+        connection.send_error(error)
         connection.close(CLOSE_TRY_LATER, error.code)
         return
     running = (session or ClientSession)(connection, identity, bridge, gateway, caller)
     try:
-        await gateway.places.reserve(identity.tenant_id, connection.connection_id)
-        if gateway.sockets.add(running, authenticated_at=authenticated_at):
+        await gateway.connection_limit.reserve(identity.tenant_id, connection.connection_id)
+        if gateway.sessions.add(running, authenticated_at=authenticated_at):
             await running.run(ip=client_ip(socket), agent=user_agent(socket))
         else:
             connection.close(CLOSE_REVOKED, "revoked")
     except PlanLimitReached as error:
-        connection.refuse(error)
+        connection.send_error(error)
         connection.close(CLOSE_TRY_LATER, error.code)
     finally:
         await running.end()
@@ -137,20 +137,20 @@ class ClientSession:
         self._bridge = bridge
         self._gateway = gateway
         self._caller = msgspec.structs.replace(caller, tenant_id=identity.tenant_id, actor=self.owner)
-        socket.on_refused = partial(frame_refused, gateway.denials, self._caller)
+        socket.on_rejected = partial(report_forbidden_frame, gateway.denials, self._caller)
         self._opened = False
-        self._beat_at = time.monotonic()
+        self._heartbeat_at = time.monotonic()
         self._requests: set[asyncio.Task[None]] = set()
         self._headers = {FROM_HEADER: identity.client_id}
         self._header_block = header_block(self._headers)
         self._targets: dict[tuple[str | None, str | None], Name] = {}
-        self._subscriptions = Subscriptions(
+        self._subscriptions = SocketSubscriptions(
             tenant_id=self.tenant_id,
             client_id=identity.client_id,
-            outbox=socket.outbox,
+            send_queue=socket.send_queue,
             bridge=bridge,
             usage=gateway.usage,
-            listening=gateway.listening,
+            channel_subscribers=gateway.channel_subscribers,
         )
 
     async def run(self, *, ip: str, agent: str) -> None:
@@ -158,14 +158,14 @@ class ClientSession:
         set_caller(self._caller)
         settings = self._gateway.settings
         self._opened = True
-        self._gateway.liveness.announce(
+        self._gateway.presence.announce(
             ConnectionOpened(
                 connection_id=self.socket.connection_id,
                 tenant_id=self.tenant_id,
                 client_id=self._identity.client_id,
                 account=self._identity.account,
                 server_id=settings.server_id,
-                instance=self._gateway.liveness.instance,
+                instance=self._gateway.presence.instance,
                 ip=ip,
                 user_agent=agent,
                 kind=self.kind,
@@ -180,33 +180,33 @@ class ClientSession:
                 heartbeat_interval_s=settings.heartbeat_interval_s,
             )
         )
-        self.socket.outbox.on_slow = self._gateway.metrics.slow_consumers.inc
-        self.socket.outbox.protocol.at_once = self.take_at_once
-        await self.socket.converse(self.decoder, self._answer)
+        self.socket.send_queue.on_slow = self._gateway.metrics.slow_consumers.inc
+        self.socket.send_queue.protocol.fast_path = self.handle_fast_path
+        await self.socket.serve_frames(self.decoder, self._answer)
 
     async def end(self) -> None:
         """Leave no trace of the socket."""
-        self._gateway.sockets.remove(self)
-        self.socket.outbox.protocol.at_once = None
+        self._gateway.sessions.remove(self)
+        self.socket.send_queue.protocol.fast_path = None
         for task in tuple(self._requests):
             task.cancel()
         await self._subscriptions.clear()
         if self._opened:
-            self._gateway.liveness.announce(
+            self._gateway.presence.announce(
                 ConnectionClosed(
                     connection_id=self.socket.connection_id,
                     tenant_id=self.tenant_id,
                     client_id=self._identity.client_id,
                     account=self._identity.account,
-                    reason=self.socket.closed_because or "disconnected",
+                    reason=self.socket.close_reason or "disconnected",
                 )
             )
 
-    def _note_life(self, received: Any) -> None:
-        at = self.socket.heard_at
+    def _record_activity(self, received: Any) -> None:
+        at = self.socket.last_received_at
         if isinstance(received, frames.Heartbeat | frames.Presence):
-            self._beat_at = at
-            self._gateway.liveness.beat(
+            self._heartbeat_at = at
+            self._gateway.presence.heartbeat(
                 self.socket.connection_id,
                 self.tenant_id,
                 self._identity.client_id,
@@ -214,12 +214,14 @@ class ClientSession:
                 metrics=received.metrics if isinstance(received, frames.Heartbeat) else None,
                 metadata=received.metadata if isinstance(received, frames.Presence) else None,
             )
-        elif at - self._beat_at > BEAT_EVERY_S:
-            self._beat_at = at
-            self._gateway.liveness.beat(self.socket.connection_id, self.tenant_id, self._identity.client_id)
+        elif at - self._heartbeat_at > IMPLICIT_HEARTBEAT_S:
+            self._heartbeat_at = at
+            self._gateway.presence.heartbeat(
+                self.socket.connection_id, self.tenant_id, self._identity.client_id
+            )
 
     async def _answer(self, received: Any) -> None:
-        self._note_life(received)
+        self._record_activity(received)
         match received:
             case frames.Publish():
                 name = self._target(received.subject, received.channel)
@@ -243,7 +245,7 @@ class ClientSession:
         """A publish in the one form that is understood here; anything else as it is."""
         return received
 
-    def take_at_once(self, data: bytes) -> bool:
+    def handle_fast_path(self, data: bytes) -> bool:
         """Publish without waking this session's task; False leaves the message to it."""
         try:
             str(data, "utf-8")
@@ -252,8 +254,8 @@ class ClientSession:
             return False
         if type(received) is not frames.Publish:
             return False
-        self.socket.heard_at = time.monotonic()
-        self._note_life(received)
+        self.socket.last_received_at = time.monotonic()
+        self._record_activity(received)
         try:
             name = self._target(received.subject, received.channel)
             kept = received.id is not None and name.channel is not None
@@ -262,19 +264,19 @@ class ClientSession:
             self._publish(received, name)
         except (RateLimited, QuotaExceeded) as error:
             # Who floods is not read for a moment: refusing each message would cost the others.
-            self.socket.refuse(error, received.id)
-            self.socket.outbox.protocol.hold(FLOOD_PAUSE_S)
+            self.socket.send_error(error, received.id)
+            self.socket.send_queue.protocol.pause_reading_for(FLOOD_PAUSE_S)
         except CommandError as error:
-            self.socket.turn_down(error, received)
+            self.socket.reject(error, received)
         return True
 
     def _publish(self, received: frames.Publish, name: Name) -> None:
         headers = self._header_block
         if received.headers:
-            headers = header_block(checked_headers(received.headers) | self._headers)
+            headers = header_block(validate_headers(received.headers) | self._headers)
         acks = None
         if received.id is not None and name.channel is not None:
-            acks = self._gateway.history.acks_now(self._bridge)
+            acks = self._gateway.history.cached_acks(self._bridge)
         reply = acks.expect(partial(self._published, received.id)) if acks is not None else ""
         try:
             self._bridge.publish(
@@ -287,20 +289,20 @@ class ClientSession:
             )
         except CommandError:
             if acks is not None:
-                acks.give_up(reply)
+                acks.cancel(reply)
             raise
         if received.id is not None:
-            self._bridge.when_flushed(partial(self._acknowledge, received.id, acks, reply))
+            self._bridge.call_when_flushed(partial(self._acknowledge, received.id, acks, reply))
 
     def _acknowledge(
-        self, frame_id: frames.FrameId, acks: AckRoute | None, reply: str, problem: CommandError | None
+        self, frame_id: frames.FrameId, acks: PublishAcks | None, reply: str, problem: CommandError | None
     ) -> None:
         if acks is not None and problem is None:
-            acks.give_up_soon(reply)
+            acks.cancel_after_grace(reply)
         elif acks is None and problem is None:
             self._published(frame_id, None)
-        elif problem is not None and (acks is None or acks.give_up(reply)):
-            self.socket.refuse(problem, frame_id)
+        elif problem is not None and (acks is None or acks.cancel(reply)):
+            self.socket.send_error(problem, frame_id)
 
     def _published(self, frame_id: frames.FrameId | None, seq: int | None) -> None:
         if frame_id is not None:
@@ -322,10 +324,10 @@ class ClientSession:
                 client_id=self._identity.client_id,
             )
         except CommandError as error:
-            self.socket.refuse(error, received.id)
+            self.socket.send_error(error, received.id)
             return
         data = b'{"type":"reply","id":' + _encode(received.id) + b',"data":' + as_json(reply.data) + b"}"
-        if self.socket.outbox.push(frame(data)):
+        if self.socket.send_queue.push(frame(data)):
             self._gateway.usage.delivered(self.tenant_id, self._identity.client_id, "", len(reply.data))
 
     # -- subscribe -----------------------------------------------------------------------------
@@ -371,7 +373,7 @@ class ClientSession:
         name = self._targets.get(key)
         if name is None:
             name = self._name(subject, channel, wildcards=False)
-            if name.publish in self._subscriptions.asked_at:
+            if name.publish in self._subscriptions.reply_subjects:
                 return name
             self._require(self._identity.permissions.publish, (name.publish,))
             if len(self._targets) >= MAX_TARGETS:

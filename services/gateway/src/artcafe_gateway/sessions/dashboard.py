@@ -15,12 +15,18 @@ from artcafe_common.bus.errors import CommandError, Forbidden, Unauthenticated
 from artcafe_common.clock import now
 from artcafe_common.contracts.tenancy import TenantRequired
 from artcafe_gateway.bridges.bridge import Bridge
-from artcafe_gateway.delivery.fanout import Route
+from artcafe_gateway.delivery.fanout import BrokerSubscription
 from artcafe_gateway.gateway import Gateway
-from artcafe_gateway.http.auth import Member, Person, act_for, authenticate, checked_tenant
+from artcafe_gateway.http.auth import (
+    AuthenticatedUser,
+    TenantUser,
+    authenticate,
+    select_tenant,
+    validate_tenant_id,
+)
 from artcafe_gateway.http.request import bearer, caller_of
-from artcafe_gateway.reporting.activity import door_closed, frame_refused
-from artcafe_gateway.sessions.views import ChannelView, Look, PresenceView, Preview
+from artcafe_gateway.reporting.activity import report_access_denied, report_forbidden_frame
+from artcafe_gateway.sessions.views import ChannelView, DashboardView, PresenceView, TopicPreviewView
 from artcafe_gateway.wire import frames
 from artcafe_gateway.wire.parsing import BadFrame
 from artcafe_gateway.wire.socket import (
@@ -42,27 +48,27 @@ async def serve(socket: WebSocket[Any, Any, Any], gateway: Gateway) -> None:
     """Run one dashboard's socket until it ends."""
     set_caller(caller_of(socket))
     token, subprotocol = _token(socket)
-    connection = await accept(socket, gateway.settings.outbox_bytes, subprotocol)
-    if not gateway.sockets.open:
+    connection = await accept(socket, gateway.settings.send_queue_bytes, subprotocol)
+    if not gateway.sessions.accepting:
         connection.close(CLOSE_RESTART, "restarting")
         return
     authenticated_at = time.monotonic()
     chosen = socket.query_params.get("tenant_id") or socket.headers.get("x-tenant-id")
-    someone: Person | None = None
+    someone: AuthenticatedUser | None = None
     try:
         someone = await authenticate(socket, gateway, token)
-        member = await act_for(gateway, someone, checked_tenant(chosen))
+        member = await select_tenant(gateway, someone, validate_tenant_id(chosen))
         bridge = await gateway.bridges.acquire(member.caller.tenant_id)
     except CommandError as error:
-        connection.refuse(error)
+        connection.send_error(error)
         if isinstance(error, Forbidden) and someone is not None and chosen:
-            door_closed(gateway.denials, someone.caller, chosen[:64], "GET", socket.scope["path"])
+            report_access_denied(gateway.denials, someone.caller, chosen[:64], "GET", socket.scope["path"])
         code = {401: CLOSE_UNAUTHENTICATED, 403: CLOSE_REVOKED}.get(error.status, CLOSE_TRY_LATER)
         connection.close(CLOSE_UNAUTHENTICATED if isinstance(error, TenantRequired) else code, error.code)
         return
     session = DashboardSession(connection, member, bridge, gateway)
     try:
-        if gateway.sockets.add(session, authenticated_at=authenticated_at):
+        if gateway.sessions.add(session, authenticated_at=authenticated_at):
             await session.run()
         else:
             connection.close(CLOSE_REVOKED, "revoked")
@@ -87,7 +93,7 @@ def _token(socket: WebSocket[Any, Any, Any]) -> tuple[str, str | None]:
 class DashboardSession:
     """An authenticated dashboard's socket."""
 
-    def __init__(self, socket: Socket, member: Member, bridge: Bridge, gateway: Gateway) -> None:
+    def __init__(self, socket: Socket, member: TenantUser, bridge: Bridge, gateway: Gateway) -> None:
         self.socket = socket
         self.tenant_id = member.caller.tenant_id
         self.owner = f"user:{member.user.user_id}"
@@ -96,10 +102,10 @@ class DashboardSession:
         self._bridge = bridge
         self._gateway = gateway
         self._held: list[str] = []
-        self._looks: dict[Look, None] = {}
+        self._looks: dict[DashboardView, None] = {}
         self._channels: dict[str, ChannelView] = {}
-        self._preview: Preview | None = None
-        socket.on_refused = partial(frame_refused, gateway.denials, member.caller)
+        self._preview: TopicPreviewView | None = None
+        socket.on_rejected = partial(report_forbidden_frame, gateway.denials, member.caller)
         lifetime = member.user.expires_at.timestamp() - time.time()
         self._expiry = asyncio.get_running_loop().call_later(
             max(lifetime, 0), socket.close, CLOSE_UNAUTHENTICATED, "token_expired"
@@ -119,18 +125,18 @@ class DashboardSession:
                 heartbeat_interval_s=self._gateway.settings.heartbeat_interval_s,
             )
         )
-        self._gateway.activity.join(self.tenant_id, self.socket)
-        await self.socket.converse(_FRAMES, self._answer)
+        self._gateway.activity_feed.join(self.tenant_id, self.socket)
+        await self.socket.serve_frames(_FRAMES, self._answer)
 
     async def end(self) -> None:
         """Leave no trace of the socket."""
         self._expiry.cancel()
-        self._gateway.activity.leave(self.tenant_id, self.socket)
-        self._gateway.sockets.remove(self)
+        self._gateway.activity_feed.leave(self.tenant_id, self.socket)
+        self._gateway.sessions.remove(self)
         for look in self._looks:
             look.end()
         for subject in self._held:
-            await self._bridge.drop(subject)
+            await self._bridge.release_subscription(subject)
 
     async def _answer(self, received: Any) -> None:
         match received:
@@ -147,7 +153,7 @@ class DashboardSession:
                 self.socket.send(frames.UnsubscriptionConfirmed(subscription="topic_preview", id=received.id))
 
     async def _subscribe_channel(self, received: frames.SubscribeChannel) -> None:
-        channel = await self._gateway.directory.channel(received.channel_id, self._member.caller)
+        channel = await self._gateway.lookup_cache.channel(received.channel_id, self._member.caller)
         known = channel.channel_id in self._channels
         if not known and len(self._channels) >= MAX_CHANNELS:
             raise BadFrame(f"a dashboard looks at {MAX_CHANNELS} channels at most")
@@ -181,7 +187,7 @@ class DashboardSession:
                 subscription="topic_preview", pattern=received.pattern, id=received.id
             )
         )
-        self._preview = Preview(self.socket, self.tenant_id, routes, received.sample)
+        self._preview = TopicPreviewView(self.socket, self.tenant_id, routes, received.sample)
         self._look(self._preview)
 
     async def _end_preview(self) -> None:
@@ -198,19 +204,19 @@ class DashboardSession:
             raise BadSubject
         return name.listen
 
-    async def _hold(self, subject: str) -> Route:
-        route = await self._bridge.hold(subject, Route)
+    async def _hold(self, subject: str) -> BrokerSubscription:
+        route = await self._bridge.acquire_subscription(subject, BrokerSubscription)
         self._held.append(subject)
-        await self._bridge.confirm(route)
+        await self._bridge.confirm_subscription(route)
         return route
 
-    def _look(self, look: Look) -> None:
+    def _look(self, look: DashboardView) -> None:
         self._looks[look] = None
         look.begin()
 
-    async def _end(self, look: Look) -> None:
+    async def _end(self, look: DashboardView) -> None:
         look.end()
         self._looks.pop(look, None)
         for subject in look.subjects:
             self._held.remove(subject)
-            await self._bridge.drop(subject)
+            await self._bridge.release_subscription(subject)

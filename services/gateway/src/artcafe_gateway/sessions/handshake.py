@@ -56,5 +56,5 @@ async def authenticate(
 
 
 async def _ask(gateway: Gateway, proof: AuthenticateClient, caller: Caller) -> ClientIdentity:
-    async with gateway.admission.place():
+    async with gateway.handshake_limiter.place():
         return await gateway.bus.call(proof, caller=caller)

@@ -6,9 +6,9 @@ from typing import Protocol
 import msgspec
 
 from artcafe_common.broker.subjects import Spelling, matches, spell
-from artcafe_common.contracts.presence import PresenceNotice
-from artcafe_gateway.delivery.fanout import Counts, Route
-from artcafe_gateway.delivery.message import Delivery, channel_message_frame, preview_frame
+from artcafe_common.contracts.presence import PresenceUpdate
+from artcafe_gateway.delivery.fanout import BrokerSubscription, Counts
+from artcafe_gateway.delivery.message import BrokerMessage, channel_message_frame, preview_frame
 from artcafe_gateway.wire import frames
 from artcafe_gateway.wire.socket import Socket
 from artcafe_gateway.wire.transport import frame
@@ -17,7 +17,7 @@ from artcafe_gateway.wire.transport import frame
 PREVIEW_BACKLOG = 256 * 1024
 
 
-class Look(Protocol):
+class DashboardView(Protocol):
     """Something that a dashboard looks at."""
 
     subjects: tuple[str, ...]
@@ -32,8 +32,8 @@ class Look(Protocol):
 class ChannelView:
     """A channel's messages, for one dashboard."""
 
-    def __init__(self, socket: Socket, channel_id: str, subject: str, route: Route) -> None:
-        self.outbox = socket.outbox
+    def __init__(self, socket: Socket, channel_id: str, subject: str, route: BrokerSubscription) -> None:
+        self.send_queue = socket.send_queue
         self.subjects: tuple[str, ...] = (subject,)
         self._channel_id = channel_id
         self._key = ("channel", channel_id)
@@ -47,17 +47,19 @@ class ChannelView:
         """Show no more."""
         self._route.leave(self._key, self)
 
-    def took(self, counts: Counts) -> None:
+    def on_delivered(self, counts: Counts) -> None:
         """Looking on is not counted."""
 
-    def asked(self, reply: str) -> None:
+    def on_request(self, reply: str) -> None:
         """A dashboard answers nothing."""
 
 
-class Preview:
+class TopicPreviewView:
     """What flows in the tenant, for one dashboard: a share of it, and never more than it can read."""
 
-    def __init__(self, socket: Socket, tenant_id: str, routes: dict[str, Route], sample: float) -> None:
+    def __init__(
+        self, socket: Socket, tenant_id: str, routes: dict[str, BrokerSubscription], sample: float
+    ) -> None:
         self.subjects = tuple(routes)
         self._socket = socket
         self._tenant_id = tenant_id
@@ -75,24 +77,24 @@ class Preview:
         for route in self._routes.values():
             route.listeners.pop(self, None)
 
-    def deliver(self, delivery: Delivery) -> None:
+    def deliver(self, delivery: BrokerMessage) -> None:
         """Show the message, or count it as dropped."""
         if _is_notice(self._tenant_id, delivery.subject):
             return
         if self._sample < 1 and random.random() >= self._sample:
             return
-        if self._socket.outbox.backlog > PREVIEW_BACKLOG:
+        if self._socket.send_queue.backlog > PREVIEW_BACKLOG:
             self._dropped += 1
             return
         subject = spell(self._tenant_id, delivery.subject, Spelling.SHORT)
-        self._socket.outbox.push(frame(preview_frame(delivery, subject, self._dropped)))
+        self._socket.send_queue.push(frame(preview_frame(delivery, subject, self._dropped)))
         self._dropped = 0
 
 
 class PresenceView:
     """Clients that come and go, for one dashboard."""
 
-    def __init__(self, socket: Socket, subject: str, route: Route) -> None:
+    def __init__(self, socket: Socket, subject: str, route: BrokerSubscription) -> None:
         self.subjects: tuple[str, ...] = (subject,)
         self._socket = socket
         self._route = route
@@ -105,10 +107,10 @@ class PresenceView:
         """Show no more."""
         self._route.listeners.pop(self, None)
 
-    def deliver(self, delivery: Delivery) -> None:
+    def deliver(self, delivery: BrokerMessage) -> None:
         """Show the change."""
         try:
-            notice = msgspec.json.decode(delivery.data, type=PresenceNotice)
+            notice = msgspec.json.decode(delivery.data, type=PresenceUpdate)
         except msgspec.DecodeError:
             return
         self._socket.send(

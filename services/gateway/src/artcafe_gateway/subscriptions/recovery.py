@@ -12,13 +12,13 @@ from typing import Any
 
 import msgspec
 
-from artcafe_common.broker.subjects import KEPT
+from artcafe_common.broker.subjects import REPUBLISH_PREFIX
 from artcafe_common.bus.errors import CommandError
 from artcafe_gateway.bridges.bridge import Bridge
-from artcafe_gateway.delivery.fanout import Audience, Route
-from artcafe_gateway.delivery.message import FROM_HEADER, Delivery
-from artcafe_gateway.history.reader import Place, Stored, read
-from artcafe_gateway.subscriptions.subject_subscription import Owner, Subscription
+from artcafe_gateway.delivery.fanout import BrokerSubscription, RenderGroup
+from artcafe_gateway.delivery.message import FROM_HEADER, BrokerMessage
+from artcafe_gateway.history.reader import ReplayPosition, StreamMessage, read
+from artcafe_gateway.subscriptions.subject_subscription import SubjectSubscription, SubscriptionOwner
 
 PAGE = 200
 PAGE_BYTES = 512 * 1024
@@ -32,19 +32,21 @@ _PREVIOUS = b"\r\nNats-Last-Sequence:"
 _TIME = b"\r\nNats-Time-Stamp:"
 
 
-class KeptRoute(Route):
+class ReplaySubscription(BrokerSubscription):
     """One channel's messages as they are kept; `seq` is the last one's."""
 
     __slots__ = ("followers", "seq")
 
-    def __init__(self, tenant_id: str, make: type[Audience]) -> None:
+    def __init__(self, tenant_id: str, make: type[RenderGroup]) -> None:
         super().__init__(tenant_id, make)
-        self.followers: dict[KeptSubscription, None] = {}
+        self.followers: dict[RecoveringSubscription, None] = {}
         self.seq = 0
 
     def receive(self, subject: str, reply: str, payload: bytes, headers: bytes) -> None:  # noqa: ARG002
         """Pass on what was kept, and have everybody read what is missing before it."""
-        delivery = Delivery(self._tenant_id, subject.removeprefix(f"{KEPT}."), "", payload, headers)
+        delivery = BrokerMessage(
+            self._tenant_id, subject.removeprefix(f"{REPUBLISH_PREFIX}."), "", payload, headers
+        )
         try:
             delivery.seq, delivery.previous = int(_value(headers, _SEQ)), int(_value(headers, _PREVIOUS))
             delivery.timestamp = msgspec.convert(_value(headers, _TIME), datetime)
@@ -52,34 +54,36 @@ class KeptRoute(Route):
             # Not the broker's: whoever holds a key of the account can publish what they like in it.
             return
         if delivery.previous > self.seq > 0:
-            self.restored()
+            self.on_resubscribed()
         self.seq = delivery.seq
-        self.pass_on(delivery)
+        self.dispatch(delivery)
 
-    def restored(self) -> None:
+    def on_resubscribed(self) -> None:
         """Something may have been missed: everybody reads on."""
         for follower in tuple(self.followers):
             follower.read_on()
 
 
-class KeptSubscription(Subscription):
+class RecoveringSubscription(SubjectSubscription):
     """A socket that follows a channel's history."""
 
     __slots__ = ("_at", "_bridge", "_place", "_reading", "_waiting", "_waiting_bytes")
 
-    def __init__(self, owner: Owner, subject: str, route: KeptRoute, bridge: Bridge) -> None:
+    def __init__(
+        self, owner: SubscriptionOwner, subject: str, route: ReplaySubscription, bridge: Bridge
+    ) -> None:
         super().__init__(owner, subject, route, ())
-        self.source = f"{KEPT}.{subject}"
+        self.source = f"{REPUBLISH_PREFIX}.{subject}"
         self._bridge = bridge
-        self._place: Place | None = None
+        self._place: ReplayPosition | None = None
         # The last message that the socket got; what it gets with all others is not noted.
         self._at = 0
         # What came while pages are read.
-        self._waiting: deque[Delivery] | None = None
+        self._waiting: deque[BrokerMessage] | None = None
         self._waiting_bytes = 0
         self._reading: asyncio.Task[None] | None = None
 
-    def replay(self, place: Place) -> None:
+    def replay(self, place: ReplayPosition) -> None:
         """Begin at that place, with `begin`."""
         self.end()
         self._place = place
@@ -88,7 +92,7 @@ class KeptSubscription(Subscription):
         if self._place is not None:
             place, self._place = self._place, None
             self._at = place.after
-            self.route.followers[self] = None  # type: ignore[attr-defined] # a KeptRoute
+            self.route.followers[self] = None  # type: ignore[attr-defined] # a ReplaySubscription
             self._read(place.begin)
         else:
             self.restart()
@@ -117,7 +121,7 @@ class KeptSubscription(Subscription):
             self._leave()
         self._read({"seq": self._at + 1})
 
-    def deliver(self, delivery: Delivery) -> None:
+    def deliver(self, delivery: BrokerMessage) -> None:
         """Hold a message until the pages have come so far; then join the others who listen."""
         if self._waiting is not None:
             self._waiting.append(delivery)
@@ -129,7 +133,7 @@ class KeptSubscription(Subscription):
             self.route.listeners.pop(self, None)
             self._join()
 
-    def _send(self, delivery: Delivery) -> bool:
+    def _send(self, delivery: BrokerMessage) -> bool:
         if delivery.seq <= self._at:
             return False
         self._at = delivery.seq
@@ -145,7 +149,7 @@ class KeptSubscription(Subscription):
 
     async def _read_pages(self, begin: dict[str, Any]) -> None:
         while True:
-            while self.outbox.filling:
+            while self.send_queue.filling:
                 await asyncio.sleep(LOOK_AGAIN_S)
             try:
                 page, more = await read(self._bridge, self.subject, begin, PAGE, PAGE_BYTES)
@@ -170,8 +174,8 @@ class KeptSubscription(Subscription):
         return True
 
 
-def _delivery_of(tenant_id: str, stored: Stored) -> Delivery:
-    delivery = Delivery(tenant_id, stored.subject, "", stored.data, b"")
+def _delivery_of(tenant_id: str, stored: StreamMessage) -> BrokerMessage:
+    delivery = BrokerMessage(tenant_id, stored.subject, "", stored.data, b"")
     delivery.seq = stored.seq
     delivery.sender = stored.headers.get(FROM_HEADER)
     delivery.timestamp = stored.timestamp

@@ -2,22 +2,22 @@
 
 from collections import Counter, OrderedDict
 
-from artcafe_common.broker.subjects import KEPT, Name, overlaps
+from artcafe_common.broker.subjects import REPUBLISH_PREFIX, Name, overlaps
 from artcafe_common.bus.errors import CommandError
 from artcafe_gateway.bridges.bridge import Bridge
-from artcafe_gateway.delivery.fanout import Render, Route
+from artcafe_gateway.delivery.fanout import BrokerSubscription, Render
 from artcafe_gateway.delivery.message import message_frame
 from artcafe_gateway.history.reader import HistoryQuery, place_of
-from artcafe_gateway.reporting.channel_subscribers import Listening
+from artcafe_gateway.reporting.channel_subscribers import ChannelSubscriberTracker
 from artcafe_gateway.reporting.usage import UsageRecorder
-from artcafe_gateway.subscriptions.recovery import KeptRoute, KeptSubscription
-from artcafe_gateway.subscriptions.subject_subscription import Subscription
-from artcafe_gateway.wire.transport import Outbox
+from artcafe_gateway.subscriptions.recovery import RecoveringSubscription, ReplaySubscription
+from artcafe_gateway.subscriptions.subject_subscription import SubjectSubscription
+from artcafe_gateway.wire.transport import SendQueue
 
-MAX_ASKED = 1000
+MAX_REPLY_SUBJECTS = 1000
 
 
-class Subscriptions:
+class SocketSubscriptions:
     """Keeps a socket's names and raw subjects in step with the bridge."""
 
     def __init__(
@@ -25,27 +25,27 @@ class Subscriptions:
         *,
         tenant_id: str,
         client_id: str,
-        outbox: Outbox,
+        send_queue: SendQueue,
         bridge: Bridge,
         usage: UsageRecorder,
-        listening: Listening,
+        channel_subscribers: ChannelSubscriberTracker,
     ) -> None:
         self.tenant_id = tenant_id
         self.client_id = client_id
-        self.outbox = outbox
+        self.send_queue = send_queue
         self.usage = usage
         # The name of the form in which messages are written, and what writes them.
         self.kind = "message"
         self.render: Render = message_frame
         self._bridge = bridge
-        self._listening = listening
+        self._channel_subscribers = channel_subscribers
         # The names that are a channel's, and how many of them each channel has.
         self._listens: dict[str, str] = {}
         self._channels: Counter[str] = Counter()
-        self._raw: dict[str, Subscription] = {}
+        self._raw: dict[str, SubjectSubscription] = {}
         self.names: dict[str, Name] = {}
         # Where this client was asked for an answer: there it may give one.
-        self.asked_at: OrderedDict[str, None] = OrderedDict()
+        self.reply_subjects: OrderedDict[str, None] = OrderedDict()
 
     async def add(self, key: str, name: Name) -> None:
         """Listen for a name, confirmed by the broker; BrokerUnavailable otherwise. Twice is as once.
@@ -60,11 +60,11 @@ class Subscriptions:
                 raw = self._raw.get(subject)
                 if raw is None:
                     before = tuple(known for known in self._raw if overlaps(known, subject))
-                    route = await self._bridge.hold(subject, Route)
-                    raw = self._raw[subject] = Subscription(self, subject, route, before)
+                    route = await self._bridge.acquire_subscription(subject, BrokerSubscription)
+                    raw = self._raw[subject] = SubjectSubscription(self, subject, route, before)
                 raw.names[key] = name.spelling
             for subject in name.listen:
-                await self._bridge.confirm(self._raw[subject].route)
+                await self._bridge.confirm_subscription(self._raw[subject].route)
         except CommandError:
             await self.remove(key)
             raise
@@ -76,20 +76,20 @@ class Subscriptions:
         """
         subject = name.publish
         raw = self._raw.get(subject)
-        source = f"{KEPT}.{subject}"
-        route = await self._bridge.hold(source, KeptRoute)
+        source = f"{REPUBLISH_PREFIX}.{subject}"
+        route = await self._bridge.acquire_subscription(source, ReplaySubscription)
         try:
-            await self._bridge.confirm(route)
+            await self._bridge.confirm_subscription(route)
             place = await place_of(self._bridge, subject, wanted)
         except CommandError:
-            await self._bridge.drop(source)
+            await self._bridge.release_subscription(source)
             raise
-        following = KeptSubscription(self, subject, route, self._bridge)
+        following = RecoveringSubscription(self, subject, route, self._bridge)
         following.replay(place)
         if raw is not None:
             raw.end()
             following.names = raw.names
-            await self._bridge.drop(raw.source)
+            await self._bridge.release_subscription(raw.source)
         self._raw[subject] = following
         self.names[key] = name
         following.names[key] = name.spelling
@@ -115,7 +115,7 @@ class Subscriptions:
             self._listens[key] = name.channel
             self._channels[name.channel] += 1
             if self._channels[name.channel] == 1:
-                self._listening.began(self.tenant_id, self.client_id, name.channel)
+                self._channel_subscribers.subscribed(self.tenant_id, self.client_id, name.channel)
 
     async def remove(self, key: str) -> None:
         """Stop listening for a name."""
@@ -125,7 +125,7 @@ class Subscriptions:
             self._channels[channel] -= 1
             if not self._channels[channel]:
                 del self._channels[channel]
-                self._listening.ended(self.tenant_id, self.client_id, channel)
+                self._channel_subscribers.unsubscribed(self.tenant_id, self.client_id, channel)
         for subject in name.listen if name is not None else ():
             raw = self._raw.get(subject)
             if raw is None:
@@ -136,7 +136,7 @@ class Subscriptions:
                 continue
             raw.end()
             del self._raw[subject]
-            await self._bridge.drop(raw.source)
+            await self._bridge.release_subscription(raw.source)
             for other in self._raw.values():
                 other.before = tuple(known for known in other.before if known != subject)
 
@@ -145,8 +145,8 @@ class Subscriptions:
         for key in tuple(self.names):
             await self.remove(key)
 
-    def note_asked(self, reply: str) -> None:
+    def allow_reply_to(self, reply: str) -> None:
         """An answer is expected on this subject."""
-        self.asked_at[reply] = None
-        if len(self.asked_at) > MAX_ASKED:
-            self.asked_at.popitem(last=False)
+        self.reply_subjects[reply] = None
+        if len(self.reply_subjects) > MAX_REPLY_SUBJECTS:
+            self.reply_subjects.popitem(last=False)

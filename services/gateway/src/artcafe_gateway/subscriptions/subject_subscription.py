@@ -4,27 +4,27 @@ from functools import partial
 from typing import Protocol
 
 from artcafe_common.broker.subjects import Spelling, matches, spell
-from artcafe_gateway.delivery.fanout import Counts, Render, Route
-from artcafe_gateway.delivery.message import Delivery
+from artcafe_gateway.delivery.fanout import BrokerSubscription, Counts, Render
+from artcafe_gateway.delivery.message import BrokerMessage
 from artcafe_gateway.reporting.usage import UsageRecorder
-from artcafe_gateway.wire.transport import Outbox, frame
+from artcafe_gateway.wire.transport import SendQueue, frame
 
 
-class Owner(Protocol):
+class SubscriptionOwner(Protocol):
     """The socket's side: whose it is, and in what form it wants messages (`kind` names what `render` writes)."""
 
     tenant_id: str
     client_id: str
-    outbox: Outbox
+    send_queue: SendQueue
     usage: UsageRecorder
     kind: str
     render: Render
 
-    def note_asked(self, reply: str) -> None:
+    def allow_reply_to(self, reply: str) -> None:
         """An answer is expected on this subject."""
 
 
-class Subscription:
+class SubjectSubscription:
     """A raw NATS subject that a socket listens on, for one or more of its names.
 
     `before` are the raw subjects subscribed earlier by the same socket that take some of the same
@@ -37,17 +37,19 @@ class Subscription:
         "_owner",
         "before",
         "names",
-        "outbox",
         "route",
+        "send_queue",
         "source",
         "subject",
     )
 
-    def __init__(self, owner: Owner, subject: str, route: Route, before: tuple[str, ...]) -> None:
+    def __init__(
+        self, owner: SubscriptionOwner, subject: str, route: BrokerSubscription, before: tuple[str, ...]
+    ) -> None:
         self._owner = owner
         self._form: Spelling | None = None
         self._kind = owner.kind
-        self.outbox: Outbox = owner.outbox
+        self.send_queue: SendQueue = owner.send_queue
         self.subject = subject
         # What is subscribed at the broker for it.
         self.source = subject
@@ -90,30 +92,30 @@ class Subscription:
             self.route.leave((self._kind, self._form), self)
             self._form = None
 
-    def deliver(self, delivery: Delivery) -> None:
+    def deliver(self, delivery: BrokerMessage) -> None:
         """Send the message on, unless an earlier subscription of the socket does."""
         for earlier in self.before:
             if matches(earlier, delivery.subject):
                 return
         if delivery.reply is not None:
-            self.asked(delivery.reply)
+            self.on_request(delivery.reply)
         self.send(delivery)
 
-    def send(self, delivery: Delivery) -> None:
+    def send(self, delivery: BrokerMessage) -> None:
         """Send one message, and count it."""
         spelled = _spell(self._owner.tenant_id, self.spelling, delivery.subject)
-        if self.outbox.push(frame(self._owner.render(delivery, spelled))):
-            self.took({delivery.channel or "": [1, delivery.payload_size]})
+        if self.send_queue.push(frame(self._owner.render(delivery, spelled))):
+            self.on_delivered({delivery.channel or "": [1, delivery.payload_size]})
 
-    def took(self, counts: Counts) -> None:
+    def on_delivered(self, counts: Counts) -> None:
         """Count what was delivered."""
         owner = self._owner
         for channel, (messages, size) in counts.items():
             owner.usage.delivered(owner.tenant_id, owner.client_id, channel, size, messages)
 
-    def asked(self, reply: str) -> None:
+    def on_request(self, reply: str) -> None:
         """Remember where an answer is expected."""
-        self._owner.note_asked(reply)
+        self._owner.allow_reply_to(reply)
 
 
 def _spell(tenant_id: str, spelling: Spelling, subject: str) -> str:

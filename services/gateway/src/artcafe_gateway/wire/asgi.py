@@ -24,7 +24,7 @@ class AsgiProtocol:
         self.transport = self
         self.close_sent = False
         self.idle = False
-        self.at_once: Any = None
+        self.fast_path: Any = None
         self.send = send
         self._receive = receive
         self._waiting: deque[bytes] = deque()
@@ -68,7 +68,7 @@ class AsgiProtocol:
         """True: the server sends pings of its own."""
         return True
 
-    def hold(self, _seconds: float) -> None:
+    def pause_reading_for(self, _seconds: float) -> None:
         """Nothing: who floods is refused message by message here."""
 
     # -- what the application sees ----------------------------------------------------------------
@@ -122,7 +122,7 @@ def texts(joined: bytes) -> Iterator[bytes]:
         yield joined[start:at]
 
 
-def on_any_server(api: ASGIApp) -> ASGIApp:
+def with_send_queue(api: ASGIApp) -> ASGIApp:
     """The application, with an outbox for every WebSocket whatever server it runs under."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:

@@ -23,7 +23,7 @@ def malformed(message: str) -> BadHeaders:
     return BadHeaders(message, errors=(FieldError(field="headers", message=message),))
 
 
-def checked_headers(headers: dict[str, str]) -> dict[str, str]:
+def validate_headers(headers: dict[str, str]) -> dict[str, str]:
     """The same headers; BadHeaders when the broker could not carry them as they are."""
     if len(headers) > MAX_HEADERS:
         raise malformed(f"a message has at most {MAX_HEADERS} headers")

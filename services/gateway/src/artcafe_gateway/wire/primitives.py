@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 
-class Inbox:
+class ReceiveQueue:
     """A queue with one consumer; short, since reading pauses while something waits."""
 
     __slots__ = ("_items", "_waiter")
@@ -34,7 +34,7 @@ class Inbox:
         return self._items.pop(0)
 
 
-class Flag:
+class LightEvent:
     """An event that is nearly always set."""
 
     __slots__ = ("_waiter",)

@@ -15,7 +15,7 @@ from artcafe_common.bus.errors import CommandError, InternalError
 from artcafe_common.clock import new_id
 from artcafe_gateway.wire.frames import FrameId, Out, Problem
 from artcafe_gateway.wire.parsing import NotJson, id_of, parse
-from artcafe_gateway.wire.transport import EXTENSION, PROTOCOL_ERROR, TOO_LARGE, Outbox, frame
+from artcafe_gateway.wire.transport import EXTENSION, PROTOCOL_ERROR, TOO_LARGE, SendQueue, frame
 
 MAX_NOT_JSON = 3
 CLOSE_UNAUTHENTICATED = 4401
@@ -40,26 +40,26 @@ _encode = msgspec.json.encode
 log = structlog.get_logger()
 
 
-class Gone(Exception):
+class PeerDisconnected(Exception):
     """The peer is no longer there."""
 
 
 class Socket:
     """One accepted WebSocket.
 
-    `heard_at` is the loop time at which the peer last sent anything; `closed_because` the word
-    that a close by us bore; `on_refused` hears of each frame that is turned down.
+    `last_received_at` is the loop time at which the peer last sent anything; `close_reason` the word
+    that a close by us bore; `on_rejected` hears of each frame that is turned down.
     """
 
     __slots__ = (
         "_not_json",
         "_socket",
-        "closed_because",
+        "close_reason",
         "connection_id",
-        "heard_at",
-        "on_refused",
+        "last_received_at",
+        "on_rejected",
         "opened_at",
-        "outbox",
+        "send_queue",
     )
 
     def __init__(self, socket: WebSocket[Any, Any, Any], limit: int) -> None:
@@ -68,51 +68,51 @@ class Socket:
         self._not_json = 0
         self.connection_id = new_id()
         protocol.forget_handshake()
-        self.outbox = Outbox(protocol, limit)
-        self.heard_at = time.monotonic()
-        self.opened_at = self.heard_at
-        self.closed_because = ""
-        self.on_refused: Callable[[CommandError, Any], None] | None = None
+        self.send_queue = SendQueue(protocol, limit)
+        self.last_received_at = time.monotonic()
+        self.opened_at = self.last_received_at
+        self.close_reason = ""
+        self.on_rejected: Callable[[CommandError, Any], None] | None = None
 
     def send(self, out: Out) -> None:
         """Queue a frame."""
-        self.outbox.push(frame(_encode(out)))
+        self.send_queue.push(frame(_encode(out)))
 
-    def refuse(self, error: CommandError, frame_id: FrameId | None = None) -> None:
+    def send_error(self, error: CommandError, frame_id: FrameId | None = None) -> None:
         """Queue an error frame."""
         retry = None if error.retry_after_s is None else error.retry_after_s * 1000
         self.send(Problem(code=error.code, message=error.detail, id=frame_id, retry_after_ms=retry))
 
-    def turn_down(self, error: CommandError, received: Any) -> None:
+    def reject(self, error: CommandError, received: Any) -> None:
         """Refuse a frame that was understood."""
-        if self.on_refused is not None:
-            self.on_refused(error, received)
-        self.refuse(error, getattr(received, "id", None))
+        if self.on_rejected is not None:
+            self.on_rejected(error, received)
+        self.send_error(error, getattr(received, "id", None))
 
     def close(self, code: int, reason: str) -> None:
         """End the connection; `reason` is a word."""
-        if not self.closed_because:
-            self.closed_because = reason
-        self.outbox.close(code, reason)
+        if not self.close_reason:
+            self.close_reason = reason
+        self.send_queue.close(code, reason)
 
     def keep_alive(self, now: float, every_s: float) -> None:
         """Called about once a second: ping now and then, and end what no longer answers."""
-        if not self.outbox.protocol.keep_alive(now, every_s):
+        if not self.send_queue.protocol.keep_alive(now, every_s):
             self.close(CLOSE_TIMEOUT, "ping_timeout")
 
     async def receive(self) -> bytes:
         """The next message's bytes; Gone when the connection ended."""
-        protocol = self.outbox.protocol
+        protocol = self.send_queue.protocol
         protocol.idle = True
         try:
             event = await self._socket.receive()
         except WebSocketException as error:
-            raise Gone from error
+            raise PeerDisconnected from error
         finally:
             protocol.idle = False
-        if event["type"] == "websocket.disconnect" or self.outbox.cut:
-            raise Gone
-        self.heard_at = time.monotonic()
+        if event["type"] == "websocket.disconnect" or self.send_queue.cut:
+            raise PeerDisconnected
+        self.last_received_at = time.monotonic()
         data = event.get("bytes")
         return data if isinstance(data, bytes) else b""
 
@@ -124,33 +124,33 @@ class Socket:
                 found = parse(decoder, data)
             except NotJson as error:
                 self._not_json += 1
-                self.refuse(error)
+                self.send_error(error)
                 if self._not_json >= MAX_NOT_JSON:
                     self.close(CLOSE_NOT_JSON, "not_json")
-                    raise Gone from None
+                    raise PeerDisconnected from None
             except CommandError as error:
                 self._not_json = 0
-                self.refuse(error, id_of(data))
+                self.send_error(error, id_of(data))
             else:
                 self._not_json = 0
                 return found
 
-    async def converse(
+    async def serve_frames(
         self, decoder: "msgspec.json.Decoder[Any]", answer: Callable[[Any], Awaitable[None]]
     ) -> None:
         """Answer well-formed frames until the connection ends; a refusal never ends it."""
         while True:
             try:
                 received = await self.next(decoder)
-            except Gone:
+            except PeerDisconnected:
                 return
             try:
                 await answer(received)
             except CommandError as error:
-                self.turn_down(error, received)
+                self.reject(error, received)
             except Exception:
                 log.exception("frame_failed", frame=type(received).__name__)
-                self.refuse(InternalError(), getattr(received, "id", None))
+                self.send_error(InternalError(), getattr(received, "id", None))
 
 
 async def accept(socket: WebSocket[Any, Any, Any], limit: int, subprotocol: str | None = None) -> Socket:
@@ -159,7 +159,7 @@ async def accept(socket: WebSocket[Any, Any, Any], limit: int, subprotocol: str 
     return Socket(socket, limit)
 
 
-def let_go(socket: WebSocket[Any, Any, Any]) -> None:
+def break_reference_cycle(socket: WebSocket[Any, Any, Any]) -> None:
     """Break the circle of a WebSocket that is over and the functions that Litestar wraps around it."""
     socket.receive, socket.send = empty_receive, empty_send
 
@@ -170,4 +170,4 @@ async def within(seconds: float, receiving: Any) -> Any:
         async with asyncio.timeout(seconds):
             return await receiving
     except TimeoutError as error:
-        raise Gone from error
+        raise PeerDisconnected from error

@@ -17,7 +17,7 @@ from websockets.exceptions import InvalidState
 from websockets.frames import CloseCode, Frame, Opcode
 from websockets.server import ServerProtocol
 
-from artcafe_gateway.wire.primitives import Flag, Inbox
+from artcafe_gateway.wire.primitives import LightEvent, ReceiveQueue
 
 EXTENSION = "artcafe.outbox"
 TOO_SLOW = 4408
@@ -37,7 +37,7 @@ def frame(payload: bytes) -> bytes:
     return Frame(Opcode.TEXT, payload).serialize(mask=False)
 
 
-class Outbox:
+class SendQueue:
     """What waits for one socket: bounded, written once a loop turn.
 
     Past `limit` bytes (here and in the transport together) the socket is cut with 4408.
@@ -124,7 +124,7 @@ class Outbox:
         self.protocol.close_with(code, reason)
 
 
-class _InWords(ServerProtocol):
+class CodedCloseProtocol(ServerProtocol):
     """websockets' protocol, which closes with a word where the library has a sentence."""
 
     def fail(self, code: CloseCode | int, reason: str = "") -> None:  # noqa: ARG002 - it is the sentence
@@ -143,25 +143,25 @@ class GatewayHttpProtocol(HttpToolsProtocol):
 class GatewayWebSocketProtocol(WebSocketsSansIOProtocol):
     """uvicorn's sans-I/O WebSocket protocol, opened up for the outbox.
 
-    `at_once` may take a message without waking the application; it is asked only while the
+    `fast_path` may take a message without waking the application; it is asked only while the
     application waits for one (`idle`), so that order is kept.
     """
 
-    at_once: Callable[[bytes], bool] | None = None
+    fast_path: Callable[[bytes], bool] | None = None
     idle = False
-    heard_at = pinged_at = 0.0
-    # What was read and not taken yet, from `_taken` on.
-    _rest = b""
-    _taken = 0
-    _held = False
+    last_received_at = last_ping_at = 0.0
+    # What was read and not taken yet, from `_offset` on.
+    _buffer = b""
+    _offset = 0
+    _paused_by_gateway = False
     _slice = SLICE
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         # The connection is uvicorn's to make; only how it fails is ours.
-        self.conn.__class__ = _InWords
-        self.queue: Any = Inbox()
-        self.writable: Any = Flag()
+        self.conn.__class__ = CodedCloseProtocol
+        self.queue: Any = ReceiveQueue()
+        self.writable: Any = LightEvent()
         self._answered = False
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -183,50 +183,55 @@ class GatewayWebSocketProtocol(WebSocketsSansIOProtocol):
     def handle_connect(self, event: Any) -> None:
         super().handle_connect(event)
         scope = getattr(self, "scope", None)
-        self.heard_at = self.pinged_at = time.monotonic()
+        self.last_received_at = self.last_ping_at = time.monotonic()
         if scope is not None:
             scope["extensions"][EXTENSION] = self
 
     def data_received(self, data: bytes) -> None:
-        if self._rest or self._held:
+        if self._buffer or self._paused_by_gateway:
             # The loop had read ahead; the rest keeps its order.
-            self._rest = self._rest[self._taken :] + data
-            self._taken = 0
+            self._buffer = self._buffer[self._offset :] + data
+            self._offset = 0
             self.transport.pause_reading()
         elif len(data) > self._slice:
-            self._rest = data
+            self._buffer = data
             self.transport.pause_reading()
-            self._go_on()
+            self._process_buffered()
         else:
             self._receive(data)
 
-    def _go_on(self) -> None:
+    def _process_buffered(self) -> None:
         # A socket that sends much gets one slice a loop turn, so that others are not kept waiting.
-        if self._held or self.transport.is_closing():
+        if self._paused_by_gateway or self.transport.is_closing():
             return
-        if self._rest:
-            start, self._taken = self._taken, self._taken + self._slice
-            data = self._rest[start : self._taken]
-            if self._taken >= len(self._rest):
-                self._rest, self._taken = b"", 0
+        if self._buffer:
+            start, self._offset = self._offset, self._offset + self._slice
+            data = self._buffer[start : self._offset]
+            if self._offset >= len(self._buffer):
+                self._buffer, self._offset = b"", 0
             else:
-                self.loop.call_soon(self._go_on)
+                self.loop.call_soon(self._process_buffered)
             self._receive(data)
-        if not self._rest and not self._held and not self.read_paused and not self.transport.is_closing():
+        if (
+            not self._buffer
+            and not self._paused_by_gateway
+            and not self.read_paused
+            and not self.transport.is_closing()
+        ):
             self.transport.resume_reading()
 
-    def hold(self, seconds: float) -> None:
+    def pause_reading_for(self, seconds: float) -> None:
         """Read nothing from this peer for a while, and then little at a time."""
         self._slice = FLOOD_SLICE
-        if self._held or self.transport.is_closing():
+        if self._paused_by_gateway or self.transport.is_closing():
             return
-        self._held = True
+        self._paused_by_gateway = True
         self.transport.pause_reading()
         self.loop.call_later(seconds, self._release)
 
     def _release(self) -> None:
-        self._held = False
-        self._go_on()
+        self._paused_by_gateway = False
+        self._process_buffered()
 
     def forget_handshake(self) -> None:
         """Keep no headers of what is over."""
@@ -235,17 +240,17 @@ class GatewayWebSocketProtocol(WebSocketsSansIOProtocol):
 
     def keep_alive(self, now: float, every_s: float) -> bool:
         """Ping the peer when it is time; False when nothing came since the last time."""
-        if now - self.pinged_at < every_s or self.close_sent or self.transport.is_closing():
+        if now - self.last_ping_at < every_s or self.close_sent or self.transport.is_closing():
             return True
-        if self.heard_at < self.pinged_at:
+        if self.last_received_at < self.last_ping_at:
             return False
-        self.pinged_at = now
+        self.last_ping_at = now
         self.conn.send_ping(b"")
         self.transport.write(b"".join(self.conn.data_to_send()))
         return True
 
     def _receive(self, data: bytes) -> None:
-        self.heard_at = time.monotonic()
+        self.last_received_at = time.monotonic()
         super().data_received(data)
         if self.conn.handshake_exc is not None and not self.handshake_initiated:
             # Headers longer than websockets takes, or no HTTP at all: uvicorn would stay silent.
@@ -259,7 +264,7 @@ class GatewayWebSocketProtocol(WebSocketsSansIOProtocol):
         self.frames = []
         if self.close_sent:
             return
-        if self.idle and self.at_once is not None and self.queue.empty() and self.at_once(data):
+        if self.idle and self.fast_path is not None and self.queue.empty() and self.fast_path(data):
             return
         self.queue.put_nowait({"type": "websocket.receive", "bytes": data})
         if not self.read_paused:
