@@ -10,18 +10,10 @@ from artcafe_common.broker.nkeys import KeyKind, create
 from artcafe_common.bus.client import Bus
 from artcafe_common.bus.endpoints import EndpointServer, handles
 from artcafe_common.clock import new_id
+from artcafe_common.contracts.identity.clients import Permissions
 from artcafe_common.contracts.presence import ConnectionOpened, GatewayAlive, Heartbeat, HeartbeatsReceived
-from artcafe_common.contracts.tenancy import (
-    Client,
-    Clients,
-    ClientStatus,
-    GetClient,
-    ListClients,
-    Membership,
-    Permissions,
-    ResolveMembership,
-    Role,
-)
+from artcafe_common.contracts.tenancy.clients import Client, Clients, ClientStatus, GetClient, ListClients
+from artcafe_common.contracts.tenancy.members import Membership, ResolveMembership, Role
 from artcafe_common.plans import Plan
 from bench.broker import Publisher
 

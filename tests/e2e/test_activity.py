@@ -12,8 +12,8 @@ import pytest
 from artcafe_common.broker.connect import connect
 from artcafe_common.bus.client import Bus
 from artcafe_common.clock import new_id, now
-from artcafe_common.contracts.activity import Activity, ActivityRecorded, ActivityType
-from artcafe_common.contracts.tenancy import ClientRevoked, RevocationReason
+from artcafe_common.contracts.tenancy.activity import Activity, ActivityRecorded, ActivityType
+from artcafe_common.contracts.tenancy.events import ClientRevoked, RevocationReason
 from artcafe_common.dev.stack import REGION, Stack
 from artcafe_common.storage.dynamo import Database
 from artcafe_common.storage.items import dump

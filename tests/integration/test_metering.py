@@ -20,7 +20,7 @@ from artcafe_common.bus.client import Bus
 from artcafe_common.bus.endpoints import EndpointServer, handles
 from artcafe_common.bus.errors import CommandError
 from artcafe_common.clock import new_id, now
-from artcafe_common.contracts.identity import AccountMissing, BrokerAccount, FindAccount
+from artcafe_common.contracts.identity.accounts import AccountMissing, BrokerAccount, FindAccount
 from artcafe_common.contracts.ingest import LOCAL_SUBJECTS, ingest_subject
 from artcafe_common.contracts.metering import (
     BridgeReport,

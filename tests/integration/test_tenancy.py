@@ -13,55 +13,57 @@ from artcafe_common.bus.client import Bus
 from artcafe_common.bus.endpoints import EndpointServer
 from artcafe_common.bus.errors import CommandError, Forbidden, InvalidCursor, InvalidRequest, StoreUnavailable
 from artcafe_common.clock import new_id, now
-from artcafe_common.contracts.identity import (
-    BrokerAccount,
-    EnsureAccount,
-    IssueClientKey,
-    KeyPairIssued,
-    Permissions,
-)
+from artcafe_common.contracts.identity.accounts import BrokerAccount, EnsureAccount
+from artcafe_common.contracts.identity.clients import IssueClientKey, KeyPairIssued, Permissions
 from artcafe_common.contracts.presence import PresenceChanged
-from artcafe_common.contracts.tenancy import (
-    AddMember,
+from artcafe_common.contracts.tenancy.accounts import (
     ChangePlan,
-    ChannelChanged,
+    CreateAccount,
+    GetAccount,
+    ListAccounts,
+    UpdateAccount,
+)
+from artcafe_common.contracts.tenancy.channels import (
     ChannelNotFound,
-    ClientChanged,
+    CreateChannel,
+    DeleteChannel,
+    GetChannel,
+    ListChannels,
+    UpdateChannel,
+)
+from artcafe_common.contracts.tenancy.clients import (
     ClientNotFound,
-    ClientRevoked,
     ClientState,
     ClientStatus,
-    CreateAccount,
-    CreateChannel,
     CreateClient,
-    DeleteChannel,
     DeleteClient,
-    FindCredential,
-    GetAccount,
-    GetChannel,
     GetClient,
     InvalidPermission,
     KeyConflict,
-    LastOwner,
-    ListAccounts,
-    ListChannels,
     ListClients,
+    RegenerateClientKey,
+    UpdateClient,
+)
+from artcafe_common.contracts.tenancy.credentials import FindCredential
+from artcafe_common.contracts.tenancy.events import (
+    ChannelChanged,
+    ClientChanged,
+    ClientRevoked,
+    MembershipChanged,
+    PlanChanged,
+    RevocationReason,
+)
+from artcafe_common.contracts.tenancy.fields import NameTaken, PlanLimitReached
+from artcafe_common.contracts.tenancy.members import (
+    AddMember,
+    LastOwner,
     ListMembers,
     MemberExists,
     MemberNotFound,
-    MembershipChanged,
-    NameTaken,
-    PlanChanged,
-    PlanLimitReached,
-    RegenerateClientKey,
     RemoveMember,
     ResolveMembership,
-    RevocationReason,
     Role,
     TenantRequired,
-    UpdateAccount,
-    UpdateChannel,
-    UpdateClient,
     UpdateMember,
 )
 from artcafe_common.dev.stack import REGION, SERVERS, Stack

@@ -5,7 +5,7 @@ import pytest
 from artcafe_common import authorization
 from artcafe_common.bus.caller import Caller, set_caller
 from artcafe_common.bus.errors import Forbidden
-from artcafe_common.contracts.tenancy import Role
+from artcafe_common.contracts.tenancy.members import Role
 
 OWNER, ADMIN, MEMBER, VIEWER = Role.OWNER, Role.ADMIN, Role.MEMBER, Role.VIEWER
 

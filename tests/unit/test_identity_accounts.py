@@ -4,8 +4,8 @@ import pytest
 
 from artcafe_common.broker.subjects import covers
 from artcafe_common.clock import new_id
-from artcafe_common.contracts.identity import Permissions
-from artcafe_common.contracts.tenancy import InvalidPermission
+from artcafe_common.contracts.identity.clients import Permissions
+from artcafe_common.contracts.tenancy.clients import InvalidPermission
 from artcafe_identity.accounts import client_user
 from artcafe_tenancy import permissions as rules
 

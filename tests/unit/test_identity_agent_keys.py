@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from hypothesis import given
 from hypothesis import strategies as st
 
-from artcafe_common.contracts.identity import AgentKeyType
+from artcafe_common.contracts.identity.agents import AgentKeyType
 from artcafe_identity.agent_keys import InvalidAgentKeyError, describe, generate, load, verify
 
 CHALLENGE = b"ch_7d0c3c6e"

@@ -8,7 +8,7 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import OctKey
 
-from artcafe_common.contracts.identity import AuthenticationFailed
+from artcafe_common.contracts.identity.clients import AuthenticationFailed
 from artcafe_identity import agent_tokens
 from artcafe_identity.agent_tokens import AUDIENCE, LIFE_S, AgentTokens
 

@@ -8,7 +8,7 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 
-from artcafe_common.contracts.identity import InvalidToken, ProviderUnavailable
+from artcafe_common.contracts.identity.users import InvalidToken, ProviderUnavailable
 from artcafe_identity import tokens
 from artcafe_identity.tokens import Jwks, TokenVerifier
 

@@ -4,7 +4,7 @@ import pytest
 
 from artcafe_common.bus.errors import ServiceUnavailable
 from artcafe_common.clock import new_id, now
-from artcafe_common.contracts.identity import AccountMissing, BrokerAccount
+from artcafe_common.contracts.identity.accounts import AccountMissing, BrokerAccount
 from artcafe_metering.connections import Seen, Totals
 from artcafe_metering.ingest import header_size
 from artcafe_metering.owners import Owner, Owners

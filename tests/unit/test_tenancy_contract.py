@@ -1,25 +1,9 @@
-"""What tenancy declares, and what it answers."""
+"""The tables and settings of tenancy."""
 
-import inspect
-
-from artcafe_common.bus.command import Command
-from artcafe_common.bus.endpoints import collect
-from artcafe_common.contracts import activity, profiles, tenancy
 from artcafe_common.plans import Plan
 from artcafe_common.settings import load, variables
-from artcafe_tenancy.endpoints import Endpoints
 from artcafe_tenancy.settings import TenancySettings
 from artcafe_tenancy.tables import TABLES
-
-
-def test_every_command_has_exactly_one_endpoint():
-    declared = {
-        kind
-        for module in (tenancy, activity, profiles)
-        for _, kind in inspect.getmembers(module, inspect.isclass)
-        if issubclass(kind, Command) and kind is not Command
-    }
-    assert set(collect(Endpoints)) == declared
 
 
 def test_the_tables_are_those_of_the_specification():

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from artcafe_common.bus.errors import InvalidRequest
 from artcafe_common.clock import new_id
-from artcafe_common.contracts.identity import Permissions
-from artcafe_common.contracts.tenancy import MAX_METADATA_BYTES, InvalidPermission
+from artcafe_common.contracts.identity.clients import Permissions
+from artcafe_common.contracts.tenancy.clients import InvalidPermission
+from artcafe_common.contracts.tenancy.fields import MAX_METADATA_BYTES
 from artcafe_tenancy import metadata, names, permissions, presence_mirror
 
 TENANT = new_id()

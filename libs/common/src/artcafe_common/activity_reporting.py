@@ -10,7 +10,7 @@ import msgspec
 
 from artcafe_common.bus.caller import Caller
 from artcafe_common.clock import new_id, now
-from artcafe_common.contracts.activity import Activity, ActivityRecorded, ActivityStatus, ActivityType
+from artcafe_common.contracts.tenancy.activity import Activity, ActivityRecorded, ActivityStatus, ActivityType
 
 REMEMBERED = 10_000
 MINUTE_S = 60.0

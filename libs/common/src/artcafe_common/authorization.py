@@ -8,7 +8,7 @@ they may do is on the message path.
 
 from artcafe_common.bus.caller import Caller, current_caller, current_tenant
 from artcafe_common.bus.errors import Forbidden
-from artcafe_common.contracts.tenancy import Role
+from artcafe_common.contracts.tenancy.members import Role
 
 OPERATOR = "service:admin"
 _RANKS = (Role.VIEWER, Role.MEMBER, Role.ADMIN, Role.OWNER)

@@ -9,8 +9,8 @@ from nats.aio.client import Client as Nats
 from artcafe_common.activity_reporting import DenialReporter
 from artcafe_common.broker.connect import connect
 from artcafe_common.bus.client import Bus
-from artcafe_common.contracts.activity import ActivityRecorded
-from artcafe_common.contracts.tenancy import AgentRevoked, ClientRevoked, MembershipChanged
+from artcafe_common.contracts.tenancy.activity import ActivityRecorded
+from artcafe_common.contracts.tenancy.events import AgentRevoked, ClientRevoked, MembershipChanged
 from artcafe_common.cursors import Cursors
 from artcafe_common.lifecycle import background, every, wait_for
 from artcafe_common.settings import read_secret

@@ -8,17 +8,11 @@ import msgspec
 from artcafe_common.bus.caller import Caller
 from artcafe_common.bus.client import Bus
 from artcafe_common.cache import Cache
-from artcafe_common.contracts.identity import InvalidToken, User, VerifyUserToken
-from artcafe_common.contracts.tenancy import (
-    Channel,
-    ChannelChanged,
-    GetAccount,
-    GetChannel,
-    Membership,
-    MembershipChanged,
-    PlanChanged,
-    ResolveMembership,
-)
+from artcafe_common.contracts.identity.users import InvalidToken, User, VerifyUserToken
+from artcafe_common.contracts.tenancy.accounts import GetAccount
+from artcafe_common.contracts.tenancy.channels import Channel, GetChannel
+from artcafe_common.contracts.tenancy.events import ChannelChanged, MembershipChanged, PlanChanged
+from artcafe_common.contracts.tenancy.members import Membership, ResolveMembership
 from artcafe_common.plans import Plan
 
 # Whoever asks for a plan can go on without it.

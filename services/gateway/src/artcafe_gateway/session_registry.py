@@ -5,7 +5,12 @@ import time
 from collections import OrderedDict
 from typing import Protocol
 
-from artcafe_common.contracts.tenancy import AgentRevoked, ClientRevoked, MembershipChanged, RevocationReason
+from artcafe_common.contracts.tenancy.events import (
+    AgentRevoked,
+    ClientRevoked,
+    MembershipChanged,
+    RevocationReason,
+)
 from artcafe_gateway.reporting.usage import UsageRecorder
 from artcafe_gateway.wire.socket import CLOSE_RESTART, CLOSE_REVOKED, CLOSE_TIMEOUT, Socket
 

@@ -13,7 +13,7 @@ from artcafe_common.broker.claims import encode, issuer_of
 from artcafe_common.broker.nkeys import KeyKind, KeyPair, create
 from artcafe_common.bus.errors import ServiceUnavailable
 from artcafe_common.cache import Cache
-from artcafe_common.contracts.identity import AccountMissing
+from artcafe_common.contracts.identity.accounts import AccountMissing
 from artcafe_common.plans import Plan
 from artcafe_identity.accounts import tenant_account
 from artcafe_identity.sealing import Sealer

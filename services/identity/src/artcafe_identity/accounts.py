@@ -10,7 +10,7 @@ from artcafe_common.broker.claims import (
     User,
 )
 from artcafe_common.broker.subjects import HISTORY_STREAM, PRESENCE, REPUBLISH_PREFIX, permission_patterns
-from artcafe_common.contracts.identity import Permissions
+from artcafe_common.contracts.identity.clients import Permissions
 from artcafe_common.contracts.ingest import LOCAL_SUBJECTS, ingest_subject
 from artcafe_common.plans import BRIDGE_ALLOWANCE, LIMITS, Plan
 

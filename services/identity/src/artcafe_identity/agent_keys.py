@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_ssh_public_key,
 )
 
-from artcafe_common.contracts.identity import AgentKey, AgentKeyType
+from artcafe_common.contracts.identity.agents import AgentKey, AgentKeyType
 
 MIN_RSA_BITS = 2048
 # Checking a signature takes longer the longer the key is, and whoever asks chose the key.

@@ -10,7 +10,7 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import OKPKey
 
-from artcafe_common.contracts.identity import AuthenticationFailed
+from artcafe_common.contracts.identity.clients import AuthenticationFailed
 
 # RFC 9864's name of EdDSA with this curve.
 ALGORITHM = "Ed25519"

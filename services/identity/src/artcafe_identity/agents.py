@@ -12,7 +12,7 @@ from artcafe_common.bus.caller import Caller, current_caller
 from artcafe_common.bus.client import Bus
 from artcafe_common.bus.endpoints import handles
 from artcafe_common.bus.errors import FieldError, InvalidRequest
-from artcafe_common.contracts.identity import (
+from artcafe_common.contracts.identity.agents import (
     AdmitAgent,
     AgentChallenge,
     AgentKey,
@@ -20,21 +20,16 @@ from artcafe_common.contracts.identity import (
     AgentKeyType,
     AgentToken,
     AuthenticateAgent,
-    AuthenticationFailed,
-    ClientIdentity,
     CreateAgentChallenge,
     IssueAgentKey,
-    Permissions,
     ReadAgentKey,
     VerifyAgent,
 )
-from artcafe_common.contracts.tenancy import (
-    AgentCredential,
-    AgentNotFound,
-    ClientState,
-    FindAgentCredential,
-    Role,
-)
+from artcafe_common.contracts.identity.clients import AuthenticationFailed, ClientIdentity, Permissions
+from artcafe_common.contracts.tenancy.agents import AgentNotFound
+from artcafe_common.contracts.tenancy.clients import ClientState
+from artcafe_common.contracts.tenancy.credentials import AgentCredential, FindAgentCredential
+from artcafe_common.contracts.tenancy.members import Role
 from artcafe_identity import agent_keys
 from artcafe_identity.account_repository import AccountRepository
 from artcafe_identity.agent_tokens import AgentTokens

@@ -19,7 +19,7 @@ from artcafe_common.broker.claims import (
 from artcafe_common.broker.nkeys import KeyPair
 from artcafe_common.bus.caller import Caller, set_caller
 from artcafe_common.bus.errors import CommandError
-from artcafe_common.contracts.identity import AuthenticationFailed
+from artcafe_common.contracts.identity.clients import AuthenticationFailed
 from artcafe_identity.account_repository import AccountRepository
 from artcafe_identity.accounts import client_user
 from artcafe_identity.clients import Clients

@@ -10,15 +10,10 @@ from artcafe_common.broker.nkeys import KeyKind, create, decode_signature, verif
 from artcafe_common.bus.caller import Caller
 from artcafe_common.bus.client import Bus
 from artcafe_common.cache import Cache
-from artcafe_common.contracts.identity import AuthenticationFailed
-from artcafe_common.contracts.tenancy import (
-    ClientChanged,
-    ClientCredential,
-    ClientNotFound,
-    ClientRevoked,
-    ClientState,
-    FindCredential,
-)
+from artcafe_common.contracts.identity.clients import AuthenticationFailed
+from artcafe_common.contracts.tenancy.clients import ClientNotFound, ClientState
+from artcafe_common.contracts.tenancy.credentials import ClientCredential, FindCredential
+from artcafe_common.contracts.tenancy.events import ClientChanged, ClientRevoked
 from artcafe_identity.login_failures import LoginFailures
 
 

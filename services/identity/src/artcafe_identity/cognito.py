@@ -5,7 +5,7 @@ from typing import Any
 import aiohttp
 from botocore.exceptions import BotoCoreError, ClientError
 
-from artcafe_common.contracts.identity import InvalidCredentials, ProviderUnavailable, Tokens
+from artcafe_common.contracts.identity.users import InvalidCredentials, ProviderUnavailable, Tokens
 
 _REFUSALS = frozenset(
     {

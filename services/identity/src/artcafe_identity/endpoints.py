@@ -11,32 +11,28 @@ from artcafe_common.bus.client import Bus
 from artcafe_common.bus.command import Nothing
 from artcafe_common.bus.endpoints import handles
 from artcafe_common.bus.errors import FieldError, InvalidRequest
-from artcafe_common.contracts import identity as contract
-from artcafe_common.contracts.identity import (
+from artcafe_common.contracts.identity.accounts import (
+    AccountMissing,
     AccountsCompared,
-    AuthenticateClient,
     BridgeCredentials,
     BrokerAccount,
-    ClientIdentity,
     CompareAccounts,
-    CreateClientChallenge,
     EnsureAccount,
-    EnsureStream,
     FindAccount,
     IssueAccountKey,
     IssueBridgeCredentials,
+)
+from artcafe_common.contracts.identity.clients import (
+    AuthenticateClient,
+    ClientIdentity,
+    CreateClientChallenge,
     IssueClientKey,
     KeyPairIssued,
-    Login,
     Nonce,
-    PurgeStream,
-    RefreshTokens,
-    RemoveStream,
-    Tokens,
-    User,
-    VerifyUserToken,
 )
-from artcafe_common.contracts.tenancy import Role
+from artcafe_common.contracts.identity.streams import EnsureStream, PurgeStream, RemoveStream
+from artcafe_common.contracts.identity.users import Login, RefreshTokens, Tokens, User, VerifyUserToken
+from artcafe_common.contracts.tenancy.members import Role
 from artcafe_identity.account_repository import AccountRepository
 from artcafe_identity.accounts import bridge_user
 from artcafe_identity.agent_tokens import AgentTokens
@@ -114,7 +110,7 @@ class Endpoints(AgentEndpoints):
     async def find_account(self, request: FindAccount) -> BrokerAccount:
         item = await self._store.find_account(request.account)
         if item is None:
-            raise contract.AccountMissing
+            raise AccountMissing
         return _broker_account(item)
 
     @handles(CompareAccounts)

@@ -14,13 +14,10 @@ from artcafe_common.bus.caller import Caller, current_caller
 from artcafe_common.bus.client import Bus
 from artcafe_common.bus.errors import CommandError
 from artcafe_common.cache import Cache
-from artcafe_common.contracts.activity import ActivityRecorded
-from artcafe_common.contracts.tenancy import (
-    AgentNotFound,
-    ClientNotFound,
-    FindAgentCredential,
-    FindCredential,
-)
+from artcafe_common.contracts.tenancy.activity import ActivityRecorded
+from artcafe_common.contracts.tenancy.agents import AgentNotFound
+from artcafe_common.contracts.tenancy.clients import ClientNotFound
+from artcafe_common.contracts.tenancy.credentials import FindAgentCredential, FindCredential
 
 ACTION = "access.login_denied"
 MAX_ID = 128

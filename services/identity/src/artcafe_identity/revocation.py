@@ -6,8 +6,8 @@ import structlog
 from nats.aio.client import Client as Nats
 
 from artcafe_common.broker.system_account import kick, list_connections
-from artcafe_common.contracts.identity import AccountMissing
-from artcafe_common.contracts.tenancy import ClientRevoked
+from artcafe_common.contracts.identity.accounts import AccountMissing
+from artcafe_common.contracts.tenancy.events import ClientRevoked
 from artcafe_identity.account_repository import AccountRepository
 
 # A connection that another instance admitted from its cache while the news was on its way.

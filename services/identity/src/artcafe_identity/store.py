@@ -5,7 +5,8 @@ import time
 from boto3.dynamodb.conditions import Attr
 
 from artcafe_common.bus.errors import StoreUnavailable
-from artcafe_common.contracts.identity import ChallengeRateExceeded, KeyRateExceeded
+from artcafe_common.contracts.identity.agents import ChallengeRateExceeded
+from artcafe_common.contracts.identity.clients import KeyRateExceeded
 from artcafe_common.storage.dynamo import ConditionFailed, Database
 from artcafe_common.storage.rate_limiter import RateLimit, RateLimiter
 from artcafe_common.storage.redis_client import RedisClient

@@ -21,7 +21,7 @@ from artcafe_common.broker.claims import NO_LIMIT, Credentials, encode
 from artcafe_common.broker.nkeys import KeyKind, create
 from artcafe_common.broker.system_account import PLATFORM_WORK
 from artcafe_common.bus.errors import ServiceUnavailable
-from artcafe_common.contracts.identity import EnsureStream, PurgeStream, StreamRefused, SubjectOverlap
+from artcafe_common.contracts.identity.streams import EnsureStream, PurgeStream, StreamRefused, SubjectOverlap
 from artcafe_identity.account_repository import AccountRepository
 from artcafe_identity.accounts import stream_user
 

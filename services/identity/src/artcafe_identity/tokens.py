@@ -13,7 +13,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 from msgspec import Meta
 
-from artcafe_common.contracts.identity import InvalidToken, ProviderUnavailable, User
+from artcafe_common.contracts.identity.users import InvalidToken, ProviderUnavailable, User
 
 ALGORITHMS = ["RS256"]
 LEEWAY_S = 30

@@ -11,7 +11,7 @@ from artcafe_common.bus.caller import Caller
 from artcafe_common.bus.client import Bus
 from artcafe_common.bus.errors import CommandError
 from artcafe_common.clock import now
-from artcafe_common.contracts.identity import AccountMissing, FindAccount
+from artcafe_common.contracts.identity.accounts import AccountMissing, FindAccount
 from artcafe_metering.connections import Seen
 
 REMEMBERED_ACCOUNTS = 10_000

@@ -12,7 +12,8 @@ from artcafe_common.bus.errors import Forbidden
 from artcafe_common.cache import Cache
 from artcafe_common.clock import now
 from artcafe_common.contracts.metering import QuotaCrossed
-from artcafe_common.contracts.tenancy import AccountNotFound, GetAccount, PlanChanged
+from artcafe_common.contracts.tenancy.accounts import AccountNotFound, GetAccount
+from artcafe_common.contracts.tenancy.events import PlanChanged
 from artcafe_common.plans import LIMITS
 from artcafe_metering.periods import month_of
 from artcafe_metering.store import Counters

@@ -8,9 +8,8 @@ from artcafe_common import authorization, clock
 from artcafe_common.bus.caller import current_caller
 from artcafe_common.bus.command import Event
 from artcafe_common.bus.endpoints import handles
-from artcafe_common.contracts.activity import ActivityType
-from artcafe_common.contracts.identity import EnsureAccount
-from artcafe_common.contracts.tenancy import (
+from artcafe_common.contracts.identity.accounts import EnsureAccount
+from artcafe_common.contracts.tenancy.accounts import (
     Account,
     AccountNotFound,
     Accounts,
@@ -18,11 +17,11 @@ from artcafe_common.contracts.tenancy import (
     CreateAccount,
     GetAccount,
     ListAccounts,
-    MembershipChanged,
-    PlanChanged,
-    Role,
     UpdateAccount,
 )
+from artcafe_common.contracts.tenancy.activity import ActivityType
+from artcafe_common.contracts.tenancy.events import MembershipChanged, PlanChanged
+from artcafe_common.contracts.tenancy.members import Role
 from artcafe_common.plans import LIMITS
 from artcafe_tenancy import metadata, names
 from artcafe_tenancy.endpoint_base import Handlers

@@ -11,7 +11,9 @@ from ulid import ULID
 from artcafe_common import authorization, clock
 from artcafe_common.bus.client import Bus
 from artcafe_common.bus.endpoints import handles
-from artcafe_common.contracts.activity import (
+from artcafe_common.contracts.metering import QuotaCrossed
+from artcafe_common.contracts.presence import PresenceChanged
+from artcafe_common.contracts.tenancy.activity import (
     Activity,
     ActivityPage,
     ActivityRecorded,
@@ -22,9 +24,7 @@ from artcafe_common.contracts.activity import (
     HourOfActivity,
     ListActivity,
 )
-from artcafe_common.contracts.metering import QuotaCrossed
-from artcafe_common.contracts.presence import PresenceChanged
-from artcafe_common.contracts.tenancy import Role
+from artcafe_common.contracts.tenancy.members import Role
 from artcafe_tenancy.activity_table import ActivityTable
 from artcafe_tenancy.endpoint_base import Handlers
 from artcafe_tenancy.outbox import activity_of

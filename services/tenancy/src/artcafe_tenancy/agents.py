@@ -9,31 +9,27 @@ from artcafe_common.broker import nkeys
 from artcafe_common.bus.caller import current_tenant
 from artcafe_common.bus.endpoints import handles
 from artcafe_common.bus.errors import FieldError, InvalidRequest
-from artcafe_common.contracts.activity import ActivityType
-from artcafe_common.contracts.identity import AgentKey, IssueAgentKey, Permissions, ReadAgentKey
-from artcafe_common.contracts.tenancy import (
+from artcafe_common.contracts.identity.agents import AgentKey, IssueAgentKey, ReadAgentKey
+from artcafe_common.contracts.identity.clients import Permissions
+from artcafe_common.contracts.tenancy.activity import ActivityType
+from artcafe_common.contracts.tenancy.agents import (
     Agent,
     AgentCreated,
-    AgentCredential,
     AgentNotFound,
-    AgentRevoked,
     Agents,
     AgentSummary,
-    Client,
-    ClientChanged,
-    ClientState,
-    ClientStatus,
     CreateAgent,
     DeleteAgent,
-    FindAgentCredential,
     GetAgent,
     ListAgents,
     MigrateAgent,
-    RevocationReason,
-    Role,
     SummarizeAgents,
     UpdateAgent,
 )
+from artcafe_common.contracts.tenancy.clients import Client, ClientState, ClientStatus
+from artcafe_common.contracts.tenancy.credentials import AgentCredential, FindAgentCredential
+from artcafe_common.contracts.tenancy.events import AgentRevoked, ClientChanged, RevocationReason
+from artcafe_common.contracts.tenancy.members import Role
 from artcafe_common.plans import LIMITS
 from artcafe_tenancy import metadata, names
 from artcafe_tenancy.clients import shown

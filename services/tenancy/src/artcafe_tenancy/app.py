@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from artcafe_common.bus.consumer import EventConsumer
-from artcafe_common.contracts.activity import ActivityRecorded
 from artcafe_common.contracts.metering import QuotaCrossed
 from artcafe_common.contracts.presence import PresenceChanged
-from artcafe_common.contracts.tenancy import (
+from artcafe_common.contracts.tenancy.activity import ActivityRecorded
+from artcafe_common.contracts.tenancy.events import (
     AgentRevoked,
     ChannelChanged,
     ChannelSubscribed,

@@ -2,18 +2,20 @@
 
 from artcafe_common import authorization
 from artcafe_common.bus.endpoints import handles
-from artcafe_common.contracts.tenancy import (
-    AgentRevoked,
-    ChannelChanged,
+from artcafe_common.contracts.tenancy.channels import (
     ChannelNotFound,
-    ChannelSubscribed,
     ChannelSubscriber,
     ChannelSubscribers,
-    ClientRevoked,
     ListChannelSubscribers,
-    RevocationReason,
-    Role,
 )
+from artcafe_common.contracts.tenancy.events import (
+    AgentRevoked,
+    ChannelChanged,
+    ChannelSubscribed,
+    ClientRevoked,
+    RevocationReason,
+)
+from artcafe_common.contracts.tenancy.members import Role
 from artcafe_tenancy.endpoint_base import Handlers
 from artcafe_tenancy.store import Store
 from artcafe_tenancy.stream_reconciler import StreamReconciler

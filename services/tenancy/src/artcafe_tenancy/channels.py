@@ -9,19 +9,19 @@ from artcafe_common import authorization, clock
 from artcafe_common.broker.subjects import channel_subject
 from artcafe_common.bus.endpoints import handles
 from artcafe_common.bus.errors import CommandError
-from artcafe_common.contracts.activity import ActivityType
-from artcafe_common.contracts.tenancy import (
+from artcafe_common.contracts.tenancy.activity import ActivityType
+from artcafe_common.contracts.tenancy.channels import (
     Channel,
-    ChannelChanged,
     ChannelNotFound,
     Channels,
     CreateChannel,
     DeleteChannel,
     GetChannel,
     ListChannels,
-    Role,
     UpdateChannel,
 )
+from artcafe_common.contracts.tenancy.events import ChannelChanged
+from artcafe_common.contracts.tenancy.members import Role
 from artcafe_common.plans import LIMITS
 from artcafe_tenancy import metadata, names
 from artcafe_tenancy.endpoint_base import Handlers

@@ -9,29 +9,26 @@ from artcafe_common.broker import nkeys
 from artcafe_common.bus.command import Event
 from artcafe_common.bus.endpoints import handles
 from artcafe_common.bus.errors import InvalidRequest
-from artcafe_common.contracts.activity import ActivityType
-from artcafe_common.contracts.identity import IssueClientKey, Permissions
-from artcafe_common.contracts.tenancy import (
+from artcafe_common.contracts.identity.clients import IssueClientKey, Permissions
+from artcafe_common.contracts.tenancy.activity import ActivityType
+from artcafe_common.contracts.tenancy.clients import (
     Client,
-    ClientChanged,
     ClientCreated,
-    ClientCredential,
     ClientNotFound,
-    ClientRevoked,
     Clients,
     ClientState,
     ClientStatus,
     CreateClient,
     DeleteClient,
-    FindCredential,
     GetClient,
     KeyConflict,
     ListClients,
     RegenerateClientKey,
-    RevocationReason,
-    Role,
     UpdateClient,
 )
+from artcafe_common.contracts.tenancy.credentials import ClientCredential, FindCredential
+from artcafe_common.contracts.tenancy.events import ClientChanged, ClientRevoked, RevocationReason
+from artcafe_common.contracts.tenancy.members import Role
 from artcafe_common.plans import LIMITS
 from artcafe_common.storage.dynamo import ConditionFailed
 from artcafe_tenancy import metadata, names, permissions

@@ -6,15 +6,15 @@ from artcafe_common import authorization, clock
 from artcafe_common.bus.caller import Caller, current_caller
 from artcafe_common.bus.endpoints import handles
 from artcafe_common.bus.errors import Forbidden
-from artcafe_common.contracts.activity import ActivityType
-from artcafe_common.contracts.tenancy import (
+from artcafe_common.contracts.tenancy.activity import ActivityType
+from artcafe_common.contracts.tenancy.events import MembershipChanged
+from artcafe_common.contracts.tenancy.members import (
     AddMember,
     ListMembers,
     Member,
     MemberNotFound,
     Members,
     Membership,
-    MembershipChanged,
     RemoveMember,
     ResolveMembership,
     Role,

@@ -3,7 +3,7 @@
 import msgspec
 
 from artcafe_common.bus.errors import FieldError, InvalidRequest
-from artcafe_common.contracts.tenancy import MAX_METADATA_BYTES, Metadata
+from artcafe_common.contracts.tenancy.fields import MAX_METADATA_BYTES, Metadata
 
 
 def check(metadata: Metadata) -> None:

@@ -18,7 +18,7 @@ from artcafe_common.bus.caller import current_caller
 from artcafe_common.bus.client import Bus
 from artcafe_common.bus.command import Event
 from artcafe_common.bus.errors import CommandError
-from artcafe_common.contracts.activity import Activity, ActivityRecorded, ActivityType
+from artcafe_common.contracts.tenancy.activity import Activity, ActivityRecorded, ActivityType
 from artcafe_common.storage.dynamo import ConditionFailed, Database, Write
 from artcafe_tenancy.tables import ACTIVITY, PENDING, ActivityItem, PendingEvent
 

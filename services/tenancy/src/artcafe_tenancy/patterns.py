@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 
 from artcafe_common.broker.subjects import HISTORY_STREAM, PRESENCE, ForbiddenSubject, overlaps, resolve
-from artcafe_common.contracts.identity import SubjectOverlap
-from artcafe_common.contracts.tenancy import MAX_SUBJECTS, NameTaken, PlanLimitReached
+from artcafe_common.contracts.identity.streams import SubjectOverlap
+from artcafe_common.contracts.tenancy.fields import NameTaken, PlanLimitReached
+from artcafe_common.contracts.tenancy.subjects import MAX_SUBJECTS
 from artcafe_tenancy.tables import Reservation
 
 

@@ -2,8 +2,8 @@
 
 from artcafe_common.broker.subjects import BadSubject, ForbiddenSubject, permission_patterns
 from artcafe_common.bus.errors import FieldError
-from artcafe_common.contracts.identity import Permissions
-from artcafe_common.contracts.tenancy import InvalidPermission
+from artcafe_common.contracts.identity.clients import Permissions
+from artcafe_common.contracts.tenancy.clients import InvalidPermission
 
 MAX_PATTERNS = 100
 

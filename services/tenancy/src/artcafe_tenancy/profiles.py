@@ -10,7 +10,7 @@ from artcafe_common import authorization
 from artcafe_common.bus.caller import current_caller
 from artcafe_common.bus.endpoints import handles
 from artcafe_common.bus.errors import FieldError, InvalidRequest
-from artcafe_common.contracts.profiles import (
+from artcafe_common.contracts.tenancy.profiles import (
     GetPreferences,
     GetProfile,
     Notifications,

@@ -9,7 +9,9 @@ from boto3.dynamodb.conditions import Attr
 
 from artcafe_common import clock
 from artcafe_common.bus.errors import StoreUnavailable
-from artcafe_common.contracts.tenancy import AccountNotFound, LastOwner, MemberExists, NameTaken, Role
+from artcafe_common.contracts.tenancy.accounts import AccountNotFound
+from artcafe_common.contracts.tenancy.fields import NameTaken
+from artcafe_common.contracts.tenancy.members import LastOwner, MemberExists, Role
 from artcafe_common.storage.dynamo import ConditionFailed, Database, Page, TransactionFailed, Write
 from artcafe_tenancy.channel_subscription_table import SubscriptionTable
 from artcafe_tenancy.names import is_id, is_user_id

@@ -14,21 +14,18 @@ from artcafe_common.broker.subjects import HISTORY_STREAM, REPUBLISH_PREFIX, cha
 from artcafe_common.bus.client import Bus
 from artcafe_common.bus.errors import StoreUnavailable
 from artcafe_common.cache import Cache
-from artcafe_common.contracts.activity import ActivityType
-from artcafe_common.contracts.identity import (
-    AccountMissing,
+from artcafe_common.contracts.identity.accounts import AccountMissing
+from artcafe_common.contracts.identity.streams import (
     EnsureStream,
     PurgeStream,
     RemoveStream,
     StreamRefused,
     SubjectOverlap,
 )
-from artcafe_common.contracts.tenancy import (
-    PlanLimitReached,
-    Retention,
-    SubjectChanged,
-    SubjectStatus,
-)
+from artcafe_common.contracts.tenancy.activity import ActivityType
+from artcafe_common.contracts.tenancy.events import SubjectChanged
+from artcafe_common.contracts.tenancy.fields import PlanLimitReached
+from artcafe_common.contracts.tenancy.subjects import Retention, SubjectStatus
 from artcafe_common.plans import LIMITS
 from artcafe_common.storage.dynamo import ConditionFailed
 from artcafe_tenancy.outbox import entry

@@ -14,7 +14,7 @@ from boto3.dynamodb.conditions import Attr
 from artcafe_common import clock
 from artcafe_common.broker.subjects import HISTORY_STREAM
 from artcafe_common.bus.errors import StoreUnavailable
-from artcafe_common.contracts.tenancy import SubjectStatus
+from artcafe_common.contracts.tenancy.subjects import SubjectStatus
 from artcafe_common.storage.dynamo import ConditionFailed, Database, Page, TransactionFailed, Write
 from artcafe_common.storage.tables import TableSpec
 from artcafe_common.storage.tenant_table import TenantTable

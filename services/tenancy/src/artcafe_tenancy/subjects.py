@@ -8,16 +8,16 @@ from msgspec import UNSET, structs
 from artcafe_common import authorization, clock
 from artcafe_common.bus.endpoints import handles
 from artcafe_common.bus.errors import CommandError
-from artcafe_common.contracts.activity import ActivityType
-from artcafe_common.contracts.identity import StreamRefused, SubjectOverlap
-from artcafe_common.contracts.tenancy import (
+from artcafe_common.contracts.identity.streams import StreamRefused, SubjectOverlap
+from artcafe_common.contracts.tenancy.activity import ActivityType
+from artcafe_common.contracts.tenancy.events import SubjectChanged
+from artcafe_common.contracts.tenancy.members import Role
+from artcafe_common.contracts.tenancy.subjects import (
     CreateSubject,
     DeleteSubject,
     GetSubject,
     ListSubjects,
-    Role,
     Subject,
-    SubjectChanged,
     SubjectNotFound,
     Subjects,
     SubjectStatus,

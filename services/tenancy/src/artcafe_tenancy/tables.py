@@ -5,10 +5,14 @@ from typing import Any
 
 import msgspec
 
-from artcafe_common.contracts.activity import ActivityStatus, ActivityType
-from artcafe_common.contracts.identity import AgentKeyType, Permissions
-from artcafe_common.contracts.profiles import Theme
-from artcafe_common.contracts.tenancy import ClientState, Metadata, Retention, Role, SubjectStatus
+from artcafe_common.contracts.identity.agents import AgentKeyType
+from artcafe_common.contracts.identity.clients import Permissions
+from artcafe_common.contracts.tenancy.activity import ActivityStatus, ActivityType
+from artcafe_common.contracts.tenancy.clients import ClientState
+from artcafe_common.contracts.tenancy.fields import Metadata
+from artcafe_common.contracts.tenancy.members import Role
+from artcafe_common.contracts.tenancy.profiles import Theme
+from artcafe_common.contracts.tenancy.subjects import Retention, SubjectStatus
 from artcafe_common.plans import Plan
 from artcafe_common.storage.tables import Index, TableSpec
 

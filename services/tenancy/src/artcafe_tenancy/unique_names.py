@@ -14,7 +14,8 @@ from boto3.dynamodb.conditions import Attr, ConditionBase
 
 from artcafe_common import clock
 from artcafe_common.bus.errors import StoreUnavailable
-from artcafe_common.contracts.tenancy import ClientState, ClientStatus, NameTaken, PlanLimitReached
+from artcafe_common.contracts.tenancy.clients import ClientState, ClientStatus
+from artcafe_common.contracts.tenancy.fields import NameTaken, PlanLimitReached
 from artcafe_common.storage.dynamo import ConditionFailed, Database, Page, Table, TransactionFailed, Write
 from artcafe_common.storage.tables import TableSpec
 from artcafe_common.storage.tenant_table import TenantTable

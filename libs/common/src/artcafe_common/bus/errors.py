@@ -17,11 +17,15 @@ class FieldError(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CommandError(Exception):
-    """A refusal with a stable code; `detail` is for people and holds no secret."""
+    """A refusal with a stable code; `detail` is for people and holds no secret.
+
+    The class docstring is the cause as the reference of errors shows it, `remedy` what the caller can do.
+    """
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal_error"
     title: ClassVar[str] = "Internal error"
+    remedy: ClassVar[str] = ""
 
     def __init__(
         self,

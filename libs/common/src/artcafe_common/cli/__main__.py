@@ -17,7 +17,7 @@ from artcafe_common.cli.output import say
 from artcafe_common.plans import Plan
 
 if TYPE_CHECKING:
-    from artcafe_common.contracts.tenancy import Account
+    from artcafe_common.contracts.tenancy.accounts import Account
 
 FOR_USERS = "For users"
 FOR_OPERATORS = "For operators"
@@ -94,7 +94,7 @@ def set_plan(tenant_id: str, plan: Plan) -> None:
 async def _change_plan(tenant_id: str, plan: Plan) -> "Account":
     from artcafe_common.bus.caller import Caller
     from artcafe_common.cli.operator_bus import operator_bus
-    from artcafe_common.contracts.tenancy import ChangePlan
+    from artcafe_common.contracts.tenancy.accounts import ChangePlan
 
     async with operator_bus() as bus:
         return await bus.call(ChangePlan(tenant_id=tenant_id, plan=plan), caller=Caller.service("admin"))

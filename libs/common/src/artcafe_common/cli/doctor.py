@@ -10,7 +10,7 @@ from artcafe_common.cli.exit_codes import ExitCode, Failure
 from artcafe_common.cli.options import ApiUrl, AsJson
 
 if TYPE_CHECKING:
-    from artcafe_common.contracts.identity import AccountsCompared
+    from artcafe_common.contracts.identity.accounts import AccountsCompared
 
 COLORS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
@@ -53,7 +53,7 @@ def sync_accounts(*, as_json: AsJson = False) -> None:
 async def _push_accounts() -> "AccountsCompared":
     from artcafe_common.bus.caller import Caller
     from artcafe_common.cli.operator_bus import operator_bus
-    from artcafe_common.contracts.identity import CompareAccounts
+    from artcafe_common.contracts.identity.accounts import CompareAccounts
 
     async with operator_bus() as bus:
         return await bus.call(CompareAccounts(push=True), caller=Caller.service("admin"))

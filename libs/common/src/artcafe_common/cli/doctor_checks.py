@@ -19,7 +19,7 @@ from artcafe_common.bus.caller import Caller
 from artcafe_common.bus.client import EVENTS_STREAM, Bus, inbox_prefix
 from artcafe_common.bus.errors import CommandError, StoreUnavailable
 from artcafe_common.contracts.health import HEALTH_COMMANDS
-from artcafe_common.contracts.identity import CompareAccounts
+from artcafe_common.contracts.identity.accounts import CompareAccounts
 from artcafe_common.contracts.ingest import INGEST_STREAM
 from artcafe_common.settings import SettingsError, StoreSettings, env, read_key
 from artcafe_common.storage.create import installed_tables

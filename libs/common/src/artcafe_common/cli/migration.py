@@ -15,7 +15,7 @@ from artcafe_common.bus.caller import Caller
 from artcafe_common.bus.client import Bus
 from artcafe_common.bus.errors import CommandError
 from artcafe_common.cli.operator_bus import operator_bus
-from artcafe_common.contracts.tenancy import Agent, AgentNotFound, ListAgents, MigrateAgent
+from artcafe_common.contracts.tenancy.agents import Agent, AgentNotFound, ListAgents, MigrateAgent
 
 PAGE = 200
 

@@ -26,7 +26,7 @@ from artcafe_common.broker.nkeys import KeyKind, create
 from artcafe_common.bus.caller import Caller
 from artcafe_common.bus.client import Bus
 from artcafe_common.bus.errors import CommandError
-from artcafe_common.contracts.identity import IssueBridgeCredentials
+from artcafe_common.contracts.identity.accounts import IssueBridgeCredentials
 from artcafe_common.contracts.metering import BridgeReport, UsageEntry
 from artcafe_gateway.bridges.connection import BridgeConnection, header_block
 from artcafe_gateway.bridges.counters import ConnectionCounters

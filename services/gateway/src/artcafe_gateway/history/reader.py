@@ -13,7 +13,7 @@ from nats.aio.msg import Msg
 
 from artcafe_common.broker.subjects import HISTORY_STREAM
 from artcafe_common.bus.errors import FieldError, InvalidRequest
-from artcafe_common.contracts.tenancy import CursorText, Limit
+from artcafe_common.contracts.tenancy.fields import CursorText, Limit
 from artcafe_common.cursors import Cursors
 from artcafe_gateway.bridges.bridge import Bridge
 from artcafe_gateway.delivery.message import FROM_HEADER, as_json

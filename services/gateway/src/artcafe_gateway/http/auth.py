@@ -9,8 +9,8 @@ from litestar.di import NamedDependency
 from artcafe_common.authorization import at_least
 from artcafe_common.bus.caller import Caller, set_caller
 from artcafe_common.bus.errors import Forbidden
-from artcafe_common.contracts.identity import User
-from artcafe_common.contracts.tenancy import Membership, Role
+from artcafe_common.contracts.identity.users import User
+from artcafe_common.contracts.tenancy.members import Membership, Role
 from artcafe_gateway.gateway import Gateway
 from artcafe_gateway.http.rate_limiting import enforce
 from artcafe_gateway.http.request import HttpConnection, NotFound, bearer, caller_of, validate_id

@@ -5,7 +5,7 @@ import structlog
 from artcafe_common.bus.client import Bus
 from artcafe_common.bus.errors import CommandError
 from artcafe_common.contracts.presence import ReserveConnection
-from artcafe_common.contracts.tenancy import PlanLimitReached
+from artcafe_common.contracts.tenancy.fields import PlanLimitReached
 from artcafe_common.plans import LIMITS
 from artcafe_gateway.lookup_cache import LookupCache, caller_for_tenant
 

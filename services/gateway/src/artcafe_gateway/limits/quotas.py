@@ -8,7 +8,7 @@ import structlog
 from artcafe_common.bus.client import Bus
 from artcafe_common.bus.errors import CommandError
 from artcafe_common.contracts.metering import GetCurrentUsage, QuotaCrossed
-from artcafe_common.contracts.tenancy import PlanChanged
+from artcafe_common.contracts.tenancy.events import PlanChanged
 from artcafe_common.plans import LIMITS
 from artcafe_gateway.bridges.bridge import Bridge
 from artcafe_gateway.bridges.pool import BridgePool

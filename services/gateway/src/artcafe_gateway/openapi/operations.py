@@ -27,8 +27,8 @@ from artcafe_common.bus.errors import (
     StoreUnavailable,
     Unauthenticated,
 )
-from artcafe_common.contracts.identity import InvalidToken, ProviderUnavailable
-from artcafe_common.contracts.tenancy import TenantRequired
+from artcafe_common.contracts.identity.users import InvalidToken, ProviderUnavailable
+from artcafe_common.contracts.tenancy.members import TenantRequired
 from artcafe_gateway.errors import RateLimited
 from artcafe_gateway.http.idempotency_store import IdempotencyInProgress, IdempotencyKeyReused
 from artcafe_gateway.http.problems import BadRequest

@@ -6,7 +6,7 @@ from artcafe_common.activity_reporting import DenialReporter
 from artcafe_common.broker.subjects import ForbiddenSubject
 from artcafe_common.bus.caller import Caller
 from artcafe_common.bus.errors import CommandError
-from artcafe_common.contracts.activity import ActivityRecorded
+from artcafe_common.contracts.tenancy.activity import ActivityRecorded
 from artcafe_gateway.wire import frames
 from artcafe_gateway.wire.socket import Socket
 

@@ -13,7 +13,7 @@ from artcafe_common.broker.subjects import ULID_PATTERN
 from artcafe_common.bus.client import Bus
 from artcafe_common.bus.request_many import reply_to_requests, request_many
 from artcafe_common.contracts.gateway import ChannelSubscribersReply, ChannelSubscribersRequested
-from artcafe_common.contracts.tenancy import ChannelSubscribed
+from artcafe_common.contracts.tenancy.events import ChannelSubscribed
 from artcafe_gateway.bridges.token_bucket import TokenBucket
 from artcafe_gateway.errors import RateLimited
 from artcafe_gateway.reporting.presence import PresenceReporter

@@ -9,20 +9,22 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 
 from artcafe_common.activity_reporting import activity_event
-from artcafe_common.contracts.activity import ActivityType
-from artcafe_common.contracts.identity import IssueAccountKey
-from artcafe_common.contracts.tenancy import (
+from artcafe_common.contracts.identity.accounts import IssueAccountKey
+from artcafe_common.contracts.tenancy.accounts import (
     Account,
     Accounts,
-    AddMember,
     CreateAccount,
     GetAccount,
     ListAccounts,
+    UpdateAccount,
+)
+from artcafe_common.contracts.tenancy.activity import ActivityType
+from artcafe_common.contracts.tenancy.members import (
+    AddMember,
     ListMembers,
     Member,
     Members,
     RemoveMember,
-    UpdateAccount,
     UpdateMember,
 )
 from artcafe_gateway.gateway import Gateway

@@ -6,7 +6,7 @@ from litestar import Controller, get
 from litestar.connection import Request
 from litestar.di import NamedDependency
 
-from artcafe_common.contracts.activity import (
+from artcafe_common.contracts.tenancy.activity import (
     ActivityPage,
     ActivitySummary,
     GetActivitySummary,

@@ -12,8 +12,8 @@ from litestar.middleware import ASGIMiddleware
 from litestar.params import FromPath
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from artcafe_common.contracts.identity import AgentChallenge, CreateAgentChallenge
-from artcafe_common.contracts.tenancy import (
+from artcafe_common.contracts.identity.agents import AgentChallenge, CreateAgentChallenge
+from artcafe_common.contracts.tenancy.agents import (
     Agent,
     Agents,
     AgentSummary,

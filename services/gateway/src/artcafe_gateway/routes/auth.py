@@ -8,19 +8,15 @@ from litestar.connection import Request
 from litestar.di import NamedDependency
 
 from artcafe_common.activity_reporting import activity_event
-from artcafe_common.contracts.activity import ActivityType
-from artcafe_common.contracts.identity import (
+from artcafe_common.contracts.identity.agents import (
     AgentChallenge,
     AgentToken,
     CreateAgentChallenge,
-    CreateClientChallenge,
-    Login,
-    Nonce,
-    RefreshTokens,
-    Tokens,
     VerifyAgent,
-    VerifyUserToken,
 )
+from artcafe_common.contracts.identity.clients import CreateClientChallenge, Nonce
+from artcafe_common.contracts.identity.users import Login, RefreshTokens, Tokens, VerifyUserToken
+from artcafe_common.contracts.tenancy.activity import ActivityType
 from artcafe_gateway.errors import RateLimited
 from artcafe_gateway.gateway import Gateway
 from artcafe_gateway.http.rate_limiting import limit_address, limit_login

@@ -12,7 +12,7 @@ from msgspec import UNSET, UnsetType
 
 from artcafe_common.bus.errors import InvalidCursor, InvalidRequest
 from artcafe_common.clock import new_id, now
-from artcafe_common.contracts.tenancy import (
+from artcafe_common.contracts.tenancy.channels import (
     Channel,
     Channels,
     ChannelSubscribers,

@@ -18,8 +18,8 @@ from artcafe_common.contracts.presence import (
     GetPresences,
     Health,
 )
-from artcafe_common.contracts.tenancy import (
-    Agent,
+from artcafe_common.contracts.tenancy.agents import Agent
+from artcafe_common.contracts.tenancy.clients import (
     Client,
     ClientCreated,
     Clients,

@@ -8,7 +8,7 @@ from litestar.di import NamedDependency
 
 from artcafe_common.bus.caller import Caller
 from artcafe_common.bus.errors import Forbidden
-from artcafe_common.contracts.profiles import (
+from artcafe_common.contracts.tenancy.profiles import (
     GetPreferences,
     GetProfile,
     Preferences,

@@ -7,7 +7,7 @@ from litestar.connection import Request
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
-from artcafe_common.contracts.tenancy import (
+from artcafe_common.contracts.tenancy.subjects import (
     CreateSubject,
     DeleteSubject,
     GetSubject,

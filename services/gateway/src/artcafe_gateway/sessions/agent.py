@@ -15,14 +15,10 @@ from artcafe_common.broker.subjects import (
 )
 from artcafe_common.bus.caller import Caller
 from artcafe_common.bus.errors import CommandError, Unauthenticated
-from artcafe_common.contracts.identity import (
-    AdmitAgent,
-    AuthenticateAgent,
-    AuthenticationFailed,
-    ClientIdentity,
-)
+from artcafe_common.contracts.identity.agents import AdmitAgent, AuthenticateAgent
+from artcafe_common.contracts.identity.clients import AuthenticationFailed, ClientIdentity
 from artcafe_common.contracts.presence import Kind
-from artcafe_common.contracts.tenancy import AgentNotFound, GetAgent
+from artcafe_common.contracts.tenancy.agents import AgentNotFound, GetAgent
 from artcafe_gateway.delivery.message import agent_message_frame
 from artcafe_gateway.gateway import Gateway
 from artcafe_gateway.http.request import bearer

@@ -20,9 +20,9 @@ from artcafe_common.broker.subjects import (
 from artcafe_common.bus.caller import Caller, set_caller
 from artcafe_common.bus.errors import CommandError
 from artcafe_common.clock import now
-from artcafe_common.contracts.identity import AuthenticationFailed, ClientIdentity
+from artcafe_common.contracts.identity.clients import AuthenticationFailed, ClientIdentity
 from artcafe_common.contracts.presence import ConnectionClosed, ConnectionOpened, Kind
-from artcafe_common.contracts.tenancy import PlanLimitReached
+from artcafe_common.contracts.tenancy.fields import PlanLimitReached
 from artcafe_gateway.bridges.bridge import Bridge
 from artcafe_gateway.bridges.connection import header_block
 from artcafe_gateway.delivery.message import FROM_HEADER, as_json

@@ -13,7 +13,7 @@ from artcafe_common.broker.subjects import BadSubject, resolve
 from artcafe_common.bus.caller import set_caller
 from artcafe_common.bus.errors import CommandError, Forbidden, Unauthenticated
 from artcafe_common.clock import now
-from artcafe_common.contracts.tenancy import TenantRequired
+from artcafe_common.contracts.tenancy.members import TenantRequired
 from artcafe_gateway.bridges.bridge import Bridge
 from artcafe_gateway.delivery.fanout import BrokerSubscription
 from artcafe_gateway.gateway import Gateway

@@ -7,7 +7,7 @@ import msgspec
 from litestar import WebSocket
 
 from artcafe_common.bus.caller import Caller
-from artcafe_common.contracts.identity import AuthenticateClient, ClientIdentity
+from artcafe_common.contracts.identity.clients import AuthenticateClient, ClientIdentity
 from artcafe_gateway.gateway import Gateway
 from artcafe_gateway.wire import frames
 from artcafe_gateway.wire.socket import Socket, within

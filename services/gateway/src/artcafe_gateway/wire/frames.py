@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Raw
 
-from artcafe_common.contracts.activity import Activity
+from artcafe_common.contracts.tenancy.activity import Activity
 
 MAX_ID = 128
 # Beyond 64 bits most peers cannot read a number back as they sent it.

@@ -8,7 +8,8 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from artcafe_common.bus.command import Command
-from artcafe_common.contracts.tenancy import DisplayName, Role
+from artcafe_common.contracts.tenancy.fields import DisplayName
+from artcafe_common.contracts.tenancy.members import Role
 from artcafe_common.plans import Plan
 
 AvatarUrl = Annotated[str, Meta(max_length=2048, pattern=r"^(https://[^\s\x00-\x1f\x7f-\x9f]+)?$(?!\n)")]

@@ -8,7 +8,7 @@ import msgspec
 
 from artcafe_common.bus.command import Command, Event
 from artcafe_common.bus.errors import InvalidCursor
-from artcafe_common.contracts.tenancy import CursorText, Limit
+from artcafe_common.contracts.tenancy.fields import CursorText, Limit
 
 MAX_HOURS = 30 * 24
 Hours = Annotated[int, msgspec.Meta(ge=1, le=MAX_HOURS)]

@@ -1,0 +1,1 @@
+"""The contract of identity: who someone is, one module for each noun."""

@@ -1,0 +1,90 @@
+"""Organizations; REST calls them accounts."""
+
+from datetime import datetime
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from artcafe_common.bus.command import Command
+from artcafe_common.bus.errors import CommandError, InvalidCursor
+from artcafe_common.contracts.tenancy.fields import CursorText, Description, DisplayName, Limit, Metadata
+from artcafe_common.contracts.tenancy.members import Role
+from artcafe_common.plans import Limits, Plan
+
+
+class AccountNotFound(CommandError):
+    """No such organization among the caller's."""
+
+    status = 404
+    code = "account_not_found"
+    title = "The account was not found"
+
+
+class Account(msgspec.Struct, frozen=True, kw_only=True):
+    """An organization; `role` is the caller's in it."""
+
+    account_id: str
+    name: str
+    description: str
+    plan: Plan
+    role: Role
+    limits: Limits
+    metadata: Metadata
+    created_at: datetime
+    updated_at: datetime
+
+
+class Accounts(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of organizations."""
+
+    accounts: list[Account]
+    next_cursor: str | None
+
+
+class CreateAccount(Command[Account], frozen=True, kw_only=True):
+    """Found an organization; the calling user becomes its owner."""
+
+    subject = "artcafe.tenancy.account.create"
+    deadline_s = 10.0
+    name: DisplayName
+    description: Description = ""
+    metadata: Metadata = {}
+    email: str = ""
+
+
+class ListAccounts(Command[Accounts], frozen=True, kw_only=True):
+    """The organizations of the calling user."""
+
+    subject = "artcafe.tenancy.account.list"
+    raises = (InvalidCursor,)
+    idempotent = True
+    limit: Limit = 50
+    cursor: CursorText | None = None
+
+
+class GetAccount(Command[Account], frozen=True, kw_only=True):
+    """The caller's tenant."""
+
+    subject = "artcafe.tenancy.account.get"
+    raises = (AccountNotFound,)
+    idempotent = True
+
+
+class UpdateAccount(Command[Account], frozen=True, kw_only=True):
+    """Change what is given of the caller's tenant."""
+
+    subject = "artcafe.tenancy.account.update"
+    raises = (AccountNotFound,)
+    name: DisplayName | UnsetType = UNSET
+    description: Description | UnsetType = UNSET
+    metadata: Metadata | UnsetType = UNSET
+
+
+class ChangePlan(Command[Account], frozen=True, kw_only=True):
+    """Put a tenant on another plan: an operator's command, not a route."""
+
+    subject = "artcafe.tenancy.account.change_plan"
+    raises = (AccountNotFound,)
+    idempotent = True
+    tenant_id: str
+    plan: Plan

@@ -1,0 +1,144 @@
+"""Agents: the legacy kind of client, with an SSH key."""
+
+from datetime import datetime
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from artcafe_common.bus.command import Command
+from artcafe_common.bus.errors import CommandError, InvalidCursor
+from artcafe_common.contracts.identity.agents import AgentKeyType
+from artcafe_common.contracts.identity.clients import KeyRateExceeded
+from artcafe_common.contracts.tenancy.clients import Client, ClientState, ClientStatus
+from artcafe_common.contracts.tenancy.fields import (
+    CursorText,
+    Description,
+    DisplayName,
+    Limit,
+    Metadata,
+    NameTaken,
+    PlanLimitReached,
+    PublicKeyText,
+)
+
+
+class AgentNotFound(CommandError):
+    """No such agent in the caller's tenant."""
+
+    status = 404
+    code = "agent_not_found"
+    title = "The agent was not found"
+
+
+class Agent(msgspec.Struct, frozen=True, kw_only=True):
+    """A program of the legacy kind; `public_key` in OpenSSH's form, whatever it was given in."""
+
+    agent_id: str
+    tenant_id: str
+    name: str
+    description: str
+    public_key: str
+    key_type: AgentKeyType
+    fingerprint: str
+    status: ClientStatus
+    last_seen: datetime | None
+    metadata: Metadata
+    created_at: datetime
+    updated_at: datetime
+
+
+class Agents(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of agents."""
+
+    agents: list[Agent]
+    next_cursor: str | None
+
+
+class AgentCreated(msgspec.Struct, frozen=True, kw_only=True):
+    """A new agent; `private_key` (PEM) only where the pair was made for it, and this once."""
+
+    agent: Agent
+    private_key: str | None = None
+
+
+class AgentSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """How many agents there are, by what they are seen as."""
+
+    total: int
+    online: int
+    offline: int
+    suspended: int
+
+
+class CreateAgent(Command[AgentCreated], frozen=True, kw_only=True):
+    """Register an agent of the caller's tenant by its public key, or with a new pair of `key_type`."""
+
+    subject = "artcafe.tenancy.agent.create"
+    raises = (NameTaken, PlanLimitReached, KeyRateExceeded)
+    deadline_s = 10.0
+    name: DisplayName
+    public_key: PublicKeyText | None = None
+    key_type: AgentKeyType = AgentKeyType.ED25519
+    description: Description = ""
+    metadata: Metadata = {}
+
+
+class ListAgents(Command[Agents], frozen=True, kw_only=True):
+    """The agents of the caller's tenant, of one status if asked for."""
+
+    subject = "artcafe.tenancy.agent.list"
+    raises = (InvalidCursor,)
+    idempotent = True
+    limit: Limit = 50
+    cursor: CursorText | None = None
+    status: ClientStatus | None = None
+
+
+class GetAgent(Command[Agent], frozen=True, kw_only=True):
+    """One agent of the caller's tenant."""
+
+    subject = "artcafe.tenancy.agent.get"
+    raises = (AgentNotFound,)
+    idempotent = True
+    agent_id: str
+
+
+class UpdateAgent(Command[Agent], frozen=True, kw_only=True):
+    """Change what is given; suspending ends its live connections, and so does another key."""
+
+    subject = "artcafe.tenancy.agent.update"
+    raises = (AgentNotFound, NameTaken)
+    agent_id: str
+    name: DisplayName | UnsetType = UNSET
+    status: ClientState | UnsetType = UNSET
+    public_key: PublicKeyText | UnsetType = UNSET
+    description: Description | UnsetType = UNSET
+    metadata: Metadata | UnsetType = UNSET
+
+
+class DeleteAgent(Command[Agent], frozen=True, kw_only=True):
+    """Remove an agent; its live connections end within a second."""
+
+    subject = "artcafe.tenancy.agent.delete"
+    raises = (AgentNotFound,)
+    agent_id: str
+
+
+class MigrateAgent(Command[Client], frozen=True, kw_only=True):
+    """Make a client of an agent, under its id: an operator's command, not a route.
+
+    Its name, state and metadata stay; its live connections end.
+    """
+
+    subject = "artcafe.tenancy.agent.migrate"
+    raises = (AgentNotFound, NameTaken)
+    agent_id: str
+    nkey_public: str
+
+
+class SummarizeAgents(Command[AgentSummary], frozen=True, kw_only=True):
+    """Count the agents of the caller's tenant."""
+
+    subject = "artcafe.tenancy.agent.summarize"
+    idempotent = True
+    deadline_s = 10.0

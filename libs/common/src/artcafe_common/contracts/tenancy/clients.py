@@ -1,0 +1,146 @@
+"""Clients: agent programs that authenticate with an NKey."""
+
+from datetime import datetime
+from enum import StrEnum
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from artcafe_common.bus.command import Command
+from artcafe_common.bus.errors import CommandError, InvalidCursor
+from artcafe_common.contracts.identity.clients import KeyRateExceeded, Permissions
+from artcafe_common.contracts.tenancy.fields import (
+    CursorText,
+    DisplayName,
+    Limit,
+    Metadata,
+    NameTaken,
+    PlanLimitReached,
+)
+
+
+class ClientNotFound(CommandError):
+    """No such client in the caller's tenant."""
+
+    status = 404
+    code = "client_not_found"
+    title = "The client was not found"
+
+
+class KeyConflict(CommandError):
+    """Another new key was given to the client at the same moment; that one holds."""
+
+    status = 409
+    code = "key_conflict"
+    title = "The client was given another new key at the same moment"
+
+
+class InvalidPermission(CommandError):
+    """A permission pattern that is malformed or leaves the tenant."""
+
+    status = 400
+    code = "invalid_permission"
+    title = "A permission pattern is malformed or leaves the organization"
+
+
+class ClientState(StrEnum):
+    """What a client's owner set it to."""
+
+    ACTIVE = "active"
+    SUSPENDED = "suspended"
+
+
+class ClientStatus(StrEnum):
+    """What a client is seen as."""
+
+    ONLINE = "online"
+    OFFLINE = "offline"
+    SUSPENDED = "suspended"
+
+
+class Client(msgspec.Struct, frozen=True, kw_only=True):
+    """An agent program; never its seed."""
+
+    client_id: str
+    tenant_id: str
+    name: str
+    nkey_public: str
+    permissions: Permissions
+    status: ClientStatus
+    last_seen: datetime | None
+    metadata: Metadata
+    created_at: datetime
+    updated_at: datetime
+
+
+class Clients(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of clients."""
+
+    clients: list[Client]
+    next_cursor: str | None
+
+
+class ClientCreated(msgspec.Struct, frozen=True, kw_only=True):
+    """A client with a new key; the seed is shown this once."""
+
+    client: Client
+    nkey_seed: str
+
+
+class CreateClient(Command[ClientCreated], frozen=True, kw_only=True):
+    """Register a client of the caller's tenant with a new key."""
+
+    subject = "artcafe.tenancy.client.create"
+    raises = (NameTaken, PlanLimitReached, InvalidPermission, KeyRateExceeded)
+    deadline_s = 10.0
+    name: DisplayName
+    permissions: Permissions | None = None
+    metadata: Metadata = {}
+
+
+class ListClients(Command[Clients], frozen=True, kw_only=True):
+    """The clients of the caller's tenant, of one status if asked for."""
+
+    subject = "artcafe.tenancy.client.list"
+    raises = (InvalidCursor,)
+    idempotent = True
+    limit: Limit = 50
+    cursor: CursorText | None = None
+    status: ClientStatus | None = None
+
+
+class GetClient(Command[Client], frozen=True, kw_only=True):
+    """One client of the caller's tenant."""
+
+    subject = "artcafe.tenancy.client.get"
+    raises = (ClientNotFound,)
+    idempotent = True
+    client_id: str
+
+
+class UpdateClient(Command[Client], frozen=True, kw_only=True):
+    """Change what is given; suspending ends its live connections, and so do new permissions."""
+
+    subject = "artcafe.tenancy.client.update"
+    raises = (ClientNotFound, NameTaken, InvalidPermission)
+    client_id: str
+    name: DisplayName | UnsetType = UNSET
+    status: ClientState | UnsetType = UNSET
+    permissions: Permissions | UnsetType = UNSET
+    metadata: Metadata | UnsetType = UNSET
+
+
+class DeleteClient(Command[Client], frozen=True, kw_only=True):
+    """Remove a client; its live connections end within a second."""
+
+    subject = "artcafe.tenancy.client.delete"
+    raises = (ClientNotFound,)
+    client_id: str
+
+
+class RegenerateClientKey(Command[ClientCreated], frozen=True, kw_only=True):
+    """Give a client a new key; connections made with the old one end within a second."""
+
+    subject = "artcafe.tenancy.client.regenerate_key"
+    raises = (ClientNotFound, KeyConflict, KeyRateExceeded)
+    client_id: str

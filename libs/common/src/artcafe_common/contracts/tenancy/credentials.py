@@ -1,0 +1,49 @@
+"""Credentials of clients and agents, which identity reads to authenticate them."""
+
+import msgspec
+
+from artcafe_common.bus.command import Command
+from artcafe_common.contracts.identity.clients import Permissions
+from artcafe_common.contracts.tenancy.agents import AgentNotFound
+from artcafe_common.contracts.tenancy.clients import ClientNotFound, ClientState
+
+
+class ClientCredential(msgspec.Struct, frozen=True, kw_only=True):
+    """What authentication needs to know of a client."""
+
+    client_id: str
+    tenant_id: str
+    name: str
+    nkey_public: str
+    state: ClientState
+    permissions: Permissions
+
+
+class AgentCredential(msgspec.Struct, frozen=True, kw_only=True):
+    """What authentication needs to know of an agent."""
+
+    agent_id: str
+    tenant_id: str
+    name: str
+    public_key: str
+    fingerprint: str
+    state: ClientState
+
+
+class FindCredential(Command[ClientCredential], frozen=True, kw_only=True):
+    """The client of a public key or of an id, whatever its tenant: identity asks, to authenticate."""
+
+    subject = "artcafe.tenancy.client.find_credential"
+    raises = (ClientNotFound,)
+    idempotent = True
+    nkey_public: str | None = None
+    client_id: str | None = None
+
+
+class FindAgentCredential(Command[AgentCredential], frozen=True, kw_only=True):
+    """The agent of an id, whatever its tenant: identity asks, to authenticate."""
+
+    subject = "artcafe.tenancy.agent.find_credential"
+    raises = (AgentNotFound,)
+    idempotent = True
+    agent_id: str

@@ -1,0 +1,40 @@
+"""Field types and errors that several nouns of tenancy share."""
+
+from typing import Annotated, Any
+
+from msgspec import Meta
+
+from artcafe_common.bus.errors import CommandError
+
+# No control character anywhere, and no white space at either end. In Python `$` also stands before a
+# last line break, hence what follows it; `\Z` is unknown to JSON Schema, where these are shown.
+_LINE = r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]"
+DisplayName = Annotated[str, Meta(min_length=1, max_length=100, pattern=rf"^(?!\s){_LINE}+(?<!\s)$(?!\n)")]
+# Whatever the OpenID provider chose, as long as it can stand in a path.
+UserId = Annotated[
+    str, Meta(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:|@+=~-]*$(?!\n)")
+]
+Email = Annotated[str, Meta(max_length=254, pattern=r"^[^\s\x00-\x1f\x7f-\x9f]*$(?!\n)")]
+Description = Annotated[str, Meta(max_length=1000)]
+Limit = Annotated[int, Meta(ge=1, le=200)]
+CursorText = Annotated[str, Meta(max_length=1024)]
+Patterns = Annotated[list[Annotated[str, Meta(min_length=1, max_length=255)]], Meta(max_length=100)]
+Metadata = dict[str, Any]
+MAX_METADATA_BYTES = 16 * 1024
+PublicKeyText = Annotated[str, Meta(min_length=1, max_length=16 * 1024)]
+
+
+class NameTaken(CommandError):
+    """Another one of the tenant bears this name."""
+
+    status = 409
+    code = "name_taken"
+    title = "The name is taken"
+
+
+class PlanLimitReached(CommandError):
+    """The plan allows no more of these."""
+
+    status = 409
+    code = "plan_limit"
+    title = "The plan's limit is reached"

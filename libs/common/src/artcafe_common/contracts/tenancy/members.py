@@ -1,0 +1,131 @@
+"""Members of an organization and their roles."""
+
+from datetime import datetime
+from enum import StrEnum
+
+import msgspec
+
+from artcafe_common.bus.command import Command
+from artcafe_common.bus.errors import CommandError, Forbidden, InvalidCursor
+from artcafe_common.contracts.tenancy.fields import CursorText, Email, Limit, UserId
+from artcafe_common.plans import Plan
+
+
+class TenantRequired(CommandError):
+    """The user belongs to several organizations and chose none."""
+
+    status = 400
+    code = "tenant_required"
+    title = "Choose an organization with X-Tenant-Id or tenant_id"
+
+
+class MemberNotFound(CommandError):
+    """No such member in the account."""
+
+    status = 404
+    code = "member_not_found"
+    title = "The member was not found"
+
+
+class MemberExists(CommandError):
+    """The user is a member already."""
+
+    status = 409
+    code = "member_exists"
+    title = "The user is a member already"
+
+
+class LastOwner(CommandError):
+    """An account keeps at least one owner."""
+
+    status = 409
+    code = "last_owner"
+    title = "The last owner cannot leave"
+
+
+class Role(StrEnum):
+    """What a member may do: viewers read, members also publish and manage clients and channels,
+    admins also manage members, owners everything.
+    """
+
+    OWNER = "owner"
+    ADMIN = "admin"
+    MEMBER = "member"
+    VIEWER = "viewer"
+
+
+class Member(msgspec.Struct, frozen=True, kw_only=True):
+    """A user's place in an organization."""
+
+    user_id: str
+    email: str
+    role: Role
+    created_at: datetime
+    updated_at: datetime
+
+
+class Members(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of members."""
+
+    members: list[Member]
+    next_cursor: str | None
+
+
+class Membership(msgspec.Struct, frozen=True, kw_only=True):
+    """That a user acts for a tenant, and as what."""
+
+    tenant_id: str
+    user_id: str
+    role: Role
+    plan: Plan
+
+
+class ResolveMembership(Command[Membership], frozen=True, kw_only=True):
+    """Which tenant a user acts for: the one asked for, or their only one.
+
+    Forbidden for a tenant that they are not a member of, whether it exists or not, and for a
+    user without any; TenantRequired when there are several and none was asked for.
+    """
+
+    subject = "artcafe.tenancy.membership.resolve"
+    raises = (Forbidden, TenantRequired)
+    idempotent = True
+    user_id: str
+    tenant_id: str | None = None
+
+
+class AddMember(Command[Member], frozen=True, kw_only=True):
+    """Make a user a member of the caller's tenant."""
+
+    subject = "artcafe.tenancy.member.add"
+    raises = (MemberExists, Forbidden)
+    user_id: UserId
+    email: Email = ""
+    role: Role = Role.MEMBER
+
+
+class ListMembers(Command[Members], frozen=True, kw_only=True):
+    """The members of the caller's tenant."""
+
+    subject = "artcafe.tenancy.member.list"
+    raises = (InvalidCursor,)
+    idempotent = True
+    limit: Limit = 50
+    cursor: CursorText | None = None
+
+
+class UpdateMember(Command[Member], frozen=True, kw_only=True):
+    """Change a member's role; only an owner makes or unmakes owners."""
+
+    subject = "artcafe.tenancy.member.update"
+    raises = (MemberNotFound, LastOwner, Forbidden)
+    user_id: str
+    role: Role
+
+
+class RemoveMember(Command[Member], frozen=True, kw_only=True):
+    """Take a user out of the caller's tenant; their live connections end."""
+
+    subject = "artcafe.tenancy.member.remove"
+    raises = (MemberNotFound, LastOwner, Forbidden)
+    user_id: str
