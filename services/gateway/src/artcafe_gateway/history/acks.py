@@ -65,7 +65,7 @@ class PublishAcks(BrokerSubscription):
         if reply in self._expected:
             asyncio.get_running_loop().call_later(KEPT_WITHIN_S, self._late, reply)
 
-    def receive(self, subject: str, reply: str, payload: bytes, headers: bytes) -> None:  # noqa: ARG002
+    def on_message(self, subject: str, reply: str, payload: bytes, headers: bytes) -> None:  # noqa: ARG002
         """Tell who published what was kept."""
         try:
             ack = msgspec.json.decode(payload, type=_Ack)

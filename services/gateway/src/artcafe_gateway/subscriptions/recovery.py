@@ -42,7 +42,7 @@ class ReplaySubscription(BrokerSubscription):
         self.followers: dict[RecoveringSubscription, None] = {}
         self.seq = 0
 
-    def receive(self, subject: str, reply: str, payload: bytes, headers: bytes) -> None:  # noqa: ARG002
+    def on_message(self, subject: str, reply: str, payload: bytes, headers: bytes) -> None:  # noqa: ARG002
         """Pass on what was kept, and have everybody read what is missing before it."""
         delivery = BrokerMessage(
             self._tenant_id, subject.removeprefix(f"{REPUBLISH_PREFIX}."), "", payload, headers
