@@ -57,3 +57,19 @@ class HistoryUnavailable(CommandError):
     status = 501
     code = "history_unavailable"
     title = "No history is kept for this subject"
+
+
+class TooManySubscriptions(CommandError):
+    """One socket has a bounded number of subscriptions."""
+
+    status = 409
+    code = "too_many_subscriptions"
+    title = "This connection has as many subscriptions as it may have"
+
+
+class TooManyRequests(CommandError):
+    """One socket has a bounded number of requests that wait for a reply."""
+
+    status = 429
+    code = "too_many_requests"
+    title = "This connection waits for as many replies as it may"

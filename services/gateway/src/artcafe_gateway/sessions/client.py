@@ -26,7 +26,13 @@ from artcafe_common.contracts.tenancy.fields import PlanLimitReached
 from artcafe_gateway.bridges.bridge import Bridge
 from artcafe_gateway.bridges.connection import header_block
 from artcafe_gateway.delivery.message import FROM_HEADER, as_json
-from artcafe_gateway.errors import HistoryUnavailable, QuotaExceeded, RateLimited
+from artcafe_gateway.errors import (
+    HistoryUnavailable,
+    QuotaExceeded,
+    RateLimited,
+    TooManyRequests,
+    TooManySubscriptions,
+)
 from artcafe_gateway.gateway import Gateway
 from artcafe_gateway.history.acks import PublishAcks
 from artcafe_gateway.history.reader import HistoryQuery
@@ -57,22 +63,6 @@ _encode = msgspec.json.encode
 Prove = Callable[
     [WebSocket[Any, Any, Any], Socket, str, Gateway, Caller], Coroutine[Any, Any, ClientIdentity]
 ]
-
-
-class TooManySubscriptions(CommandError):
-    """One socket has a bounded number of subscriptions."""
-
-    status = 409
-    code = "too_many_subscriptions"
-    title = "This connection has as many subscriptions as it may have"
-
-
-class TooManyRequests(CommandError):
-    """One socket has a bounded number of requests that wait for a reply."""
-
-    status = 429
-    code = "too_many_requests"
-    title = "This connection waits for as many replies as it may"
 
 
 async def serve(
