@@ -1,1 +1,1 @@
-"""How fast it is, beside the broker itself; see docs/performance.md."""
+"""How fast it is, beside the broker itself; see docs/internals/performance.md."""

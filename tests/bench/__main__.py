@@ -55,7 +55,7 @@ def arguments():
     parser.add_argument("--soak-minutes", type=float, default=10)
     parser.add_argument("--directory", type=Path, default=ROOT / ".dev/bench", help="where the stack lives")
     parser.add_argument("--json", type=Path, default=ROOT / ".dev/bench.json")
-    parser.add_argument("--document", type=Path, default=ROOT / "docs/performance.md")
+    parser.add_argument("--document", type=Path, default=ROOT / "docs/internals/performance.md")
     parser.add_argument(
         "--keep", action="store_true", help="keep the rows of the last run that are not run now"
     )

@@ -1,4 +1,4 @@
-"""The table, for the terminal and for docs/performance.md."""
+"""The table, for the terminal and for docs/internals/performance.md."""
 
 import datetime as dt
 import importlib.metadata

@@ -19,7 +19,9 @@ from support.stack import free_ports
 from support.world import PASSWORD, Person, eventually
 
 ROOT = Path(__file__).parents[2]
-SNIPPETS = re.findall(r"<!-- test -->\n```sh\n(.*?)```", (ROOT / "docs/cli.md").read_text(), re.DOTALL)
+SNIPPETS = re.findall(
+    r"<!-- test -->\n```sh\n(.*?)```", (ROOT / "docs/reference/cli.md").read_text(), re.DOTALL
+)
 
 
 @pytest.fixture

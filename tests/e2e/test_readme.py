@@ -87,7 +87,7 @@ async def test_the_page_for_browsers(tenant):
     ws = await listener.websocket()
     await ws.subscribe(subject="hello")
     told = {
-        "page": str(ROOT / "docs/browser.html"),
+        "page": str(ROOT / "docs/guide/browser.html"),
         "url": robot.connection["websocket_url"],
         "seed": robot.seed,
     }

@@ -59,7 +59,7 @@ def every_setting():
 
 
 def settings_table():
-    """The table of docs/settings.md."""
+    """The table of docs/reference/settings.md."""
     lines = ["| variable | default | unit | read by | what it is |", "|---|---|---|---|---|"]
     for variable, services in every_setting():
         read_by = "all" if len(services) == len(PACKAGES) - 1 else ", ".join(services)

@@ -23,11 +23,13 @@ def text_of(name):
 
 
 def test_the_table_of_settings_is_the_declarations():
-    assert settings_table() in text_of("docs/settings.md"), "print it anew, as docs/settings.md says"
+    assert settings_table() in text_of("docs/reference/settings.md"), (
+        "print it anew, as docs/reference/settings.md says"
+    )
 
 
 def test_every_route_is_told_of_and_no_other():
-    told = set(re.findall(r"^\| `([A-Z]+) (/\S+)` \|", text_of("docs/api.md"), re.MULTILINE))
+    told = set(re.findall(r"^\| `([A-Z]+) (/\S+)` \|", text_of("docs/reference/rest.md"), re.MULTILINE))
     rest, _ = every_route()
     real = {(method, path.removeprefix("/api/v1")) for method, path in rest if path.startswith("/api/v1")}
     assert told == real
@@ -35,14 +37,14 @@ def test_every_route_is_told_of_and_no_other():
 
 def test_every_websocket_path_is_told_of():
     _, sockets = every_route()
-    protocol = text_of("docs/protocol.md")
+    protocol = text_of("docs/reference/websocket.md")
     assert sockets
     for path in sockets:
         assert f"`{path.removeprefix('/api/v1')}`" in protocol, path
 
 
 def test_every_frame_is_told_of():
-    protocol = text_of("docs/protocol.md")
+    protocol = text_of("docs/reference/websocket.md")
     missing = [
         tag for tag in every_frame() if f'"type": "{tag}"' not in protocol and f"`{tag}`" not in protocol
     ]
@@ -50,12 +52,12 @@ def test_every_frame_is_told_of():
 
 
 def test_every_error_is_told_of_with_its_status():
-    told = dict(re.findall(r"^\| `([a-z_]+)` \| (\d{3}) \|", text_of("docs/api.md"), re.MULTILINE))
+    told = dict(re.findall(r"^\| `([a-z_]+)` \| (\d{3}) \|", text_of("docs/reference/rest.md"), re.MULTILINE))
     assert told == {error.code: str(error.status) for error in every_error()}
 
 
 def test_the_plans_are_told_of():
-    rows = dict(re.findall(r"^\| ([a-zA-Z ]+?) \| (.+) \|$", text_of("docs/api.md"), re.MULTILINE))
+    rows = dict(re.findall(r"^\| ([a-zA-Z ]+?) \| (.+) \|$", text_of("docs/reference/rest.md"), re.MULTILINE))
 
     def told(field):
         numbers = [getattr(limits, field) for limits in LIMITS.values()]
@@ -90,10 +92,10 @@ def test_anchors_exist(document):
 
 
 def test_the_tests_that_are_named_exist():
-    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", text_of("docs/testing.md"))
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", text_of("docs/internals/testing.md"))
     assert len(named) > 20
     rows = re.findall(
-        r"^\| (?!-|failure|where|`tests)(.+?) \| (.*) \|$", text_of("docs/testing.md"), re.MULTILINE
+        r"^\| (?!-|failure|where|`tests)(.+?) \| (.*) \|$", text_of("docs/internals/testing.md"), re.MULTILINE
     )
     assert [fault for fault, tests in rows if "::" not in tests] == []
     for path, name in named:

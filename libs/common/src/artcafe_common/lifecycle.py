@@ -17,7 +17,7 @@ from artcafe_common.settings import ServiceSettings, SettingsError, load
 
 STOP_WITHIN_S = 10
 # New objects between two looks for unreachable ones; Python's 700 costs a gateway that thousands
-# connect to a quarter of its time (docs/performance.md).
+# connect to a quarter of its time (docs/internals/performance.md).
 GC_EVERY = 20_000
 S = TypeVar("S", bound=ServiceSettings)
 log = structlog.get_logger()

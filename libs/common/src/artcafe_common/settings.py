@@ -1,7 +1,7 @@
 """Settings from the environment, declared once as a Struct per service.
 
 A field is `name: Annotated[int, env("what it is", unit="seconds", ge=1)] = 30`; its variable is
-`ARTCAFE_NAME` unless `env(name=...)` says otherwise. The table in docs/settings.md comes from
+`ARTCAFE_NAME` unless `env(name=...)` says otherwise. The table in docs/reference/settings.md comes from
 these declarations.
 """
 

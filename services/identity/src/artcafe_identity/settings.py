@@ -26,7 +26,7 @@ class Settings(StoreSettings, frozen=True, kw_only=True):
     allow_client_challenge: Annotated[
         bool,
         env(
-            "Whether agents may sign challenges that they made themselves, each once in 24 hours (docs/operations.md)."
+            "Whether agents may sign challenges that they made themselves, each once in 24 hours (docs/operate/install.md)."
         ),
     ] = False
 

@@ -1,6 +1,6 @@
 """The keys, credentials and server configuration that a new installation needs, made once.
 
-One directory holds everything; each service needs only its own files of it (docs/operations.md).
+One directory holds everything; each service needs only its own files of it (docs/operate/install.md).
 What each service may do on the bus is decided here, as little as it needs.
 """
 

@@ -1,7 +1,7 @@
 """From one NATS subscription to everybody behind it: rendered once, joined, written once a loop turn.
 
 The cost of fan-out is the system call, not Python: so all that comes for the same subscribers within
-a turn of the event loop goes to each of them in one write (docs/performance.md).
+a turn of the event loop goes to each of them in one write (docs/internals/performance.md).
 """
 
 import asyncio
