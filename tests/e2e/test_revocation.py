@@ -8,7 +8,7 @@ import nats
 import pytest
 from nats.aio.client import RawCredentials
 
-from artcafe_common.broker.claims import Credentials, User, encode
+from artcafe_common.broker.claims import Credentials, UserClaims, encode
 from artcafe_common.broker.nkeys import KeyKind, KeyPair, create
 from support.world import Tenant, eventually
 
@@ -122,7 +122,7 @@ async def test_a_tenants_own_signing_key_lets_its_users_in_until_it_is_replaced(
     # A tenant issues users under its signing key; its account is what its connections show.
     account = running._server_info.get("account") or await _account_of(running)
     jwt = encode(
-        User(issuer_account=account),
+        UserClaims(issuer_account=account),
         issuer=KeyPair(issued["nkey_seed"]),
         subject=pair.public,
         name="own",

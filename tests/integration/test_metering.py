@@ -12,10 +12,10 @@ from nats.aio.client import RawCredentials
 from redis.asyncio import Redis
 
 from artcafe_common.broker import claims
-from artcafe_common.broker.bootstrap import load_platform
+from artcafe_common.broker.bootstrap import load_platform_keys
 from artcafe_common.broker.connect import connect
 from artcafe_common.broker.nkeys import KeyKind, KeyPair, create
-from artcafe_common.bus.caller import Caller
+from artcafe_common.bus.caller import CallerContext
 from artcafe_common.bus.client import Bus
 from artcafe_common.bus.endpoints import EndpointServer, handles
 from artcafe_common.bus.errors import CommandError
@@ -25,7 +25,7 @@ from artcafe_common.contracts.ingest import LOCAL_SUBJECTS, ingest_subject
 from artcafe_common.contracts.metering import (
     BridgeReport,
     GetCurrentUsage,
-    GetLocalStats,
+    GetLiveUsage,
     GetUsageMetrics,
     InvalidPeriod,
     UsageEntry,
@@ -94,7 +94,7 @@ class World:
             asked = claims.decode_authorization_request(message.data.decode()).nats
             organization, client_id = self.clients[asked.connect_opts.nkey]
             user = self._jwt(
-                claims.User(issuer_account=organization.account.public),
+                claims.UserClaims(issuer_account=organization.account.public),
                 organization.platform_key,
                 asked.user_nkey,
                 client_id,
@@ -126,14 +126,14 @@ class World:
             claims.Import(
                 name=kind.value,
                 subject=ingest_subject(account, kind, tenant_id),
-                account=load_platform(self.keys).platform_account,
+                account=load_platform_keys(self.keys).platform_account,
                 type="service",
                 local_subject=local.format(tenant_id=tenant_id),
                 share=True,
             )
             for kind, local in LOCAL_SUBJECTS.items()
         ]
-        body = claims.Account(
+        body = claims.AccountClaims(
             limits=claims.AccountLimits(),
             signing_keys=[made.platform_key.public, made.own_key.public],
             imports=imports,
@@ -155,17 +155,17 @@ class World:
     async def user(self, organization, issuer):
         """A user whose JWT was issued by one of the account's signing keys."""
         pair = create(KeyKind.USER)
-        body = claims.User(issuer_account=organization.account.public)
+        body = claims.UserClaims(issuer_account=organization.account.public)
         token = self._jwt(body, issuer, pair.public, "someone")
         credentials = claims.Credentials(jwt=token, seed=pair.seed).render()
         return await nats.connect(self.url, user_credentials=RawCredentials(credentials))
 
     async def ask(self, organization, command):
-        caller = Caller(request_id="test", tenant_id=organization.tenant_id, actor="user:test")
+        caller = CallerContext(request_id="test", tenant_id=organization.tenant_id, actor="user:test")
         return await self.gateway.call(command, caller=caller)
 
     async def today(self, organization):
-        stats = await self.ask(organization, GetLocalStats())
+        stats = await self.ask(organization, GetLiveUsage())
         return stats.today
 
     async def settings(self, **changes):
@@ -315,7 +315,7 @@ async def test_a_batch_counts_once_however_often_it_comes(world, metering):
         connection_minutes=2,
     )
     await stays(expected)
-    stats = await world.ask(org, GetLocalStats())
+    stats = await world.ask(org, GetLiveUsage())
     assert [(c.client_id, c.messages) for c in stats.clients] == [(client, 5)]
     assert [(c.channel_id, c.deliveries) for c in stats.channels] == [(channel, 7)]
     assert len(stats.hours) == 24
@@ -372,7 +372,7 @@ async def test_more_clients_than_are_told_apart_are_counted_together(world, mete
     entries = [UsageEntry(tenant_id=org.tenant_id, client_id=new_id(), messages=2) for _ in range(3)]
     await world.gateway.publish(UsageRecorded(server_id="gw", entries=entries))
     await until(counts(world, org, messages=6))
-    stats = await world.ask(org, GetLocalStats())
+    stats = await world.ask(org, GetLiveUsage())
     assert {c.client_id: c.messages for c in stats.clients}["other"] == 6
 
 
@@ -397,7 +397,7 @@ async def test_direct_messages_count_and_heartbeats_do_not(world, metering):
     # What the broker itself delivered, before what was counted of it.
     assert len(heard) == 1000
     await stays(counts(world, org, messages=1000, deliveries=1000, bytes_in=10_000, bytes_out=10_000))
-    stats = await world.ask(org, GetLocalStats())
+    stats = await world.ask(org, GetLiveUsage())
     by_client = {c.client_id: (c.messages, c.deliveries) for c in stats.clients}
     assert by_client[client_id] == (1000, 0)
     assert by_client.get(listener_id, (0, 1000)) == (0, 1000)
@@ -449,7 +449,7 @@ async def test_a_user_that_the_tenant_issued_itself_is_counted_for_it(world, met
     nc = await world.user(org, org.own_key)
     await talk(nc, 12)
     await until(counts(world, org, messages=12))
-    assert (await world.ask(org, GetLocalStats())).clients == []
+    assert (await world.ask(org, GetLiveUsage())).clients == []
     await nc.close()
     await stays(counts(world, org, messages=12))
 

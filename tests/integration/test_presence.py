@@ -12,29 +12,29 @@ import nats
 import pytest
 from redis.asyncio import Redis
 
-from artcafe_common.broker.bootstrap import load_platform
+from artcafe_common.broker.bootstrap import load_platform_keys
 from artcafe_common.broker.claims import (
-    Account,
+    AccountClaims,
     AccountLimits,
     AuthorizationResponse,
     Import,
-    User,
+    UserClaims,
     decode_authorization_request,
     encode,
 )
 from artcafe_common.broker.connect import connect
 from artcafe_common.broker.nkeys import KeyKind, KeyPair, create
-from artcafe_common.bus.caller import Caller
+from artcafe_common.bus.caller import CallerContext
 from artcafe_common.bus.client import Bus
 from artcafe_common.clock import new_id
 from artcafe_common.contracts.ingest import LOCAL_SUBJECTS, ingest_subject
 from artcafe_common.contracts.presence import (
+    ClientHealth,
     ConnectionClosed,
     ConnectionOpened,
     CountConnections,
     GatewayAlive,
     GetPresences,
-    Health,
     Heartbeat,
     HeartbeatsReceived,
     PresenceChanged,
@@ -79,7 +79,7 @@ class Tenant:
                 local_subject=f"tenant.{self.id}.presence.*",
             )
         )
-        claims = Account(limits=AccountLimits(), signing_keys=[self.signing.public], imports=imports)
+        claims = AccountClaims(limits=AccountLimits(), signing_keys=[self.signing.public], imports=imports)
         return encode(
             claims, issuer=operator, subject=self.account.public, name=self.id, issued_at=int(time.time())
         )
@@ -152,7 +152,7 @@ class World:
         tenant, client_id = self.known[request.connect_opts.nkey]
         at = int(time.time())
         user = encode(
-            User(issuer_account=tenant.account.public),
+            UserClaims(issuer_account=tenant.account.public),
             issuer=tenant.signing,
             subject=request.user_nkey,
             name=client_id,
@@ -171,7 +171,7 @@ class World:
     async def tenant(self):
         made = Tenant()
         operator = KeyPair((self.keys / "operator.nk").read_text())
-        token = made.jwt(operator, load_platform(self.keys).platform_account)
+        token = made.jwt(operator, load_platform_keys(self.keys).platform_account)
         answer = await self.claims.request("$SYS.REQ.CLAIMS.UPDATE", token.encode(), timeout=3)
         assert json.loads(answer.data)["data"]["code"] == 200
         return made
@@ -226,12 +226,12 @@ class World:
     # -- what is seen ------------------------------------------------------------------------
 
     async def see(self, tenant_id, *client_ids):
-        caller = Caller(request_id="test", tenant_id=tenant_id)
+        caller = CallerContext(request_id="test", tenant_id=tenant_id)
         answer = await self.bus.call(GetPresences(client_ids=list(client_ids)), caller=caller)
         return answer.clients if len(client_ids) > 1 else answer.clients[0]
 
     async def count(self, tenant_id):
-        caller = Caller(request_id="test", tenant_id=tenant_id)
+        caller = CallerContext(request_id="test", tenant_id=tenant_id)
         return (await self.bus.call(CountConnections(), caller=caller)).connections
 
     async def until(self, client_id, *states, within_s=3.0):
@@ -305,7 +305,7 @@ async def test_a_websocket_client_comes_and_goes(service):
     connection = await service.open(tenant, client)
     await service.until(client, ON)
     seen = await service.see(tenant, client)
-    assert (seen.online, seen.health) == (True, Health.HEALTHY)
+    assert (seen.online, seen.health) == (True, ClientHealth.HEALTHY)
     assert [(c.connection_id, c.transport, c.server, c.ip) for c in seen.connections] == [
         (connection, Transport.WEBSOCKET, SERVER, "192.0.2.7")
     ]
@@ -322,7 +322,7 @@ async def test_a_websocket_client_comes_and_goes(service):
     await service.until(client, ON, OFF)
     assert service.last(client).reason == "client_left"
     seen = await service.see(tenant, client)
-    assert (seen.online, seen.health, seen.connections) == (False, Health.UNKNOWN, [])
+    assert (seen.online, seen.health, seen.connections) == (False, ClientHealth.UNKNOWN, [])
     assert seen.last_seen is not None
     assert await service.count(tenant) == 0
 
@@ -356,11 +356,11 @@ async def test_silence_makes_offline_and_a_heartbeat_back_online(service):
         await service.beat(tenant, client, connection, status="degraded", metrics={"load": 0.5})
         await asyncio.sleep(0.25)
     seen = await service.see(tenant, client)
-    assert (seen.health, seen.metrics) == (Health.DEGRADED, {"load": 0.5})
+    assert (seen.health, seen.metrics) == (ClientHealth.DEGRADED, {"load": 0.5})
     last_beat = time.monotonic()
     await service.until(client, ON, OFF, within_s=TIMEOUT_S + 3)
     assert TIMEOUT_S - 0.5 < time.monotonic() - last_beat < TIMEOUT_S + 2
-    assert (await service.see(tenant, client)).health is Health.UNHEALTHY
+    assert (await service.see(tenant, client)).health is ClientHealth.UNHEALTHY
     assert service.last(client).reason == "heartbeat_timeout"
     # The gateway was only out of reach, its socket still stands.
     await service.beat(tenant, client, connection)
@@ -408,8 +408,8 @@ async def test_a_tenant_sees_its_own_clients_only(service):
     await service.until(client, ON)
     seen = await service.see(theirs, client, stranger)
     assert [(c.client_id, c.online, c.health, c.last_seen) for c in seen] == [
-        (client, False, Health.UNKNOWN, None),
-        (stranger, False, Health.UNKNOWN, None),
+        (client, False, ClientHealth.UNKNOWN, None),
+        (stranger, False, ClientHealth.UNKNOWN, None),
     ]
     assert (await service.see(theirs, client)).connections == []
     assert await service.count(theirs) == 0
@@ -486,7 +486,7 @@ async def test_a_nats_client_that_never_beats_is_online_while_connected(service)
         await service.until(client, ON)
         await asyncio.sleep(TIMEOUT_S + 0.5)
         seen = await service.see(tenant.id, client)
-        assert (seen.online, seen.health) == (True, Health.UNKNOWN)
+        assert (seen.online, seen.health) == (True, ClientHealth.UNKNOWN)
         assert [(c.transport, c.server) for c in seen.connections] == [(Transport.NATS, "nats-1")]
         assert seen.connections[0].ip == "127.0.0.1"
     await service.until(client, ON, OFF, within_s=1)
@@ -507,7 +507,7 @@ async def test_a_nats_client_that_beats_lapses_and_returns(service):
         await nc.publish(f"_heartbeat.{tenant.id}.{client}", b'{"ts": 1, "v": "1"}')
 
         async def healthy():
-            return (await service.see(tenant.id, client)).health is Health.HEALTHY
+            return (await service.see(tenant.id, client)).health is ClientHealth.HEALTHY
 
         await eventually(healthy)
         await service.until(client, ON, OFF, within_s=TIMEOUT_S + 2)
@@ -553,7 +553,7 @@ async def test_a_bridge_connection_is_no_client(service):
     tenant = await service.tenant()
     pair = create(KeyKind.USER)
     token = encode(
-        User(issuer_account=tenant.account.public),
+        UserClaims(issuer_account=tenant.account.public),
         issuer=tenant.signing,
         subject=pair.public,
         name="bridge",

@@ -8,7 +8,7 @@ import pytest
 
 from artcafe_common.broker import nkeys
 from artcafe_common.broker.connect import connect
-from artcafe_common.bus.caller import Caller, current_caller, current_tenant
+from artcafe_common.bus.caller import CallerContext, current_caller, current_tenant
 from artcafe_common.bus.client import Bus
 from artcafe_common.bus.endpoints import EndpointServer
 from artcafe_common.bus.errors import CommandError, Forbidden, InvalidCursor, InvalidRequest, StoreUnavailable
@@ -44,7 +44,7 @@ from artcafe_common.contracts.tenancy.clients import (
     RegenerateClientKey,
     UpdateClient,
 )
-from artcafe_common.contracts.tenancy.credentials import FindCredential
+from artcafe_common.contracts.tenancy.credentials import FindClientCredential
 from artcafe_common.contracts.tenancy.events import (
     ChannelChanged,
     ClientChanged,
@@ -124,7 +124,7 @@ class World:
         return person.at(account.account_id, Role.OWNER)
 
     async def operator(self, command):
-        return await self.admin.call(command, caller=Caller.service("admin"))
+        return await self.admin.call(command, caller=CallerContext.service("admin"))
 
     async def heard(self, kind, **fields):
         """The first event of a kind with these fields; fails when none comes."""
@@ -149,7 +149,7 @@ class Person:
         return Person(self.world, self.user_id, tenant_id, role)
 
     async def __call__(self, command):
-        caller = Caller(
+        caller = CallerContext(
             request_id="test", tenant_id=self.tenant_id, actor=f"user:{self.user_id}", role=self.role
         )
         return await self.world.gateway.call(command, caller=caller)
@@ -390,7 +390,7 @@ async def test_clients_and_services_have_no_say(world):
     owner = await world.owner()
 
     async def call(actor, command):
-        caller = Caller(request_id="test", tenant_id=owner.tenant_id, actor=actor, role="owner")
+        caller = CallerContext(request_id="test", tenant_id=owner.tenant_id, actor=actor, role="owner")
         return await world.gateway.call(command, caller=caller)
 
     with pytest.raises(Forbidden):
@@ -516,7 +516,7 @@ async def test_suspending_and_new_permissions_end_connections(world):
     suspended = await owner(UpdateClient(client_id=cid, status=ClientState.SUSPENDED))
     assert suspended.status is ClientStatus.SUSPENDED
     await world.heard(ClientRevoked, client_id=cid, reason=RevocationReason.SUSPENDED)
-    credential = await world.gateway.call(FindCredential(client_id=cid))
+    credential = await world.gateway.call(FindClientCredential(client_id=cid))
     assert credential.state is ClientState.SUSPENDED
     assert (await owner(ListClients(status=ClientStatus.SUSPENDED))).clients == [suspended]
     assert (await owner(ListClients(status=ClientStatus.OFFLINE))).clients == []
@@ -553,10 +553,10 @@ async def test_a_new_key_replaces_the_old_one(world):
     made = await owner(RegenerateClientKey(client_id=client.client_id))
     assert nkeys.KeyPair(made.nkey_seed).public == made.client.nkey_public != client.nkey_public
     await world.heard(ClientRevoked, nkey_public=client.nkey_public, reason=RevocationReason.KEY_REGENERATED)
-    found = await world.gateway.call(FindCredential(nkey_public=made.client.nkey_public))
+    found = await world.gateway.call(FindClientCredential(nkey_public=made.client.nkey_public))
     assert (found.client_id, found.tenant_id) == (client.client_id, owner.tenant_id)
     with pytest.raises(ClientNotFound):
-        await world.gateway.call(FindCredential(nkey_public=client.nkey_public))
+        await world.gateway.call(FindClientCredential(nkey_public=client.nkey_public))
 
 
 async def test_of_new_keys_made_at_once_those_given_out_work(world):
@@ -574,7 +574,7 @@ async def test_of_new_keys_made_at_once_those_given_out_work(world):
     for key in {client.nkey_public, *world.identity.keys} - before | {client.nkey_public}:
         if key != current:
             with pytest.raises(ClientNotFound):
-                await world.gateway.call(FindCredential(nkey_public=key))
+                await world.gateway.call(FindClientCredential(nkey_public=key))
     # Each key that was replaced was revoked: the first one, and any that a later call replaced.
     for made in done:
         if made.client.nkey_public != current:
@@ -586,7 +586,7 @@ async def test_credentials_are_found_by_key_or_id_only(world):
     client = await owner.client()
 
     def find(**fields):
-        return world.gateway.call(FindCredential(**fields))
+        return world.gateway.call(FindClientCredential(**fields))
 
     found = await find(client_id=client.client_id)
     assert found == await find(nkey_public=client.nkey_public)
@@ -881,7 +881,7 @@ async def test_anothers_ids_cost_the_store_what_unknown_ids_do(world, monkeypatc
     monkeypatch.setattr(Database, "call", noted)
 
     async def cost(command, tenant_id):
-        caller = Caller(
+        caller = CallerContext(
             request_id=new_id(), tenant_id=tenant_id, actor=f"user:{stranger.user_id}", role=Role.OWNER.value
         )
         with pytest.raises(CommandError) as refusal:

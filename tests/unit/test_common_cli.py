@@ -15,7 +15,7 @@ from artcafe_common.cli.exit_codes import ExitCode, Failure, exit_for
 from artcafe_common.cli.output import clean
 from artcafe_common.storage.create import installed_tables
 from artcafe_common.storage.table_check import compare
-from artcafe_common.storage.tables import creation
+from artcafe_common.storage.tables import create_table_request
 
 
 @given(st.text())
@@ -100,7 +100,7 @@ def test_no_clock_is_a_warning():
 
 @pytest.mark.parametrize("spec", installed_tables(), ids=lambda spec: spec.name)
 def test_a_table_is_compared_with_its_declaration(spec):
-    as_declared = {**creation(spec, "p-"), "TableStatus": "ACTIVE"}
+    as_declared = {**create_table_request(spec, "p-"), "TableStatus": "ACTIVE"}
     assert compare(as_declared, spec, "p-") == []
     other = {**as_declared, "KeySchema": [{"AttributeName": "other", "KeyType": "HASH"}]}
     (fault,) = compare(other, spec, "p-")
@@ -108,7 +108,7 @@ def test_a_table_is_compared_with_its_declaration(spec):
     bare = {name: value for name, value in as_declared.items() if name != "GlobalSecondaryIndexes"}
     missing = compare(bare, spec, "p-")
     assert len(missing) == len(spec.indexes)
-    assert all(f"--table-name p-{spec.name}" in each.mend for each in missing)
+    assert all(f"--table-name p-{spec.name}" in each.remedy for each in missing)
 
 
 HANGS = """

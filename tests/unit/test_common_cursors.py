@@ -5,16 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from artcafe_common.bus.errors import InvalidCursor
-from artcafe_common.cursors import Cursors
+from artcafe_common.cursors import CursorCodec
 
-CURSORS = Cursors(b"k" * 32)
+CURSORS = CursorCodec(b"k" * 32)
 POSITION = {"client_id": "x", "tenant_id": "t"}
 
 
 def test_there_and_back():
     cursor = CURSORS.encode("t", "clients", POSITION)
     assert CURSORS.decode("t", "clients", cursor) == POSITION
-    assert Cursors(b"k" * 32).decode("t", "clients", cursor) == POSITION
+    assert CursorCodec(b"k" * 32).decode("t", "clients", cursor) == POSITION
     assert CURSORS.encode("t", "clients", None) is None
     assert CURSORS.decode("t", "clients", None) is None
 
@@ -26,7 +26,7 @@ def test_there_and_back():
 def test_bound_to_tenant_list_and_key(tenant, scope, key):
     cursor = CURSORS.encode("t", "clients", POSITION)
     with pytest.raises(InvalidCursor):
-        Cursors(key * 32).decode(tenant, scope, cursor)
+        CursorCodec(key * 32).decode(tenant, scope, cursor)
 
 
 @given(st.text(max_size=200))
@@ -47,4 +47,4 @@ def test_tampered_and_endless():
 
 def test_a_short_key_is_refused():
     with pytest.raises(ValueError, match="32 bytes"):
-        Cursors(b"short")
+        CursorCodec(b"short")

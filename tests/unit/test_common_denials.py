@@ -2,7 +2,7 @@
 
 import artcafe_common.activity_reporting
 from artcafe_common.activity_reporting import REMEMBERED, DenialReporter
-from artcafe_common.bus.caller import Caller
+from artcafe_common.bus.caller import CallerContext
 
 DENIALS_A_MINUTE = 10
 
@@ -17,11 +17,11 @@ class Clock:
         return self.at
 
 
-def knocking(denials, times, *, tenant="t", user="u", action="access.denied", a_minute=DENIALS_A_MINUTE):
-    caller = Caller(request_id="r", actor=f"user:{user}")
+def knocking(denials, times, *, tenant="t", user="u", action="access.denied", per_minute=DENIALS_A_MINUTE):
+    caller = CallerContext(request_id="r", actor=f"user:{user}")
     for number in range(times):
-        denials.note(
-            caller, action, "account:t", tenant_id=tenant, a_minute=a_minute, metadata={"number": number}
+        denials.report(
+            caller, action, "account:t", tenant_id=tenant, per_minute=per_minute, metadata={"number": number}
         )
 
 
@@ -67,7 +67,7 @@ async def test_each_action_is_counted_for_itself_and_the_first_is_told_as_it_was
     clock, told = Clock(), []
     monkeypatch.setattr(artcafe_common.activity_reporting, "time", clock)
     denials = DenialReporter(told.append)
-    knocking(denials, 10_000, action="access.subject_denied", a_minute=1)
+    knocking(denials, 10_000, action="access.subject_denied", per_minute=1)
     knocking(denials, 1)
     clock.at += 61
     await denials.tick()

@@ -27,4 +27,4 @@ async def test_a_transaction_that_is_cut_off_is_a_store_that_is_not_there():
     async with server, Database(region="us-east-1", prefix="", environ=environ) as database:
         table = database.table(TableSpec(name="t", item=Item, partition="id"))
         with pytest.raises(StoreUnavailable):
-            await database.transact([table.putting(Item(id="a"), new=True)])
+            await database.transact_write([table.build_put(Item(id="a"), new=True)])

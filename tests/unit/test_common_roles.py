@@ -3,7 +3,7 @@
 import pytest
 
 from artcafe_common import authorization
-from artcafe_common.bus.caller import Caller, set_caller
+from artcafe_common.bus.caller import CallerContext, set_caller
 from artcafe_common.bus.errors import Forbidden
 from artcafe_common.contracts.tenancy.members import Role
 
@@ -11,14 +11,14 @@ OWNER, ADMIN, MEMBER, VIEWER = Role.OWNER, Role.ADMIN, Role.MEMBER, Role.VIEWER
 
 
 def caller(actor, role="", tenant_id="T"):
-    return Caller(request_id="r", tenant_id=tenant_id, actor=actor, role=role)
+    return CallerContext(request_id="r", tenant_id=tenant_id, actor=actor, role=role)
 
 
 def test_each_role_includes_the_ones_below_it():
     ascending = (VIEWER, MEMBER, ADMIN, OWNER)
     for high, role in enumerate(ascending):
         for low, least in enumerate(ascending):
-            assert authorization.at_least(role, least) is (high >= low)
+            assert authorization.includes(role, least) is (high >= low)
 
 
 @pytest.mark.parametrize(
@@ -45,11 +45,11 @@ def test_whoever_has_no_role_is_refused(actor, role):
 def test_a_role_counts_only_with_a_tenant():
     set_caller(caller("user:u", "owner", tenant_id=""))
     with pytest.raises(Forbidden):
-        authorization.require(VIEWER)
+        authorization.require_role(VIEWER)
     set_caller(caller("user:u", "member"))
-    assert authorization.require(MEMBER) == "T"
+    assert authorization.require_role(MEMBER) == "T"
     with pytest.raises(Forbidden):
-        authorization.require(ADMIN)
+        authorization.require_role(ADMIN)
 
 
 def test_only_a_person_founds_organizations():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from artcafe_common.broker.subjects import (
     BadSubject,
     ForbiddenSubject,
-    Spelling,
+    SubjectForm,
     channel_of,
     channel_subject,
     covers,
@@ -18,7 +18,7 @@ from artcafe_common.broker.subjects import (
     permitted,
     resolve,
     resolve_channel,
-    spell,
+    to_form,
     validate,
 )
 
@@ -81,7 +81,7 @@ def test_no_text_resolves_outside_of_the_tenant(text, wildcards):
     except (BadSubject, ForbiddenSubject):
         return
     own = tuple(f"{root}{TENANT}." for root in ("", "tenant.", "agents.", "channels."))
-    for subject in (name.publish, *name.listen):
+    for subject in (name.publish_subject, *name.subscribe_subjects):
         assert subject.startswith(own) or subject.startswith("_INBOX.")
 
 
@@ -119,32 +119,40 @@ def test_malformed(text):
 
 
 @pytest.mark.parametrize(
-    ("text", "spelling"),
-    [("x.y", Spelling.BARE), (f"{TENANT}.x.y", Spelling.SHORT), (f"tenant.{TENANT}.x.y", Spelling.FULL)],
+    ("text", "form"),
+    [
+        ("x.y", SubjectForm.BARE),
+        (f"{TENANT}.x.y", SubjectForm.SHORT),
+        (f"tenant.{TENANT}.x.y", SubjectForm.FULL),
+    ],
 )
-def test_three_spellings_are_one_name(text, spelling):
+def test_three_forms_of_a_subject_are_equal(text, form):
     name = resolve(TENANT, text, wildcards=False)
-    assert name.spelling is spelling
-    assert name.publish == f"{TENANT}.x.y"
-    assert name.listen == (f"{TENANT}.x.y", f"tenant.{TENANT}.x.y")
-    for real in name.listen:
-        assert spell(TENANT, real, spelling) == text
+    assert name.form is form
+    assert name.publish_subject == f"{TENANT}.x.y"
+    assert name.subscribe_subjects == (f"{TENANT}.x.y", f"tenant.{TENANT}.x.y")
+    for real in name.subscribe_subjects:
+        assert to_form(TENANT, real, form) == text
 
 
-def test_channels_and_old_habits_have_one_spelling():
+def test_channels_and_legacy_roots_have_one_form():
     subject = channel_subject(TENANT, "c")
     for name in (resolve_channel(TENANT, "c"), resolve(TENANT, subject, wildcards=False)):
-        assert (name.publish, name.listen, name.channel) == (subject, (subject,), "c")
+        assert (name.publish_subject, name.subscribe_subjects, name.channel) == (subject, (subject,), "c")
     assert channel_of(TENANT, subject) == "c"
     assert channel_of(OTHER, subject) is None
-    for spelling in Spelling:
-        assert spell(TENANT, subject, spelling) == subject
+    for form in SubjectForm:
+        assert to_form(TENANT, subject, form) == subject
     for root in ("agents", "channels"):
         text = f"{root}.{TENANT}.x"
         name = resolve(TENANT, text, wildcards=False)
-        assert (name.publish, name.listen, name.spelling) == (text, (text,), Spelling.AS_IS)
+        assert (name.publish_subject, name.subscribe_subjects, name.form) == (
+            text,
+            (text,),
+            SubjectForm.AS_IS,
+        )
         # Not followed by a tenant, it is a word like any other.
-        assert resolve(TENANT, f"{root}.x", wildcards=False).publish == f"{TENANT}.{root}.x"
+        assert resolve(TENANT, f"{root}.x", wildcards=False).publish_subject == f"{TENANT}.{root}.x"
     for channel in ("", "a.b", "*", ">", "a b"):
         with pytest.raises(BadSubject):
             resolve_channel(TENANT, channel)
@@ -191,13 +199,13 @@ def test_permissions():
     assert permission_patterns(TENANT, "x.*") == (f"{TENANT}.x.*", f"tenant.{TENANT}.x.*", "x.*")
     assert permission_patterns(TENANT, f"tenant.{TENANT}.channel.*") == (f"tenant.{TENANT}.channel.*",)
     assert permission_patterns(TENANT, f"agents.{TENANT}.x") == (f"agents.{TENANT}.x",)
-    assert permitted(TENANT, ["x.>"], resolve(TENANT, "x.*", wildcards=True).listen)
-    assert not permitted(TENANT, ["x.*"], resolve(TENANT, "x.>", wildcards=True).listen)
+    assert permitted(TENANT, ["x.>"], resolve(TENANT, "x.*", wildcards=True).subscribe_subjects)
+    assert not permitted(TENANT, ["x.*"], resolve(TENANT, "x.>", wildcards=True).subscribe_subjects)
     assert not permitted(TENANT, [], (f"{TENANT}.x",))
     assert not permitted(TENANT, ["x"], (f"{TENANT}.x", f"{TENANT}.y"))
 
 
 @given(patterns(), st.sampled_from(SUBJECTS[:39]))
 def test_a_permission_allows_what_its_pattern_takes(pattern, subject):
-    publish = resolve(TENANT, subject, wildcards=False).publish
+    publish = resolve(TENANT, subject, wildcards=False).publish_subject
     assert permitted(TENANT, [pattern], (publish,)) == (pattern == ">" or subject in taken(pattern))

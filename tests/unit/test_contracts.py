@@ -12,10 +12,10 @@ import pytest
 
 import artcafe_common.contracts
 from artcafe_common.broker.connect import connect
-from artcafe_common.bus.caller import Caller, current_caller
+from artcafe_common.bus.caller import CallerContext, current_caller
 from artcafe_common.bus.client import Bus
-from artcafe_common.bus.command import Command, Event, Nothing, Signal, reply_type, service_of
-from artcafe_common.bus.endpoints import EndpointServer, collect
+from artcafe_common.bus.command import Command, Empty, Event, Signal, reply_type, service_of
+from artcafe_common.bus.endpoints import EndpointServer, collect_handlers
 from artcafe_common.bus.errors import (
     COMMON_ERRORS,
     BadGateway,
@@ -82,7 +82,7 @@ def test_events_and_signals_are_declared_in_full():
 def test_every_command_has_exactly_one_endpoint():
     answered = Counter()
     for service in SERVICES:
-        found = collect(importlib.import_module(f"artcafe_{service}.endpoints").Endpoints)
+        found = collect_handlers(importlib.import_module(f"artcafe_{service}.endpoints").Endpoints)
         assert {service_of(command) for command in found} == {service}
         answered.update(list(found))
     answered.update(list(HEALTH_COMMANDS.values()))
@@ -103,7 +103,7 @@ def test_every_error_has_a_code_of_its_own():
 # -- over the real bus ---------------------------------------------------------------------------
 
 
-class Fails(Command[Nothing], frozen=True, kw_only=True):
+class Fails(Command[Empty], frozen=True, kw_only=True):
     """Raises whatever it is told to."""
 
     subject = "artcafe.tenancy.test.fails"
@@ -111,14 +111,14 @@ class Fails(Command[Nothing], frozen=True, kw_only=True):
     code: str
 
 
-class Sleeps(Command[Nothing], frozen=True, kw_only=True):
+class Sleeps(Command[Empty], frozen=True, kw_only=True):
     """Takes its time."""
 
     subject = "artcafe.tenancy.test.sleeps"
     seconds: float
 
 
-class Quick(Command[Nothing], frozen=True, kw_only=True):
+class Quick(Command[Empty], frozen=True, kw_only=True):
     """Takes none."""
 
     subject = "artcafe.tenancy.test.quick"
@@ -146,11 +146,11 @@ async def fails(request):
 
 async def sleeps(request):
     await asyncio.sleep(request.seconds)
-    return Nothing()
+    return Empty()
 
 
 async def quick(_request):
-    return Nothing()
+    return Empty()
 
 
 @pytest.fixture(scope="module")
@@ -248,7 +248,7 @@ async def test_nobody_there_is_told_at_once_and_a_restart_is_waited_for(gateway,
     server = EndpointServer(await broker("tenancy"), "tenancy")
     await server.start()
     await server.answer(Quick, quick)
-    assert await waiting == Nothing()
+    assert await waiting == Empty()
     await server.stop()
 
 
@@ -276,7 +276,7 @@ async def test_stopping_finishes_what_runs_and_takes_nothing_new(gateway, tenanc
     with pytest.raises(ServiceUnavailable):
         await gateway.call(Quick(), wait_for_recovery=False)
     assert not running.done()
-    assert await running == Nothing()
+    assert await running == Empty()
     await stopping
 
 
@@ -285,13 +285,13 @@ async def test_the_caller_travels_beside_the_command(gateway, broker):
 
     async def note(_request):
         seen.append(current_caller())
-        return Nothing()
+        return Empty()
 
     server = EndpointServer(await broker("tenancy"), "tenancy")
     await server.start()
     await server.answer(Quick, note)
     await server._nc.flush()
-    caller = Caller(
+    caller = CallerContext(
         request_id="r",
         traceparent=f"00-{'a' * 32}-{'b' * 16}-01",
         tenant_id="t",

@@ -3,7 +3,7 @@
 import inspect
 
 from artcafe_common.bus.command import Command
-from artcafe_common.bus.endpoints import collect
+from artcafe_common.bus.endpoints import collect_handlers
 from artcafe_common.contracts import presence
 from artcafe_common.settings import variables
 from artcafe_presence.endpoints import Endpoints
@@ -16,7 +16,7 @@ def test_each_command_has_exactly_one_endpoint():
         for _, kind in inspect.getmembers(presence, inspect.isclass)
         if issubclass(kind, Command) and kind is not Command
     }
-    assert set(collect(Endpoints)) == declared
+    assert set(collect_handlers(Endpoints)) == declared
 
 
 def test_every_setting_is_documented():

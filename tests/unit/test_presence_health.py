@@ -2,24 +2,24 @@
 
 import pytest
 
-from artcafe_common.contracts.presence import Health
+from artcafe_common.contracts.presence import ClientHealth
 from artcafe_presence.health import judge
 
 
 @pytest.mark.parametrize(
     ("online", "since_beat_s", "status", "reason", "health"),
     [
-        (True, 10, None, None, Health.HEALTHY),
-        (True, 45, "online", None, Health.HEALTHY),
-        (True, 45.1, None, None, Health.DEGRADED),
-        (True, 10, "Degraded", None, Health.DEGRADED),
-        (True, 10, "unhealthy", None, Health.UNHEALTHY),
-        (True, 100, "error", None, Health.UNHEALTHY),
-        (True, None, None, None, Health.UNKNOWN),
-        (False, None, None, None, Health.UNKNOWN),
-        (False, 10, "healthy", "closed", Health.UNKNOWN),
-        (False, 95, "healthy", "heartbeat_timeout", Health.UNHEALTHY),
-        (False, 10, None, "gateway_gone", Health.UNHEALTHY),
+        (True, 10, None, None, ClientHealth.HEALTHY),
+        (True, 45, "online", None, ClientHealth.HEALTHY),
+        (True, 45.1, None, None, ClientHealth.DEGRADED),
+        (True, 10, "Degraded", None, ClientHealth.DEGRADED),
+        (True, 10, "unhealthy", None, ClientHealth.UNHEALTHY),
+        (True, 100, "error", None, ClientHealth.UNHEALTHY),
+        (True, None, None, None, ClientHealth.UNKNOWN),
+        (False, None, None, None, ClientHealth.UNKNOWN),
+        (False, 10, "healthy", "closed", ClientHealth.UNKNOWN),
+        (False, 95, "healthy", "heartbeat_timeout", ClientHealth.UNHEALTHY),
+        (False, 10, None, "gateway_gone", ClientHealth.UNHEALTHY),
     ],
 )
 def test_health(online, since_beat_s, status, reason, health):

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from artcafe_common.bus.caller import Caller
+from artcafe_common.bus.caller import CallerContext
 from artcafe_common.clock import new_id, now
 from artcafe_common.contracts.tenancy.activity import Activity, ActivityRecorded, ActivityStatus, ActivityType
 
@@ -16,8 +16,8 @@ REMEMBERED = 10_000
 MINUTE_S = 60.0
 
 
-def activity_event(
-    caller: Caller,
+def build_activity_event(
+    caller: CallerContext,
     type_: ActivityType,
     action: str,
     resource: str,
@@ -61,24 +61,24 @@ class DenialReporter:
         # By organization, actor, action and resource, in the order in which they end.
         self._minutes: OrderedDict[tuple[str, str, str, str], _Minute] = OrderedDict()
 
-    def note(
+    def report(
         self,
-        caller: Caller,
+        caller: CallerContext,
         action: str,
         resource: str,
         *,
         tenant_id: str,
-        a_minute: int = 1,
+        per_minute: int = 1,
         metadata: dict[str, Any] | None = None,
     ) -> None:
         """Someone was refused; tenancy drops it where there is no such organization."""
-        self.end_minutes()
+        self.report_suppressed()
         key = (tenant_id, caller.actor, action, resource)
         minute = self._minutes.get(key)
-        if minute is not None and minute.told >= a_minute:
+        if minute is not None and minute.told >= per_minute:
             minute.left_out += 1
             return
-        event = activity_event(
+        event = build_activity_event(
             caller,
             ActivityType.ACCESS,
             action,
@@ -93,7 +93,7 @@ class DenialReporter:
             minute.told += 1
         self._announce(event)
 
-    def end_minutes(self) -> None:
+    def report_suppressed(self) -> None:
         """Tell how many were left out in the minutes that are over; the oldest make room for new ones."""
         at = time.monotonic()
         while self._minutes:
@@ -106,7 +106,7 @@ class DenialReporter:
 
     async def tick(self) -> None:
         """Called now and then."""
-        self.end_minutes()
+        self.report_suppressed()
 
 
 def _again(minute: _Minute) -> ActivityRecorded:

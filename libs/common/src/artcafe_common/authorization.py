@@ -6,7 +6,7 @@ operator's command line (`service:admin`) acts as an owner. Clients are refused:
 they may do is on the message path.
 """
 
-from artcafe_common.bus.caller import Caller, current_caller, current_tenant
+from artcafe_common.bus.caller import CallerContext, current_caller, current_tenant
 from artcafe_common.bus.errors import Forbidden
 from artcafe_common.contracts.tenancy.members import Role
 
@@ -14,7 +14,7 @@ OPERATOR = "service:admin"
 _RANKS = (Role.VIEWER, Role.MEMBER, Role.ADMIN, Role.OWNER)
 
 
-def role_of(caller: Caller) -> Role:
+def role_of(caller: CallerContext) -> Role:
     """The role that a caller acts with; Forbidden for one without any."""
     if caller.actor == OPERATOR:
         return Role.OWNER
@@ -29,15 +29,15 @@ def role_of(caller: Caller) -> Role:
         raise Forbidden from None
 
 
-def at_least(role: Role, least: Role) -> bool:
+def includes(role: Role, least: Role) -> bool:
     """Whether a role includes another."""
     return _RANKS.index(role) >= _RANKS.index(least)
 
 
-def require(least: Role) -> str:
+def require_role(least: Role) -> str:
     """The current tenant, in which the caller has at least this role; Forbidden otherwise."""
     tenant_id = current_tenant()
-    if not at_least(role_of(current_caller()), least):
+    if not includes(role_of(current_caller()), least):
         raise Forbidden
     return tenant_id
 
@@ -59,5 +59,5 @@ def require_operator() -> None:
 def check_member_change(actor: Role, before: Role | None, after: Role | None) -> None:
     """Forbidden unless `actor` may take a member from one role to another (None: not a member)."""
     least = Role.OWNER if Role.OWNER in (before, after) else Role.ADMIN
-    if not at_least(actor, least):
+    if not includes(actor, least):
         raise Forbidden

@@ -42,7 +42,7 @@ class Cache(Generic[K, V]):
             if self._loading.get(key) is mine:
                 del self._loading[key]
 
-    def forget(self, key: K) -> None:
+    def invalidate(self, key: K) -> None:
         """Drop a key; a load that is under way will not be kept."""
         self._values.pop(key, None)
         self._loading.pop(key, None)

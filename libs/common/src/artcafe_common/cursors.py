@@ -14,7 +14,7 @@ _MAC_BYTES = 16
 MAX_CURSOR = 1024
 
 
-class Cursors:
+class CursorCodec:
     """Makes and reads cursors with a key of at least 32 bytes that all instances share."""
 
     def __init__(self, key: bytes) -> None:

@@ -69,7 +69,7 @@ async def _until_signal(app: AbstractAsyncContextManager[None]) -> None:
     log.info("stopped")
 
 
-async def wait_for(dependency: str, check: Callable[[], Awaitable[object]]) -> None:
+async def wait_until_available(dependency: str, check: Callable[[], Awaitable[object]]) -> None:
     """Return once `check` succeeds; try again with capped back-off, and say what is waited for."""
     pause = 0.1
     while True:
@@ -84,7 +84,7 @@ async def wait_for(dependency: str, check: Callable[[], Awaitable[object]]) -> N
 
 
 @asynccontextmanager
-async def background(*jobs: Awaitable[None]) -> AsyncIterator[None]:
+async def run_background(*jobs: Awaitable[None]) -> AsyncIterator[None]:
     """Run endless jobs beside the service; one that fails is logged, and its failure ends the process."""
     tasks = [asyncio.ensure_future(job) for job in jobs]
 
@@ -98,7 +98,7 @@ async def background(*jobs: Awaitable[None]) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        # Python 3.11's wait_for loses a cancellation that meets its result, hence again and again.
+        # Python 3.11's wait_until_available loses a cancellation that meets its result, hence again and again.
         pending = set(tasks)
         while pending:
             for task in pending:
@@ -106,7 +106,7 @@ async def background(*jobs: Awaitable[None]) -> AsyncIterator[None]:
             _, pending = await asyncio.wait(pending, timeout=0.5)
 
 
-async def every(seconds: float, job: Callable[[], Awaitable[object]], *, name: str) -> None:
+async def run_periodically(seconds: float, job: Callable[[], Awaitable[object]], *, name: str) -> None:
     """Run `job` again and again, `seconds` apart; a failure is logged and the next round comes."""
     while True:
         try:

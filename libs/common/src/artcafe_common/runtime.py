@@ -14,7 +14,7 @@ from artcafe_common.bus.command import Command
 from artcafe_common.bus.endpoints import EndpointServer
 from artcafe_common.bus.errors import CommandError
 from artcafe_common.contracts.health import HEALTH_COMMANDS, HealthReport
-from artcafe_common.lifecycle import wait_for
+from artcafe_common.lifecycle import wait_until_available
 from artcafe_common.settings import ServiceSettings
 
 CHECK_TIMEOUT_S = 1.5
@@ -22,7 +22,7 @@ Check = Callable[[], Awaitable[object]]
 Hook = Callable[[], Awaitable[None]]
 
 
-class Runtime(msgspec.Struct, frozen=True, kw_only=True):
+class ServiceRuntime(msgspec.Struct, frozen=True, kw_only=True):
     """A service's place on the bus.
 
     Its health is answered from the start; its commands only once `serve` was called, so that
@@ -35,17 +35,17 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
     checks: dict[str, Check]
     on_reconnect: list[Hook]
 
-    async def wait_and_serve(self, endpoints: object) -> None:
+    async def serve_when_ready(self, endpoints: object) -> None:
         """Wait for every store that `checks` names, then answer the commands."""
         for name, check in self.checks.items():
-            await wait_for(name, check)
+            await wait_until_available(name, check)
         await self.server.serve(endpoints)
 
 
 @asynccontextmanager
 async def run_service(
     name: str, settings: ServiceSettings, checks: dict[str, Check]
-) -> AsyncIterator[Runtime]:
+) -> AsyncIterator[ServiceRuntime]:
     """Join the platform's account as service `name`; leaving drains what is in flight."""
     hooks: list[Hook] = []
 
@@ -64,7 +64,7 @@ async def run_service(
             return await health(settings.server_id, checks)
 
         await server.answer(HEALTH_COMMANDS[name], report)
-        yield Runtime(bus=Bus(nc, service=name), server=server, checks=checks, on_reconnect=hooks)
+        yield ServiceRuntime(bus=Bus(nc, service=name), server=server, checks=checks, on_reconnect=hooks)
         await server.stop()
     finally:
         with suppress(nats.errors.Error, OSError, TimeoutError):

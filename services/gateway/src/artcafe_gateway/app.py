@@ -11,8 +11,8 @@ from artcafe_common.broker.connect import connect
 from artcafe_common.bus.client import Bus
 from artcafe_common.contracts.tenancy.activity import ActivityRecorded
 from artcafe_common.contracts.tenancy.events import AgentRevoked, ClientRevoked, MembershipChanged
-from artcafe_common.cursors import Cursors
-from artcafe_common.lifecycle import background, every, wait_for
+from artcafe_common.cursors import CursorCodec
+from artcafe_common.lifecycle import run_background, run_periodically, wait_until_available
 from artcafe_common.settings import read_secret
 from artcafe_common.storage.rate_limiter import RateLimiter
 from artcafe_common.storage.redis_client import RedisClient
@@ -71,7 +71,7 @@ async def app(settings: Settings) -> AsyncIterator[None]:
             on_reconnect=refresh_caches,
             nc=nc,
         )
-        await wait_for("events", gateway.bus.ensure_events_stream)
+        await wait_until_available("events", gateway.bus.ensure_events_stream)
         await gateway.lookup_cache.subscribe()
         await gateway.quotas.subscribe()
         await gateway.bus.subscribe(ClientRevoked, gateway.sessions.client_revoked)
@@ -81,14 +81,14 @@ async def app(settings: Settings) -> AsyncIterator[None]:
         await gateway.channel_subscribers.subscribe()
         await nc.flush()
         await stack.enter_async_context(
-            background(
+            run_background(
                 gateway.presence.run(),
-                every(TICK_S, gateway.sessions.tick, name="sessions"),
-                every(HEARTBEATS_S, gateway.presence.tick, name="presence"),
-                every(settings.usage_interval_s, gateway.usage.flush, name="usage"),
-                every(QUOTA_CHECK_S, gateway.quotas.refresh_all, name="quotas"),
-                every(IDLE_CHECK_S, gateway.bridges.close_idle, name="bridges"),
-                every(IDLE_CHECK_S, gateway.denials.tick, name="denials"),
+                run_periodically(TICK_S, gateway.sessions.tick, name="sessions"),
+                run_periodically(HEARTBEATS_S, gateway.presence.tick, name="presence"),
+                run_periodically(settings.usage_interval_s, gateway.usage.flush, name="usage"),
+                run_periodically(QUOTA_CHECK_S, gateway.quotas.refresh_all, name="quotas"),
+                run_periodically(IDLE_CHECK_S, gateway.bridges.close_idle, name="bridges"),
+                run_periodically(IDLE_CHECK_S, gateway.denials.tick, name="denials"),
             )
         )
         gateway.sessions.accepting = True
@@ -120,7 +120,7 @@ def _compose(settings: Settings, bus: Bus, redis: RedisClient) -> Gateway:
         denials=DenialReporter(presence.announce),
         presence=presence,
         channel_subscribers=ChannelSubscriberTracker(bus=bus, presence=presence),
-        history=HistoryReader(Cursors(read_secret(settings.keys_dir / "cursor.key"))),
+        history=HistoryReader(CursorCodec(read_secret(settings.keys_dir / "cursor.key"))),
         usage=usage,
         metrics=Metrics(),
     )

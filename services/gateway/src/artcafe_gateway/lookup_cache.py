@@ -5,7 +5,7 @@ import time
 
 import msgspec
 
-from artcafe_common.bus.caller import Caller
+from artcafe_common.bus.caller import CallerContext
 from artcafe_common.bus.client import Bus
 from artcafe_common.cache import Cache
 from artcafe_common.contracts.identity.users import InvalidToken, User, VerifyUserToken
@@ -35,17 +35,17 @@ class LookupCache:
         await self._bus.subscribe(ChannelChanged, self._channel_changed)
         await self._bus.subscribe(PlanChanged, self._plan_changed)
 
-    async def user(self, token: str, caller: Caller) -> User:
+    async def user(self, token: str, caller: CallerContext) -> User:
         """The person behind a bearer token; InvalidToken otherwise."""
         # The token itself is not kept: a dump of this process shows none.
         key = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
         user = await self._users.get(key, lambda: self._bus.call(VerifyUserToken(token=token), caller=caller))
         if user.expires_at.timestamp() + 30 < time.time():
-            self._users.forget(key)
+            self._users.invalidate(key)
             raise InvalidToken
         return user
 
-    async def membership(self, user: User, tenant_id: str | None, caller: Caller) -> Membership:
+    async def membership(self, user: User, tenant_id: str | None, caller: CallerContext) -> Membership:
         """The tenant that a person acts for; Forbidden or TenantRequired otherwise."""
         return await self._members.get(
             (user.user_id, tenant_id),
@@ -54,7 +54,7 @@ class LookupCache:
             ),
         )
 
-    async def channel(self, channel_id: str, caller: Caller) -> Channel:
+    async def channel(self, channel_id: str, caller: CallerContext) -> Channel:
         """A channel of the caller's tenant; ChannelNotFound otherwise."""
         return await self._channels.get(
             (caller.tenant_id, channel_id),
@@ -74,12 +74,12 @@ class LookupCache:
 
     def forget_plan(self, tenant_id: str) -> None:
         """An organization's plan is to be asked for again."""
-        self._plans.forget(tenant_id)
+        self._plans.invalidate(tenant_id)
 
     def forget_member(self, user_id: str, tenant_id: str) -> None:
         """A user's place in a tenant is to be asked for again."""
-        self._members.forget((user_id, tenant_id))
-        self._members.forget((user_id, None))
+        self._members.invalidate((user_id, tenant_id))
+        self._members.invalidate((user_id, None))
 
     def clear(self) -> None:
         """News may have been missed."""
@@ -90,13 +90,13 @@ class LookupCache:
         self.forget_member(event.user_id, event.tenant_id)
 
     async def _channel_changed(self, event: ChannelChanged) -> None:
-        self._channels.forget((event.tenant_id, event.channel_id))
+        self._channels.invalidate((event.tenant_id, event.channel_id))
 
     async def _plan_changed(self, event: PlanChanged) -> None:
         self._members.clear()
-        self._plans.forget(event.tenant_id)
+        self._plans.invalidate(event.tenant_id)
 
 
-def caller_for_tenant(tenant_id: str) -> Caller:
+def caller_for_tenant(tenant_id: str) -> CallerContext:
     """The gateway itself, asking about a tenant whose credential it has checked."""
-    return msgspec.structs.replace(Caller.service("gateway"), tenant_id=tenant_id)
+    return msgspec.structs.replace(CallerContext.service("gateway"), tenant_id=tenant_id)

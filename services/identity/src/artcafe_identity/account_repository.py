@@ -8,7 +8,7 @@ import nats.errors
 import structlog
 from nats.aio.client import Client as Nats
 
-from artcafe_common.broker.bootstrap import Platform
+from artcafe_common.broker.bootstrap import PlatformKeys
 from artcafe_common.broker.claims import encode, issuer_of
 from artcafe_common.broker.nkeys import KeyKind, KeyPair, create
 from artcafe_common.bus.errors import ServiceUnavailable
@@ -36,7 +36,7 @@ class AccountRepository:
     """Makes, changes and opens accounts; safe with several instances (every write is versioned)."""
 
     def __init__(
-        self, *, store: Store, system: Nats, operator: KeyPair, platform: Platform, sealer: Sealer
+        self, *, store: Store, system: Nats, operator: KeyPair, platform: PlatformKeys, sealer: Sealer
     ) -> None:
         self._store = store
         self._system = system
@@ -58,7 +58,7 @@ class AccountRepository:
             else:
                 wanted, stored = item, True
             if stored:
-                self._open.forget(tenant_id)
+                self._open.invalidate(tenant_id)
                 await self.push(wanted.jwt)
                 return wanted
 
@@ -72,7 +72,7 @@ class AccountRepository:
                 msgspec.structs.replace(item, tenant_keys=[public], version=item.version + 1)
             )
             if await self._store.replace_account(changed):
-                self._open.forget(tenant_id)
+                self._open.invalidate(tenant_id)
                 await self.push(changed.jwt)
                 return changed
 

@@ -2,12 +2,12 @@
 
 from artcafe_common.broker.claims import (
     NO_LIMIT,
-    Account,
+    AccountClaims,
     AccountLimits,
     Import,
     Permission,
     ResponsePermission,
-    User,
+    UserClaims,
 )
 from artcafe_common.broker.subjects import HISTORY_STREAM, PRESENCE, REPUBLISH_PREFIX, permission_patterns
 from artcafe_common.contracts.identity.clients import Permissions
@@ -20,14 +20,14 @@ _RESPONSES = ResponsePermission(max=100, ttl=5 * 60 * 10**9)
 
 def tenant_account(
     *, tenant_id: str, account: str, platform_account: str, plan: Plan, signing_keys: list[str]
-) -> Account:
+) -> AccountClaims:
     """The claims of a tenant's account: its plan's limits, and its two ways to the platform.
 
     Out goes what clients tell of themselves; in comes what the platform tells about presence.
     The account's own key stands in both subjects, checked by the broker.
     """
     limits = LIMITS[plan]
-    return Account(
+    return AccountClaims(
         limits=AccountLimits(
             subs=MAX_SUBSCRIPTIONS,
             conn=NO_LIMIT if limits.connections is None else limits.connections + BRIDGE_ALLOWANCE,
@@ -60,10 +60,10 @@ def tenant_account(
     )
 
 
-def client_user(*, tenant_id: str, client_id: str, account: str, permissions: Permissions) -> User:
+def client_user(*, tenant_id: str, client_id: str, account: str, permissions: Permissions) -> UserClaims:
     """The claims of a client's NATS user: its permissions, its own heartbeats, its inboxes."""
     own = [local.format(tenant_id=tenant_id).replace("*", client_id) for local in LOCAL_SUBJECTS.values()]
-    return User(
+    return UserClaims(
         issuer_account=account,
         # Presence is told by the platform alone.
         pub=Permission(
@@ -76,10 +76,10 @@ def client_user(*, tenant_id: str, client_id: str, account: str, permissions: Pe
     )
 
 
-def bridge_user(*, tenant_id: str, account: str) -> User:
+def bridge_user(*, tenant_id: str, account: str) -> UserClaims:
     """The claims of a gateway's connection into a tenant: its names and inboxes, its channels' history."""
     names = [f"{root}{tenant_id}.>" for root in ("", "tenant.", "agents.", "channels.")]
-    return User(
+    return UserClaims(
         issuer_account=account,
         pub=Permission(
             allow=[*names, "_INBOX.>", f"$JS.API.DIRECT.GET.{HISTORY_STREAM}"],
@@ -90,10 +90,10 @@ def bridge_user(*, tenant_id: str, account: str) -> User:
     )
 
 
-def stream_user(*, account: str, stream: str) -> User:
+def stream_user(*, account: str, stream: str) -> UserClaims:
     """The claims of identity's own connection for one stream of a tenant, and nothing else there."""
     verbs = ("INFO", "CREATE", "UPDATE", "DELETE", "PURGE")
-    return User(
+    return UserClaims(
         issuer_account=account,
         pub=Permission(allow=[f"$JS.API.STREAM.{verb}.{stream}" for verb in verbs]),
         sub=Permission(allow=["_INBOX.>"]),

@@ -8,21 +8,21 @@ from typing import NoReturn
 
 from artcafe_common import authorization
 from artcafe_common.broker.nkeys import decode_signature
-from artcafe_common.bus.caller import Caller, current_caller
+from artcafe_common.bus.caller import CallerContext, current_caller
 from artcafe_common.bus.client import Bus
 from artcafe_common.bus.endpoints import handles
 from artcafe_common.bus.errors import FieldError, InvalidRequest
 from artcafe_common.contracts.identity.agents import (
-    AdmitAgent,
     AgentChallenge,
     AgentKey,
     AgentKeyIssued,
     AgentKeyType,
     AgentToken,
     AuthenticateAgent,
+    AuthenticateAgentToken,
     CreateAgentChallenge,
     IssueAgentKey,
-    ReadAgentKey,
+    ParseAgentKey,
     VerifyAgent,
 )
 from artcafe_common.contracts.identity.clients import AuthenticationFailed, ClientIdentity, Permissions
@@ -73,8 +73,8 @@ class AgentEndpoints:
 
     # -- keys ----------------------------------------------------------------------------------
 
-    @handles(ReadAgentKey)
-    async def read_agent_key(self, request: ReadAgentKey) -> AgentKey:
+    @handles(ParseAgentKey)
+    async def read_agent_key(self, request: ParseAgentKey) -> AgentKey:
         try:
             return agent_keys.describe(agent_keys.load(request.public_key))
         except agent_keys.InvalidAgentKeyError as error:
@@ -83,7 +83,7 @@ class AgentEndpoints:
 
     @handles(IssueAgentKey)
     async def issue_agent_key(self, request: IssueAgentKey) -> AgentKeyIssued:
-        tenant_id = authorization.require(Role.MEMBER)
+        tenant_id = authorization.require_role(Role.MEMBER)
         await self._rates.new_key(tenant_id)
         key, private_key = await asyncio.to_thread(agent_keys.generate, request.key_type)
         return AgentKeyIssued(key=key, private_key=private_key)
@@ -112,8 +112,8 @@ class AgentEndpoints:
     async def authenticate_agent(self, request: AuthenticateAgent) -> ClientIdentity:
         return await self._identity(await self._proven(request))
 
-    @handles(AdmitAgent)
-    async def admit_agent(self, request: AdmitAgent) -> ClientIdentity:
+    @handles(AuthenticateAgentToken)
+    async def authenticate_agent_token(self, request: AuthenticateAgentToken) -> ClientIdentity:
         try:
             claims = self._agent_tokens.read(request.token)
         except AuthenticationFailed:
@@ -173,7 +173,7 @@ class AgentEndpoints:
     async def _find(self, agent_id: str) -> AgentCredential | None:
         try:
             return await self._bus.call(
-                FindAgentCredential(agent_id=agent_id), caller=Caller.service("identity")
+                FindAgentCredential(agent_id=agent_id), caller=CallerContext.service("identity")
             )
         except AgentNotFound:
             return None

@@ -7,13 +7,13 @@ import httpx
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 
-from artcafe_common.broker.bootstrap import load_platform
+from artcafe_common.broker.bootstrap import load_platform_keys
 from artcafe_common.broker.connect import connect
 from artcafe_common.broker.nkeys import KeyPair
 from artcafe_common.bus.consumer import EventConsumer
 from artcafe_common.bus.errors import ServiceUnavailable
 from artcafe_common.contracts.tenancy.events import ClientRevoked
-from artcafe_common.lifecycle import background, every, wait_for
+from artcafe_common.lifecycle import run_background, run_periodically, wait_until_available
 from artcafe_common.runtime import run_service
 from artcafe_common.settings import read_key, read_secret
 from artcafe_common.storage.dynamo import Database
@@ -79,7 +79,7 @@ async def app(settings: Settings) -> AsyncIterator[None]:
             store=store,
             system=system,
             operator=KeyPair(read_key(keys / "operator.nk")),
-            platform=load_platform(keys),
+            platform=load_platform_keys(keys),
             sealer=Sealer.from_file(keys / "sealing.key"),
         )
         callout = AuthCallout(
@@ -91,8 +91,8 @@ async def app(settings: Settings) -> AsyncIterator[None]:
         revocations = Revocations(system=system, registry=registry)
 
         # Not for the provider, nor for Redis: clients of the broker need neither.
-        await wait_for("dynamodb", lambda: database.check(TABLES))
-        await wait_for("accounts", registry.reconcile)
+        await wait_until_available("dynamodb", lambda: database.check(TABLES))
+        await wait_until_available("accounts", registry.reconcile)
         await clients.watch()
         await callout.start()
         await host.server.serve(
@@ -125,11 +125,11 @@ async def app(settings: Settings) -> AsyncIterator[None]:
 
         consumer = EventConsumer(host.bus, "identity", {ClientRevoked: revocations.apply}, concurrent=True)
         await stack.enter_async_context(
-            background(
+            run_background(
                 consumer.run(),
                 knocks.run(),
-                every(KNOCKS_EVERY_S, knocks.tick, name="refused_logins"),
-                every(RECONCILE_EVERY_S, heal, name="reconcile_accounts"),
+                run_periodically(KNOCKS_EVERY_S, knocks.tick, name="refused_logins"),
+                run_periodically(RECONCILE_EVERY_S, heal, name="reconcile_accounts"),
             )
         )
         yield

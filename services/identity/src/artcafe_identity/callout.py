@@ -17,7 +17,7 @@ from artcafe_common.broker.claims import (
     encode,
 )
 from artcafe_common.broker.nkeys import KeyPair
-from artcafe_common.bus.caller import Caller, set_caller
+from artcafe_common.bus.caller import CallerContext, set_caller
 from artcafe_common.bus.errors import CommandError
 from artcafe_common.contracts.identity.clients import AuthenticationFailed
 from artcafe_identity.account_repository import AccountRepository
@@ -58,13 +58,13 @@ class AuthCallout:
         self._slots.release()
 
     async def _answer(self, message: Msg) -> None:
-        set_caller(Caller.service("identity"))
+        set_caller(CallerContext.service("identity"))
         try:
             request = decode_authorization_request(message.data.decode()).nats
         except (InvalidJwtError, UnicodeDecodeError):
             log.warning("callout_not_understood")
             return
-        set_caller(msgspec.structs.replace(Caller.service("identity"), ip=request.client_info.host))
+        set_caller(msgspec.structs.replace(CallerContext.service("identity"), ip=request.client_info.host))
         try:
             async with asyncio.timeout(ANSWER_WITHIN_S):
                 answer = AuthorizationResponse(jwt=await self._user(request))

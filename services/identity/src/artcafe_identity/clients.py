@@ -7,12 +7,12 @@ alone: were they cached by id, how fast a stranger is refused would tell which i
 from typing import NoReturn
 
 from artcafe_common.broker.nkeys import KeyKind, create, decode_signature, verify
-from artcafe_common.bus.caller import Caller
+from artcafe_common.bus.caller import CallerContext
 from artcafe_common.bus.client import Bus
 from artcafe_common.cache import Cache
 from artcafe_common.contracts.identity.clients import AuthenticationFailed
 from artcafe_common.contracts.tenancy.clients import ClientNotFound, ClientState
-from artcafe_common.contracts.tenancy.credentials import ClientCredential, FindCredential
+from artcafe_common.contracts.tenancy.credentials import ClientCredential, FindClientCredential
 from artcafe_common.contracts.tenancy.events import ClientChanged, ClientRevoked
 from artcafe_identity.login_failures import LoginFailures
 
@@ -63,19 +63,19 @@ class Clients:
         self._by_key.clear()
 
     async def _of_key(self, public: str) -> ClientCredential | None:
-        return await self._by_key.get(public, lambda: self._find(FindCredential(nkey_public=public)))
+        return await self._by_key.get(public, lambda: self._find(FindClientCredential(nkey_public=public)))
 
     async def _of_id(self, client_id: str) -> ClientCredential | None:
-        return await self._find(FindCredential(client_id=client_id))
+        return await self._find(FindClientCredential(client_id=client_id))
 
-    async def _find(self, command: FindCredential) -> ClientCredential | None:
+    async def _find(self, command: FindClientCredential) -> ClientCredential | None:
         try:
-            return await self._bus.call(command, caller=Caller.service("identity"))
+            return await self._bus.call(command, caller=CallerContext.service("identity"))
         except ClientNotFound:
             return None
 
     async def _forget(self, event: ClientRevoked | ClientChanged) -> None:
-        self._by_key.forget(event.nkey_public)
+        self._by_key.invalidate(event.nkey_public)
 
 
 def _signed(public: str, nonce: str, signature: str) -> bool:

@@ -8,12 +8,12 @@ from artcafe_common import authorization
 from artcafe_common.broker.claims import encode
 from artcafe_common.broker.nkeys import InvalidNKeyError, KeyKind, KeyPair, create, decode_public
 from artcafe_common.bus.client import Bus
-from artcafe_common.bus.command import Nothing
+from artcafe_common.bus.command import Empty
 from artcafe_common.bus.endpoints import handles
 from artcafe_common.bus.errors import FieldError, InvalidRequest
 from artcafe_common.contracts.identity.accounts import (
+    AccountComparison,
     AccountMissing,
-    AccountsCompared,
     BridgeCredentials,
     BrokerAccount,
     CompareAccounts,
@@ -24,11 +24,11 @@ from artcafe_common.contracts.identity.accounts import (
 )
 from artcafe_common.contracts.identity.clients import (
     AuthenticateClient,
+    ClientChallenge,
     ClientIdentity,
     CreateClientChallenge,
     IssueClientKey,
     KeyPairIssued,
-    Nonce,
 )
 from artcafe_common.contracts.identity.streams import EnsureStream, PurgeStream, RemoveStream
 from artcafe_common.contracts.identity.users import Login, RefreshTokens, Tokens, User, VerifyUserToken
@@ -114,16 +114,16 @@ class Endpoints(AgentEndpoints):
         return _broker_account(item)
 
     @handles(CompareAccounts)
-    async def compare_accounts(self, request: CompareAccounts) -> AccountsCompared:
+    async def compare_accounts(self, request: CompareAccounts) -> AccountComparison:
         compared = await self._registry.compare(push=request.push)
         differing = [tenant_id for tenant_id, differs in compared.items() if differs]
-        return AccountsCompared(
+        return AccountComparison(
             known=len(compared), differing=len(differing), examples=differing[:MAX_EXAMPLES]
         )
 
     @handles(IssueAccountKey)
     async def issue_account_key(self, request: IssueAccountKey) -> KeyPairIssued:  # noqa: ARG002
-        tenant_id = authorization.require(Role.ADMIN)
+        tenant_id = authorization.require_role(Role.ADMIN)
         pair = await self._new_key(tenant_id, KeyKind.ACCOUNT)
         await self._registry.set_tenant_key(tenant_id, pair.public)
         return KeyPairIssued(nkey_public=pair.public, nkey_seed=pair.seed)
@@ -132,17 +132,17 @@ class Endpoints(AgentEndpoints):
 
     @handles(IssueClientKey)
     async def issue_client_key(self, request: IssueClientKey) -> KeyPairIssued:  # noqa: ARG002
-        pair = await self._new_key(authorization.require(Role.MEMBER), KeyKind.USER)
+        pair = await self._new_key(authorization.require_role(Role.MEMBER), KeyKind.USER)
         return KeyPairIssued(nkey_public=pair.public, nkey_seed=pair.seed)
 
     @handles(CreateClientChallenge)
-    async def create_client_challenge(self, request: CreateClientChallenge) -> Nonce:
+    async def create_client_challenge(self, request: CreateClientChallenge) -> ClientChallenge:
         if len(request.client_id) > MAX_ID:
             field = FieldError(field="client_id", message=f"Expected `str` of length <= {MAX_ID}")
             raise InvalidRequest(field.message, errors=(field,))
         nonce = secrets.token_urlsafe(NONCE_BYTES)
         expires_at = await self._store.add_challenge(nonce, request.client_id, self._settings.challenge_ttl_s)
-        return Nonce(nonce=nonce, expires_at=datetime.fromtimestamp(expires_at, UTC))
+        return ClientChallenge(nonce=nonce, expires_at=datetime.fromtimestamp(expires_at, UTC))
 
     @handles(AuthenticateClient)
     async def authenticate_client(self, request: AuthenticateClient) -> ClientIdentity:
@@ -182,19 +182,19 @@ class Endpoints(AgentEndpoints):
     # -- streams -----------------------------------------------------------------------------
 
     @handles(EnsureStream)
-    async def ensure_stream(self, request: EnsureStream) -> Nothing:
+    async def ensure_stream(self, request: EnsureStream) -> Empty:
         await self._streams.ensure(request)
-        return Nothing()
+        return Empty()
 
     @handles(RemoveStream)
-    async def remove_stream(self, request: RemoveStream) -> Nothing:
+    async def remove_stream(self, request: RemoveStream) -> Empty:
         await self._streams.remove(request.tenant_id, request.stream)
-        return Nothing()
+        return Empty()
 
     @handles(PurgeStream)
-    async def purge_stream(self, request: PurgeStream) -> Nothing:
+    async def purge_stream(self, request: PurgeStream) -> Empty:
         await self._streams.purge(request)
-        return Nothing()
+        return Empty()
 
     async def _use_challenge(self, nonce: str, client_id: str) -> bool:
         # Whatever else stands in the URL is not looked up: the store takes no empty or endless key.

@@ -10,14 +10,14 @@ import msgspec
 import structlog
 
 from artcafe_common.activity_reporting import DenialReporter
-from artcafe_common.bus.caller import Caller, current_caller
+from artcafe_common.bus.caller import CallerContext, current_caller
 from artcafe_common.bus.client import Bus
 from artcafe_common.bus.errors import CommandError
 from artcafe_common.cache import Cache
 from artcafe_common.contracts.tenancy.activity import ActivityRecorded
 from artcafe_common.contracts.tenancy.agents import AgentNotFound
 from artcafe_common.contracts.tenancy.clients import ClientNotFound
-from artcafe_common.contracts.tenancy.credentials import FindAgentCredential, FindCredential
+from artcafe_common.contracts.tenancy.credentials import FindAgentCredential, FindClientCredential
 
 ACTION = "access.login_denied"
 MAX_ID = 128
@@ -29,7 +29,7 @@ log = structlog.get_logger()
 class FailedLogin(msgspec.Struct, frozen=True, kw_only=True):
     """Somebody was refused as a client (by its id or its key) or an agent that they were not."""
 
-    caller: Caller
+    caller: CallerContext
     client_id: str = ""
     nkey: str = ""
     agent_id: str = ""
@@ -55,7 +55,7 @@ class LoginFailures:
     def proven(self, actor: str, tenant_id: str) -> None:
         """A client or agent that proved who it is was refused."""
         caller = msgspec.structs.replace(current_caller(), actor=actor)
-        self._denials.note(caller, ACTION, actor, tenant_id=tenant_id)
+        self._denials.report(caller, ACTION, actor, tenant_id=tenant_id)
 
     async def run(self) -> None:
         """Tell what waits until cancelled."""
@@ -75,7 +75,7 @@ class LoginFailures:
 
     async def tick(self) -> None:
         """Called now and then."""
-        self._denials.end_minutes()
+        self._denials.report_suppressed()
         if self._left_out:
             log.warning("refused_logins_not_told", count=self._left_out)
             self._left_out = 0
@@ -90,18 +90,18 @@ class LoginFailures:
         key = (knock.client_id, knock.nkey, knock.agent_id)
         tenant_id, resource = await self._owners.get(key, lambda: self._owner(knock))
         if tenant_id:
-            self._denials.note(knock.caller, ACTION, resource, tenant_id=tenant_id)
+            self._denials.report(knock.caller, ACTION, resource, tenant_id=tenant_id)
 
     async def _owner(self, knock: FailedLogin) -> tuple[str, str]:
-        caller = Caller.service("identity")
+        caller = CallerContext.service("identity")
         try:
             if knock.agent_id:
                 agent = await self._bus.call(FindAgentCredential(agent_id=knock.agent_id), caller=caller)
                 return agent.tenant_id, f"agent:{agent.agent_id}"
             command = (
-                FindCredential(client_id=knock.client_id)
+                FindClientCredential(client_id=knock.client_id)
                 if knock.client_id
-                else FindCredential(nkey_public=knock.nkey)
+                else FindClientCredential(nkey_public=knock.nkey)
             )
             client = await self._bus.call(command, caller=caller)
         except (AgentNotFound, ClientNotFound):

@@ -19,7 +19,7 @@ from nats.js.errors import Error as JetStreamError
 
 from artcafe_common.broker.claims import NO_LIMIT, Credentials, encode
 from artcafe_common.broker.nkeys import KeyKind, create
-from artcafe_common.broker.system_account import PLATFORM_WORK
+from artcafe_common.broker.system_account import PLATFORM_CONNECTION_NAME
 from artcafe_common.bus.errors import ServiceUnavailable
 from artcafe_common.contracts.identity.streams import EnsureStream, PurgeStream, StreamRefused, SubjectOverlap
 from artcafe_identity.account_repository import AccountRepository
@@ -68,7 +68,7 @@ class TenantStreams:
         """Delete a subject's messages, if the stream is there."""
         async with self._account(wanted.tenant_id, wanted.stream) as js:
             with suppress(NotFoundError):
-                await js.purge_stream(wanted.stream, subject=wanted.of)
+                await js.purge_stream(wanted.stream, subject=wanted.subject_filter)
 
     @asynccontextmanager
     async def _account(self, tenant_id: str, stream: str) -> AsyncIterator[JetStreamContext]:
@@ -78,14 +78,14 @@ class TenantStreams:
             stream_user(account=account.item.account, stream=stream),
             issuer=account.signing,
             subject=pair.public,
-            name=PLATFORM_WORK,
+            name=PLATFORM_CONNECTION_NAME,
             issued_at=int(time.time()),
         )
         try:
             nc = await nats.connect(
                 servers=self._servers,
                 user_credentials=RawCredentials(Credentials(jwt=jwt, seed=pair.seed).render()),
-                name=PLATFORM_WORK,
+                name=PLATFORM_CONNECTION_NAME,
                 allow_reconnect=False,
                 connect_timeout=CONNECT_TIMEOUT_S,
                 error_cb=_noted,
@@ -119,7 +119,9 @@ def _config(wanted: EnsureStream) -> StreamConfig:
         # May not be longer than messages are kept.
         duplicate_window=min(age, DUPLICATES_S) if age else DUPLICATES_S,
         allow_direct=True,
-        republish=None if wanted.again_on is None else _again(wanted.subjects, wanted.again_on),
+        republish=None
+        if wanted.republish_prefix is None
+        else _again(wanted.subjects, wanted.republish_prefix),
         metadata={VERSION: str(wanted.version)},
     )
 

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from artcafe_common.broker.connect import connect
 from artcafe_common.bus.consumer import EventConsumer
 from artcafe_common.contracts.metering import UsageRecorded
-from artcafe_common.lifecycle import background, every, wait_for
+from artcafe_common.lifecycle import run_background, run_periodically, wait_until_available
 from artcafe_common.runtime import run_service
 from artcafe_common.storage.dynamo import Database
 from artcafe_metering.broker_usage import BridgeSettler, BrokerMeter
@@ -54,18 +54,18 @@ async def app(settings: Settings) -> AsyncIterator[None]:
         host.on_reconnect.append(quotas.news_missed)
         rollup = Rollup(live, archive)
 
-        await host.wait_and_serve(Endpoints(live, archive))
-        await wait_for("ingest", ingest.open)
+        await host.serve_when_ready(Endpoints(live, archive))
+        await wait_until_available("ingest", ingest.open)
         await meter.listen()
         await quotas.watch()
         await stack.enter_async_context(
-            background(
+            run_background(
                 batches.run(),
-                every(settings.poll_interval_s, meter.poll, name="poll_broker"),
-                every(settings.closed_interval_s, meter.read_closed, name="read_closed"),
-                every(settings.poll_interval_s, settler.settle, name="settle_bridges"),
-                every(QUOTA_CHECK_S, quotas.check, name="quotas"),
-                every(settings.rollup_interval_s, rollup.run, name="rollup"),
+                run_periodically(settings.poll_interval_s, meter.poll, name="poll_broker"),
+                run_periodically(settings.closed_interval_s, meter.read_closed, name="read_closed"),
+                run_periodically(settings.poll_interval_s, settler.settle, name="settle_bridges"),
+                run_periodically(QUOTA_CHECK_S, quotas.check, name="quotas"),
+                run_periodically(settings.rollup_interval_s, rollup.run, name="rollup"),
             )
         )
         yield

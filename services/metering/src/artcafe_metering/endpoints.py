@@ -8,14 +8,14 @@ from artcafe_common.clock import now
 from artcafe_common.contracts.metering import (
     ChannelUsage,
     ClientUsage,
-    Counts,
     CurrentUsage,
     DayUsage,
     GetCurrentUsage,
-    GetLocalStats,
+    GetLiveUsage,
     GetUsageMetrics,
     HourUsage,
-    LocalStats,
+    LiveUsage,
+    UsageCounts,
     UsageMetrics,
 )
 from artcafe_common.plans import LIMITS
@@ -50,8 +50,8 @@ class Endpoints:
         daily = [_day(found.get(str(day), nothing), day) for day in days]
         return UsageMetrics(
             daily=daily,
-            totals=Counts(
-                **{name: sum(getattr(day, name) for day in daily) for name in Counts.__struct_fields__}
+            totals=UsageCounts(
+                **{name: sum(getattr(day, name) for day in daily) for name in UsageCounts.__struct_fields__}
             ),
             limits=LIMITS[request.plan],
         )
@@ -69,12 +69,12 @@ class Endpoints:
             **_only(used, ("deliveries", "bytes_in", "bytes_out", "api_calls")),
         )
 
-    @handles(GetLocalStats)
-    async def get_local_stats(self, request: GetLocalStats) -> LocalStats:  # noqa: ARG002 - says all by its type
+    @handles(GetLiveUsage)
+    async def get_local_stats(self, request: GetLiveUsage) -> LiveUsage:  # noqa: ARG002 - says all by its type
         hours = last_hours(now())
         local = await self._counters.local(current_tenant(), hours)
-        return LocalStats(
-            today=Counts(
+        return LiveUsage(
+            today=UsageCounts(
                 **_only(local.today, _COUNTED), connection_minutes=local.today["connection_seconds"] // 60
             ),
             hours=[

@@ -6,8 +6,8 @@ from datetime import datetime
 import msgspec
 
 from artcafe_common.broker.subjects import ULID_PATTERN
-from artcafe_common.broker.system_account import PLATFORM_WORK
-from artcafe_common.bus.caller import Caller
+from artcafe_common.broker.system_account import PLATFORM_CONNECTION_NAME
+from artcafe_common.bus.caller import CallerContext
 from artcafe_common.bus.client import Bus
 from artcafe_common.bus.errors import CommandError
 from artcafe_common.clock import now
@@ -61,7 +61,9 @@ class Owners:
                 owners[seen.key] = None
             elif account is not None:
                 ours = seen.issuer == account.platform_key
-                owners[seen.key] = None if ours and seen.name == PLATFORM_WORK else Owner(bridge=ours)
+                owners[seen.key] = (
+                    None if ours and seen.name == PLATFORM_CONNECTION_NAME else Owner(bridge=ours)
+                )
         return owners
 
     def _known(self, seen: Seen) -> _Account | None:
@@ -77,7 +79,7 @@ class Owners:
     async def _ask(self, account: str) -> _Account:
         asked_at = now()
         found = await self._bus.call(
-            FindAccount(account=account), caller=Caller.service("metering"), deadline_s=ANSWER_WITHIN_S
+            FindAccount(account=account), caller=CallerContext.service("metering"), deadline_s=ANSWER_WITHIN_S
         )
         known = _Account(platform_key=found.platform_key, asked_at=asked_at)
         self._accounts[account] = known

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import msgspec
 
-from artcafe_common.contracts.metering import InvalidPeriod, Quota
+from artcafe_common.contracts.metering import InvalidPeriod, QuotaUsage
 
 DEFAULT_DAYS = 7
 MAX_DAYS = 366
@@ -76,7 +76,7 @@ def projected(used: int, now: datetime) -> int:
     return max(used, math.ceil(used * (whole / elapsed)))
 
 
-def quota(used: int, limit: int | None, now: datetime) -> Quota:
+def quota(used: int, limit: int | None, now: datetime) -> QuotaUsage:
     """One limited thing in the billing period so far."""
     percent = None if limit is None else round(100 * used / limit, 2) if limit else 100.0
-    return Quota(used=used, limit=limit, percent=percent, projected=projected(used, now))
+    return QuotaUsage(used=used, limit=limit, percent=percent, projected=projected(used, now))

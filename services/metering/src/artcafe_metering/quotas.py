@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, time
 import msgspec
 from ulid import ULID
 
-from artcafe_common.bus.caller import Caller
+from artcafe_common.bus.caller import CallerContext
 from artcafe_common.bus.client import Bus
 from artcafe_common.bus.errors import Forbidden
 from artcafe_common.cache import Cache
@@ -79,7 +79,7 @@ class QuotaWatch:
             await self._counters.remember_announced(name)
 
     async def _limit(self, tenant_id: str) -> int | None:
-        caller = msgspec.structs.replace(Caller.service("metering"), tenant_id=tenant_id)
+        caller = msgspec.structs.replace(CallerContext.service("metering"), tenant_id=tenant_id)
         try:
             account = await self._bus.call(
                 GetAccount(), caller=caller, deadline_s=ASK_S, wait_for_recovery=False
@@ -89,7 +89,7 @@ class QuotaWatch:
         return LIMITS[account.plan].messages_per_month
 
     async def _plan_changed(self, event: PlanChanged) -> None:
-        self._limits.forget(event.tenant_id)
+        self._limits.invalidate(event.tenant_id)
         self._counters.touched.add(event.tenant_id)
 
 

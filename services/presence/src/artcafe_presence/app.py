@@ -13,7 +13,7 @@ from artcafe_common.bus.consumer import EventConsumer
 from artcafe_common.bus.errors import CommandError
 from artcafe_common.contracts.ingest import INGEST_SUBJECT
 from artcafe_common.contracts.presence import GatewayAlive, HeartbeatsReceived
-from artcafe_common.lifecycle import background, every
+from artcafe_common.lifecycle import run_background, run_periodically
 from artcafe_common.runtime import Check, run_service
 from artcafe_common.storage.dynamo import Database
 from artcafe_presence.broker_connections import Broker
@@ -44,7 +44,7 @@ async def app(settings: PresenceSettings) -> AsyncIterator[None]:
 
         comparison_asked = asyncio.Event()
         system = await stack.enter_async_context(_system(settings, comparison_asked))
-        await host.wait_and_serve(Endpoints(store, heartbeat_interval_s=settings.heartbeat_interval_s))
+        await host.serve_when_ready(Endpoints(store, heartbeat_interval_s=settings.heartbeat_interval_s))
 
         gateways = Gateways(store)
         reports = Reports(store, on_unknown_broker=comparison_asked.set)
@@ -67,13 +67,13 @@ async def app(settings: PresenceSettings) -> AsyncIterator[None]:
         await host.bus.nc.subscribe(INGEST_SUBJECT, queue=NAME, cb=reports.receive)
         stack.push_async_callback(reports.flush)
         await stack.enter_async_context(
-            background(
+            run_background(
                 consumer.run(),
-                every(FLUSH_S, reports.flush, name="reports"),
-                every(settings.deadline_check_s, deadlines.check, name="deadlines"),
-                every(RETRY_S, broker.round, name="broker"),
-                every(0, announcements(store, host.bus).drain, name="announcements"),
-                every(0, table_changes(store).drain, name="rows"),
+                run_periodically(FLUSH_S, reports.flush, name="reports"),
+                run_periodically(settings.deadline_check_s, deadlines.check, name="deadlines"),
+                run_periodically(RETRY_S, broker.round, name="broker"),
+                run_periodically(0, announcements(store, host.bus).drain, name="announcements"),
+                run_periodically(0, table_changes(store).drain, name="rows"),
             )
         )
         yield

@@ -13,8 +13,8 @@ from artcafe_common.broker.system_account import (
     DISCONNECTED,
     BrokerConnection,
     ConnectionEvent,
-    Listing,
     Server,
+    ServerConnections,
     list_connections,
 )
 from artcafe_common.bus.errors import CommandError
@@ -161,7 +161,7 @@ def _is_client(tenant_id: str, user: str) -> bool:
     return bool(ULID_PATTERN.match(tenant_id) and ULID_PATTERN.match(user))
 
 
-def _clients(listing: Listing) -> list[Opened]:
+def _clients(listing: ServerConnections) -> list[Opened]:
     return [
         _opened(listing.server, each)
         for each in listing.connections

@@ -10,12 +10,12 @@ from artcafe_common.bus.endpoints import handles
 from artcafe_common.bus.errors import FieldError, InvalidRequest
 from artcafe_common.contracts.presence import (
     ClientPresence,
+    ClientPresences,
     Connection,
     ConnectionCount,
+    ConnectionReservation,
     CountConnections,
     GetPresences,
-    Presences,
-    Reservation,
     ReserveConnection,
 )
 from artcafe_presence.health import judge
@@ -33,24 +33,24 @@ class Endpoints:
         self._interval_s = heartbeat_interval_s
 
     @handles(GetPresences)
-    async def get_presences(self, request: GetPresences) -> Presences:
+    async def get_presences(self, request: GetPresences) -> ClientPresences:
         tenant_id = current_tenant()
         if len(request.client_ids) > MAX_CLIENTS:
             message = f"at most {MAX_CLIENTS} clients"
             raise InvalidRequest(message, errors=(FieldError(field="client_ids", message=message),))
         if not request.client_ids:
-            return Presences(clients=[])
+            return ClientPresences(clients=[])
         seen = await self._store.read(tenant_id, request.client_ids)
-        return Presences(clients=[self._presence(client, seen.now) for client in seen.clients])
+        return ClientPresences(clients=[self._presence(client, seen.now) for client in seen.clients])
 
     @handles(CountConnections)
     async def count_connections(self, request: CountConnections) -> ConnectionCount:  # noqa: ARG002 - has no field
         return ConnectionCount(connections=await self._store.count(current_tenant()))
 
     @handles(ReserveConnection)
-    async def reserve_connection(self, request: ReserveConnection) -> Reservation:
+    async def reserve_connection(self, request: ReserveConnection) -> ConnectionReservation:
         granted = await self._store.reserve(current_tenant(), request.connection_id, request.limit)
-        return Reservation(granted=granted)
+        return ConnectionReservation(granted=granted)
 
     def _presence(self, client: SeenClient, now: int) -> ClientPresence:
         beats = client.beating and client.beat_at is not None

@@ -5,7 +5,7 @@ from enum import StrEnum
 
 import msgspec
 
-from artcafe_common.contracts.presence import Kind, Transport
+from artcafe_common.contracts.presence import ClientKind, Transport
 
 
 def moment(milliseconds: float) -> datetime:
@@ -38,7 +38,7 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     holder: str
     connected_at: int
     ip: str = ""
-    kind: Kind = Kind.CLIENT
+    kind: ClientKind = ClientKind.CLIENT
 
 
 class Act(StrEnum):
@@ -111,7 +111,7 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True):
     last_seen: int
     reason: str = ""
     ip: str = ""
-    kind: Kind = Kind.CLIENT
+    kind: ClientKind = ClientKind.CLIENT
 
 
 class RowChange(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,7 +127,7 @@ class RowChange(msgspec.Struct, frozen=True, kw_only=True):
     instance: str = ""
     connected_at: int = 0
     ip: str = ""
-    kind: Kind = Kind.CLIENT
+    kind: ClientKind = ClientKind.CLIENT
 
 
 class Tick(msgspec.Struct, frozen=True, kw_only=True):

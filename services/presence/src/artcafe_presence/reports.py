@@ -12,12 +12,12 @@ from artcafe_common.broker.subjects import ULID_PATTERN
 from artcafe_common.bus.errors import CommandError
 from artcafe_common.contracts.ingest import (
     REQUEST_INFO_HEADER,
-    Arrival,
     IngestKind,
+    IngestSubject,
     RequestInfo,
     parse_ingest_subject,
 )
-from artcafe_common.contracts.ingest import Report as Body
+from artcafe_common.contracts.ingest import ClientReport as Body
 from artcafe_presence.records import Act, Report
 from artcafe_presence.store import Store
 
@@ -102,7 +102,7 @@ def limited_json(value: dict[str, Any] | None) -> str | None:
     return text.decode() if len(text) <= MAX_JSON_BYTES else None
 
 
-def _is_by_its_client(arrival: Arrival, info: RequestInfo | None) -> bool:
+def _is_by_its_client(arrival: IngestSubject, info: RequestInfo | None) -> bool:
     return (
         info is not None
         and info.acc == arrival.account

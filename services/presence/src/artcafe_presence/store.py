@@ -175,11 +175,11 @@ class Store:
         Their ids are the platform's own and never used twice, so no write needs a condition.
         """
         last = {change.connection_id: change for change in changes}
-        await self._database.write_many(
+        await self._database.batch_write(
             [
-                self._all_rows.putting(_row(change))
+                self._all_rows.build_put(_row(change))
                 if change.live
-                else self._all_rows.deleting(change.connection_id)
+                else self._all_rows.build_delete(change.connection_id)
                 for change in last.values()
             ]
         )

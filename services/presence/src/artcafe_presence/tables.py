@@ -4,7 +4,7 @@ from datetime import datetime
 
 import msgspec
 
-from artcafe_common.contracts.presence import Kind, Transport
+from artcafe_common.contracts.presence import ClientKind, Transport
 from artcafe_common.storage.tables import Index, TableSpec
 
 
@@ -20,7 +20,7 @@ class ConnectionRow(msgspec.Struct, frozen=True, kw_only=True):
     instance: str
     connected_at: datetime
     ip: str = ""
-    kind: Kind = Kind.CLIENT
+    kind: ClientKind = ClientKind.CLIENT
     expires_at: int
 
 

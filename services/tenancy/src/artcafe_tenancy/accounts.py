@@ -80,14 +80,14 @@ class AccountEndpoints(Handlers):
 
     @handles(GetAccount)
     async def get_account(self, request: GetAccount) -> Account:  # noqa: ARG002 - it has no fields
-        tenant = await self.store.tenant(authorization.require(Role.VIEWER))
+        tenant = await self.store.tenant(authorization.require_role(Role.VIEWER))
         if tenant is None:
             raise AccountNotFound
         return _shown(tenant, authorization.role_of(current_caller()))
 
     @handles(UpdateAccount)
     async def update_account(self, request: UpdateAccount) -> Account:
-        tenant_id = authorization.require(Role.ADMIN)
+        tenant_id = authorization.require_role(Role.ADMIN)
         if request.name is not UNSET:
             names.check(request.name)
         if request.metadata is not UNSET:

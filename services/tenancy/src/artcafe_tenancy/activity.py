@@ -21,7 +21,7 @@ from artcafe_common.contracts.tenancy.activity import (
     ActivitySummary,
     ActivityType,
     GetActivitySummary,
-    HourOfActivity,
+    HourlyActivity,
     ListActivity,
 )
 from artcafe_common.contracts.tenancy.members import Role
@@ -104,7 +104,7 @@ class ActivityEndpoints(Handlers):
 
     @handles(ListActivity)
     async def list_activity(self, request: ListActivity) -> ActivityPage:
-        tenant_id = authorization.require(Role.VIEWER)
+        tenant_id = authorization.require_role(Role.VIEWER)
         page = await self.activity.list(
             tenant_id,
             clock.now() - timedelta(hours=request.hours),
@@ -120,7 +120,7 @@ class ActivityEndpoints(Handlers):
 
     @handles(GetActivitySummary)
     async def summarize_activity(self, request: GetActivitySummary) -> ActivitySummary:
-        tenant_id = authorization.require(Role.VIEWER)
+        tenant_id = authorization.require_role(Role.VIEWER)
         since = clock.now() - timedelta(hours=request.hours)
         types: Counter[str] = Counter()
         statuses: Counter[str] = Counter()
@@ -144,7 +144,7 @@ class ActivityEndpoints(Handlers):
             by_status=dict(statuses),
             by_action=dict(actions),
             hourly=[
-                HourOfActivity(hour=datetime.fromisoformat(f"{hour}:00:00").replace(tzinfo=UTC), count=count)
+                HourlyActivity(hour=datetime.fromisoformat(f"{hour}:00:00").replace(tzinfo=UTC), count=count)
                 for hour, count in sorted(hours.items())
             ],
         )

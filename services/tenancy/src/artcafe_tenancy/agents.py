@@ -9,7 +9,7 @@ from artcafe_common.broker import nkeys
 from artcafe_common.bus.caller import current_tenant
 from artcafe_common.bus.endpoints import handles
 from artcafe_common.bus.errors import FieldError, InvalidRequest
-from artcafe_common.contracts.identity.agents import AgentKey, IssueAgentKey, ReadAgentKey
+from artcafe_common.contracts.identity.agents import AgentKey, IssueAgentKey, ParseAgentKey
 from artcafe_common.contracts.identity.clients import Permissions
 from artcafe_common.contracts.tenancy.activity import ActivityType
 from artcafe_common.contracts.tenancy.agents import (
@@ -47,7 +47,7 @@ class AgentEndpoints(Handlers):
 
     @handles(CreateAgent)
     async def create_agent(self, request: CreateAgent) -> AgentCreated:
-        tenant_id = authorization.require(Role.MEMBER)
+        tenant_id = authorization.require_role(Role.MEMBER)
         names.check(request.name)
         metadata.check(request.metadata)
         tenant = await self.tenant(tenant_id)
@@ -75,7 +75,7 @@ class AgentEndpoints(Handlers):
 
     @handles(ListAgents)
     async def list_agents(self, request: ListAgents) -> Agents:
-        tenant_id = authorization.require(Role.VIEWER)
+        tenant_id = authorization.require_role(Role.VIEWER)
         page = await self.store.agents.list(
             tenant_id,
             limit=request.limit,
@@ -89,7 +89,7 @@ class AgentEndpoints(Handlers):
 
     @handles(GetAgent)
     async def get_agent(self, request: GetAgent) -> Agent:
-        tenant_id = authorization.require(Role.VIEWER)
+        tenant_id = authorization.require_role(Role.VIEWER)
         agent = await self.store.agents.get(tenant_id, request.agent_id)
         if agent is None:
             raise AgentNotFound
@@ -97,7 +97,7 @@ class AgentEndpoints(Handlers):
 
     @handles(UpdateAgent)
     async def update_agent(self, request: UpdateAgent) -> Agent:
-        tenant_id = authorization.require(Role.MEMBER)
+        tenant_id = authorization.require_role(Role.MEMBER)
         if request.name is not UNSET:
             names.check(request.name)
         if request.metadata is not UNSET:
@@ -124,7 +124,7 @@ class AgentEndpoints(Handlers):
 
     @handles(DeleteAgent)
     async def delete_agent(self, request: DeleteAgent) -> Agent:
-        tenant_id = authorization.require(Role.MEMBER)
+        tenant_id = authorization.require_role(Role.MEMBER)
         agent = await self.store.agents.delete(
             tenant_id, request.agent_id, lambda gone: _told(gone, "agent.deleted", RevocationReason.DELETED)
         )
@@ -173,7 +173,7 @@ class AgentEndpoints(Handlers):
 
     @handles(SummarizeAgents)
     async def summarize_agents(self, request: SummarizeAgents) -> AgentSummary:  # noqa: ARG002
-        tenant_id = authorization.require(Role.VIEWER)
+        tenant_id = authorization.require_role(Role.VIEWER)
         counts = dict.fromkeys(ClientStatus, 0)
         position = None
         while True:
@@ -201,7 +201,7 @@ class AgentEndpoints(Handlers):
         )
 
     async def _read(self, public_key: str) -> AgentKey:
-        return await self.bus.call(ReadAgentKey(public_key=public_key))
+        return await self.bus.call(ParseAgentKey(public_key=public_key))
 
 
 def _told(

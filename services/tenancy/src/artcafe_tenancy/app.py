@@ -14,8 +14,8 @@ from artcafe_common.contracts.tenancy.events import (
     ClientRevoked,
     SubjectChanged,
 )
-from artcafe_common.cursors import Cursors
-from artcafe_common.lifecycle import background, every
+from artcafe_common.cursors import CursorCodec
+from artcafe_common.lifecycle import run_background, run_periodically
 from artcafe_common.runtime import run_service
 from artcafe_common.settings import read_secret
 from artcafe_common.storage.dynamo import Database
@@ -34,7 +34,7 @@ from artcafe_tenancy.tables import TABLES
 @asynccontextmanager
 async def app(settings: TenancySettings) -> AsyncIterator[None]:
     """Organizations and what they own, answered until this is left."""
-    cursors = Cursors(read_secret(settings.keys_dir / "cursor.key"))
+    cursors = CursorCodec(read_secret(settings.keys_dir / "cursor.key"))
     async with (
         Database(region=settings.aws_region, prefix=settings.table_prefix) as database,
         run_service("tenancy", settings, {"dynamodb": lambda: database.check(TABLES)}) as host,
@@ -50,7 +50,7 @@ async def app(settings: TenancySettings) -> AsyncIterator[None]:
             cursors=cursors,
             default_plan=settings.default_plan,
         )
-        await host.wait_and_serve(endpoints)
+        await host.serve_when_ready(endpoints)
         mirror, keeper = PresenceMirror(store), ActivityRecorder(store, activity, host.bus)
         subscriptions = ChannelSubscriptionRecorder(store, streams)
 
@@ -79,10 +79,10 @@ async def app(settings: TenancySettings) -> AsyncIterator[None]:
             {SubjectChanged: streams.apply, ChannelChanged: subscriptions.channel_changed},
             concurrent=True,
         )
-        async with background(
+        async with run_background(
             consumer.run(),
             stream_consumer.run(),
-            every(LEFT_OVER_S, journal.tell_left_over, name="left_over"),
+            run_periodically(LEFT_OVER_S, journal.tell_left_over, name="left_over"),
         ):
             try:
                 yield

@@ -59,7 +59,7 @@ class SubscriptionEndpoints(Handlers):
 
     @handles(ListChannelSubscribers)
     async def list_subscribers(self, request: ListChannelSubscribers) -> ChannelSubscribers:
-        tenant_id = authorization.require(Role.VIEWER)
+        tenant_id = authorization.require_role(Role.VIEWER)
         scope = f"subscribers {request.channel_id}"
         position = self.cursors.decode(tenant_id, scope, request.cursor)
         after = position["client_id"] if position else None

@@ -36,7 +36,7 @@ class ChannelEndpoints(Handlers):
 
     @handles(CreateChannel)
     async def create_channel(self, request: CreateChannel) -> Channel:
-        tenant_id = authorization.require(Role.MEMBER)
+        tenant_id = authorization.require_role(Role.MEMBER)
         names.check(request.name)
         metadata.check(request.metadata)
         tenant = await self.tenant(tenant_id)
@@ -61,7 +61,7 @@ class ChannelEndpoints(Handlers):
 
     @handles(ListChannels)
     async def list_channels(self, request: ListChannels) -> Channels:
-        tenant_id = authorization.require(Role.VIEWER)
+        tenant_id = authorization.require_role(Role.VIEWER)
         position = self.cursors.decode(tenant_id, "channels", request.cursor)
         page = await self.store.channels.list(tenant_id, limit=request.limit, position=position)
         return Channels(
@@ -71,14 +71,14 @@ class ChannelEndpoints(Handlers):
 
     @handles(GetChannel)
     async def get_channel(self, request: GetChannel) -> Channel:
-        channel = await self.store.channels.get(authorization.require(Role.VIEWER), request.channel_id)
+        channel = await self.store.channels.get(authorization.require_role(Role.VIEWER), request.channel_id)
         if channel is None:
             raise ChannelNotFound
         return _shown(channel)
 
     @handles(UpdateChannel)
     async def update_channel(self, request: UpdateChannel) -> Channel:
-        tenant_id = authorization.require(Role.MEMBER)
+        tenant_id = authorization.require_role(Role.MEMBER)
         if request.name is not UNSET:
             names.check(request.name)
         if request.metadata is not UNSET:
@@ -94,7 +94,7 @@ class ChannelEndpoints(Handlers):
 
     @handles(DeleteChannel)
     async def delete_channel(self, request: DeleteChannel) -> Channel:
-        tenant_id = authorization.require(Role.MEMBER)
+        tenant_id = authorization.require_role(Role.MEMBER)
         channel = await self.store.channels.delete(
             tenant_id, request.channel_id, lambda gone: _told(gone, "channel.deleted")
         )

@@ -26,7 +26,7 @@ from artcafe_common.contracts.tenancy.clients import (
     RegenerateClientKey,
     UpdateClient,
 )
-from artcafe_common.contracts.tenancy.credentials import ClientCredential, FindCredential
+from artcafe_common.contracts.tenancy.credentials import ClientCredential, FindClientCredential
 from artcafe_common.contracts.tenancy.events import ClientChanged, ClientRevoked, RevocationReason
 from artcafe_common.contracts.tenancy.members import Role
 from artcafe_common.plans import LIMITS
@@ -44,7 +44,7 @@ class ClientEndpoints(Handlers):
 
     @handles(CreateClient)
     async def create_client(self, request: CreateClient) -> ClientCreated:
-        tenant_id = authorization.require(Role.MEMBER)
+        tenant_id = authorization.require_role(Role.MEMBER)
         allowed = request.permissions or Permissions()
         names.check(request.name)
         permissions.check(tenant_id, allowed)
@@ -69,7 +69,7 @@ class ClientEndpoints(Handlers):
 
     @handles(ListClients)
     async def list_clients(self, request: ListClients) -> Clients:
-        tenant_id = authorization.require(Role.VIEWER)
+        tenant_id = authorization.require_role(Role.VIEWER)
         page = await self.store.clients.list(
             tenant_id,
             limit=request.limit,
@@ -83,11 +83,11 @@ class ClientEndpoints(Handlers):
 
     @handles(GetClient)
     async def get_client(self, request: GetClient) -> Client:
-        return shown(await self._client(authorization.require(Role.VIEWER), request.client_id))
+        return shown(await self._client(authorization.require_role(Role.VIEWER), request.client_id))
 
     @handles(UpdateClient)
     async def update_client(self, request: UpdateClient) -> Client:
-        tenant_id = authorization.require(Role.MEMBER)
+        tenant_id = authorization.require_role(Role.MEMBER)
         if request.name is not UNSET:
             names.check(request.name)
         if request.permissions is not UNSET:
@@ -115,7 +115,7 @@ class ClientEndpoints(Handlers):
 
     @handles(DeleteClient)
     async def delete_client(self, request: DeleteClient) -> Client:
-        tenant_id = authorization.require(Role.MEMBER)
+        tenant_id = authorization.require_role(Role.MEMBER)
         client = await self.store.clients.delete(
             tenant_id,
             request.client_id,
@@ -127,7 +127,7 @@ class ClientEndpoints(Handlers):
 
     @handles(RegenerateClientKey)
     async def regenerate_client_key(self, request: RegenerateClientKey) -> ClientCreated:
-        tenant_id = authorization.require(Role.MEMBER)
+        tenant_id = authorization.require_role(Role.MEMBER)
         before = await self._client(tenant_id, request.client_id)
         key = await self.bus.call(IssueClientKey())
         try:
@@ -140,8 +140,8 @@ class ClientEndpoints(Handlers):
             raise KeyConflict from None
         return ClientCreated(client=shown(client), nkey_seed=key.nkey_seed)
 
-    @handles(FindCredential)
-    async def find_credential(self, request: FindCredential) -> ClientCredential:
+    @handles(FindClientCredential)
+    async def find_credential(self, request: FindClientCredential) -> ClientCredential:
         if request.nkey_public is not None:
             client = await self._by_key(request.nkey_public)
         elif request.client_id is not None:

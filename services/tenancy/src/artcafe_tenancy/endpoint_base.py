@@ -2,7 +2,7 @@
 
 from artcafe_common.bus.client import Bus
 from artcafe_common.bus.errors import Forbidden
-from artcafe_common.cursors import Cursors
+from artcafe_common.cursors import CursorCodec
 from artcafe_common.plans import Plan
 from artcafe_tenancy.activity_table import ActivityTable
 from artcafe_tenancy.store import Store
@@ -20,7 +20,7 @@ class Handlers:
         activity: ActivityTable,
         streams: StreamReconciler,
         bus: Bus,
-        cursors: Cursors,
+        cursors: CursorCodec,
         default_plan: Plan,
     ) -> None:
         self.store = store

@@ -3,7 +3,7 @@
 import asyncio
 
 from artcafe_common import authorization, clock
-from artcafe_common.bus.caller import Caller, current_caller
+from artcafe_common.bus.caller import CallerContext, current_caller
 from artcafe_common.bus.endpoints import handles
 from artcafe_common.bus.errors import Forbidden
 from artcafe_common.contracts.tenancy.activity import ActivityType
@@ -55,7 +55,7 @@ class MemberEndpoints(Handlers):
 
     @handles(AddMember)
     async def add_member(self, request: AddMember) -> Member:
-        tenant_id = authorization.require(Role.ADMIN)
+        tenant_id = authorization.require_role(Role.ADMIN)
         authorization.check_member_change(authorization.role_of(current_caller()), None, request.role)
         now = clock.now()
         member = MemberItem(
@@ -71,7 +71,7 @@ class MemberEndpoints(Handlers):
 
     @handles(ListMembers)
     async def list_members(self, request: ListMembers) -> Members:
-        tenant_id = authorization.require(Role.VIEWER)
+        tenant_id = authorization.require_role(Role.VIEWER)
         position = self.cursors.decode(tenant_id, "members", request.cursor)
         page = await self.store.members(tenant_id, limit=request.limit, position=position)
         return Members(
@@ -81,13 +81,13 @@ class MemberEndpoints(Handlers):
 
     @handles(UpdateMember)
     async def update_member(self, request: UpdateMember) -> Member:
-        tenant_id = authorization.require(Role.ADMIN)
+        tenant_id = authorization.require_role(Role.ADMIN)
         return await self._change_member(tenant_id, request.user_id, request.role)
 
     @handles(RemoveMember)
     async def remove_member(self, request: RemoveMember) -> Member:
         leaving = _is(current_caller(), request.user_id)
-        tenant_id = authorization.require(Role.VIEWER if leaving else Role.ADMIN)
+        tenant_id = authorization.require_role(Role.VIEWER if leaving else Role.ADMIN)
         return await self._change_member(tenant_id, request.user_id, None, leaving=leaving)
 
     async def _change_member(
@@ -118,7 +118,7 @@ def _told(member: MemberItem, action: str, role: Role | None) -> Entry:
     )
 
 
-def _is(caller: Caller, user_id: str) -> bool:
+def _is(caller: CallerContext, user_id: str) -> bool:
     return caller.actor == f"user:{user_id}"
 
 

@@ -80,7 +80,7 @@ class Outbox:
             PendingEvent(subject=type(event).subject, body=msgspec.json.encode(event).decode())
             for event in new.events
         ]
-        return self._items.putting(item_of(new.tenant_id, new.activity, events), new=True)
+        return self._items.build_put(item_of(new.tenant_id, new.activity, events), new=True)
 
     async def tell(self, new: Entry) -> None:
         """Announce a change that was stored; what cannot be announced now is announced later."""

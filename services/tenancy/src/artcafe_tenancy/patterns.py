@@ -29,7 +29,7 @@ def raw_subjects(tenant_id: str, pattern: str) -> list[str]:
 
     BadSubject, ForbiddenSubject (another tenant's, the system's) or SubjectOverlap (the channels').
     """
-    raw = list(resolve(tenant_id, pattern, wildcards=True).listen)
+    raw = list(resolve(tenant_id, pattern, wildcards=True).subscribe_subjects)
     if any(each.split(".")[:3] == ["tenant", tenant_id, PRESENCE] for each in raw):
         raise ForbiddenSubject("presence is the platform's own")
     if any(overlaps(each, channel_subjects(tenant_id)) for each in raw):

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from artcafe_common.contracts.presence import Kind, PresenceChanged
+from artcafe_common.contracts.presence import ClientKind, PresenceChanged
 from artcafe_tenancy.store import Store
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -17,7 +17,7 @@ class PresenceMirror:
 
     async def apply(self, event: PresenceChanged) -> None:
         """Note a transition, unless something newer is known."""
-        table = self._store.agents if event.kind is Kind.AGENT else self._store.clients
+        table = self._store.agents if event.kind is ClientKind.AGENT else self._store.clients
         await table.mirror(
             event.tenant_id,
             event.client_id,

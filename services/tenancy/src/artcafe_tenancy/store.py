@@ -50,10 +50,10 @@ class Store:
 
     async def found(self, tenant: TenantItem, owner: MemberItem, new: Entry) -> None:
         """Store a new organization together with its first member."""
-        await self._database.transact(
+        await self._database.transact_write(
             [
-                self._tenants.putting(tenant, new=True),
-                self._members.putting(owner, new=True),
+                self._tenants.build_put(tenant, new=True),
+                self._members.build_put(owner, new=True),
                 self._journal.keeping(new),
             ]
         )
@@ -71,11 +71,11 @@ class Store:
         """Set attributes of an organization; AccountNotFound."""
         if not is_id(tenant_id):
             raise AccountNotFound
-        update = self._tenants.updating(
+        update = self._tenants.build_update(
             tenant_id, set_={**changes, "updated_at": clock.now()}, condition=Attr("id").exists()
         )
         try:
-            await self._database.transact([update, self._journal.keeping(new)])
+            await self._database.transact_write([update, self._journal.keeping(new)])
         except TransactionFailed:
             raise AccountNotFound from None
         await self._journal.tell(new)
@@ -100,7 +100,7 @@ class Store:
             client, new = become(agent)
             moving = [*self.clients.moving_in(client), *self.agents.moving_out(agent)]
             try:
-                await self._database.transact([*moving, self._journal.keeping(new)])
+                await self._database.transact_write([*moving, self._journal.keeping(new)])
             except TransactionFailed as error:
                 if error.failed == (1,):
                     raise NameTaken from None
@@ -132,11 +132,11 @@ class Store:
 
     async def add_member(self, member: MemberItem, new: Entry) -> None:
         """Store a new member; MemberExists."""
-        writes = [self._members.putting(member, new=True), self._journal.keeping(new)]
+        writes = [self._members.build_put(member, new=True), self._journal.keeping(new)]
         if member.role is Role.OWNER:
             writes.append(self._counting_owners(member.tenant_id, 1))
         try:
-            await self._database.transact(writes)
+            await self._database.transact_write(writes)
         except TransactionFailed as error:
             if 0 in error.failed:
                 raise MemberExists from None
@@ -178,15 +178,15 @@ class Store:
         key, unchanged = (member.user_id, member.tenant_id), Attr("role").eq(member.role.value)
         changes = {"role": role, "updated_at": clock.now()}
         writes = [
-            self._members.deleting(*key, condition=unchanged)
+            self._members.build_delete(*key, condition=unchanged)
             if role is None
-            else self._members.updating(*key, set_=changes, condition=unchanged),
+            else self._members.build_update(*key, set_=changes, condition=unchanged),
             self._journal.keeping(new),
         ]
         if Role.OWNER in (member.role, role):
             writes.append(self._counting_owners(member.tenant_id, 1 if role is Role.OWNER else -1))
         try:
-            await self._database.transact(writes)
+            await self._database.transact_write(writes)
         except TransactionFailed as error:
             if 0 in error.failed:
                 raise ConditionFailed from None
@@ -205,4 +205,4 @@ class Store:
 
     def _counting_owners(self, tenant_id: str, change: int) -> Write:
         enough = Attr("id").exists() if change > 0 else Attr("owners_count").gt(1)
-        return self._tenants.updating(tenant_id, add={"owners_count": change}, condition=enough)
+        return self._tenants.build_update(tenant_id, add={"owners_count": change}, condition=enough)

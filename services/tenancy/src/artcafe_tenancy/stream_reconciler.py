@@ -88,7 +88,7 @@ class StreamReconciler:
                     max_age_s=item.retention.max_age_s,
                     max_messages=item.retention.max_messages,
                     max_messages_per_subject=item.max_messages_per_subject,
-                    again_on=REPUBLISH_PREFIX if item.stream == HISTORY_STREAM else None,
+                    republish_prefix=REPUBLISH_PREFIX if item.stream == HISTORY_STREAM else None,
                 )
             )
         except (SubjectOverlap, StreamRefused, AccountMissing) as error:
@@ -156,7 +156,9 @@ class StreamReconciler:
         try:
             await self._bus.call(
                 PurgeStream(
-                    tenant_id=tenant_id, stream=HISTORY_STREAM, of=channel_subject(tenant_id, channel_id)
+                    tenant_id=tenant_id,
+                    stream=HISTORY_STREAM,
+                    subject_filter=channel_subject(tenant_id, channel_id),
                 )
             )
         except AccountMissing:

@@ -58,9 +58,9 @@ class SubjectTable:
         """Store a new record and tell of it; NameTaken, SubjectOverlap or PlanLimitReached."""
         for attempt in range(ATTEMPTS):
             try:
-                await self._database.transact(
+                await self._database.transact_write(
                     [
-                        self._items.putting(item.tenant_id, item, new=True),
+                        self._items.build_put(item.tenant_id, item, new=True),
                         await self._reserving(item, storage),
                         self._journal.keeping(new),
                     ]
@@ -119,9 +119,9 @@ class SubjectTable:
         """Remove a record whose stream is gone, and give back what it reserved."""
         for attempt in range(ATTEMPTS):
             try:
-                await self._database.transact(
+                await self._database.transact_write(
                     [
-                        self._items.deleting(item.tenant_id, item.subject_id),
+                        self._items.build_delete(item.tenant_id, item.subject_id),
                         await self._releasing(item),
                     ]
                 )
@@ -154,11 +154,11 @@ class SubjectTable:
             for field, value in msgspec.structs.asdict(after).items()
             if field not in ("subject_id", "tenant_id")
         }
-        update = self._items.updating(
+        update = self._items.build_update(
             after.tenant_id, after.subject_id, set_=values, condition=Attr("version").eq(before.version)
         )
         try:
-            await self._database.transact([update, *writes, self._journal.keeping(new)])
+            await self._database.transact_write([update, *writes, self._journal.keeping(new)])
         except TransactionFailed:
             return False
         await self._journal.tell(new)
@@ -180,7 +180,7 @@ class SubjectTable:
 
     def _writing(self, tenant_id: str, read: SubjectLedger, entries: dict[str, Reservation]) -> Write:
         unchanged = Attr("version").eq(read.version) if read.version else Attr("version").not_exists()
-        return self._ledgers.updating(
+        return self._ledgers.build_update(
             _ledger_key(tenant_id), set_={"entries": entries}, add={"version": 1}, condition=unchanged
         )
 

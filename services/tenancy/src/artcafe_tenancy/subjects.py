@@ -35,7 +35,7 @@ class SubjectEndpoints(Handlers):
 
     @handles(CreateSubject)
     async def create_subject(self, request: CreateSubject) -> Subject:
-        tenant_id = authorization.require(Role.MEMBER)
+        tenant_id = authorization.require_role(Role.MEMBER)
         names.check(request.name)
         metadata.check(request.metadata)
         raw = patterns.raw_subjects(tenant_id, request.pattern)
@@ -66,7 +66,7 @@ class SubjectEndpoints(Handlers):
 
     @handles(ListSubjects)
     async def list_subjects(self, request: ListSubjects) -> Subjects:
-        tenant_id = authorization.require(Role.VIEWER)
+        tenant_id = authorization.require_role(Role.VIEWER)
         position = self.cursors.decode(tenant_id, "subjects", request.cursor)
         page = await self.store.subjects.list(tenant_id, limit=request.limit, position=position)
         return Subjects(
@@ -76,14 +76,14 @@ class SubjectEndpoints(Handlers):
 
     @handles(GetSubject)
     async def get_subject(self, request: GetSubject) -> Subject:
-        item = await self.store.subjects.get(authorization.require(Role.VIEWER), request.subject_id)
+        item = await self.store.subjects.get(authorization.require_role(Role.VIEWER), request.subject_id)
         if item is None:
             raise SubjectNotFound
         return _shown(item)
 
     @handles(UpdateSubject)
     async def update_subject(self, request: UpdateSubject) -> Subject:
-        tenant_id = authorization.require(Role.MEMBER)
+        tenant_id = authorization.require_role(Role.MEMBER)
         if request.name is not UNSET:
             names.check(request.name)
         if request.metadata is not UNSET:
@@ -113,7 +113,7 @@ class SubjectEndpoints(Handlers):
 
     @handles(DeleteSubject)
     async def delete_subject(self, request: DeleteSubject) -> Subject:
-        tenant_id = authorization.require(Role.MEMBER)
+        tenant_id = authorization.require_role(Role.MEMBER)
         item = await self.store.subjects.begin_delete(
             tenant_id, request.subject_id, lambda gone: _told(gone, "subject.deleted")
         )

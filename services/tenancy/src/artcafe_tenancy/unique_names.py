@@ -89,11 +89,11 @@ class NamedTable(Generic[T]):
         """Store a new item and tell of it; PlanLimitReached or NameTaken."""
         room = Attr("id").exists() if limit is None else Attr(self._counter).lt(limit)
         try:
-            await self._database.transact(
+            await self._database.transact_write(
                 [
-                    self._items.putting(item.tenant_id, item, new=True),
+                    self._items.build_put(item.tenant_id, item, new=True),
                     self._reserving(item, item.name),
-                    self._tenants.updating(item.tenant_id, add={self._counter: 1}, condition=room),
+                    self._tenants.build_update(item.tenant_id, add={self._counter: 1}, condition=room),
                     self._journal.keeping(new),
                 ]
             )
@@ -133,12 +133,12 @@ class NamedTable(Generic[T]):
                 return None
             new = tells(item)
             try:
-                await self._database.transact(
+                await self._database.transact_write(
                     [
-                        self._items.deleting(tenant_id, key),
+                        self._items.build_delete(tenant_id, key),
                         # Fails when it was renamed meanwhile, and the new name would stay reserved.
                         self._freeing(item),
-                        self._tenants.updating(
+                        self._tenants.build_update(
                             tenant_id, add={self._counter: -1}, condition=Attr("id").exists()
                         ),
                         self._journal.keeping(new),
@@ -153,20 +153,20 @@ class NamedTable(Generic[T]):
 
     def moving_in(self, item: T) -> tuple[Write, Write]:
         """The writes that bring in an item from another table that has the same counter."""
-        return self._items.putting(item.tenant_id, item, new=True), self._reserving(item, item.name)
+        return self._items.build_put(item.tenant_id, item, new=True), self._reserving(item, item.name)
 
     def moving_out(self, item: T) -> tuple[Write, Write]:
         """The writes that take an item out, as it was read, without counting."""
         unchanged = Attr("version").eq(item.version)
         return (
-            self._items.deleting(item.tenant_id, self._key(item), condition=unchanged),
+            self._items.build_delete(item.tenant_id, self._key(item), condition=unchanged),
             self._freeing(item),
         )
 
     async def _change(self, item: T, changes: dict[str, Any], new: Entry) -> None:
         unchanged = Attr("version").eq(item.version)
         writes = [
-            self._items.updating(item.tenant_id, self._key(item), set_=changes, condition=unchanged),
+            self._items.build_update(item.tenant_id, self._key(item), set_=changes, condition=unchanged),
             self._journal.keeping(new),
         ]
         name = changes.get("name", item.name)
@@ -174,21 +174,21 @@ class NamedTable(Generic[T]):
         if renamed:
             writes += [self._reserving(item, name), self._freeing(item)]
         try:
-            await self._database.transact(writes)
+            await self._database.transact_write(writes)
         except TransactionFailed as error:
             if error.failed == (2,):
                 raise NameTaken from None
             raise ConditionFailed from None
 
     def _reserving(self, item: T, name: str) -> Write:
-        return self._guards.updating(
+        return self._guards.build_update(
             guard_key(item.tenant_id, name),
             set_={"holder": self._key(item)},
             condition=Attr(self._partition).not_exists(),
         )
 
     def _freeing(self, item: T) -> Write:
-        return self._guards.deleting(
+        return self._guards.build_delete(
             guard_key(item.tenant_id, item.name), condition=Attr("holder").eq(self._key(item))
         )
 
@@ -238,9 +238,9 @@ class ClientTable(CredentialTable[ClientItem]):
         """Replace the key that was read; ConditionFailed when the client has another, or is gone."""
         changes = {"nkey_public": nkey_public, "updated_at": clock.now()}
         try:
-            await self._database.transact(
+            await self._database.transact_write(
                 [
-                    self._items.updating(
+                    self._items.build_update(
                         client.tenant_id,
                         client.client_id,
                         set_=changes,

@@ -14,16 +14,16 @@ from pathlib import Path
 import msgspec
 
 from artcafe_common.broker.claims import (
-    Account,
+    AccountClaims,
     AccountLimits,
     Authorization,
     Claims,
     Credentials,
     Export,
-    Operator,
+    OperatorClaims,
     Permission,
     ResponsePermission,
-    User,
+    UserClaims,
     encode,
 )
 from artcafe_common.broker.nkeys import KeyKind, KeyPair, create
@@ -72,7 +72,7 @@ _UNLIMITED = AccountLimits(mem_storage=-1, disk_storage=-1, streams=-1, consumer
 MAX_PAYLOAD = 1024 * 1024 + 64 * 1024
 
 
-class Platform(msgspec.Struct, frozen=True, kw_only=True):
+class PlatformKeys(msgspec.Struct, frozen=True, kw_only=True):
     """The public keys of an installation, in `platform.json`."""
 
     operator: str
@@ -81,7 +81,7 @@ class Platform(msgspec.Struct, frozen=True, kw_only=True):
     platform_account: str
 
 
-class Listen(msgspec.Struct, frozen=True, kw_only=True):
+class NatsServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Where the nats-server of the written configuration listens and stores."""
 
     host: str = "127.0.0.1"
@@ -92,7 +92,7 @@ class Listen(msgspec.Struct, frozen=True, kw_only=True):
     server_name: str = "nats-1"
 
 
-def bootstrap(directory: Path, listen: Listen) -> Platform:
+def bootstrap(directory: Path, listen: NatsServerConfig) -> PlatformKeys:
     """Write keys, credentials and `nats-server.conf`; FileExistsError rather than overwrite keys."""
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     if (directory / "platform.json").exists():
@@ -101,7 +101,7 @@ def bootstrap(directory: Path, listen: Listen) -> Platform:
     operator = create(KeyKind.OPERATOR)
     system, callout, platform = (create(KeyKind.ACCOUNT) for _ in range(3))
 
-    def user(account: KeyPair, name: str, claims: User) -> tuple[str, Credentials]:
+    def user(account: KeyPair, name: str, claims: UserClaims) -> tuple[str, Credentials]:
         pair = create(KeyKind.USER)
         jwt = encode(claims, issuer=account, subject=pair.public, name=name, issued_at=now)
         return pair.public, Credentials(jwt=jwt, seed=pair.seed)
@@ -112,7 +112,7 @@ def bootstrap(directory: Path, listen: Listen) -> Platform:
     callout_user, callout_credentials = user(
         callout,
         "identity",
-        User(
+        UserClaims(
             pub=Permission(deny=[">"]),
             sub=Permission(allow=["$SYS.REQ.USER.AUTH", f"{inbox_prefix('identity')}.>"]),
             resp=ResponsePermission(max=1, ttl=10**10),
@@ -121,7 +121,7 @@ def bootstrap(directory: Path, listen: Listen) -> Platform:
     _, sentinel = user(
         callout,
         "sentinel",
-        User(bearer_token=True, pub=Permission(deny=[">"]), sub=Permission(deny=[">"])),
+        UserClaims(bearer_token=True, pub=Permission(deny=[">"]), sub=Permission(deny=[">"])),
     )
     written = {
         "identity-callout.creds": callout_credentials.render(),
@@ -135,17 +135,17 @@ def bootstrap(directory: Path, listen: Listen) -> Platform:
     for service in CALLS:
         written[f"{service}.creds"] = user(platform, service, service_permissions(service))[1].render()
     for service, (publish, subscribe) in _SYSTEM.items():
-        claims = User(
+        claims = UserClaims(
             pub=Permission(allow=publish),
             sub=Permission(allow=[*subscribe, f"{inbox_prefix(service)}.>"]),
         )
         written[f"{service}-system.creds"] = user(system, service, claims)[1].render()
     jwts = {
-        system.public: account(system, "SYS", Account(limits=AccountLimits())),
+        system.public: account(system, "SYS", AccountClaims(limits=AccountLimits())),
         callout.public: account(
             callout,
             "AUTH",
-            Account(
+            AccountClaims(
                 limits=AccountLimits(),
                 authorization=Authorization(auth_users=[callout_user], allowed_accounts=["*"]),
             ),
@@ -153,7 +153,7 @@ def bootstrap(directory: Path, listen: Listen) -> Platform:
         platform.public: account(
             platform,
             "PLATFORM",
-            Account(
+            AccountClaims(
                 limits=_UNLIMITED,
                 exports=[
                     Export(name="ingest", subject=INGEST, type="service", account_token_position=3),
@@ -162,8 +162,8 @@ def bootstrap(directory: Path, listen: Listen) -> Platform:
             ),
         ),
     }
-    operator_jwt = account(operator, "ArtCafe", Operator(system_account=system.public))
-    keys = Platform(
+    operator_jwt = account(operator, "ArtCafe", OperatorClaims(system_account=system.public))
+    keys = PlatformKeys(
         operator=operator.public,
         system_account=system.public,
         callout_account=callout.public,
@@ -179,7 +179,7 @@ def bootstrap(directory: Path, listen: Listen) -> Platform:
     return keys
 
 
-def write_server_configuration(directory: Path, listen: Listen) -> Path:
+def write_server_configuration(directory: Path, listen: NatsServerConfig) -> Path:
     """Write `nats-server.conf` for an installation; it can be written anew at any time."""
     made = json.loads((directory / "accounts.json").read_text())
     preload = "\n".join(f"  {public}: {jwt}" for public, jwt in made["preload"].items())
@@ -210,7 +210,7 @@ default_sentinel: {made["sentinel"]}
     return path
 
 
-def service_permissions(service: str) -> User:
+def service_permissions(service: str) -> UserClaims:
     """What a service may do in the platform's account."""
     streams = {EVENTS_STREAM: True, INGEST_STREAM: service == "metering"}
     publish = [f"artcafe.{callee}.>" for callee in CALLS[service]]
@@ -235,16 +235,16 @@ def service_permissions(service: str) -> User:
     if service == "admin":
         publish += ["$SRV.>", f"$JS.API.STREAM.INFO.{INGEST_STREAM}"]
         subscribe = [f"{inbox_prefix(service)}.>"]
-    return User(
+    return UserClaims(
         pub=Permission(allow=publish),
         sub=Permission(allow=subscribe),
         resp=ResponsePermission(max=1, ttl=60 * 10**9),
     )
 
 
-def load_platform(directory: Path) -> Platform:
+def load_platform_keys(directory: Path) -> PlatformKeys:
     """The public keys of an installation."""
-    return msgspec.json.decode(read_key(directory / "platform.json"), type=Platform)
+    return msgspec.json.decode(read_key(directory / "platform.json"), type=PlatformKeys)
 
 
 def _write(path: Path, text: str) -> None:

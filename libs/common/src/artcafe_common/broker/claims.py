@@ -80,7 +80,7 @@ class Authorization(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     allowed_accounts: list[str] = []
 
 
-class Account(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class AccountClaims(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The `nats` part of an account JWT."""
 
     limits: AccountLimits
@@ -93,7 +93,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     version: int = msgspec.field(default_factory=lambda: 2)
 
 
-class User(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class UserClaims(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The `nats` part of a user JWT."""
 
     issuer_account: str = ""
@@ -109,7 +109,7 @@ class User(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     version: int = msgspec.field(default_factory=lambda: 2)
 
 
-class Operator(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class OperatorClaims(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The `nats` part of an operator JWT."""
 
     system_account: str = ""
@@ -171,7 +171,7 @@ class AuthorizationRequestJwt(msgspec.Struct, frozen=True, kw_only=True):
     nats: AuthorizationRequest
 
 
-Claims = Account | User | Operator | AuthorizationResponse
+Claims = AccountClaims | UserClaims | OperatorClaims | AuthorizationResponse
 
 
 def encode(

@@ -14,7 +14,7 @@ from artcafe_common.bus.errors import CommandError
 
 MAX_SUBJECT_BYTES = 255
 # The wildcard for all that follows.
-TAIL = ">"
+FULL_WILDCARD = ">"
 # `tenant.{tenant_id}.presence.{client_id}` is published by the platform alone.
 PRESENCE = "presence"
 # A tenant's stream that keeps what its channels carry, and where the gateway hears what was kept:
@@ -25,7 +25,7 @@ REPUBLISH_PREFIX = "_REPUBLISH"
 # The shape of our ids (ULID, Crockford's base32): how another tenant's name is known as such.
 ULID_PATTERN = re.compile(r"^[0-7][0-9A-HJKMNP-TV-Z]{25}$")
 _BAD_CHARACTERS = re.compile(r"[\s\x00-\x1f\x7f-\x9f]")
-_OLD_HABITS = ("agents", "channels")
+_LEGACY_ROOTS = ("agents", "channels")
 HEARTBEAT_ROOTS = ("_heartbeat", "_HEARTBEAT", "_PRESENCE", "_METRICS")
 
 
@@ -45,7 +45,7 @@ class ForbiddenSubject(CommandError):
     title = "The subject is not allowed"
 
 
-class Spelling(StrEnum):
+class SubjectForm(StrEnum):
     """How a name was written; deliveries are written back in the same way."""
 
     BARE = "bare"
@@ -54,17 +54,17 @@ class Spelling(StrEnum):
     AS_IS = "as_is"
 
 
-class Name(msgspec.Struct, frozen=True, kw_only=True):
+class ResolvedSubject(msgspec.Struct, frozen=True, kw_only=True):
     """A resolved subject or pattern of one tenant.
 
-    `publish` is the subject that the gateway publishes on, `listen` those that it listens on;
+    `original` is the subject as the caller wrote it, `form` how it was written;
     `channel` is set when the name is a channel's.
     """
 
-    text: str
-    spelling: Spelling
-    publish: str
-    listen: tuple[str, ...]
+    original: str
+    form: SubjectForm
+    publish_subject: str
+    subscribe_subjects: tuple[str, ...]
     channel: str | None = None
 
 
@@ -85,7 +85,7 @@ def validate(subject: str, *, wildcards: bool) -> list[str]:
         whole = token in ("*", ">")
         if ("*" in token or ">" in token) and not (whole and wildcards):
             raise BadSubject("a wildcard is a whole token, and only where a pattern is taken")
-        if token == TAIL and position != len(tokens) - 1:
+        if token == FULL_WILDCARD and position != len(tokens) - 1:
             raise BadSubject("`>` stands last")
     return tokens
 
@@ -95,16 +95,22 @@ def channel_subject(tenant_id: str, channel_id: str) -> str:
     return f"tenant.{tenant_id}.channel.{channel_id}"
 
 
-def resolve_channel(tenant_id: str, channel: str, *, wildcards: bool = False) -> Name:
+def resolve_channel(tenant_id: str, channel: str, *, wildcards: bool = False) -> ResolvedSubject:
     """The name of a channel given by its id; BadSubject when it is not one token."""
     if "." in channel:
         raise BadSubject("a channel is a single token")
     validate(channel, wildcards=wildcards)
     subject = channel_subject(tenant_id, channel)
-    return Name(text=channel, spelling=Spelling.FULL, publish=subject, listen=(subject,), channel=channel)
+    return ResolvedSubject(
+        original=channel,
+        form=SubjectForm.FULL,
+        publish_subject=subject,
+        subscribe_subjects=(subject,),
+        channel=channel,
+    )
 
 
-def resolve(tenant_id: str, text: str, *, wildcards: bool) -> Name:
+def resolve(tenant_id: str, text: str, *, wildcards: bool) -> ResolvedSubject:
     """What a subject means for a tenant; ForbiddenSubject when it names another one."""
     tokens = validate(text, wildcards=wildcards)
     head, rest = tokens[0], tokens[1:]
@@ -112,29 +118,41 @@ def resolve(tenant_id: str, text: str, *, wildcards: bool) -> Name:
         if not rest or rest[0] != tenant_id:
             raise ForbiddenSubject
         return _full(tenant_id, text, rest[1:], wildcards=wildcards)
-    if head in _OLD_HABITS and rest and _is_tenant_like(rest[0], tenant_id):
+    if head in _LEGACY_ROOTS and rest and _is_tenant_like(rest[0], tenant_id):
         if rest[0] != tenant_id:
             raise ForbiddenSubject
-        return Name(text=text, spelling=Spelling.AS_IS, publish=text, listen=(text,))
+        return ResolvedSubject(
+            original=text, form=SubjectForm.AS_IS, publish_subject=text, subscribe_subjects=(text,)
+        )
     if head.startswith(("$", "_")):
         if head == "_INBOX" and not wildcards and len(tokens) > 1:
-            return Name(text=text, spelling=Spelling.AS_IS, publish=text, listen=())
+            return ResolvedSubject(
+                original=text, form=SubjectForm.AS_IS, publish_subject=text, subscribe_subjects=()
+            )
         raise ForbiddenSubject
     if head == tenant_id:
-        return _shared(tenant_id, text, Spelling.SHORT, rest, wildcards=wildcards)
+        return _shared(tenant_id, text, SubjectForm.SHORT, rest, wildcards=wildcards)
     if ULID_PATTERN.match(head):
         raise ForbiddenSubject
-    return _shared(tenant_id, text, Spelling.BARE, tokens, wildcards=wildcards)
+    return _shared(tenant_id, text, SubjectForm.BARE, tokens, wildcards=wildcards)
 
 
-def _full(tenant_id: str, text: str, tail: list[str], *, wildcards: bool) -> Name:
+def _full(tenant_id: str, text: str, tail: list[str], *, wildcards: bool) -> ResolvedSubject:
     if tail and tail[0] == "channel":
         channel = tail[1] if len(tail) == 2 and tail[1] not in ("*", ">") else None  # noqa: PLR2004 - channel.{id}
-        return Name(text=text, spelling=Spelling.FULL, publish=text, listen=(text,), channel=channel)
-    return _shared(tenant_id, text, Spelling.FULL, tail, wildcards=wildcards)
+        return ResolvedSubject(
+            original=text,
+            form=SubjectForm.FULL,
+            publish_subject=text,
+            subscribe_subjects=(text,),
+            channel=channel,
+        )
+    return _shared(tenant_id, text, SubjectForm.FULL, tail, wildcards=wildcards)
 
 
-def _shared(tenant_id: str, text: str, spelling: Spelling, tail: list[str], *, wildcards: bool) -> Name:
+def _shared(
+    tenant_id: str, text: str, form: SubjectForm, tail: list[str], *, wildcards: bool
+) -> ResolvedSubject:
     if not tail:
         raise BadSubject("a subject has a name behind the tenant")
     name = ".".join(tail)
@@ -144,11 +162,11 @@ def _shared(tenant_id: str, text: str, spelling: Spelling, tail: list[str], *, w
         # The platform's own word, and heard only where nobody else can speak.
         if not wildcards:
             raise ForbiddenSubject
-        return Name(text=text, spelling=spelling, publish=full, listen=(full,))
+        return ResolvedSubject(original=text, form=form, publish_subject=full, subscribe_subjects=(full,))
     if tail[0] == "channel":
         # Channels keep their one spelling: this name is another one.
-        return Name(text=text, spelling=spelling, publish=short, listen=(short,))
-    return Name(text=text, spelling=spelling, publish=short, listen=(short, full))
+        return ResolvedSubject(original=text, form=form, publish_subject=short, subscribe_subjects=(short,))
+    return ResolvedSubject(original=text, form=form, publish_subject=short, subscribe_subjects=(short, full))
 
 
 def _is_tenant_like(token: str, tenant_id: str) -> bool:
@@ -161,14 +179,14 @@ def channel_of(tenant_id: str, subject: str) -> str | None:
     return subject.removeprefix(prefix) if subject.startswith(prefix) else None
 
 
-def spell(tenant_id: str, subject: str, spelling: Spelling) -> str:
+def to_form(tenant_id: str, subject: str, form: SubjectForm) -> str:
     """A real subject in the subscriber's spelling; channels and old habits stay as they are."""
-    if spelling is Spelling.AS_IS or channel_of(tenant_id, subject) is not None:
+    if form is SubjectForm.AS_IS or channel_of(tenant_id, subject) is not None:
         return subject
     name = subject.removeprefix("tenant.").removeprefix(f"{tenant_id}.")
-    if spelling is Spelling.BARE:
+    if form is SubjectForm.BARE:
         return name
-    return f"{tenant_id}.{name}" if spelling is Spelling.SHORT else f"tenant.{tenant_id}.{name}"
+    return f"{tenant_id}.{name}" if form is SubjectForm.SHORT else f"tenant.{tenant_id}.{name}"
 
 
 def matches(pattern: str, subject: str) -> bool:
@@ -180,9 +198,9 @@ def covers(pattern: str, other: str) -> bool:
     """Whether every subject that `other` (a subject or a pattern) takes is taken by `pattern`."""
     wanted, given = pattern.split("."), other.split(".")
     for position, token in enumerate(wanted):
-        if token == TAIL:
+        if token == FULL_WILDCARD:
             return len(given) > position
-        if position >= len(given) or given[position] == TAIL:
+        if position >= len(given) or given[position] == FULL_WILDCARD:
             return False
         if token not in ("*", given[position]):
             return False
@@ -210,12 +228,14 @@ def permission_patterns(tenant_id: str, pattern: str) -> tuple[str, ...]:
     if pattern == ">":
         return (">",)
     name = resolve(tenant_id, pattern, wildcards=True)
-    if name.channel is not None or name.spelling is Spelling.AS_IS or ".channel." in pattern:
-        return name.listen
-    if name.publish.startswith("tenant."):
-        return name.listen
-    bare = name.publish.removeprefix(f"{tenant_id}.")
-    return name.listen if bare.startswith(("*", TAIL)) else (*name.listen, bare)
+    if name.channel is not None or name.form is SubjectForm.AS_IS or ".channel." in pattern:
+        return name.subscribe_subjects
+    if name.publish_subject.startswith("tenant."):
+        return name.subscribe_subjects
+    bare = name.publish_subject.removeprefix(f"{tenant_id}.")
+    return (
+        name.subscribe_subjects if bare.startswith(("*", FULL_WILDCARD)) else (*name.subscribe_subjects, bare)
+    )
 
 
 def permitted(tenant_id: str, patterns: list[str], subjects: tuple[str, ...]) -> bool:

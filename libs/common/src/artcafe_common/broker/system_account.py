@@ -13,7 +13,7 @@ GATHER_S = 0.3
 KICK_TIMEOUT_S = 2
 # The name of a connection in a tenant's account that carries nothing of the tenant's: what it does
 # there is not the tenant's traffic. It counts only from the platform's own users.
-PLATFORM_WORK = "platform"
+PLATFORM_CONNECTION_NAME = "platform"
 CONNECTED = "$SYS.ACCOUNT.*.CONNECT"
 DISCONNECTED = "$SYS.ACCOUNT.*.DISCONNECT"
 
@@ -48,7 +48,7 @@ class BrokerConnection(msgspec.Struct, frozen=True, kw_only=True):
     out_bytes: int = 0
 
 
-class EventClient(msgspec.Struct, frozen=True, kw_only=True):
+class EventClientInfo(msgspec.Struct, frozen=True, kw_only=True):
     """The connection in a CONNECT or DISCONNECT event."""
 
     id: int
@@ -73,7 +73,7 @@ class ConnectionEvent(msgspec.Struct, frozen=True, kw_only=True):
     """A CONNECT or DISCONNECT event; `sent` is what the client sent, only at the end."""
 
     server: Server
-    client: EventClient
+    client: EventClientInfo
     sent: Traffic = Traffic()
     received: Traffic = Traffic()
     reason: str = ""
@@ -89,7 +89,7 @@ class _ConnzAnswer(msgspec.Struct, frozen=True, kw_only=True):
     data: _Connz = _Connz()
 
 
-class Listing(msgspec.Struct, frozen=True, kw_only=True):
+class ServerConnections(msgspec.Struct, frozen=True, kw_only=True):
     """The connections of one server."""
 
     server: Server
@@ -98,12 +98,12 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
 
 async def list_connections(
     system: Nats, *, account: str | None = None, closed: bool = False
-) -> list[Listing]:
+) -> list[ServerConnections]:
     """Every open connection (or the last closed ones) of every server, or of one account.
 
     ServiceUnavailable when no server answers.
     """
-    listings: dict[str, Listing] = {}
+    listings: dict[str, ServerConnections] = {}
     offset = 0
     while True:
         question: dict[str, object] = {
@@ -119,7 +119,7 @@ async def list_connections(
         for answer in answers:
             known = listings.get(answer.server.id)
             connections = [*(known.connections if known else ()), *answer.data.connections]
-            listings[answer.server.id] = Listing(server=answer.server, connections=connections)
+            listings[answer.server.id] = ServerConnections(server=answer.server, connections=connections)
             more |= answer.data.total > offset + PAGE
         if not more:
             return list(listings.values())

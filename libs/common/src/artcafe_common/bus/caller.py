@@ -14,7 +14,7 @@ TRACE_HEADER = "traceparent"
 DEADLINE_HEADER = "Artcafe-Deadline-Ms"
 
 
-class Caller(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class CallerContext(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The verified origin of a request.
 
     `actor` reads `user:<id>`, `client:<id>` or `service:<name>`; `tenant_id` is set only after
@@ -40,15 +40,15 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return self.actor.partition(":")[2]
 
 
-_current: ContextVar[Caller | None] = ContextVar("artcafe_caller", default=None)
+_current: ContextVar[CallerContext | None] = ContextVar("artcafe_caller", default=None)
 
 
-def current_caller() -> Caller:
+def current_caller() -> CallerContext:
     """The caller of the request being handled; an anonymous one outside of any."""
-    return _current.get() or Caller(request_id="")
+    return _current.get() or CallerContext(request_id="")
 
 
-def set_caller(caller: Caller) -> None:
+def set_caller(caller: CallerContext) -> None:
     """Make `caller` the current one for this task, and bind it to the task's log lines."""
     _current.set(caller)
     structlog.contextvars.bind_contextvars(

@@ -18,7 +18,7 @@ from artcafe_common.bus.caller import (
     CALLER_HEADER,
     DEADLINE_HEADER,
     TRACE_HEADER,
-    Caller,
+    CallerContext,
     child_traceparent,
     current_caller,
     set_caller,
@@ -71,7 +71,7 @@ class Bus:
         self,
         command: Command[R],
         *,
-        caller: Caller | None = None,
+        caller: CallerContext | None = None,
         deadline_s: float | None = None,
         wait_for_recovery: bool = True,
     ) -> R:
@@ -96,7 +96,7 @@ class Bus:
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 0.4)
 
-    async def _once(self, command: Command[R], caller: Caller, ends_at: float) -> R:
+    async def _once(self, command: Command[R], caller: CallerContext, ends_at: float) -> R:
         kind = type(command)
         left = ends_at - time.monotonic()
         if not self.nc.is_connected:
@@ -178,7 +178,7 @@ class Bus:
         queue: str = "",
     ) -> None:
         async def receive(message: Msg) -> None:
-            set_caller(caller_of(message) or Caller.service(self._service))
+            set_caller(caller_of(message) or CallerContext.service(self._service))
             try:
                 await handler(msgspec.json.decode(message.data, type=kind))  # type: ignore[arg-type]
             except Exception:
@@ -187,13 +187,13 @@ class Bus:
         await self.nc.subscribe(subject, queue=queue, cb=receive)
 
 
-def caller_of(message: Msg) -> Caller | None:
+def caller_of(message: Msg) -> CallerContext | None:
     """The caller that a message's headers carry, if any."""
     raw = (message.headers or {}).get(CALLER_HEADER)
     if raw is None:
         return None
     try:
-        return msgspec.json.decode(raw, type=Caller)
+        return msgspec.json.decode(raw, type=CallerContext)
     except msgspec.DecodeError:
         return None
 

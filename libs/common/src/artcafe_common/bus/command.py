@@ -49,7 +49,7 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True):
     subject: ClassVar[str] = ""
 
 
-class Nothing(msgspec.Struct, frozen=True, kw_only=True):
+class Empty(msgspec.Struct, frozen=True, kw_only=True):
     """The reply of a command that has nothing to tell."""
 
 

@@ -12,7 +12,7 @@ from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig
 from nats.js.errors import Error as JetStreamError
 
-from artcafe_common.bus.caller import Caller, set_caller
+from artcafe_common.bus.caller import CallerContext, set_caller
 from artcafe_common.bus.client import EVENTS_STREAM, Bus, caller_of
 from artcafe_common.bus.command import Event
 
@@ -88,7 +88,7 @@ class EventConsumer:
 
     async def _one(self, message: Msg) -> None:
         kind = self._kinds[message.subject]
-        set_caller(caller_of(message) or Caller.service(self._durable))
+        set_caller(caller_of(message) or CallerContext.service(self._durable))
         try:
             event = msgspec.json.decode(message.data, type=kind)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

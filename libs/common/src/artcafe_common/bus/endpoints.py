@@ -26,7 +26,7 @@ from artcafe_common.bus.caller import (
     CALLER_HEADER,
     DEADLINE_HEADER,
     TRACE_HEADER,
-    Caller,
+    CallerContext,
     set_caller,
 )
 from artcafe_common.bus.command import Command, reply_type, service_of
@@ -60,7 +60,7 @@ def handles(
     return mark
 
 
-def collect(owner: type) -> dict[type[Command[Any]], str]:
+def collect_handlers(owner: type) -> dict[type[Command[Any]], str]:
     """The commands that a class answers, with the method of each.
 
     TypeError when a method's annotations differ from its contract, or two answer one command.
@@ -105,7 +105,7 @@ class EndpointServer:
 
     async def serve(self, endpoints: object) -> None:
         """Answer every command that `endpoints` marks with `answers`."""
-        for command, method in collect(type(endpoints)).items():
+        for command, method in collect_handlers(type(endpoints)).items():
             if service_of(command) != self._name:
                 raise TypeError(f"{command.__name__} belongs to {service_of(command)}, not {self._name}")
             await self.answer(command, getattr(endpoints, method))
@@ -208,11 +208,11 @@ def _decode(decoder: "msgspec.json.Decoder[Command[R]]", data: bytes) -> Command
         raise InvalidRequest("the request is not JSON") from error
 
 
-def _caller(headers: dict[str, str], service: str) -> Caller:
+def _caller(headers: dict[str, str], service: str) -> CallerContext:
     try:
-        caller = msgspec.json.decode(headers.get(CALLER_HEADER, ""), type=Caller)
+        caller = msgspec.json.decode(headers.get(CALLER_HEADER, ""), type=CallerContext)
     except msgspec.DecodeError:
-        return Caller.service(service)
+        return CallerContext.service(service)
     if trace := headers.get(TRACE_HEADER):
         caller = msgspec.structs.replace(caller, traceparent=trace)
     return caller

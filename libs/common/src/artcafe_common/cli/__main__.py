@@ -58,9 +58,11 @@ def bootstrap_command(
     ] = False,
 ) -> None:
     """Make the operator, the accounts, every service's credentials and nats-server.conf."""
-    from artcafe_common.broker.bootstrap import Listen, bootstrap, write_server_configuration
+    from artcafe_common.broker.bootstrap import NatsServerConfig, bootstrap, write_server_configuration
 
-    listen = Listen(host=host, port=port, websocket_port=websocket_port, store=store, server_name=server_name)
+    listen = NatsServerConfig(
+        host=host, port=port, websocket_port=websocket_port, store=store, server_name=server_name
+    )
     try:
         if configuration_only:
             write_server_configuration(directory, listen)
@@ -92,12 +94,14 @@ def set_plan(tenant_id: str, plan: Plan) -> None:
 
 
 async def _change_plan(tenant_id: str, plan: Plan) -> "Account":
-    from artcafe_common.bus.caller import Caller
+    from artcafe_common.bus.caller import CallerContext
     from artcafe_common.cli.operator_bus import operator_bus
     from artcafe_common.contracts.tenancy.accounts import ChangePlan
 
     async with operator_bus() as bus:
-        return await bus.call(ChangePlan(tenant_id=tenant_id, plan=plan), caller=Caller.service("admin"))
+        return await bus.call(
+            ChangePlan(tenant_id=tenant_id, plan=plan), caller=CallerContext.service("admin")
+        )
 
 
 @app.command(name="migrate-agents", rich_help_panel=FOR_OPERATORS)

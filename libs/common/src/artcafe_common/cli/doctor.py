@@ -10,7 +10,7 @@ from artcafe_common.cli.exit_codes import ExitCode, Failure
 from artcafe_common.cli.options import ApiUrl, AsJson
 
 if TYPE_CHECKING:
-    from artcafe_common.contracts.identity.accounts import AccountsCompared
+    from artcafe_common.contracts.identity.accounts import AccountComparison
 
 COLORS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
@@ -50,10 +50,10 @@ def sync_accounts(*, as_json: AsJson = False) -> None:
         output.line(f"{compared.differing} of {compared.known} accounts were given to the broker")
 
 
-async def _push_accounts() -> "AccountsCompared":
-    from artcafe_common.bus.caller import Caller
+async def _push_accounts() -> "AccountComparison":
+    from artcafe_common.bus.caller import CallerContext
     from artcafe_common.cli.operator_bus import operator_bus
     from artcafe_common.contracts.identity.accounts import CompareAccounts
 
     async with operator_bus() as bus:
-        return await bus.call(CompareAccounts(push=True), caller=Caller.service("admin"))
+        return await bus.call(CompareAccounts(push=True), caller=CallerContext.service("admin"))

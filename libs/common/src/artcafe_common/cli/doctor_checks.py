@@ -15,7 +15,7 @@ import nats.errors
 from nats.aio.client import Client as Nats
 from nats.aio.client import RawCredentials
 
-from artcafe_common.bus.caller import Caller
+from artcafe_common.bus.caller import CallerContext
 from artcafe_common.bus.client import EVENTS_STREAM, Bus, inbox_prefix
 from artcafe_common.bus.errors import CommandError, StoreUnavailable
 from artcafe_common.contracts.health import HEALTH_COMMANDS
@@ -25,7 +25,7 @@ from artcafe_common.settings import SettingsError, StoreSettings, env, read_key
 from artcafe_common.storage.create import installed_tables
 from artcafe_common.storage.dynamo import Database
 from artcafe_common.storage.redis_client import RedisClient
-from artcafe_common.storage.table_check import faults
+from artcafe_common.storage.table_check import find_problems
 
 DEADLINE_S = 8.0
 ASK_S = 3.0
@@ -242,9 +242,11 @@ class Checks:
             self._compare_date("dynamodb", answer["ResponseMetadata"]["HTTPHeaders"].get("date"), asked_at)
             specs = installed_tables()
             wrong = [
-                each for some in await asyncio.gather(*(faults(database, s) for s in specs)) for each in some
+                each
+                for some in await asyncio.gather(*(find_problems(database, s) for s in specs))
+                for each in some
             ]
-        told = [fail("tables", each.detail, each.mend) for each in wrong]
+        told = [fail("tables", each.detail, each.remedy) for each in wrong]
         if not specs:
             mend = "run it where the services are installed: make setup"
             told = [warn("tables", "no service is installed here, so none are known", mend)]
@@ -284,7 +286,7 @@ class Checks:
         try:
             found = await bus.call(
                 CompareAccounts(),
-                caller=Caller.service("admin"),
+                caller=CallerContext.service("admin"),
                 deadline_s=DEADLINE_S - 1,
                 wait_for_recovery=False,
             )
@@ -319,7 +321,7 @@ class Checks:
             if self._nc is None:
                 return [_later(name)]
             bus = Bus(self._nc, service="admin")
-            caller = Caller.service("admin")
+            caller = CallerContext.service("admin")
             try:
                 report = await bus.call(
                     HEALTH_COMMANDS[name](), caller=caller, deadline_s=ASK_S, wait_for_recovery=False

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from artcafe_common.broker.nkeys import KeyKind, KeyPair, create
-from artcafe_common.bus.caller import Caller
+from artcafe_common.bus.caller import CallerContext
 from artcafe_common.bus.client import Bus
 from artcafe_common.bus.errors import CommandError
 from artcafe_common.cli.operator_bus import operator_bus
@@ -74,7 +74,7 @@ class SeedFile:
 async def migrate(tenant_id: str, seeds: Path | None, say: Callable[[str], None]) -> bool:
     """Migrate an organization's agents, or without a file say which; False when one could not be."""
     async with operator_bus() as bus:
-        caller = msgspec.structs.replace(Caller.service("admin"), tenant_id=tenant_id)
+        caller = msgspec.structs.replace(CallerContext.service("admin"), tenant_id=tenant_id)
         agents = await _agents(bus, caller)
         if seeds is None:
             for agent in agents:
@@ -90,7 +90,7 @@ async def migrate(tenant_id: str, seeds: Path | None, say: Callable[[str], None]
         return all(done)
 
 
-async def _agents(bus: Bus, caller: Caller) -> list[Agent]:
+async def _agents(bus: Bus, caller: CallerContext) -> list[Agent]:
     agents: list[Agent] = []
     cursor: str | None = None
     while True:
@@ -102,7 +102,7 @@ async def _agents(bus: Bus, caller: Caller) -> list[Agent]:
 
 
 async def _migrate(
-    bus: Bus, caller: Caller, agent: Agent, file: SeedFile, say: Callable[[str], None]
+    bus: Bus, caller: CallerContext, agent: Agent, file: SeedFile, say: Callable[[str], None]
 ) -> bool:
     public = file.pair_of(agent).public
     try:

@@ -13,7 +13,7 @@ from nats.aio.client import Client as Nats
 from nats.aio.msg import Msg
 
 from artcafe_common.broker.nkeys import KeyPair
-from artcafe_common.broker.subjects import Name, channel_of, resolve, resolve_channel, spell
+from artcafe_common.broker.subjects import ResolvedSubject, channel_of, resolve, resolve_channel, to_form
 from artcafe_common.bus.errors import CommandError
 from artcafe_common.cli.exit_codes import ExitCode, Failure, exit_for
 from artcafe_common.cli.transport import ANSWER_S, Lost, Subject
@@ -37,7 +37,7 @@ class Direct:
         name = self._name(subject, wildcards=False)
         async with self._connected() as (nc, problems):
             for number in range(count):
-                await nc.publish(name.publish, data)
+                await nc.publish(name.publish_subject, data)
                 if number == 0 or number == count - 1:
                     # A subject that is not allowed is told at the first.
                     await _settle(nc, problems)
@@ -68,7 +68,7 @@ class Direct:
             end(Lost("the connection broke"))
 
         async with self._connected(on_end=ended) as (nc, problems):
-            for raw in name.listen:
+            for raw in name.subscribe_subjects:
                 await nc.subscribe(raw, cb=take)
             await _settle(nc, problems)
             await ready()
@@ -77,7 +77,7 @@ class Direct:
                 _raise(problems)
             over.result()
 
-    def _name(self, subject: Subject, *, wildcards: bool) -> Name:
+    def _name(self, subject: Subject, *, wildcards: bool) -> ResolvedSubject:
         try:
             if subject.channel:
                 return resolve_channel(self._tenant_id, subject.text)
@@ -85,9 +85,9 @@ class Direct:
         except CommandError as error:
             raise Failure(error.detail, exit_for(error.status), code=error.code) from None
 
-    def _frame(self, message: Msg, name: Name) -> dict[str, Any]:
+    def _frame(self, message: Msg, name: ResolvedSubject) -> dict[str, Any]:
         """A message in the form that it has over WebSocket."""
-        frame: dict[str, Any] = {"subject": spell(self._tenant_id, message.subject, name.spelling)}
+        frame: dict[str, Any] = {"subject": to_form(self._tenant_id, message.subject, name.form)}
         channel = channel_of(self._tenant_id, message.subject)
         if channel is not None:
             frame["channel"] = channel

@@ -45,7 +45,7 @@ class RequestInfo(msgspec.Struct, frozen=True, kw_only=True):
     server: str = ""
 
 
-class Arrival(msgspec.Struct, frozen=True, kw_only=True):
+class IngestSubject(msgspec.Struct, frozen=True, kw_only=True):
     """An ingest subject taken apart."""
 
     account: str
@@ -59,15 +59,15 @@ def ingest_subject(account: str, kind: IngestKind, tenant_id: str, client_id: st
     return f"artcafe.ingest.{account}.{kind}.{tenant_id}.{client_id}"
 
 
-def parse_ingest_subject(subject: str) -> Arrival | None:
+def parse_ingest_subject(subject: str) -> IngestSubject | None:
     """The parts of an ingest subject; None when it is none."""
     tokens = subject.split(".")
     if len(tokens) != 6 or tokens[3] not in _KINDS:  # noqa: PLR2004 - the form above
         return None
-    return Arrival(account=tokens[2], kind=_KINDS[tokens[3]], tenant_id=tokens[4], client_id=tokens[5])
+    return IngestSubject(account=tokens[2], kind=_KINDS[tokens[3]], tenant_id=tokens[4], client_id=tokens[5])
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True):
+class ClientReport(msgspec.Struct, frozen=True, kw_only=True):
     """The body of any of them, as far as we read it; unknown fields are ignored."""
 
     ts: float | str | None = None

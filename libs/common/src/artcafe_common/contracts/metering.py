@@ -17,7 +17,7 @@ class InvalidPeriod(CommandError):
     title = "The period is not valid"
 
 
-class Counts(msgspec.Struct, frozen=True, kw_only=True):
+class UsageCounts(msgspec.Struct, frozen=True, kw_only=True):
     """What is counted; bytes are of payloads, `connection_minutes` of every transport."""
 
     messages: int = 0
@@ -46,11 +46,11 @@ class UsageMetrics(msgspec.Struct, frozen=True, kw_only=True):
     """A period, day by day, with its totals and the plan's limits."""
 
     daily: list[DayUsage]
-    totals: Counts
+    totals: UsageCounts
     limits: Limits
 
 
-class Quota(msgspec.Struct, frozen=True, kw_only=True):
+class QuotaUsage(msgspec.Struct, frozen=True, kw_only=True):
     """One limited thing: `limit` and `percent` are None without a limit; `projected` for the whole period."""
 
     used: int
@@ -65,7 +65,7 @@ class CurrentUsage(msgspec.Struct, frozen=True, kw_only=True):
     period_start: date
     period_end: date
     plan: Plan
-    messages: Quota
+    messages: QuotaUsage
     deliveries: int
     bytes_in: int
     bytes_out: int
@@ -103,10 +103,10 @@ class HourUsage(msgspec.Struct, frozen=True, kw_only=True):
     api_calls: int
 
 
-class LocalStats(msgspec.Struct, frozen=True, kw_only=True):
+class LiveUsage(msgspec.Struct, frozen=True, kw_only=True):
     """Live counters: today in all, its clients and channels, and the last 24 hours."""
 
-    today: Counts
+    today: UsageCounts
     hours: list[HourUsage]
     clients: list[ClientUsage]
     channels: list[ChannelUsage]
@@ -131,7 +131,7 @@ class GetCurrentUsage(Command[CurrentUsage], frozen=True, kw_only=True):
     plan: Plan
 
 
-class GetLocalStats(Command[LocalStats], frozen=True, kw_only=True):
+class GetLiveUsage(Command[LiveUsage], frozen=True, kw_only=True):
     """The caller's tenant's live counters."""
 
     subject = "artcafe.metering.usage.local"

@@ -16,14 +16,14 @@ class Transport(StrEnum):
     NATS = "nats"
 
 
-class Kind(StrEnum):
+class ClientKind(StrEnum):
     """Whose a connection is."""
 
     CLIENT = "client"
     AGENT = "agent"
 
 
-class Health(StrEnum):
+class ClientHealth(StrEnum):
     """healthy: heartbeats in time; degraded: says so itself, or one is overdue; unhealthy: says so
     itself, or offline by timeout; unknown: connected, but never sent a heartbeat.
     """
@@ -50,14 +50,14 @@ class ClientPresence(msgspec.Struct, frozen=True, kw_only=True):
 
     client_id: str
     online: bool
-    health: Health
+    health: ClientHealth
     last_seen: datetime | None
     connections: list[Connection] = []
     metrics: dict[str, Any] | None = None
     metadata: dict[str, Any] | None = None
 
 
-class Presences(msgspec.Struct, frozen=True, kw_only=True):
+class ClientPresences(msgspec.Struct, frozen=True, kw_only=True):
     """One entry for each client asked for, in that order."""
 
     clients: list[ClientPresence]
@@ -69,13 +69,13 @@ class ConnectionCount(msgspec.Struct, frozen=True, kw_only=True):
     connections: int
 
 
-class Reservation(msgspec.Struct, frozen=True, kw_only=True):
+class ConnectionReservation(msgspec.Struct, frozen=True, kw_only=True):
     """Whether there was a place."""
 
     granted: bool
 
 
-class GetPresences(Command[Presences], frozen=True, kw_only=True):
+class GetPresences(Command[ClientPresences], frozen=True, kw_only=True):
     """The presence of up to 200 clients of the caller's tenant, in one round trip to the store.
 
     Connections, metrics and metadata are filled only when one client is asked for.
@@ -95,7 +95,7 @@ class CountConnections(Command[ConnectionCount], frozen=True, kw_only=True):
     deadline_s = 2.0
 
 
-class ReserveConnection(Command[Reservation], frozen=True, kw_only=True):
+class ReserveConnection(Command[ConnectionReservation], frozen=True, kw_only=True):
     """A place for a WebSocket of the caller's tenant, which may have `limit` live connections in all.
 
     It is held until the connection is opened, at most for half a minute.
@@ -123,7 +123,7 @@ class ConnectionOpened(Event, frozen=True, kw_only=True):
     server_id: str
     instance: str
     ip: str = ""
-    kind: Kind = Kind.CLIENT
+    kind: ClientKind = ClientKind.CLIENT
     user_agent: str = ""
 
 
@@ -177,7 +177,7 @@ class PresenceChanged(Event, frozen=True, kw_only=True):
     last_seen: datetime
     reason: str = ""
     ip: str = ""
-    kind: Kind = Kind.CLIENT
+    kind: ClientKind = ClientKind.CLIENT
 
 
 class PresenceUpdate(msgspec.Struct, frozen=True, kw_only=True):

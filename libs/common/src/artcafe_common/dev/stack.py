@@ -22,7 +22,7 @@ import msgspec
 from aiobotocore.session import get_session
 from botocore.exceptions import BotoCoreError, ClientError
 
-from artcafe_common.broker.bootstrap import Listen, bootstrap
+from artcafe_common.broker.bootstrap import NatsServerConfig, bootstrap
 from artcafe_common.dev.supervisor import Program, Supervisor, end_leftovers
 from artcafe_common.storage.create import create_tables
 
@@ -106,7 +106,7 @@ class Stack:
             (self.directory / name).unlink(missing_ok=True)
         bootstrap(
             self.directory / "keys",
-            Listen(
+            NatsServerConfig(
                 port=self.ports.nats,
                 websocket_port=self.ports.nats_ws,
                 monitor_port=self.ports.nats_monitor,

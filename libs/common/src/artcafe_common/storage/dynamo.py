@@ -27,7 +27,7 @@ from artcafe_common.storage.items import (
     position_of,
     serialize,
 )
-from artcafe_common.storage.tables import TableSpec, creation
+from artcafe_common.storage.tables import TableSpec, create_table_request
 
 T = TypeVar("T", bound=msgspec.Struct)
 MAX_POOL_CONNECTIONS = 64
@@ -131,7 +131,7 @@ class Database:
         """Carry out one write; ConditionFailed when its condition does not hold."""
         await self.call(f"{write.kind.lower()}_item", **write.arguments)
 
-    async def transact(self, writes: Sequence[Write]) -> None:
+    async def transact_write(self, writes: Sequence[Write]) -> None:
         """Carry out all writes or none; TransactionFailed names the conditions that did not hold."""
         for attempt in range(4):
             try:
@@ -146,7 +146,7 @@ class Database:
             else:
                 return
 
-    async def write_many(self, writes: Sequence[Write]) -> None:
+    async def batch_write(self, writes: Sequence[Write]) -> None:
         """Carry out puts and deletes without conditions, each by itself, in any order and few calls.
 
         StoreUnavailable when some could not be done; they may be repeated.
@@ -177,7 +177,7 @@ class Database:
         name = self._prefix + spec.name
         made = name not in await self._tables()
         if made:
-            await self.call("create_table", **creation(spec, self._prefix))
+            await self.call("create_table", **create_table_request(spec, self._prefix))
             await self._client.get_waiter("table_exists").wait(TableName=name)
         if spec.ttl and (made or not await self._expires(name)):
             await self.call(
@@ -223,17 +223,17 @@ class Table(Generic[T]):
         )
         return self._load(answer["Item"]) if "Item" in answer else None
 
-    def putting(self, item: T, *, condition: ConditionBase | None = None, new: bool = False) -> Write:
+    def build_put(self, item: T, *, condition: ConditionBase | None = None, new: bool = False) -> Write:
         """A write that stores `item`; with `new`, only where no item has its key."""
         if new:
             condition = Attr(self.spec.partition).not_exists()
         return self._write("Put", {"Item": dump(item)}, condition)
 
-    def deleting(self, *key: str, condition: ConditionBase | None = None) -> Write:
+    def build_delete(self, *key: str, condition: ConditionBase | None = None) -> Write:
         """A write that removes the item with this key."""
         return self._write("Delete", {"Key": self._key(key)}, condition)
 
-    def updating(
+    def build_update(
         self,
         *key: str,
         set_: dict[str, Any] | None = None,
@@ -267,11 +267,11 @@ class Table(Generic[T]):
 
     async def put(self, item: T, *, condition: ConditionBase | None = None, new: bool = False) -> None:
         """Store `item` now; ConditionFailed when the condition does not hold."""
-        await self.database.write(self.putting(item, condition=condition, new=new))
+        await self.database.write(self.build_put(item, condition=condition, new=new))
 
     async def delete(self, *key: str, condition: ConditionBase | None = None) -> None:
         """Remove an item now; ConditionFailed when the condition does not hold."""
-        await self.database.write(self.deleting(*key, condition=condition))
+        await self.database.write(self.build_delete(*key, condition=condition))
 
     async def update(
         self,
@@ -281,7 +281,7 @@ class Table(Generic[T]):
         condition: ConditionBase | None = None,
     ) -> T:
         """Change an item now and return it as it then is."""
-        write = self.updating(*key, set_=set_, add=add, condition=condition)
+        write = self.build_update(*key, set_=set_, add=add, condition=condition)
         answer = await self.database.call("update_item", **write.arguments, ReturnValues="ALL_NEW")
         return self._load(answer["Attributes"])
 

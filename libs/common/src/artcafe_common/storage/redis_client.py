@@ -16,10 +16,10 @@ from artcafe_common.settings import SettingsError
 
 # For whoever goes on without an answer, and for whoever cannot. The short one is waited for once an
 # outage; shorter, and a process that is busy itself would take its own delay for Redis's.
-SHORT_S = 0.5
-PATIENT_S = 1.0
+FAST_TIMEOUT_S = 0.5
+RECOVERY_TIMEOUT_S = 1.0
 # How long those who go on without an answer do not ask again.
-PAUSE_S = 1.0
+RETRY_PAUSE_S = 1.0
 CONNECTIONS = 64
 log = structlog.get_logger()
 
@@ -41,9 +41,9 @@ class RedisClient:
             pool = BlockingConnectionPool.from_url(
                 url,
                 max_connections=CONNECTIONS,
-                timeout=PATIENT_S,
-                socket_timeout=PATIENT_S,
-                socket_connect_timeout=PATIENT_S,
+                timeout=RECOVERY_TIMEOUT_S,
+                socket_timeout=RECOVERY_TIMEOUT_S,
+                socket_connect_timeout=RECOVERY_TIMEOUT_S,
                 # A connection that a restarted Redis has closed is found out by using it.
                 retry=Retry(NoBackoff(), 1),
             )
@@ -51,7 +51,7 @@ class RedisClient:
             raise SettingsError(f"REDIS_URL is not valid: {error}") from None
         self._redis = Redis(connection_pool=pool)
         self._away = False
-        self._ask_again_at = 0.0
+        self._retry_at = 0.0
 
     def script(self, text: str) -> "Script":
         """A Lua script that can be run."""
@@ -64,31 +64,31 @@ class RedisClient:
 
     async def check(self) -> None:
         """StoreUnavailable unless Redis answers."""
-        await self.ask(self._redis.ping, wait_for_recovery=True)
+        await self.execute(self._redis.ping, wait_for_recovery=True)
 
     async def persistence(self) -> dict[str, Any]:
         """What Redis tells of how it keeps its data (INFO)."""
-        found: dict[str, Any] = await self.ask(
+        found: dict[str, Any] = await self.execute(
             lambda: self._redis.info("persistence"), wait_for_recovery=True
         )
         return found
 
     async def time(self) -> float:
         """Redis's clock, in Unix seconds."""
-        seconds, micros = await self.ask(self._redis.time, wait_for_recovery=True)
+        seconds, micros = await self.execute(self._redis.time, wait_for_recovery=True)
         return float(seconds) + float(micros) / 1e6
 
-    async def ask(self, question: Any, *, wait_for_recovery: bool) -> Any:
+    async def execute(self, question: Any, *, wait_for_recovery: bool) -> Any:
         """What `question()` answers; the impatient are not let wait for one who was away a moment ago."""
         if self._away and not wait_for_recovery:
-            if time.monotonic() < self._ask_again_at:
+            if time.monotonic() < self._retry_at:
                 raise StoreUnavailable("Redis did not answer")
-            self._ask_again_at = time.monotonic() + PAUSE_S
+            self._retry_at = time.monotonic() + RETRY_PAUSE_S
         try:
-            async with asyncio.timeout(PATIENT_S if wait_for_recovery else SHORT_S):
+            async with asyncio.timeout(RECOVERY_TIMEOUT_S if wait_for_recovery else FAST_TIMEOUT_S):
                 answer = await question()
         except _UNAVAILABLE as error:
-            self._ask_again_at = time.monotonic() + PAUSE_S
+            self._retry_at = time.monotonic() + RETRY_PAUSE_S
             if not self._away:
                 self._away = True
                 log.warning("redis_away", reason=repr(error))
@@ -110,6 +110,6 @@ class Script:
         self, keys: Sequence[str], args: Sequence[str | bytes | int], *, wait_for_recovery: bool = False
     ) -> Any:
         """What the script returns, texts as bytes."""
-        return await self._shared.ask(
+        return await self._shared.execute(
             lambda: self._script(keys=keys, args=args), wait_for_recovery=wait_for_recovery
         )

@@ -8,26 +8,26 @@ import msgspec
 
 from artcafe_common.bus.errors import StoreUnavailable
 from artcafe_common.storage.dynamo import Database
-from artcafe_common.storage.tables import TableSpec, creation
+from artcafe_common.storage.tables import TableSpec, create_table_request
 
 READY = ("ACTIVE", "UPDATING")
 
 
-class Fault(msgspec.Struct, frozen=True, kw_only=True):
+class TableProblem(msgspec.Struct, frozen=True, kw_only=True):
     """What is wrong with a table, and the command that mends it."""
 
     detail: str
-    mend: str
+    remedy: str
 
 
-async def faults(database: Database, spec: TableSpec[Any]) -> list[Fault]:
+async def find_problems(database: Database, spec: TableSpec[Any]) -> list[TableProblem]:
     """What is wrong with one table; StoreUnavailable when DynamoDB does not tell."""
     name = database.prefix + spec.name
     try:
         found = (await database.call("describe_table", TableName=name))["Table"]
     except StoreUnavailable as error:
         if _code(error) == "ResourceNotFoundException":
-            return [Fault(detail=f"{name} does not exist", mend="artcafe tables create")]
+            return [TableProblem(detail=f"{name} does not exist", remedy="artcafe tables create")]
         raise
     wrong = compare(found, spec, database.prefix)
     if spec.ttl:
@@ -36,17 +36,21 @@ async def faults(database: Database, spec: TableSpec[Any]) -> list[Fault]:
     return wrong
 
 
-def compare(found: dict[str, Any], spec: TableSpec[Any], prefix: str) -> list[Fault]:
+def compare(found: dict[str, Any], spec: TableSpec[Any], prefix: str) -> list[TableProblem]:
     """What DescribeTable tells against the declaration; expiry is told elsewhere."""
-    wanted = creation(spec, prefix)
+    wanted = create_table_request(spec, prefix)
     name = wanted["TableName"]
     if found.get("TableStatus") not in READY:
-        return [Fault(detail=f"{name} is {found.get('TableStatus')}", mend=_aws("wait table-exists", name))]
+        return [
+            TableProblem(
+                detail=f"{name} is {found.get('TableStatus')}", remedy=_aws("wait table-exists", name)
+            )
+        ]
     if _keys(found) != _keys(wanted):
         return [
-            Fault(
+            TableProblem(
                 detail=f"{name} has other keys than declared",
-                mend=f"move its items elsewhere, then: {_aws('delete-table', name)} && artcafe tables create",
+                remedy=f"move its items elsewhere, then: {_aws('delete-table', name)} && artcafe tables create",
             )
         ]
     held = {each["IndexName"]: each for each in found.get("GlobalSecondaryIndexes", [])}
@@ -57,31 +61,31 @@ def compare(found: dict[str, Any], spec: TableSpec[Any], prefix: str) -> list[Fa
         types = [each for each in wanted["AttributeDefinitions"] if each["AttributeName"] in used]
         create = _aws("update-table", name, attribute_definitions=types, changes=[{"Create": index}])
         if has is None:
-            detail, mend = "does not exist", create
+            detail, remedy = "does not exist", create
         elif _keys(has) != _keys(index) or has["Projection"]["ProjectionType"] != "ALL":
             drop = [{"Delete": {"IndexName": index["IndexName"]}}]
             detail = "is another than declared"
-            mend = f"{_aws('update-table', name, changes=drop)}; once it is gone: {create}"
+            remedy = f"{_aws('update-table', name, changes=drop)}; once it is gone: {create}"
         elif has.get("IndexStatus", "ACTIVE") not in READY:
-            detail, mend = (
+            detail, remedy = (
                 f"is {has['IndexStatus']}",
                 f"wait until it is there: {_aws('describe-table', name)}",
             )
         else:
             continue
-        wrong.append(Fault(detail=f"{name}: the index {index['IndexName']} {detail}", mend=mend))
+        wrong.append(TableProblem(detail=f"{name}: the index {index['IndexName']} {detail}", remedy=remedy))
     return wrong
 
 
-def _expiry(name: str, attribute: str, found: dict[str, Any]) -> list[Fault]:
+def _expiry(name: str, attribute: str, found: dict[str, Any]) -> list[TableProblem]:
     on = found.get("TimeToLiveStatus") in ("ENABLED", "ENABLING")
     if on and found.get("AttributeName") == attribute:
         return []
     specification = shlex.quote(f"Enabled=true,AttributeName={attribute}")
     return [
-        Fault(
+        TableProblem(
             detail=f"{name}: items do not expire by {attribute}",
-            mend=f"{_aws('update-time-to-live', name)} --time-to-live-specification {specification}",
+            remedy=f"{_aws('update-time-to-live', name)} --time-to-live-specification {specification}",
         )
     ]
 

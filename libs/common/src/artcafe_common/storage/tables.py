@@ -42,7 +42,7 @@ class TableSpec(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
         return next(index for index in self.indexes if index.name == name)
 
 
-def creation(spec: TableSpec[Any], prefix: str) -> dict[str, Any]:
+def create_table_request(spec: TableSpec[Any], prefix: str) -> dict[str, Any]:
     """The arguments of DynamoDB's CreateTable."""
     used = [*spec.keys()]
     for index in spec.indexes:

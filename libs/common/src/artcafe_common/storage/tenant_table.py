@@ -55,19 +55,19 @@ class TenantTable(Generic[T]):
         """The item that a credential names by its key, whatever its tenant: for authentication only."""
         return await self._table.get(key, consistent=consistent)
 
-    def putting(self, tenant_id: str, item: T, *, new: bool = False) -> Write:
+    def build_put(self, tenant_id: str, item: T, *, new: bool = False) -> Write:
         """A write that stores the tenant's item, over nothing or over its own."""
         if getattr(item, "tenant_id", None) != tenant_id:
             raise ValueError("an item is stored for its own tenant")
         free = Attr(self.spec.partition).not_exists()
-        return self._table.putting(item, condition=free if new else free | _owned(tenant_id))
+        return self._table.build_put(item, condition=free if new else free | _owned(tenant_id))
 
-    def deleting(self, tenant_id: str, key: str, *, condition: ConditionBase | None = None) -> Write:
+    def build_delete(self, tenant_id: str, key: str, *, condition: ConditionBase | None = None) -> Write:
         """A write that removes the tenant's item; its condition fails where it has none."""
         owned = _owned(tenant_id)
-        return self._table.deleting(key, condition=owned if condition is None else owned & condition)
+        return self._table.build_delete(key, condition=owned if condition is None else owned & condition)
 
-    def updating(
+    def build_update(
         self,
         tenant_id: str,
         key: str,
@@ -78,17 +78,17 @@ class TenantTable(Generic[T]):
     ) -> Write:
         """A write that changes the tenant's item; its condition fails where it has none."""
         owned = _owned(tenant_id)
-        return self._table.updating(
+        return self._table.build_update(
             key, set_=set_, add=add, condition=owned if condition is None else owned & condition
         )
 
     async def put(self, tenant_id: str, item: T, *, new: bool = False) -> None:
         """Store the tenant's item now."""
-        await self._table.database.write(self.putting(tenant_id, item, new=new))
+        await self._table.database.write(self.build_put(tenant_id, item, new=new))
 
     async def delete(self, tenant_id: str, key: str) -> None:
         """Remove the tenant's item now; ConditionFailed where it has none."""
-        await self._table.database.write(self.deleting(tenant_id, key))
+        await self._table.database.write(self.build_delete(tenant_id, key))
 
     async def update(
         self,

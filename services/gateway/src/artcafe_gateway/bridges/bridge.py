@@ -23,7 +23,7 @@ from nats.aio.subscription import Subscription as NatsSubscription
 
 from artcafe_common.broker.claims import Credentials
 from artcafe_common.broker.nkeys import KeyKind, create
-from artcafe_common.bus.caller import Caller
+from artcafe_common.bus.caller import CallerContext
 from artcafe_common.bus.client import Bus
 from artcafe_common.bus.errors import CommandError
 from artcafe_common.contracts.identity.accounts import IssueBridgeCredentials
@@ -91,7 +91,7 @@ class Bridge:
             IssueBridgeCredentials(
                 tenant_id=self.tenant_id, nkey_public=pair.public, server_id=self._settings.server_id
             ),
-            caller=Caller.service("gateway"),
+            caller=CallerContext.service("gateway"),
         )
         nc = BridgeConnection()
         try:

@@ -14,7 +14,7 @@ from nats.aio.msg import Msg
 from artcafe_common.broker.subjects import HISTORY_STREAM
 from artcafe_common.bus.errors import FieldError, InvalidRequest
 from artcafe_common.contracts.tenancy.fields import CursorText, Limit
-from artcafe_common.cursors import Cursors
+from artcafe_common.cursors import CursorCodec
 from artcafe_gateway.bridges.bridge import Bridge
 from artcafe_gateway.delivery.message import FROM_HEADER, as_json
 from artcafe_gateway.errors import BrokerUnavailable, HistoryUnavailable
@@ -62,7 +62,7 @@ class HistoryPage(msgspec.Struct, frozen=True, kw_only=True):
 class HistoryReader:
     """Reads and writes channels' history."""
 
-    def __init__(self, cursors: Cursors) -> None:
+    def __init__(self, cursors: CursorCodec) -> None:
         self._cursors = cursors
         self._acks: WeakKeyDictionary[Bridge, PublishAcks] = WeakKeyDictionary()
         self._not_kept: TTLCache[str, None] = TTLCache(KNOWN_TENANTS, UNKNOWN_S)

@@ -6,8 +6,8 @@ import msgspec
 from litestar.connection import Request
 from litestar.di import NamedDependency
 
-from artcafe_common.authorization import at_least
-from artcafe_common.bus.caller import Caller, set_caller
+from artcafe_common.authorization import includes
+from artcafe_common.bus.caller import CallerContext, set_caller
 from artcafe_common.bus.errors import Forbidden
 from artcafe_common.contracts.identity.users import User
 from artcafe_common.contracts.tenancy.members import Membership, Role
@@ -24,7 +24,7 @@ class AuthenticatedUser(msgspec.Struct, frozen=True, kw_only=True):
     """An authenticated person without a tenant."""
 
     user: User
-    caller: Caller
+    caller: CallerContext
 
 
 class TenantUser(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,11 +32,11 @@ class TenantUser(msgspec.Struct, frozen=True, kw_only=True):
 
     user: User
     membership: Membership
-    caller: Caller
+    caller: CallerContext
 
     def require_writer(self) -> None:
         """Forbidden for those who may only look."""
-        if not at_least(self.membership.role, Role.MEMBER):
+        if not includes(self.membership.role, Role.MEMBER):
             raise Forbidden
 
 

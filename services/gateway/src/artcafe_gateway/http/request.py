@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import msgspec
 from litestar.connection import ASGIConnection, Request
 
-from artcafe_common.bus.caller import Caller, new_request_id, new_traceparent
+from artcafe_common.bus.caller import CallerContext, new_request_id, new_traceparent
 from artcafe_common.bus.command import Command
 from artcafe_common.bus.errors import CommandError, FieldError, InvalidRequest, Unauthenticated
 
@@ -40,11 +40,11 @@ class BodyTooLarge(CommandError):
     title = "The body is too large"
 
 
-def caller_of(connection: HttpConnection) -> Caller:
+def caller_of(connection: HttpConnection) -> CallerContext:
     """The request's origin, not yet authenticated; made once a request."""
-    found: Caller | None = connection.scope["state"].get(_STATE)
+    found: CallerContext | None = connection.scope["state"].get(_STATE)
     if found is None:
-        found = Caller(
+        found = CallerContext(
             request_id=new_request_id(),
             traceparent=_traceparent(connection),
             ip=client_ip(connection),

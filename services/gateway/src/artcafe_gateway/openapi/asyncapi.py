@@ -10,7 +10,7 @@ import msgspec
 
 from artcafe_common import __version__
 from artcafe_common.bus.errors import CommandError
-from artcafe_common.contracts.ingest import LOCAL_SUBJECTS, IngestKind, Report
+from artcafe_common.contracts.ingest import LOCAL_SUBJECTS, ClientReport, IngestKind
 from artcafe_common.contracts.presence import PresenceUpdate
 from artcafe_gateway.openapi.examples import example
 from artcafe_gateway.wire import agent_frames, frames
@@ -83,7 +83,9 @@ _NATS: dict[str, tuple[str, str]] = {
 def asyncapi() -> dict[str, Any]:
     """The document."""
     kinds = {kind: _key(kind) for _, _, sent, told, _ in _ENDPOINTS.values() for kind in (*sent, *told)}
-    schemas, components = msgspec.json.schema_components([*kinds, Report, PresenceUpdate], ref_template=_REF)
+    schemas, components = msgspec.json.schema_components(
+        [*kinds, ClientReport, PresenceUpdate], ref_template=_REF
+    )
     components["Problem"]["properties"]["code"]["enum"] = _codes()
     channels, operations = {}, {}
     for name, (address, summary, received, sent, query) in _ENDPOINTS.items():
@@ -94,7 +96,7 @@ def asyncapi() -> dict[str, Any]:
     messages = {
         key: _message(kind, schema) for (kind, key), schema in zip(kinds.items(), schemas, strict=False)
     }
-    messages["report"] = _message(Report, schemas[-2])
+    messages["report"] = _message(ClientReport, schemas[-2])
     messages["presence_notice"] = _message(PresenceUpdate, schemas[-1])
     messages["any"] = {"name": "any", "title": "any", "summary": "Any bytes", "payload": {}}
     return {

@@ -4,7 +4,7 @@ from typing import Any
 
 from artcafe_common.activity_reporting import DenialReporter
 from artcafe_common.broker.subjects import ForbiddenSubject
-from artcafe_common.bus.caller import Caller
+from artcafe_common.bus.caller import CallerContext
 from artcafe_common.bus.errors import CommandError
 from artcafe_common.contracts.tenancy.activity import ActivityRecorded
 from artcafe_gateway.wire import frames
@@ -15,21 +15,21 @@ DENIALS_A_MINUTE = 10
 
 
 def report_access_denied(
-    denials: DenialReporter, caller: Caller, tenant_id: str, method: str, path: str
+    denials: DenialReporter, caller: CallerContext, tenant_id: str, method: str, path: str
 ) -> None:
     """Tell an organization of who was refused at its door; who asked learns nothing of it."""
-    denials.note(
+    denials.report(
         caller,
         "access.denied",
         f"account:{tenant_id}",
         tenant_id=tenant_id,
-        a_minute=DENIALS_A_MINUTE,
+        per_minute=DENIALS_A_MINUTE,
         metadata={"method": method, "path": path[:256]},
     )
 
 
 def report_forbidden_frame(
-    denials: DenialReporter, caller: Caller, error: CommandError, received: Any
+    denials: DenialReporter, caller: CallerContext, error: CommandError, received: Any
 ) -> None:
     """Tell an organization of its own that asked for what they may not; any other refusal is no denial."""
     if not isinstance(error, ForbiddenSubject):
@@ -38,7 +38,9 @@ def report_forbidden_frame(
     for name in ("subject", "channel", "topic", "pattern"):
         if value := getattr(received, name, None):
             metadata[name] = value[:256]
-    denials.note(caller, "access.subject_denied", caller.actor, tenant_id=caller.tenant_id, metadata=metadata)
+    denials.report(
+        caller, "access.subject_denied", caller.actor, tenant_id=caller.tenant_id, metadata=metadata
+    )
 
 
 class ActivityFeed:

@@ -8,7 +8,7 @@ from litestar.connection import Request
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
-from artcafe_common.activity_reporting import activity_event
+from artcafe_common.activity_reporting import build_activity_event
 from artcafe_common.contracts.identity.accounts import IssueAccountKey
 from artcafe_common.contracts.tenancy.accounts import (
     Account,
@@ -96,7 +96,7 @@ class AccountsController(Controller):
         issued = await gateway.bus.call(IssueAccountKey(), caller=member.caller)
         tenant_id = member.caller.tenant_id
         await gateway.bus.publish(
-            activity_event(
+            build_activity_event(
                 member.caller,
                 ActivityType.ACCOUNT,
                 "account.key_issued",

@@ -7,14 +7,14 @@ from litestar import Controller, post
 from litestar.connection import Request
 from litestar.di import NamedDependency
 
-from artcafe_common.activity_reporting import activity_event
+from artcafe_common.activity_reporting import build_activity_event
 from artcafe_common.contracts.identity.agents import (
     AgentChallenge,
     AgentToken,
     CreateAgentChallenge,
     VerifyAgent,
 )
-from artcafe_common.contracts.identity.clients import CreateClientChallenge, Nonce
+from artcafe_common.contracts.identity.clients import ClientChallenge, CreateClientChallenge
 from artcafe_common.contracts.identity.users import Login, RefreshTokens, Tokens, VerifyUserToken
 from artcafe_common.contracts.tenancy.activity import ActivityType
 from artcafe_gateway.errors import RateLimited
@@ -44,7 +44,7 @@ class AuthController(Controller):
         user = await gateway.lookup_cache.user(tokens.access_token, caller)
         who = msgspec.structs.replace(caller, actor=f"user:{user.user_id}")
         await gateway.bus.publish(
-            activity_event(who, ActivityType.AUTH, "user.login", f"user:{user.user_id}", tenant_id="")
+            build_activity_event(who, ActivityType.AUTH, "user.login", f"user:{user.user_id}", tenant_id="")
         )
         return tokens
 
@@ -68,7 +68,7 @@ class AuthController(Controller):
     )
     async def client_challenge(
         self, request: Request[Any, Any, Any], gateway: NamedDependency[Gateway]
-    ) -> Nonce:
+    ) -> ClientChallenge:
         await limit_address(request, gateway)
         return await gateway.bus.call(await body(request, CreateClientChallenge), caller=caller_of(request))
 

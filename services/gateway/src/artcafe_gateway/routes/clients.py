@@ -10,13 +10,13 @@ from litestar.connection import Request
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
-from artcafe_common.bus.caller import Caller
+from artcafe_common.bus.caller import CallerContext
 from artcafe_common.bus.errors import CommandError
 from artcafe_common.contracts.presence import (
+    ClientHealth,
     ClientPresence,
     Connection,
     GetPresences,
-    Health,
 )
 from artcafe_common.contracts.tenancy.agents import Agent
 from artcafe_common.contracts.tenancy.clients import (
@@ -63,7 +63,7 @@ class ClientReport(msgspec.Struct, frozen=True, kw_only=True):
     client_id: str
     name: str
     status: ClientStatus
-    health: Health
+    health: ClientHealth
     last_seen: Any
     connections: list[Connection]
     metrics: dict[str, Any] | None
@@ -166,7 +166,9 @@ class ClientsController(Controller):
         )
 
 
-async def presences(gateway: Gateway, client_ids: list[str], caller: Caller) -> dict[str, ClientPresence]:
+async def presences(
+    gateway: Gateway, client_ids: list[str], caller: CallerContext
+) -> dict[str, ClientPresence]:
     """The presence of clients or agents by id; of none when presence is away."""
     if not client_ids:
         return {}

@@ -9,7 +9,7 @@ from litestar.connection import Request
 from litestar.di import NamedDependency
 
 from artcafe_common import __version__
-from artcafe_common.bus.caller import Caller
+from artcafe_common.bus.caller import CallerContext
 from artcafe_common.bus.errors import CommandError
 from artcafe_common.contracts.health import HEALTH_COMMANDS, HealthReport
 from artcafe_common.runtime import health
@@ -79,7 +79,7 @@ async def _own(gateway: Gateway) -> HealthReport:
     )
 
 
-async def _ask(gateway: Gateway, name: str, caller: Caller) -> HealthReport:
+async def _ask(gateway: Gateway, name: str, caller: CallerContext) -> HealthReport:
     if not gateway.bus.nc.is_connected:
         return _unavailable("the message broker is not available")
     try:

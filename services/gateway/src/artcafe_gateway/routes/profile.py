@@ -6,7 +6,7 @@ from litestar import Controller, get, put
 from litestar.connection import Request
 from litestar.di import NamedDependency
 
-from artcafe_common.bus.caller import Caller
+from artcafe_common.bus.caller import CallerContext
 from artcafe_common.bus.errors import Forbidden
 from artcafe_common.contracts.tenancy.profiles import (
     GetPreferences,
@@ -78,7 +78,9 @@ class ProfileController(Controller):
         return await gateway.bus.call(await body(request, UpdatePreferences), caller=person.caller)
 
 
-async def _caller(request: Request[Any, Any, Any], gateway: Gateway, person: AuthenticatedUser) -> Caller:
+async def _caller(
+    request: Request[Any, Any, Any], gateway: Gateway, person: AuthenticatedUser
+) -> CallerContext:
     if request.headers.get("x-tenant-id"):
         return (await member(request, gateway)).caller
     return person.caller

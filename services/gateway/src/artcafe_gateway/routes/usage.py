@@ -9,9 +9,9 @@ from litestar.di import NamedDependency
 from artcafe_common.contracts.metering import (
     CurrentUsage,
     GetCurrentUsage,
-    GetLocalStats,
+    GetLiveUsage,
     GetUsageMetrics,
-    LocalStats,
+    LiveUsage,
     UsageMetrics,
 )
 from artcafe_gateway.gateway import Gateway
@@ -45,11 +45,11 @@ class UsageController(Controller):
         command = query(request, GetCurrentUsage, plan=member.membership.plan)
         return await gateway.bus.call(command, caller=member.caller)
 
-    @get("/local/stats", summary="Live counters", does=[GetLocalStats])
+    @get("/local/stats", summary="Live counters", does=[GetLiveUsage])
     async def local(
         self,
         request: Request[Any, Any, Any],
         gateway: NamedDependency[Gateway],
         member: NamedDependency[TenantUser],
-    ) -> LocalStats:
-        return await gateway.bus.call(query(request, GetLocalStats), caller=member.caller)
+    ) -> LiveUsage:
+        return await gateway.bus.call(query(request, GetLiveUsage), caller=member.caller)

@@ -8,16 +8,16 @@ from litestar import WebSocket
 from artcafe_common.broker.subjects import (
     ULID_PATTERN,
     ForbiddenSubject,
-    Name,
-    Spelling,
+    ResolvedSubject,
+    SubjectForm,
     resolve,
     validate,
 )
-from artcafe_common.bus.caller import Caller
+from artcafe_common.bus.caller import CallerContext
 from artcafe_common.bus.errors import CommandError, Unauthenticated
-from artcafe_common.contracts.identity.agents import AdmitAgent, AuthenticateAgent
+from artcafe_common.contracts.identity.agents import AuthenticateAgent, AuthenticateAgentToken
 from artcafe_common.contracts.identity.clients import AuthenticationFailed, ClientIdentity
-from artcafe_common.contracts.presence import Kind
+from artcafe_common.contracts.presence import ClientKind
 from artcafe_common.contracts.tenancy.agents import AgentNotFound, GetAgent
 from artcafe_gateway.delivery.message import agent_message_frame
 from artcafe_gateway.gateway import Gateway
@@ -48,7 +48,7 @@ async def authenticate(
     _connection: Socket,
     agent_id: str,
     gateway: Gateway,
-    caller: Caller,
+    caller: CallerContext,
 ) -> ClientIdentity:
     """The agent, by a signed challenge in the URL or by its token; AuthenticationFailed for neither."""
     query = socket.query_params
@@ -68,7 +68,7 @@ async def authenticate(
     except Unauthenticated:
         raise AuthenticationFailed from None
     return await gateway.bus.call(
-        AdmitAgent(agent_id=agent_id, token=token, tenant_id=tenant_id), caller=caller
+        AuthenticateAgentToken(agent_id=agent_id, token=token, tenant_id=tenant_id), caller=caller
     )
 
 
@@ -78,7 +78,7 @@ class AgentSession(ClientSession):
     `channel` is another word for subject here, unless it is a channel's id.
     """
 
-    kind = Kind.AGENT
+    kind = ClientKind.AGENT
     decoder = msgspec.json.Decoder(AgentFrame)
 
     def __init__(self, *arguments: Any) -> None:
@@ -123,7 +123,7 @@ class AgentSession(ClientSession):
 
     # -- names ---------------------------------------------------------------------------------
 
-    def _name(self, subject: str | None, channel: str | None, *, wildcards: bool) -> Name:
+    def _name(self, subject: str | None, channel: str | None, *, wildcards: bool) -> ResolvedSubject:
         if subject is None and channel is not None and not ULID_PATTERN.match(channel):
             subject, channel = channel, None
         try:
@@ -133,7 +133,7 @@ class AgentSession(ClientSession):
             if subject is None or peer is None or not self._peers.get(peer):
                 raise
             name = resolve(self.tenant_id, f"{self.tenant_id}.{subject}", wildcards=wildcards)
-            return msgspec.structs.replace(name, text=subject, spelling=Spelling.BARE)
+            return msgspec.structs.replace(name, original=subject, form=SubjectForm.BARE)
 
     async def _meet(self, subject: str | None) -> None:
         """Learn whether `agents.<id>.…` names an agent of this tenant: then it is a name like any other."""
@@ -142,7 +142,7 @@ class AgentSession(ClientSession):
             return
         if len(self._peers) >= MAX_PEERS:
             self._peers = {self._identity.client_id: True}
-        caller = msgspec.structs.replace(Caller.service("gateway"), tenant_id=self.tenant_id)
+        caller = msgspec.structs.replace(CallerContext.service("gateway"), tenant_id=self.tenant_id)
         try:
             await self._gateway.bus.call(GetAgent(agent_id=peer), caller=caller)
         except AgentNotFound:

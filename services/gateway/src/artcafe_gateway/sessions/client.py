@@ -12,16 +12,16 @@ from litestar import WebSocket
 
 from artcafe_common.broker.subjects import (
     ForbiddenSubject,
-    Name,
+    ResolvedSubject,
     permitted,
     resolve,
     resolve_channel,
 )
-from artcafe_common.bus.caller import Caller, set_caller
+from artcafe_common.bus.caller import CallerContext, set_caller
 from artcafe_common.bus.errors import CommandError
 from artcafe_common.clock import now
 from artcafe_common.contracts.identity.clients import AuthenticationFailed, ClientIdentity
-from artcafe_common.contracts.presence import ConnectionClosed, ConnectionOpened, Kind
+from artcafe_common.contracts.presence import ClientKind, ConnectionClosed, ConnectionOpened
 from artcafe_common.contracts.tenancy.fields import PlanLimitReached
 from artcafe_gateway.bridges.bridge import Bridge
 from artcafe_gateway.bridges.connection import header_block
@@ -61,7 +61,7 @@ FLOOD_PAUSE_S = 0.02
 log = structlog.get_logger()
 _encode = msgspec.json.encode
 Prove = Callable[
-    [WebSocket[Any, Any, Any], Socket, str, Gateway, Caller], Coroutine[Any, Any, ClientIdentity]
+    [WebSocket[Any, Any, Any], Socket, str, Gateway, CallerContext], Coroutine[Any, Any, ClientIdentity]
 ]
 
 
@@ -113,11 +113,16 @@ async def serve(
 class ClientSession:
     """An authenticated client's socket."""
 
-    kind = Kind.CLIENT
+    kind = ClientKind.CLIENT
     decoder: "msgspec.json.Decoder[Any]" = msgspec.json.Decoder(frames.ClientFrame)
 
     def __init__(
-        self, socket: Socket, identity: ClientIdentity, bridge: Bridge, gateway: Gateway, caller: Caller
+        self,
+        socket: Socket,
+        identity: ClientIdentity,
+        bridge: Bridge,
+        gateway: Gateway,
+        caller: CallerContext,
     ) -> None:
         self.socket = socket
         self.tenant_id = identity.tenant_id
@@ -133,7 +138,7 @@ class ClientSession:
         self._requests: set[asyncio.Task[None]] = set()
         self._headers = {FROM_HEADER: identity.client_id}
         self._header_block = header_block(self._headers)
-        self._targets: dict[tuple[str | None, str | None], Name] = {}
+        self._targets: dict[tuple[str | None, str | None], ResolvedSubject] = {}
         self._subscriptions = SocketSubscriptions(
             tenant_id=self.tenant_id,
             client_id=identity.client_id,
@@ -216,7 +221,7 @@ class ClientSession:
             case frames.Publish():
                 name = self._target(received.subject, received.channel)
                 if received.id is not None and name.channel is not None:
-                    await self._gateway.history.acks(self._bridge, name.publish)
+                    await self._gateway.history.acks(self._bridge, name.publish_subject)
                 self._publish(received, name)
             case frames.Heartbeat():
                 self.socket.send(frames.HeartbeatAck(timestamp=now()))
@@ -260,7 +265,7 @@ class ClientSession:
             self.socket.reject(error, received)
         return True
 
-    def _publish(self, received: frames.Publish, name: Name) -> None:
+    def _publish(self, received: frames.Publish, name: ResolvedSubject) -> None:
         headers = self._header_block
         if received.headers:
             headers = header_block(validate_headers(received.headers) | self._headers)
@@ -270,7 +275,7 @@ class ClientSession:
         reply = acks.expect(partial(self._published, received.id)) if acks is not None else ""
         try:
             self._bridge.publish(
-                name.publish,
+                name.publish_subject,
                 bytes(received.data),
                 headers,
                 client_id=self._identity.client_id,
@@ -304,10 +309,10 @@ class ClientSession:
             raise TooManyRequests
         _spawn(self._requests, self._await_reply(name, received))
 
-    async def _await_reply(self, name: Name, received: frames.Request) -> None:
+    async def _await_reply(self, name: ResolvedSubject, received: frames.Request) -> None:
         try:
             reply = await self._bridge.request(
-                name.publish,
+                name.publish_subject,
                 bytes(received.data),
                 self._headers,
                 timeout_s=received.timeout_ms / 1000,
@@ -327,8 +332,8 @@ class ClientSession:
         wanted = _wanted(received)
         if wanted is not None and name.channel is None:
             raise HistoryUnavailable
-        self._require(self._identity.permissions.subscribe, name.listen)
-        if not name.listen:
+        self._require(self._identity.permissions.subscribe, name.subscribe_subjects)
+        if not name.subscribe_subjects:
             raise ForbiddenSubject
         if len(self._subscriptions.names) >= self._gateway.settings.max_subscriptions:
             raise TooManySubscriptions
@@ -350,22 +355,22 @@ class ClientSession:
 
     # -- names ---------------------------------------------------------------------------------
 
-    def _name(self, subject: str | None, channel: str | None, *, wildcards: bool) -> Name:
+    def _name(self, subject: str | None, channel: str | None, *, wildcards: bool) -> ResolvedSubject:
         if (subject is None) == (channel is None):
             raise BadFrame("give either a subject or a channel")
         if channel is not None:
             return resolve_channel(self.tenant_id, channel, wildcards=False)
         return resolve(self.tenant_id, subject or "", wildcards=wildcards)
 
-    def _target(self, subject: str | None, channel: str | None) -> Name:
+    def _target(self, subject: str | None, channel: str | None) -> ResolvedSubject:
         """Where a publish goes, checked; what was checked once is remembered, within bounds."""
         key = (subject, channel)
         name = self._targets.get(key)
         if name is None:
             name = self._name(subject, channel, wildcards=False)
-            if name.publish in self._subscriptions.reply_subjects:
+            if name.publish_subject in self._subscriptions.reply_subjects:
                 return name
-            self._require(self._identity.permissions.publish, (name.publish,))
+            self._require(self._identity.permissions.publish, (name.publish_subject,))
             if len(self._targets) >= MAX_TARGETS:
                 self._targets.clear()
             self._targets[key] = name

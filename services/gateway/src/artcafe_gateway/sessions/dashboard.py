@@ -200,9 +200,9 @@ class DashboardSession:
         if pattern is None or pattern == ">":
             return tuple(f"{root}{self.tenant_id}.>" for root in roots)
         name = resolve(self.tenant_id, pattern, wildcards=True)
-        if not name.listen:
+        if not name.subscribe_subjects:
             raise BadSubject
-        return name.listen
+        return name.subscribe_subjects
 
     async def _hold(self, subject: str) -> BrokerSubscription:
         route = await self._bridge.acquire_subscription(subject, BrokerSubscription)

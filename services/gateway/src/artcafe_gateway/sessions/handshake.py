@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from litestar import WebSocket
 
-from artcafe_common.bus.caller import Caller
+from artcafe_common.bus.caller import CallerContext
 from artcafe_common.contracts.identity.clients import AuthenticateClient, ClientIdentity
 from artcafe_gateway.gateway import Gateway
 from artcafe_gateway.wire import frames
@@ -21,7 +21,7 @@ async def authenticate(
     connection: Socket,
     client_id: str,
     gateway: Gateway,
-    caller: Caller,
+    caller: CallerContext,
 ) -> ClientIdentity:
     """The client, by a stored nonce in the URL or by a challenge made for this connection.
 
@@ -55,6 +55,6 @@ async def authenticate(
     )
 
 
-async def _ask(gateway: Gateway, proof: AuthenticateClient, caller: Caller) -> ClientIdentity:
+async def _ask(gateway: Gateway, proof: AuthenticateClient, caller: CallerContext) -> ClientIdentity:
     async with gateway.handshake_limiter.place():
         return await gateway.bus.call(proof, caller=caller)

@@ -5,7 +5,7 @@ from typing import Protocol
 
 import msgspec
 
-from artcafe_common.broker.subjects import Spelling, matches, spell
+from artcafe_common.broker.subjects import SubjectForm, matches, to_form
 from artcafe_common.contracts.presence import PresenceUpdate
 from artcafe_gateway.delivery.fanout import BrokerSubscription, Counts
 from artcafe_gateway.delivery.message import BrokerMessage, channel_message_frame, preview_frame
@@ -86,7 +86,7 @@ class TopicPreviewView:
         if self._socket.send_queue.backlog > PREVIEW_BACKLOG:
             self._dropped += 1
             return
-        subject = spell(self._tenant_id, delivery.subject, Spelling.SHORT)
+        subject = to_form(self._tenant_id, delivery.subject, SubjectForm.SHORT)
         self._socket.send_queue.push(frame(preview_frame(delivery, subject, self._dropped)))
         self._dropped = 0
 

@@ -106,7 +106,7 @@ class RecoveringSubscription(SubjectSubscription):
 
     def restart(self) -> None:
         # While pages are read each message is written in the form of that moment.
-        if self._form is not None and (self._form, self._kind) != (self.spelling, self._owner.kind):
+        if self._form is not None and (self._form, self._kind) != (self.form, self._owner.kind):
             self._leave()
             self._join()
 

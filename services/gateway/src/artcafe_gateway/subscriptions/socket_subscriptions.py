@@ -2,7 +2,7 @@
 
 from collections import Counter, OrderedDict
 
-from artcafe_common.broker.subjects import REPUBLISH_PREFIX, Name, overlaps
+from artcafe_common.broker.subjects import REPUBLISH_PREFIX, ResolvedSubject, overlaps
 from artcafe_common.bus.errors import CommandError
 from artcafe_gateway.bridges.bridge import Bridge
 from artcafe_gateway.delivery.fanout import BrokerSubscription, Render
@@ -43,11 +43,11 @@ class SocketSubscriptions:
         self._listens: dict[str, str] = {}
         self._channels: Counter[str] = Counter()
         self._raw: dict[str, SubjectSubscription] = {}
-        self.names: dict[str, Name] = {}
+        self.names: dict[str, ResolvedSubject] = {}
         # Where this client was asked for an answer: there it may give one.
         self.reply_subjects: OrderedDict[str, None] = OrderedDict()
 
-    async def add(self, key: str, name: Name) -> None:
+    async def add(self, key: str, name: ResolvedSubject) -> None:
         """Listen for a name, confirmed by the broker; BrokerUnavailable otherwise. Twice is as once.
 
         Nothing is delivered before `activate`.
@@ -56,25 +56,25 @@ class SocketSubscriptions:
             return
         self.names[key] = name
         try:
-            for subject in name.listen:
+            for subject in name.subscribe_subjects:
                 raw = self._raw.get(subject)
                 if raw is None:
                     before = tuple(known for known in self._raw if overlaps(known, subject))
                     route = await self._bridge.acquire_subscription(subject, BrokerSubscription)
                     raw = self._raw[subject] = SubjectSubscription(self, subject, route, before)
-                raw.names[key] = name.spelling
-            for subject in name.listen:
+                raw.names[key] = name.form
+            for subject in name.subscribe_subjects:
                 await self._bridge.confirm_subscription(self._raw[subject].route)
         except CommandError:
             await self.remove(key)
             raise
 
-    async def follow(self, key: str, name: Name, wanted: HistoryQuery) -> None:
+    async def follow(self, key: str, name: ResolvedSubject, wanted: HistoryQuery) -> None:
         """Listen to a channel from a place of its history on, as `add`; BrokerUnavailable, HistoryUnavailable.
 
         It stands in for what the socket heard of the channel before, by whatever name.
         """
-        subject = name.publish
+        subject = name.publish_subject
         raw = self._raw.get(subject)
         source = f"{REPUBLISH_PREFIX}.{subject}"
         route = await self._bridge.acquire_subscription(source, ReplaySubscription)
@@ -92,7 +92,7 @@ class SocketSubscriptions:
             await self._bridge.release_subscription(raw.source)
         self._raw[subject] = following
         self.names[key] = name
-        following.names[key] = name.spelling
+        following.names[key] = name.form
         for other in self._raw.values():
             if other is not following and subject not in other.before and overlaps(other.subject, subject):
                 other.before = (*other.before, subject)
@@ -109,7 +109,7 @@ class SocketSubscriptions:
     def activate(self, key: str) -> None:
         """Deliver from now on: the client was told."""
         name = self.names[key]
-        for subject in name.listen:
+        for subject in name.subscribe_subjects:
             self._raw[subject].begin()
         if name.channel is not None and key not in self._listens:
             self._listens[key] = name.channel
@@ -126,7 +126,7 @@ class SocketSubscriptions:
             if not self._channels[channel]:
                 del self._channels[channel]
                 self._channel_subscribers.unsubscribed(self.tenant_id, self.client_id, channel)
-        for subject in name.listen if name is not None else ():
+        for subject in name.subscribe_subjects if name is not None else ():
             raw = self._raw.get(subject)
             if raw is None:
                 continue

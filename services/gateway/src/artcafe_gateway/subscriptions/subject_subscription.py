@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Protocol
 
-from artcafe_common.broker.subjects import Spelling, matches, spell
+from artcafe_common.broker.subjects import SubjectForm, matches, to_form
 from artcafe_gateway.delivery.fanout import BrokerSubscription, Counts, Render
 from artcafe_gateway.delivery.message import BrokerMessage
 from artcafe_gateway.reporting.usage import UsageRecorder
@@ -47,7 +47,7 @@ class SubjectSubscription:
         self, owner: SubscriptionOwner, subject: str, route: BrokerSubscription, before: tuple[str, ...]
     ) -> None:
         self._owner = owner
-        self._form: Spelling | None = None
+        self._form: SubjectForm | None = None
         self._kind = owner.kind
         self.send_queue: SendQueue = owner.send_queue
         self.subject = subject
@@ -55,10 +55,10 @@ class SubjectSubscription:
         self.source = subject
         self.route = route
         self.before = before
-        self.names: dict[str, Spelling] = {}
+        self.names: dict[str, SubjectForm] = {}
 
     @property
-    def spelling(self) -> Spelling:
+    def form(self) -> SubjectForm:
         """How the socket first named what it gets here."""
         return next(iter(self.names.values()))
 
@@ -66,7 +66,7 @@ class SubjectSubscription:
         """Deliver from now on, or in another spelling from now on."""
         if self.before:
             self.route.listeners[self] = None
-        elif self._form is not self.spelling:
+        elif self._form is not self.form:
             self._leave()
             self._join()
 
@@ -82,7 +82,7 @@ class SubjectSubscription:
             self.begin()
 
     def _join(self) -> None:
-        self._form = self.spelling
+        self._form = self.form
         self._kind = self._owner.kind
         spelled = partial(_spell, self._owner.tenant_id, self._form)
         self.route.join((self._kind, self._form), self, spelled, self._owner.render)
@@ -103,7 +103,7 @@ class SubjectSubscription:
 
     def send(self, delivery: BrokerMessage) -> None:
         """Send one message, and count it."""
-        spelled = _spell(self._owner.tenant_id, self.spelling, delivery.subject)
+        spelled = _spell(self._owner.tenant_id, self.form, delivery.subject)
         if self.send_queue.push(frame(self._owner.render(delivery, spelled))):
             self.on_delivered({delivery.channel or "": [1, delivery.payload_size]})
 
@@ -118,5 +118,5 @@ class SubjectSubscription:
         self._owner.allow_reply_to(reply)
 
 
-def _spell(tenant_id: str, spelling: Spelling, subject: str) -> str:
-    return spell(tenant_id, subject, spelling)
+def _spell(tenant_id: str, form: SubjectForm, subject: str) -> str:
+    return to_form(tenant_id, subject, form)

@@ -24,7 +24,7 @@ class BrokerAccount(msgspec.Struct, frozen=True, kw_only=True):
     platform_key: str
 
 
-class AccountsCompared(msgspec.Struct, frozen=True, kw_only=True):
+class AccountComparison(msgspec.Struct, frozen=True, kw_only=True):
     """How many accounts there are, and how many the broker lacked or held otherwise; `examples` are tenants."""
 
     known: int
@@ -48,7 +48,7 @@ class EnsureAccount(Command[BrokerAccount], frozen=True, kw_only=True):
     plan: Plan
 
 
-class CompareAccounts(Command[AccountsCompared], frozen=True, kw_only=True):
+class CompareAccounts(Command[AccountComparison], frozen=True, kw_only=True):
     """Compare every account with what the broker holds; with `push`, give the broker what differs."""
 
     subject = "artcafe.identity.account.compare"

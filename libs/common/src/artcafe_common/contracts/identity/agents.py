@@ -60,7 +60,7 @@ class AgentToken(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: datetime
 
 
-class ReadAgentKey(Command[AgentKey], frozen=True, kw_only=True):
+class ParseAgentKey(Command[AgentKey], frozen=True, kw_only=True):
     """Understand a public key in OpenSSH's or PEM form; InvalidRequest for any that no agent may have."""
 
     subject = "artcafe.identity.agent.read_key"
@@ -106,7 +106,7 @@ class AuthenticateAgent(Command[ClientIdentity], frozen=True, kw_only=True):
     tenant_id: str | None = None
 
 
-class AdmitAgent(Command[ClientIdentity], frozen=True, kw_only=True):
+class AuthenticateAgentToken(Command[ClientIdentity], frozen=True, kw_only=True):
     """Check the token of VerifyAgent; it ends with the agent's key, and when the agent is suspended."""
 
     subject = "artcafe.identity.agent.admit"

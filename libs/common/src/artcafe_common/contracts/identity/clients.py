@@ -48,7 +48,7 @@ class ClientIdentity(msgspec.Struct, frozen=True, kw_only=True):
     permissions: Permissions
 
 
-class Nonce(msgspec.Struct, frozen=True, kw_only=True):
+class ClientChallenge(msgspec.Struct, frozen=True, kw_only=True):
     """A text to sign, good for one use until `expires_at`."""
 
     nonce: str
@@ -62,7 +62,7 @@ class IssueClientKey(Command[KeyPairIssued], frozen=True, kw_only=True):
     raises = (KeyRateExceeded,)
 
 
-class CreateClientChallenge(Command[Nonce], frozen=True, kw_only=True):
+class CreateClientChallenge(Command[ClientChallenge], frozen=True, kw_only=True):
     """A stored nonce for a WebSocket that authenticates in its URL; the same for unknown clients."""
 
     subject = "artcafe.identity.client.challenge"

@@ -1,6 +1,6 @@
 """JetStream streams in organizations' accounts."""
 
-from artcafe_common.bus.command import Command, Nothing
+from artcafe_common.bus.command import Command, Empty
 from artcafe_common.bus.errors import CommandError
 from artcafe_common.contracts.identity.accounts import AccountMissing
 
@@ -21,11 +21,11 @@ class StreamRefused(CommandError):
     title = "The broker does not take the stream"
 
 
-class EnsureStream(Command[Nothing], frozen=True, kw_only=True):
+class EnsureStream(Command[Empty], frozen=True, kw_only=True):
     """Make a tenant's stream, or bring it up to date; one of a higher `version` is left as it is.
 
     `max_age_s` in seconds; None is no limit. What is kept is published again on its subject behind
-    `again_on`, if that is given, with its sequence number in a header.
+    `republish_prefix`, if that is given, with its sequence number in a header.
     """
 
     subject = "artcafe.identity.stream.ensure"
@@ -39,10 +39,10 @@ class EnsureStream(Command[Nothing], frozen=True, kw_only=True):
     max_age_s: int | None = None
     max_messages: int | None = None
     max_messages_per_subject: int | None = None
-    again_on: str | None = None
+    republish_prefix: str | None = None
 
 
-class RemoveStream(Command[Nothing], frozen=True, kw_only=True):
+class RemoveStream(Command[Empty], frozen=True, kw_only=True):
     """Delete a tenant's stream with all that is in it; one that is not there is fine."""
 
     subject = "artcafe.identity.stream.remove"
@@ -52,7 +52,7 @@ class RemoveStream(Command[Nothing], frozen=True, kw_only=True):
     stream: str
 
 
-class PurgeStream(Command[Nothing], frozen=True, kw_only=True):
+class PurgeStream(Command[Empty], frozen=True, kw_only=True):
     """Delete what a tenant's stream holds of one subject; a stream that is not there holds nothing."""
 
     subject = "artcafe.identity.stream.purge"
@@ -60,4 +60,4 @@ class PurgeStream(Command[Nothing], frozen=True, kw_only=True):
     idempotent = True
     tenant_id: str
     stream: str
-    of: str
+    subject_filter: str

@@ -85,7 +85,7 @@ class ListActivity(Command[ActivityPage], frozen=True, kw_only=True):
     cursor: CursorText | None = None
 
 
-class HourOfActivity(msgspec.Struct, frozen=True, kw_only=True):
+class HourlyActivity(msgspec.Struct, frozen=True, kw_only=True):
     """How many entries an hour has; `hour` is its beginning."""
 
     hour: datetime
@@ -104,7 +104,7 @@ class ActivitySummary(msgspec.Struct, frozen=True, kw_only=True):
     by_type: dict[str, int]
     by_status: dict[str, int]
     by_action: dict[str, int]
-    hourly: list[HourOfActivity]
+    hourly: list[HourlyActivity]
 
 
 class GetActivitySummary(Command[ActivitySummary], frozen=True, kw_only=True):

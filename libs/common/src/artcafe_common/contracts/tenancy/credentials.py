@@ -30,7 +30,7 @@ class AgentCredential(msgspec.Struct, frozen=True, kw_only=True):
     state: ClientState
 
 
-class FindCredential(Command[ClientCredential], frozen=True, kw_only=True):
+class FindClientCredential(Command[ClientCredential], frozen=True, kw_only=True):
     """The client of a public key or of an id, whatever its tenant: identity asks, to authenticate."""
 
     subject = "artcafe.tenancy.client.find_credential"
