@@ -14,7 +14,7 @@ test: setup lint
 
 # The API's document and the WebSockets tried out for some minutes; `make test` does it for one.
 fuzz: setup
-	@ARTCAFE_TEST_EXAMPLES=300 $(VENV)/bin/pytest tests/e2e/test_schemathesis.py tests/e2e/test_fuzz_websocket.py $(ARGS)
+	@ARTCAFE_TEST_EXAMPLES=300 $(VENV)/bin/pytest tests/e2e/documents/test_schemathesis.py tests/e2e/websocket/test_fuzz.py $(ARGS)
 
 # All rows take about half an hour, some of them less: make bench ARGS="fanout pairs --quick".
 bench: setup

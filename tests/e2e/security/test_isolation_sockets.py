@@ -1,6 +1,6 @@
 """Two organizations: every frame, every socket and every subject of the one, tried on the other's names.
 
-As in test_matrix.py all is tried with ids that exist and with such that nobody has, and answered alike.
+As in test_isolation_rest.py all is tried with ids that exist and with such that nobody has, and answered alike.
 """
 
 import asyncio

@@ -12,7 +12,7 @@ from artcafe_common.dev.stack import Stack
 from support.stack import free_ports
 from support.world import Person
 
-SUPPORT = Path(__file__).parents[1] / "support"
+SUPPORT = Path(__file__).parents[2] / "support"
 # For each operation and way of making requests; `make fuzz` sets it higher.
 EXAMPLES = int(os.environ.get("ARTCAFE_TEST_EXAMPLES", "10"))
 AT_LEAST = 1000

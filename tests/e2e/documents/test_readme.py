@@ -13,7 +13,7 @@ import pytest
 
 from support.world import closing
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 README = (ROOT / "README.md").read_text()
 SNIPPETS = dict(re.findall(r"<!-- test: (\S+) -->\n```\w+\n(.*?)```", README, re.DOTALL))
 
@@ -94,7 +94,7 @@ async def test_the_page_for_browsers(tenant):
     flags = [] if _has_websocket() else ["--experimental-websocket"]
     page = await start(
         *("node", "--no-warnings", *flags, "browser.js", json.dumps(told)),
-        cwd=Path(__file__).parent / "node",
+        cwd=ROOT / "tests/e2e/clients/node",
         stdin=subprocess.PIPE,
     )
     assert json.loads(await line(page))["type"] == "welcome"

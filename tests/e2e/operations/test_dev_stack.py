@@ -24,7 +24,7 @@ from websockets.asyncio.client import connect
 from artcafe_common.dev.stack import SERVERS, SERVICES, Ports
 from support.world import Agent, eventually
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 ARTCAFE = Path(sys.executable).parent / "artcafe"
 KEYS = {
     *("api", "ws", "nats", "nats_ws", "redis", "dynamodb"),

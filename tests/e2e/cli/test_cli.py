@@ -18,7 +18,7 @@ from support.cli import ARTCAFE, Terminal
 from support.stack import free_ports
 from support.world import PASSWORD, Person, eventually
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SNIPPETS = re.findall(
     r"<!-- test -->\n```sh\n(.*?)```", (ROOT / "docs/reference/cli.md").read_text(), re.DOTALL
 )
