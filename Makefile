@@ -4,7 +4,7 @@ VENV := .venv
 STAMP := $(VENV)/.installed
 MEMBERS := libs/common services/gateway services/identity services/metering services/presence services/tenancy
 
-.PHONY: dev test fuzz bench check lint lock setup clean
+.PHONY: dev test fuzz bench docs lint lock setup clean
 
 dev: setup
 	@exec $(VENV)/bin/artcafe dev
@@ -21,10 +21,14 @@ bench: setup
 	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(VENV)/bin/uv pip install --quiet --group bench
 	@PYTHONPATH=tests $(VENV)/bin/python -m bench $(ARGS)
 
+# Regenerates the tables and diagrams of the documentation from the code.
+docs: setup
+	@PYTHONPATH=. $(VENV)/bin/python -m docs.generate
+
 lint: setup
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
-	@$(VENV)/bin/mypy libs/common/src $(foreach s,gateway identity metering presence tenancy,services/$(s)/src)
+	@$(VENV)/bin/mypy libs/common/src $(foreach s,gateway identity metering presence tenancy,services/$(s)/src) docs/generate
 	@$(VENV)/bin/lint-imports --no-cache
 
 setup: $(STAMP)

@@ -28,7 +28,7 @@ from artcafe_common.bus.errors import (
 )
 from artcafe_common.contracts.health import HEALTH_COMMANDS
 from artcafe_common.dev.stack import Stack
-from support.house import every_error
+from docs.generate.declarations import every_error
 from support.stack import free_ports
 
 SERVICES = ("identity", "tenancy", "presence", "metering")

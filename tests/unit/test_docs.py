@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from artcafe_common.plans import LIMITS
-from support.house import every_error, every_frame, every_route, settings_table
+from docs.generate import settings
+from docs.generate.declarations import every_error, every_frame, every_route
 
 # Litestar 2 warns of styles of declaring parameters that end with its version 3.
 pytestmark = pytest.mark.filterwarnings(
@@ -23,9 +24,7 @@ def text_of(name):
 
 
 def test_the_table_of_settings_is_the_declarations():
-    assert settings_table() in text_of("docs/reference/settings.md"), (
-        "print it anew, as docs/reference/settings.md says"
-    )
+    assert settings.table() in text_of("docs/reference/settings.md"), "run `make docs`"
 
 
 def test_every_route_is_told_of_and_no_other():

@@ -1,0 +1,1 @@
+"""Generates the reference tables of the documentation from the code."""
