@@ -5,7 +5,7 @@ import base64
 import pytest
 
 from artcafe_common.broker.nkeys import KeyKind, create
-from artcafe_identity.sealing import SealBroken, Sealer
+from artcafe_identity.seed_cipher import SealBroken, Sealer
 
 PAIR = create(KeyKind.ACCOUNT)
 KEY = bytes(range(32))

@@ -9,8 +9,8 @@ from joserfc import jwt
 from joserfc.jwk import RSAKey
 
 from artcafe_common.contracts.identity.users import InvalidToken, ProviderUnavailable
-from artcafe_identity import tokens
-from artcafe_identity.tokens import Jwks, TokenVerifier
+from artcafe_identity import user_tokens
+from artcafe_identity.user_tokens import Jwks, TokenVerifier
 
 ISSUER, APP = "https://issuer.example", "app"
 KEYS = {kid: RSAKey.generate_key(2048, {"kid": kid}) for kid in ("one", "two")}
@@ -50,7 +50,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch):
     clock = Clock()
-    monkeypatch.setattr(tokens, "time", clock)
+    monkeypatch.setattr(user_tokens, "time", clock)
     return clock
 
 
@@ -98,7 +98,7 @@ async def test_a_withdrawn_key_is_dropped_after_its_age(clock):
     provider = Provider("one")
     await provider.jwks.key("one")
     provider.kids = ["two"]
-    clock.now += tokens.MAX_AGE_S - 1
+    clock.now += user_tokens.MAX_AGE_S - 1
     assert await provider.jwks.key("one")
     clock.now += 2
     with pytest.raises(InvalidToken):
@@ -110,7 +110,7 @@ async def test_a_provider_that_is_away_takes_no_key_with_it(clock):
     provider = Provider("one")
     await provider.jwks.key("one")
     provider.away = True
-    clock.now += tokens.MAX_AGE_S + 1
+    clock.now += user_tokens.MAX_AGE_S + 1
     for _ in range(5):
         assert await provider.jwks.key("one")
     assert provider.asked == 2

@@ -6,7 +6,7 @@ from artcafe_common.broker.subjects import BadSubject, ForbiddenSubject
 from artcafe_common.contracts.identity.streams import SubjectOverlap
 from artcafe_common.contracts.tenancy.fields import NameTaken, PlanLimitReached
 from artcafe_common.contracts.tenancy.subjects import MAX_SUBJECTS
-from artcafe_tenancy.patterns import check_fits, raw_subjects
+from artcafe_tenancy.subject_patterns import check_fits, raw_subjects
 from artcafe_tenancy.tables import Reservation
 
 TENANT = "01JADAR0000000000000000000"

@@ -15,10 +15,10 @@ from artcafe_common.bus.errors import ServiceUnavailable
 from artcafe_common.cache import Cache
 from artcafe_common.contracts.identity.accounts import AccountMissing
 from artcafe_common.plans import Plan
-from artcafe_identity.accounts import tenant_account
-from artcafe_identity.sealing import Sealer
+from artcafe_identity.seed_cipher import Sealer
 from artcafe_identity.store import Store
 from artcafe_identity.tables import AccountItem
+from artcafe_identity.tenant_claims import tenant_account
 
 PUSH_TIMEOUT_S = 3
 PUSHES_AT_ONCE = 50

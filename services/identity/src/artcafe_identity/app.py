@@ -20,18 +20,18 @@ from artcafe_common.storage.dynamo import Database
 from artcafe_common.storage.redis_client import RedisClient
 from artcafe_identity.account_repository import AccountRepository
 from artcafe_identity.agent_tokens import AgentTokens
-from artcafe_identity.callout import AuthCallout
-from artcafe_identity.clients import Clients
+from artcafe_identity.auth_callout import AuthCallout
+from artcafe_identity.client_authenticator import Clients
 from artcafe_identity.cognito import Cognito
 from artcafe_identity.endpoints import Endpoints
 from artcafe_identity.login_failures import LoginFailures
 from artcafe_identity.revocation import Revocations
-from artcafe_identity.sealing import Sealer
+from artcafe_identity.seed_cipher import Sealer
 from artcafe_identity.settings import Settings
 from artcafe_identity.store import Rates, Store
 from artcafe_identity.tables import TABLES
 from artcafe_identity.tenant_streams import TenantStreams
-from artcafe_identity.tokens import Jwks, TokenVerifier
+from artcafe_identity.user_tokens import Jwks, TokenVerifier
 
 RECONCILE_EVERY_S = 30
 KNOCKS_EVERY_S = 5

@@ -34,17 +34,17 @@ from artcafe_common.contracts.identity.streams import EnsureStream, PurgeStream,
 from artcafe_common.contracts.identity.users import Login, RefreshTokens, Tokens, User, VerifyUserToken
 from artcafe_common.contracts.tenancy.members import Role
 from artcafe_identity.account_repository import AccountRepository
-from artcafe_identity.accounts import bridge_user
 from artcafe_identity.agent_tokens import AgentTokens
 from artcafe_identity.agents import AgentEndpoints
-from artcafe_identity.clients import Clients
+from artcafe_identity.client_authenticator import Clients
 from artcafe_identity.cognito import Cognito
 from artcafe_identity.login_failures import LoginFailures
 from artcafe_identity.settings import Settings
 from artcafe_identity.store import Rates, Store
 from artcafe_identity.tables import AccountItem
+from artcafe_identity.tenant_claims import bridge_user
 from artcafe_identity.tenant_streams import TenantStreams
-from artcafe_identity.tokens import TokenVerifier
+from artcafe_identity.user_tokens import TokenVerifier
 
 NONCE_BYTES = 32
 # Those bytes in base64url without padding.

@@ -23,7 +23,7 @@ from artcafe_common.broker.system_account import PLATFORM_CONNECTION_NAME
 from artcafe_common.bus.errors import ServiceUnavailable
 from artcafe_common.contracts.identity.streams import EnsureStream, PurgeStream, StreamRefused, SubjectOverlap
 from artcafe_identity.account_repository import AccountRepository
-from artcafe_identity.accounts import stream_user
+from artcafe_identity.tenant_claims import stream_user
 
 CONNECT_TIMEOUT_S = 2
 API_TIMEOUT_S = 2

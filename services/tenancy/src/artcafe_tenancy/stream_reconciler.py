@@ -29,8 +29,8 @@ from artcafe_common.contracts.tenancy.subjects import Retention, SubjectStatus
 from artcafe_common.plans import LIMITS
 from artcafe_common.storage.dynamo import ConditionFailed
 from artcafe_tenancy.outbox import entry
-from artcafe_tenancy.patterns import channel_subjects, history_key, stream_of
 from artcafe_tenancy.store import Store
+from artcafe_tenancy.subject_patterns import channel_subjects, history_key, stream_of
 from artcafe_tenancy.tables import SubjectItem, TenantItem
 from artcafe_tenancy.unique_names import ATTEMPTS
 

@@ -20,7 +20,7 @@ from artcafe_common.storage.tables import TableSpec
 from artcafe_common.storage.tenant_table import TenantTable
 from artcafe_tenancy.names import is_id, normalised
 from artcafe_tenancy.outbox import Entry, Outbox
-from artcafe_tenancy.patterns import check_fits
+from artcafe_tenancy.subject_patterns import check_fits
 from artcafe_tenancy.tables import SUBJECTS, Reservation, SubjectItem, SubjectLedger
 
 # All changes of an organization's subjects meet in its ledger.

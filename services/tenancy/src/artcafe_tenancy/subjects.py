@@ -24,7 +24,7 @@ from artcafe_common.contracts.tenancy.subjects import (
     UpdateSubject,
 )
 from artcafe_common.plans import LIMITS
-from artcafe_tenancy import metadata, names, patterns
+from artcafe_tenancy import metadata, names, subject_patterns
 from artcafe_tenancy.endpoint_base import Handlers
 from artcafe_tenancy.outbox import Entry, entry
 from artcafe_tenancy.tables import SubjectItem
@@ -38,7 +38,7 @@ class SubjectEndpoints(Handlers):
         tenant_id = authorization.require_role(Role.MEMBER)
         names.check(request.name)
         metadata.check(request.metadata)
-        raw = patterns.raw_subjects(tenant_id, request.pattern)
+        raw = subject_patterns.raw_subjects(tenant_id, request.pattern)
         subject_id, now = clock.new_id(), clock.now()
         item = SubjectItem(
             subject_id=subject_id,
@@ -46,7 +46,7 @@ class SubjectEndpoints(Handlers):
             name=request.name,
             pattern=request.pattern,
             raw=raw,
-            stream=patterns.stream_of(subject_id),
+            stream=subject_patterns.stream_of(subject_id),
             retention=request.retention,
             description=request.description,
             metadata=request.metadata,
@@ -92,7 +92,7 @@ class SubjectEndpoints(Handlers):
         del changes["subject_id"]
         given = sorted(changes)
         if request.pattern is not UNSET:
-            changes["raw"] = patterns.raw_subjects(tenant_id, request.pattern)
+            changes["raw"] = subject_patterns.raw_subjects(tenant_id, request.pattern)
         changed = await self.store.subjects.change(
             tenant_id,
             request.subject_id,

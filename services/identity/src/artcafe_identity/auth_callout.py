@@ -21,8 +21,8 @@ from artcafe_common.bus.caller import CallerContext, set_caller
 from artcafe_common.bus.errors import CommandError
 from artcafe_common.contracts.identity.clients import AuthenticationFailed
 from artcafe_identity.account_repository import AccountRepository
-from artcafe_identity.accounts import client_user
-from artcafe_identity.clients import Clients
+from artcafe_identity.client_authenticator import Clients
+from artcafe_identity.tenant_claims import client_user
 
 SUBJECT = "$SYS.REQ.USER.AUTH"
 AT_ONCE = 256
