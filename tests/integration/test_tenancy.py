@@ -71,7 +71,7 @@ from artcafe_common.plans import LIMITS, Plan
 from artcafe_common.settings import load
 from artcafe_common.storage.dynamo import Database
 from artcafe_tenancy.app import app
-from artcafe_tenancy.settings import TenancySettings
+from artcafe_tenancy.settings import Settings
 from artcafe_tenancy.tables import TABLES
 from support.stack import free_ports
 
@@ -197,7 +197,7 @@ async def world(tmp_path_factory):
         exits.push_async_callback(server.stop)
         await server.answer(EnsureAccount, identity.ensure)
         await server.answer(IssueClientKey, identity.issue)
-        await exits.enter_async_context(app(load(TenancySettings, environ)))
+        await exits.enter_async_context(app(load(Settings, environ)))
         made = World(
             gateway=Bus(await joining("gateway"), service="gateway"),
             presence=Bus(await joining("presence"), service="presence"),

@@ -6,7 +6,7 @@ from artcafe_common.broker.subjects import covers
 from artcafe_common.clock import new_id
 from artcafe_common.contracts.identity.clients import Permissions
 from artcafe_common.contracts.tenancy.clients import InvalidPermission
-from artcafe_identity.tenant_claims import client_user
+from artcafe_identity.tenant_claims import client_user_claims
 from artcafe_tenancy import permissions as rules
 
 TENANT, CLIENT = "01JDB7Z8Q4T5W6X7Y8Z9A0BCDE", "01JDB7Z8Q4T5W6X7Y8Z9A0BCDG"
@@ -21,7 +21,7 @@ OWN = (
 def user(publish, subscribe):
     permissions = Permissions(publish=publish, subscribe=subscribe)
     rules.check(TENANT, permissions)
-    return client_user(tenant_id=TENANT, client_id=CLIENT, account="A", permissions=permissions)
+    return client_user_claims(tenant_id=TENANT, client_id=CLIENT, account="A", permissions=permissions)
 
 
 def may(permission, subject):

@@ -10,7 +10,7 @@ from joserfc.jwk import OctKey
 
 from artcafe_common.contracts.identity.clients import AuthenticationFailed
 from artcafe_identity import agent_tokens
-from artcafe_identity.agent_tokens import AUDIENCE, LIFE_S, AgentTokens
+from artcafe_identity.agent_tokens import AUDIENCE, TOKEN_TTL_S, AgentTokenIssuer
 
 SEED = secrets.token_bytes(32)
 WHO = {"agent_id": "a", "tenant_id": "t", "fingerprint": "SHA256:x"}
@@ -21,31 +21,31 @@ def part(value):
 
 
 def test_a_token_says_whom_it_is_for():
-    tokens = AgentTokens(SEED)
+    tokens = AgentTokenIssuer(SEED)
     token, ends = tokens.issue(**WHO)
-    claims = tokens.read(token)
+    claims = tokens.verify(token)
     assert (claims.sub, claims.tid, claims.key, claims.aud) == ("a", "t", "SHA256:x", AUDIENCE)
-    assert claims.exp == ends == claims.iat + LIFE_S
+    assert claims.exp == ends == claims.iat + TOKEN_TTL_S
     # Any instance with the same key reads it, and no other.
-    assert AgentTokens(SEED).read(token) == claims
+    assert AgentTokenIssuer(SEED).verify(token) == claims
     with pytest.raises(AuthenticationFailed):
-        AgentTokens(secrets.token_bytes(32)).read(token)
+        AgentTokenIssuer(secrets.token_bytes(32)).verify(token)
 
 
 def test_a_token_ends_after_its_hour_and_does_not_begin_early(monkeypatch):
-    tokens = AgentTokens(SEED)
+    tokens = AgentTokenIssuer(SEED)
     token, ends = tokens.issue(**WHO)
-    for now, good in ((ends - 1, True), (ends, False), (ends - LIFE_S - 20, True), (0, False)):
+    for now, good in ((ends - 1, True), (ends, False), (ends - TOKEN_TTL_S - 20, True), (0, False)):
         monkeypatch.setattr(agent_tokens.time, "time", lambda now=now: float(now))
         if good:
-            tokens.read(token)
+            tokens.verify(token)
         else:
             with pytest.raises(AuthenticationFailed):
-                tokens.read(token)
+                tokens.verify(token)
 
 
 def test_anything_else_is_refused(monkeypatch):
-    tokens = AgentTokens(SEED)
+    tokens = AgentTokenIssuer(SEED)
     token, _ = tokens.issue(**WHO)
     head, claims, signature = token.split(".")
     good = json.loads(base64.urlsafe_b64decode(claims + "=="))
@@ -62,9 +62,9 @@ def test_anything_else_is_refused(monkeypatch):
     ]
     for bad in forged:
         with pytest.raises(AuthenticationFailed):
-            tokens.read(bad)
+            tokens.verify(bad)
     monkeypatch.setattr(agent_tokens, "AUDIENCE", "something-else")
     other, _ = tokens.issue(**WHO)
     monkeypatch.undo()
     with pytest.raises(AuthenticationFailed):
-        tokens.read(other)
+        tokens.verify(other)

@@ -5,7 +5,7 @@ import base64
 import pytest
 
 from artcafe_common.broker.nkeys import KeyKind, create
-from artcafe_identity.seed_cipher import SealBroken, Sealer
+from artcafe_identity.seed_cipher import DecryptionFailed, SeedCipher
 
 PAIR = create(KeyKind.ACCOUNT)
 KEY = bytes(range(32))
@@ -14,10 +14,10 @@ KEY = bytes(range(32))
 def test_what_is_sealed_opens_again_and_shows_nothing(tmp_path):
     file = tmp_path / "sealing.key"
     file.write_text(KEY.hex() + "\n")
-    sealed = Sealer.from_file(file).seal(PAIR.seed, tenant_id="t", public=PAIR.public)
+    sealed = SeedCipher.from_file(file).encrypt(PAIR.seed, tenant_id="t", public=PAIR.public)
     assert PAIR.seed.encode() not in base64.b64decode(sealed)
-    assert Sealer(KEY).open(sealed, tenant_id="t", public=PAIR.public) == PAIR.seed
-    assert Sealer(KEY).seal(PAIR.seed, tenant_id="t", public=PAIR.public) != sealed
+    assert SeedCipher(KEY).decrypt(sealed, tenant_id="t", public=PAIR.public) == PAIR.seed
+    assert SeedCipher(KEY).encrypt(PAIR.seed, tenant_id="t", public=PAIR.public) != sealed
 
 
 @pytest.mark.parametrize(
@@ -26,18 +26,18 @@ def test_what_is_sealed_opens_again_and_shows_nothing(tmp_path):
     ids=["other tenant", "other key", "neither"],
 )
 def test_moved_elsewhere_it_stays_shut(tenant_id, public):
-    sealed = Sealer(KEY).seal(PAIR.seed, tenant_id="t", public=PAIR.public)
-    with pytest.raises(SealBroken):
-        Sealer(KEY).open(sealed, tenant_id=tenant_id, public=public)
+    sealed = SeedCipher(KEY).encrypt(PAIR.seed, tenant_id="t", public=PAIR.public)
+    with pytest.raises(DecryptionFailed):
+        SeedCipher(KEY).decrypt(sealed, tenant_id=tenant_id, public=public)
 
 
 def test_changed_or_with_another_key_it_stays_shut():
-    sealed = Sealer(KEY).seal(PAIR.seed, tenant_id="t", public=PAIR.public)
-    with pytest.raises(SealBroken):
-        Sealer(bytes(32)).open(sealed, tenant_id="t", public=PAIR.public)
+    sealed = SeedCipher(KEY).encrypt(PAIR.seed, tenant_id="t", public=PAIR.public)
+    with pytest.raises(DecryptionFailed):
+        SeedCipher(bytes(32)).decrypt(sealed, tenant_id="t", public=PAIR.public)
     raw = bytearray(base64.b64decode(sealed))
     for position in (0, 12, len(raw) - 1):
         changed = bytearray(raw)
         changed[position] ^= 1
-        with pytest.raises(SealBroken):
-            Sealer(KEY).open(base64.b64encode(changed).decode(), tenant_id="t", public=PAIR.public)
+        with pytest.raises(DecryptionFailed):
+            SeedCipher(KEY).decrypt(base64.b64encode(changed).decode(), tenant_id="t", public=PAIR.public)

@@ -10,7 +10,7 @@ from joserfc.jwk import RSAKey
 
 from artcafe_common.contracts.identity.users import InvalidToken, ProviderUnavailable
 from artcafe_identity import user_tokens
-from artcafe_identity.user_tokens import Jwks, TokenVerifier
+from artcafe_identity.user_tokens import JwksCache, UserTokenVerifier
 
 ISSUER, APP = "https://issuer.example", "app"
 KEYS = {kid: RSAKey.generate_key(2048, {"kid": kid}) for kid in ("one", "two")}
@@ -24,7 +24,7 @@ class Provider:
         self.asked = 0
         self.away = False
         self.http = httpx.AsyncClient(transport=httpx.MockTransport(self._serve))
-        self.jwks = Jwks("https://issuer.example/jwks.json", self.http)
+        self.jwks = JwksCache("https://issuer.example/jwks.json", self.http)
 
     async def _serve(self, _request):
         self.asked += 1
@@ -68,7 +68,7 @@ def token(kid="one", **changes):
 
 
 def verifier(provider):
-    return TokenVerifier(jwks=provider.jwks, issuer=ISSUER, client_id=APP)
+    return UserTokenVerifier(jwks=provider.jwks, issuer=ISSUER, client_id=APP)
 
 
 async def test_a_known_key_is_asked_for_once(clock):
@@ -80,45 +80,45 @@ async def test_a_known_key_is_asked_for_once(clock):
 
 async def test_an_unknown_key_asks_again_at_most_once_a_minute(clock):
     provider = Provider("one")
-    await provider.jwks.key("one")
+    await provider.jwks.get_key("one")
     clock.now += 61
     for kid in ("two", "three", "four") * 20:
         with pytest.raises(InvalidToken):
-            await provider.jwks.key(kid)
+            await provider.jwks.get_key(kid)
     assert provider.asked == 2
     provider.kids = ["one", "two"]
     with pytest.raises(InvalidToken):
-        await provider.jwks.key("two")
+        await provider.jwks.get_key("two")
     clock.now += 61
-    assert await provider.jwks.key("two")
+    assert await provider.jwks.get_key("two")
     assert provider.asked == 3
 
 
 async def test_a_withdrawn_key_is_dropped_after_its_age(clock):
     provider = Provider("one")
-    await provider.jwks.key("one")
+    await provider.jwks.get_key("one")
     provider.kids = ["two"]
     clock.now += user_tokens.MAX_AGE_S - 1
-    assert await provider.jwks.key("one")
+    assert await provider.jwks.get_key("one")
     clock.now += 2
     with pytest.raises(InvalidToken):
-        await provider.jwks.key("one")
+        await provider.jwks.get_key("one")
     assert provider.asked == 2
 
 
 async def test_a_provider_that_is_away_takes_no_key_with_it(clock):
     provider = Provider("one")
-    await provider.jwks.key("one")
+    await provider.jwks.get_key("one")
     provider.away = True
     clock.now += user_tokens.MAX_AGE_S + 1
     for _ in range(5):
-        assert await provider.jwks.key("one")
+        assert await provider.jwks.get_key("one")
     assert provider.asked == 2
 
 
 async def test_many_at_once_ask_once(clock):
     provider = Provider("one")
-    assert len(await asyncio.gather(*(provider.jwks.key("one") for _ in range(50)))) == 50
+    assert len(await asyncio.gather(*(provider.jwks.get_key("one") for _ in range(50)))) == 50
     assert provider.asked == 1
 
 
@@ -127,11 +127,11 @@ async def test_a_provider_that_was_never_there_is_not_asked_for_every_token(cloc
     provider.away = True
     for _ in range(20):
         with pytest.raises(ProviderUnavailable):
-            await provider.jwks.key("one")
+            await provider.jwks.get_key("one")
     assert provider.asked == 1
     provider.away = False
     clock.now += 1.1
-    assert await provider.jwks.key("one")
+    assert await provider.jwks.get_key("one")
 
 
 @pytest.mark.parametrize(
@@ -139,9 +139,9 @@ async def test_a_provider_that_was_never_there_is_not_asked_for_every_token(cloc
 )
 async def test_an_answer_that_is_no_key_set(answer):
     transport = httpx.MockTransport(lambda _request: httpx.Response(200, content=answer))
-    jwks = Jwks("https://issuer.example", httpx.AsyncClient(transport=transport))
+    jwks = JwksCache("https://issuer.example", httpx.AsyncClient(transport=transport))
     with pytest.raises((ProviderUnavailable, InvalidToken)):
-        await jwks.key("one")
+        await jwks.get_key("one")
 
 
 @pytest.mark.parametrize(

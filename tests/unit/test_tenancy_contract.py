@@ -2,7 +2,7 @@
 
 from artcafe_common.plans import Plan
 from artcafe_common.settings import load, variables
-from artcafe_tenancy.settings import TenancySettings
+from artcafe_tenancy.settings import Settings
 from artcafe_tenancy.tables import TABLES
 
 
@@ -22,6 +22,6 @@ def test_the_tables_are_those_of_the_specification():
 
 
 def test_settings():
-    assert load(TenancySettings, {}).default_plan is Plan.FREE
-    assert load(TenancySettings, {"ARTCAFE_DEFAULT_PLAN": "pro"}).default_plan is Plan.PRO
-    assert "ARTCAFE_DEFAULT_PLAN" in {row.env for row in variables(TenancySettings)}
+    assert load(Settings, {}).default_plan is Plan.FREE
+    assert load(Settings, {"ARTCAFE_DEFAULT_PLAN": "pro"}).default_plan is Plan.PRO
+    assert "ARTCAFE_DEFAULT_PLAN" in {row.env for row in variables(Settings)}

@@ -1,4 +1,4 @@
-"""Keys of agents: RSA and Ed25519, read in OpenSSH's or PEM form, and what they signed."""
+"""RSA and Ed25519 keys of agents: parsing (OpenSSH or PEM), generation and signature verification."""
 
 import base64
 import hashlib
@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.serialization import (
 from artcafe_common.contracts.identity.agents import AgentKey, AgentKeyType
 
 MIN_RSA_BITS = 2048
-# Checking a signature takes longer the longer the key is, and whoever asks chose the key.
+# The client chooses the key, and a longer key makes signature verification slower.
 MAX_RSA_BITS = 8192
 MAX_EXPONENT_BITS = 32
 NEW_RSA_BITS = 3072
@@ -34,11 +34,11 @@ PublicKey = RSAPublicKey | Ed25519PublicKey
 
 
 class InvalidAgentKeyError(ValueError):
-    """Not a public key that an agent may have; the message says why, and nothing of the key."""
+    """The text is not a public key that an agent may use; the message contains nothing of the key."""
 
 
 def load(text: str) -> PublicKey:
-    """The public key in a text; InvalidAgentKeyError otherwise."""
+    """Parse a public key in OpenSSH or PEM form. Raises InvalidAgentKeyError."""
     text = text.strip()
     try:
         raw = text.encode("ascii")
@@ -57,7 +57,7 @@ def load(text: str) -> PublicKey:
 
 
 def describe(key: PublicKey) -> AgentKey:
-    """A key as it is stored and shown."""
+    """The key in OpenSSH form with its type and SHA-256 fingerprint."""
     text = key.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
     digest = hashlib.sha256(base64.b64decode(text.split()[1])).digest()
     return AgentKey(
@@ -68,7 +68,7 @@ def describe(key: PublicKey) -> AgentKey:
 
 
 def generate(kind: AgentKeyType) -> tuple[AgentKey, str]:
-    """A new pair: its public half and the private key in PEM. RSA takes long: not for the event loop."""
+    """A new public key and its private key in PEM form. Generating RSA blocks: run it in a thread."""
     private: RSAPrivateKey | Ed25519PrivateKey
     if kind is AgentKeyType.RSA:
         private = generate_private_key(_EXPONENT, NEW_RSA_BITS)
@@ -79,7 +79,7 @@ def generate(kind: AgentKeyType) -> tuple[AgentKey, str]:
 
 
 def verify(key: PublicKey, data: bytes, signature: bytes) -> bool:
-    """Whether `signature` of `data` was made with the key: RSASSA-PKCS1-v1_5 with SHA-256, or Ed25519."""
+    """Whether `signature` is valid for `data`: RSASSA-PKCS1-v1_5 with SHA-256, or Ed25519."""
     try:
         if isinstance(key, RSAPublicKey):
             key.verify(signature, data, padding.PKCS1v15(), SHA256())

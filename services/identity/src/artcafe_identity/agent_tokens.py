@@ -1,4 +1,4 @@
-"""Tokens of agents: JWTs that identity signs, for the agent's own WebSocket and nothing else."""
+"""Agent tokens: JWTs signed by identity, valid only for the agent's own WebSocket."""
 
 import time
 from typing import Any
@@ -12,18 +12,18 @@ from joserfc.jwk import OKPKey
 
 from artcafe_common.contracts.identity.clients import AuthenticationFailed
 
-# RFC 9864's name of EdDSA with this curve.
+# RFC 9864's name for EdDSA with this curve.
 ALGORITHM = "Ed25519"
 ISSUER = "artcafe-identity"
 AUDIENCE = "artcafe-agent-websocket"
-LIFE_S = 3600
+TOKEN_TTL_S = 3600
 LEEWAY_S = 30
-MAX_TOKEN = 4096
-_MALFORMED = (JoseError, ValueError, TypeError, LookupError, AttributeError, RecursionError)
+MAX_TOKEN_LENGTH = 4096
+_MALFORMED_TOKEN = (JoseError, ValueError, TypeError, LookupError, AttributeError, RecursionError)
 
 
 class AgentClaims(msgspec.Struct, frozen=True, kw_only=True):
-    """Whom a token speaks for: agent `sub` of tenant `tid`, as long as its key is `key` (a fingerprint)."""
+    """The claims of agent `sub` of tenant `tid`, valid while the fingerprint of its key is `key`."""
 
     iss: str
     aud: str
@@ -34,8 +34,8 @@ class AgentClaims(msgspec.Struct, frozen=True, kw_only=True):
     exp: int
 
 
-class AgentTokens:
-    """Signs and checks with one key of 32 bytes."""
+class AgentTokenIssuer:
+    """Issues and verifies agent tokens with one 32-byte Ed25519 key."""
 
     def __init__(self, seed: bytes) -> None:
         private = Ed25519PrivateKey.from_private_bytes(seed)
@@ -43,22 +43,28 @@ class AgentTokens:
         self._key: Any = OKPKey.import_key(pem)
 
     def issue(self, *, agent_id: str, tenant_id: str, fingerprint: str) -> tuple[str, int]:
-        """A token, and when it ends in Unix seconds."""
+        """A new token and its expiry in Unix seconds."""
         now = int(time.time())
         claims = AgentClaims(
-            iss=ISSUER, aud=AUDIENCE, sub=agent_id, tid=tenant_id, key=fingerprint, iat=now, exp=now + LIFE_S
+            iss=ISSUER,
+            aud=AUDIENCE,
+            sub=agent_id,
+            tid=tenant_id,
+            key=fingerprint,
+            iat=now,
+            exp=now + TOKEN_TTL_S,
         )
         header = {"alg": ALGORITHM, "typ": "JWT"}
         return jwt.encode(header, msgspec.to_builtins(claims), self._key, algorithms=[ALGORITHM]), claims.exp
 
-    def read(self, token: str) -> AgentClaims:
-        """The claims of a token of ours that holds now; AuthenticationFailed otherwise."""
-        if len(token) > MAX_TOKEN:
+    def verify(self, token: str) -> AgentClaims:
+        """The claims of a valid token. Raises AuthenticationFailed."""
+        if len(token) > MAX_TOKEN_LENGTH:
             raise AuthenticationFailed
         try:
             decoded = jwt.decode(token, self._key, algorithms=[ALGORITHM])
             claims = msgspec.convert(decoded.claims, AgentClaims)
-        except _MALFORMED:
+        except _MALFORMED_TOKEN:
             raise AuthenticationFailed from None
         now = time.time()
         if (claims.iss, claims.aud) != (ISSUER, AUDIENCE) or not claims.iat - LEEWAY_S <= now < claims.exp:

@@ -1,4 +1,4 @@
-"""Whether an agent is who it says: challenges that work once, signatures, tokens; and its keys."""
+"""Endpoints of agents: key creation, challenge-response authentication and tokens."""
 
 import asyncio
 import hashlib
@@ -32,49 +32,51 @@ from artcafe_common.contracts.tenancy.credentials import AgentCredential, FindAg
 from artcafe_common.contracts.tenancy.members import Role
 from artcafe_identity import agent_keys
 from artcafe_identity.account_repository import AccountRepository
-from artcafe_identity.agent_tokens import AgentTokens
-from artcafe_identity.login_failures import LoginFailures
+from artcafe_identity.agent_tokens import AgentTokenIssuer
+from artcafe_identity.login_failures import LoginFailureReporter
+from artcafe_identity.rate_limits import IssuanceLimits
 from artcafe_identity.settings import Settings
-from artcafe_identity.store import DAY_S, Rates, Store
+from artcafe_identity.store import Store
 
-# Tells our challenges from those that an agent made itself, which may not begin so.
-PREFIX = "ch_"
-RANDOM_BYTES = 32
-# The prefix, and those bytes in base64url without padding.
-LENGTH = 46
-MAX_ID = 128
-MAX_OWN_CHALLENGE = 256
-MAX_SIGNATURE = 2048
+# Marks challenges that identity issued; challenges that agents generate must not start with it.
+CHALLENGE_PREFIX = "ch_"
+CHALLENGE_BYTES = 32
+# The length of the prefix and the bytes in base64url without padding.
+ISSUED_CHALLENGE_LENGTH = 46
+MAX_ID_LENGTH = 128
+MAX_CLIENT_CHALLENGE_LENGTH = 256
+MAX_SIGNATURE_LENGTH = 2048
+USED_CHALLENGE_TTL_S = 24 * 3600
 
 
 class AgentEndpoints:
-    """The commands about agents."""
+    """The commands of agents: keys, challenges and authentication."""
 
     def __init__(
         self,
         *,
         settings: Settings,
         store: Store,
-        rates: Rates,
-        registry: AccountRepository,
+        issuance_limits: IssuanceLimits,
+        accounts: AccountRepository,
         bus: Bus,
-        tokens: AgentTokens,
-        knocks: LoginFailures,
+        agent_tokens: AgentTokenIssuer,
+        login_failures: LoginFailureReporter,
     ) -> None:
         self._settings = settings
         self._store = store
-        self._rates = rates
-        self._registry = registry
+        self._issuance_limits = issuance_limits
+        self._accounts = accounts
         self._bus = bus
-        self._agent_tokens = tokens
-        self._knocks = knocks
-        # Verified in place of an agent that does not exist.
-        self._nobody = agent_keys.generate(AgentKeyType.ED25519)[0].public_key
+        self._agent_tokens = agent_tokens
+        self._login_failures = login_failures
+        # Verified when the agent does not exist, so that both cases take the same time.
+        self._dummy_key = agent_keys.generate(AgentKeyType.ED25519)[0].public_key
 
     # -- keys ----------------------------------------------------------------------------------
 
     @handles(ParseAgentKey)
-    async def read_agent_key(self, request: ParseAgentKey) -> AgentKey:
+    async def parse_agent_key(self, request: ParseAgentKey) -> AgentKey:
         try:
             return agent_keys.describe(agent_keys.load(request.public_key))
         except agent_keys.InvalidAgentKeyError as error:
@@ -84,25 +86,25 @@ class AgentEndpoints:
     @handles(IssueAgentKey)
     async def issue_agent_key(self, request: IssueAgentKey) -> AgentKeyIssued:
         tenant_id = authorization.require_role(Role.MEMBER)
-        await self._rates.new_key(tenant_id)
+        await self._issuance_limits.acquire_key(tenant_id)
         key, private_key = await asyncio.to_thread(agent_keys.generate, request.key_type)
         return AgentKeyIssued(key=key, private_key=private_key)
 
-    # -- proofs --------------------------------------------------------------------------------
+    # -- authentication ------------------------------------------------------------------------
 
     @handles(CreateAgentChallenge)
     async def create_agent_challenge(self, request: CreateAgentChallenge) -> AgentChallenge:
-        # The agent is not looked up: whether it exists shows neither in the answer nor in its time.
-        await self._rates.new_challenge(request.agent_id, current_caller().ip)
-        challenge = PREFIX + secrets.token_urlsafe(RANDOM_BYTES)
-        expires_at = await self._store.add_challenge(
-            challenge, _subject(request.agent_id), self._settings.challenge_ttl_s
+        # The agent is not looked up, so neither the response nor its timing reveals whether it exists.
+        await self._issuance_limits.acquire_challenge(request.agent_id, current_caller().ip)
+        challenge = CHALLENGE_PREFIX + secrets.token_urlsafe(CHALLENGE_BYTES)
+        expires_at = await self._store.create_challenge(
+            challenge, _challenge_subject(request.agent_id), self._settings.challenge_ttl_s
         )
         return AgentChallenge(challenge=challenge, expires_at=datetime.fromtimestamp(expires_at, UTC))
 
     @handles(VerifyAgent)
     async def verify_agent(self, request: VerifyAgent) -> AgentToken:
-        agent = await self._proven(request)
+        agent = await self._authenticate(request)
         token, expires_at = self._agent_tokens.issue(
             agent_id=agent.agent_id, tenant_id=agent.tenant_id, fingerprint=agent.fingerprint
         )
@@ -110,62 +112,65 @@ class AgentEndpoints:
 
     @handles(AuthenticateAgent)
     async def authenticate_agent(self, request: AuthenticateAgent) -> ClientIdentity:
-        return await self._identity(await self._proven(request))
+        return await self._to_identity(await self._authenticate(request))
 
     @handles(AuthenticateAgentToken)
     async def authenticate_agent_token(self, request: AuthenticateAgentToken) -> ClientIdentity:
         try:
-            claims = self._agent_tokens.read(request.token)
+            claims = self._agent_tokens.verify(request.token)
         except AuthenticationFailed:
-            self._refuse(request.agent_id)
+            self._reject(request.agent_id)
         agent = await self._find(request.agent_id) if claims.sub == request.agent_id else None
         if (
             agent is None
             or agent.tenant_id != claims.tid
             or agent.fingerprint != claims.key
-            or not _admissible(agent, request.tenant_id)
+            or not _may_connect(agent, request.tenant_id)
         ):
-            self._knocks.proven(f"agent:{claims.sub}", claims.tid)
+            self._login_failures.record_verified(f"agent:{claims.sub}", claims.tid)
             if claims.sub == request.agent_id:
                 raise AuthenticationFailed
-            self._refuse(request.agent_id)
-        return await self._identity(agent)
+            self._reject(request.agent_id)
+        return await self._to_identity(agent)
 
-    async def _proven(self, request: VerifyAgent | AuthenticateAgent) -> AgentCredential:
-        """The active agent that signed the challenge, which is used up; else AuthenticationFailed."""
+    async def _authenticate(self, request: VerifyAgent | AuthenticateAgent) -> AgentCredential:
+        """The active agent that signed the challenge, which is then used. Raises AuthenticationFailed."""
         try:
-            return await self._check(request)
+            return await self._verify_challenge(request)
         except AuthenticationFailed:
-            self._refuse(request.agent_id)
+            self._reject(request.agent_id)
 
-    def _refuse(self, agent_id: str) -> NoReturn:
-        """AuthenticationFailed; the organization of who they said to be is told."""
-        self._knocks.said(agent_id=agent_id)
+    def _reject(self, agent_id: str) -> NoReturn:
+        """Record the failed login for the claimed agent's organization and raise AuthenticationFailed."""
+        self._login_failures.record_unverified(agent_id=agent_id)
         raise AuthenticationFailed
 
-    async def _check(self, request: VerifyAgent | AuthenticateAgent) -> AgentCredential:
-        if len(request.agent_id) > MAX_ID or len(request.signature) > MAX_SIGNATURE:
+    async def _verify_challenge(self, request: VerifyAgent | AuthenticateAgent) -> AgentCredential:
+        if len(request.agent_id) > MAX_ID_LENGTH or len(request.signature) > MAX_SIGNATURE_LENGTH:
             raise AuthenticationFailed
-        given = request.challenge.startswith(PREFIX)
-        if given:
-            # First, whoever it is that answers: a challenge is there for one try.
-            used = len(request.challenge) == LENGTH and await self._store.use_challenge(
-                request.challenge, _subject(request.agent_id)
+        issued = request.challenge.startswith(CHALLENGE_PREFIX)
+        if issued:
+            # Consumed before any other check: a challenge allows one attempt.
+            used = len(request.challenge) == ISSUED_CHALLENGE_LENGTH and await self._store.consume_challenge(
+                request.challenge, _challenge_subject(request.agent_id)
             )
             if not used:
                 raise AuthenticationFailed
-        elif not (self._settings.allow_client_challenge and 1 <= len(request.challenge) <= MAX_OWN_CHALLENGE):
+        elif not (
+            self._settings.allow_client_challenge
+            and 1 <= len(request.challenge) <= MAX_CLIENT_CHALLENGE_LENGTH
+        ):
             raise AuthenticationFailed
         agent = await self._find(request.agent_id)
-        key = agent_keys.load(agent.public_key if agent else self._nobody)
+        key = agent_keys.load(agent.public_key if agent else self._dummy_key)
         signed = agent_keys.verify(
             key, request.challenge.encode("utf-8", "surrogatepass"), decode_signature(request.signature)
         )
-        if agent is None or not signed or not _admissible(agent, request.tenant_id):
+        if agent is None or not signed or not _may_connect(agent, request.tenant_id):
             raise AuthenticationFailed
-        # Last, so that nobody but the agent itself can use up what it made or fill the table.
-        if not given and not await self._store.remember_challenge(
-            f"own#{agent.agent_id}#{_digest(request.challenge)}", DAY_S
+        # Stored last, so that only the agent itself can use its challenges or fill the table.
+        if not issued and not await self._store.record_used_challenge(
+            f"own#{agent.agent_id}#{_digest(request.challenge)}", USED_CHALLENGE_TTL_S
         ):
             raise AuthenticationFailed
         return agent
@@ -178,8 +183,8 @@ class AgentEndpoints:
         except AgentNotFound:
             return None
 
-    async def _identity(self, agent: AgentCredential) -> ClientIdentity:
-        account = await self._registry.open(agent.tenant_id)
+    async def _to_identity(self, agent: AgentCredential) -> ClientIdentity:
+        account = await self._accounts.get_signing_account(agent.tenant_id)
         return ClientIdentity(
             client_id=agent.agent_id,
             tenant_id=agent.tenant_id,
@@ -189,12 +194,12 @@ class AgentEndpoints:
         )
 
 
-def _admissible(agent: AgentCredential, tenant_id: str | None) -> bool:
+def _may_connect(agent: AgentCredential, tenant_id: str | None) -> bool:
     return agent.state is ClientState.ACTIVE and tenant_id in (None, agent.tenant_id)
 
 
-def _subject(agent_id: str) -> str:
-    # A client's nonce is no agent's challenge.
+def _challenge_subject(agent_id: str) -> str:
+    # Separates the challenges of agents from the nonces of clients.
     return f"agent#{agent_id}"
 
 

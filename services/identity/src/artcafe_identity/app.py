@@ -1,4 +1,4 @@
-"""How identity is put together."""
+"""Composition root of identity."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -19,117 +19,121 @@ from artcafe_common.settings import read_key, read_secret
 from artcafe_common.storage.dynamo import Database
 from artcafe_common.storage.redis_client import RedisClient
 from artcafe_identity.account_repository import AccountRepository
-from artcafe_identity.agent_tokens import AgentTokens
+from artcafe_identity.agent_tokens import AgentTokenIssuer
 from artcafe_identity.auth_callout import AuthCallout
-from artcafe_identity.client_authenticator import Clients
+from artcafe_identity.client_authenticator import ClientAuthenticator
 from artcafe_identity.cognito import Cognito
 from artcafe_identity.endpoints import Endpoints
-from artcafe_identity.login_failures import LoginFailures
-from artcafe_identity.revocation import Revocations
-from artcafe_identity.seed_cipher import Sealer
+from artcafe_identity.login_failures import LoginFailureReporter
+from artcafe_identity.rate_limits import IssuanceLimits
+from artcafe_identity.revocation import RevocationHandler
+from artcafe_identity.seed_cipher import SeedCipher
 from artcafe_identity.settings import Settings
-from artcafe_identity.store import Rates, Store
+from artcafe_identity.store import Store
 from artcafe_identity.tables import TABLES
-from artcafe_identity.tenant_streams import TenantStreams
-from artcafe_identity.user_tokens import Jwks, TokenVerifier
+from artcafe_identity.tenant_streams import TenantStreamManager
+from artcafe_identity.user_tokens import JwksCache, UserTokenVerifier
 
-RECONCILE_EVERY_S = 30
-KNOCKS_EVERY_S = 5
+RECONCILE_INTERVAL_S = 30
+LOGIN_FAILURE_INTERVAL_S = 5
 
 
 @asynccontextmanager
 async def app(settings: Settings) -> AsyncIterator[None]:
-    """identity, running."""
+    """Run identity until the context is left."""
     keys = settings.keys_dir
     async with AsyncExitStack() as stack:
+        # Connections.
         http = await stack.enter_async_context(httpx.AsyncClient())
         database = await stack.enter_async_context(
             Database(region=settings.aws_region, prefix=settings.table_prefix)
         )
-        cognito = await stack.enter_async_context(
+        cognito_client = await stack.enter_async_context(
             get_session().create_client(
                 "cognito-idp",
                 region_name=settings.aws_region,
                 config=AioConfig(connect_timeout=2, read_timeout=5, retries={"total_max_attempts": 2}),
             )
         )
-        shared = RedisClient(settings.redis_url)
-        stack.push_async_callback(shared.close)
-        jwks = Jwks(settings.jwks_url, http)
-        host = await stack.enter_async_context(
+        redis = RedisClient(settings.redis_url)
+        stack.push_async_callback(redis.close)
+        jwks = JwksCache(settings.jwks_url, http)
+        runtime = await stack.enter_async_context(
             run_service(
                 "identity",
                 settings,
                 {
                     "dynamodb": lambda: database.check(TABLES),
-                    "redis": shared.check,
+                    "redis": redis.check,
                     "openid_provider": jwks.load,
                 },
             )
         )
-        knocks = LoginFailures(host.bus)
-        clients = Clients(host.bus, knocks)
         system = await connect(settings.nats_url, keys / "identity-system.creds", name="identity")
         stack.push_async_callback(system.close)
-        callout_nc = await connect(settings.nats_url, keys / "identity-callout.creds", name="identity")
-        stack.push_async_callback(callout_nc.close)
+        callout_connection = await connect(
+            settings.nats_url, keys / "identity-callout.creds", name="identity"
+        )
+        stack.push_async_callback(callout_connection.close)
 
+        # Components.
         store = Store(database)
-        registry = AccountRepository(
+        accounts = AccountRepository(
             store=store,
             system=system,
             operator=KeyPair(read_key(keys / "operator.nk")),
             platform=load_platform_keys(keys),
-            sealer=Sealer.from_file(keys / "sealing.key"),
+            cipher=SeedCipher.from_file(keys / "sealing.key"),
         )
+        login_failures = LoginFailureReporter(runtime.bus)
+        authenticator = ClientAuthenticator(runtime.bus, login_failures)
         callout = AuthCallout(
-            nc=callout_nc,
+            nc=callout_connection,
             key=KeyPair(read_key(keys / "callout.nk")),
-            clients=clients,
-            registry=registry,
+            authenticator=authenticator,
+            accounts=accounts,
         )
-        revocations = Revocations(system=system, registry=registry)
-
-        # Not for the provider, nor for Redis: clients of the broker need neither.
-        await wait_until_available("dynamodb", lambda: database.check(TABLES))
-        await wait_until_available("accounts", registry.reconcile)
-        await clients.watch()
-        await callout.start()
-        await host.server.serve(
-            Endpoints(
-                settings=settings,
-                store=store,
-                rates=Rates(shared, settings),
-                registry=registry,
-                streams=TenantStreams(registry=registry, nats_url=settings.nats_url),
-                clients=clients,
-                tokens=TokenVerifier(
-                    jwks=jwks, issuer=settings.oidc_issuer, client_id=settings.oidc_client_id
-                ),
-                cognito=Cognito(cognito, settings.oidc_client_id),
-                bus=host.bus,
-                agent_tokens=AgentTokens(read_secret(keys / "agent-token.key")),
-                knocks=knocks,
-            )
+        endpoints = Endpoints(
+            settings=settings,
+            store=store,
+            issuance_limits=IssuanceLimits(redis, settings),
+            accounts=accounts,
+            streams=TenantStreamManager(accounts=accounts, nats_url=settings.nats_url),
+            authenticator=authenticator,
+            user_tokens=UserTokenVerifier(
+                jwks=jwks, issuer=settings.oidc_issuer, client_id=settings.oidc_client_id
+            ),
+            cognito=Cognito(cognito_client, settings.oidc_client_id),
+            bus=runtime.bus,
+            agent_tokens=AgentTokenIssuer(read_secret(keys / "agent-token.key")),
+            login_failures=login_failures,
+        )
+        revocations = RevocationHandler(system=system, accounts=accounts)
+        consumer = EventConsumer(
+            runtime.bus, "identity", {ClientRevoked: revocations.on_client_revoked}, concurrent=True
         )
 
-        async def heal() -> None:
+        async def reconcile_accounts() -> None:
             if not system.is_connected:
-                raise ServiceUnavailable("the broker is away")
-            await registry.reconcile()
+                raise ServiceUnavailable("the broker is not connected")
+            await accounts.reconcile()
 
-        async def news_missed() -> None:
-            clients.forget_all()
+        async def invalidate_clients() -> None:
+            authenticator.clear_cache()
 
-        host.on_reconnect.append(news_missed)
-
-        consumer = EventConsumer(host.bus, "identity", {ClientRevoked: revocations.apply}, concurrent=True)
+        # Startup. NATS clients need neither the OpenID provider nor Redis, so those are not awaited.
+        await wait_until_available("dynamodb", lambda: database.check(TABLES))
+        await wait_until_available("accounts", accounts.reconcile)
+        await authenticator.subscribe_invalidation()
+        await callout.start()
+        await runtime.server.serve(endpoints)
+        runtime.on_reconnect.append(invalidate_clients)
         await stack.enter_async_context(
             run_background(
                 consumer.run(),
-                knocks.run(),
-                run_periodically(KNOCKS_EVERY_S, knocks.tick, name="refused_logins"),
-                run_periodically(RECONCILE_EVERY_S, heal, name="reconcile_accounts"),
+                login_failures.run(),
+                run_periodically(LOGIN_FAILURE_INTERVAL_S, login_failures.tick, name="login_failures"),
+                run_periodically(RECONCILE_INTERVAL_S, reconcile_accounts, name="reconcile_accounts"),
             )
         )
         yield

@@ -1,4 +1,4 @@
-"""identity's commands."""
+"""Endpoints of identity: users, accounts, clients and streams."""
 
 import secrets
 import time
@@ -34,63 +34,63 @@ from artcafe_common.contracts.identity.streams import EnsureStream, PurgeStream,
 from artcafe_common.contracts.identity.users import Login, RefreshTokens, Tokens, User, VerifyUserToken
 from artcafe_common.contracts.tenancy.members import Role
 from artcafe_identity.account_repository import AccountRepository
-from artcafe_identity.agent_tokens import AgentTokens
+from artcafe_identity.agent_tokens import AgentTokenIssuer
 from artcafe_identity.agents import AgentEndpoints
-from artcafe_identity.client_authenticator import Clients
+from artcafe_identity.client_authenticator import ClientAuthenticator
 from artcafe_identity.cognito import Cognito
-from artcafe_identity.login_failures import LoginFailures
+from artcafe_identity.login_failures import LoginFailureReporter
+from artcafe_identity.rate_limits import IssuanceLimits
 from artcafe_identity.settings import Settings
-from artcafe_identity.store import Rates, Store
+from artcafe_identity.store import Store
 from artcafe_identity.tables import AccountItem
-from artcafe_identity.tenant_claims import bridge_user
-from artcafe_identity.tenant_streams import TenantStreams
-from artcafe_identity.user_tokens import TokenVerifier
+from artcafe_identity.tenant_claims import bridge_user_claims
+from artcafe_identity.tenant_streams import TenantStreamManager
+from artcafe_identity.user_tokens import UserTokenVerifier
 
 NONCE_BYTES = 32
-# Those bytes in base64url without padding.
+# The length of a nonce in base64url without padding.
 NONCE_LENGTH = 43
-# No id that we give out is longer.
-MAX_ID = 128
+MAX_ID_LENGTH = 128
 MAX_EXAMPLES = 20
 
 
 class Endpoints(AgentEndpoints):
-    """One method for each command of the contract."""
+    """One method per command of identity's contract; agents' commands are in the base class."""
 
     def __init__(
         self,
         *,
         settings: Settings,
         store: Store,
-        rates: Rates,
-        registry: AccountRepository,
-        streams: TenantStreams,
-        clients: Clients,
-        tokens: TokenVerifier,
+        issuance_limits: IssuanceLimits,
+        accounts: AccountRepository,
+        streams: TenantStreamManager,
+        authenticator: ClientAuthenticator,
+        user_tokens: UserTokenVerifier,
         cognito: Cognito,
         bus: Bus,
-        agent_tokens: AgentTokens,
-        knocks: LoginFailures,
+        agent_tokens: AgentTokenIssuer,
+        login_failures: LoginFailureReporter,
     ) -> None:
         super().__init__(
             settings=settings,
             store=store,
-            rates=rates,
-            registry=registry,
+            issuance_limits=issuance_limits,
+            accounts=accounts,
             bus=bus,
-            tokens=agent_tokens,
-            knocks=knocks,
+            agent_tokens=agent_tokens,
+            login_failures=login_failures,
         )
         self._streams = streams
-        self._clients = clients
-        self._tokens = tokens
+        self._authenticator = authenticator
+        self._user_tokens = user_tokens
         self._cognito = cognito
 
-    # -- people ------------------------------------------------------------------------------
+    # -- users -------------------------------------------------------------------------------
 
     @handles(VerifyUserToken)
     async def verify_user_token(self, request: VerifyUserToken) -> User:
-        return await self._tokens.verify(request.token)
+        return await self._user_tokens.verify(request.token)
 
     @handles(Login)
     async def login(self, request: Login) -> Tokens:
@@ -104,18 +104,18 @@ class Endpoints(AgentEndpoints):
 
     @handles(EnsureAccount)
     async def ensure_account(self, request: EnsureAccount) -> BrokerAccount:
-        return _broker_account(await self._registry.ensure(request.tenant_id, request.plan))
+        return _broker_account(await self._accounts.ensure(request.tenant_id, request.plan))
 
     @handles(FindAccount)
     async def find_account(self, request: FindAccount) -> BrokerAccount:
-        item = await self._store.find_account(request.account)
+        item = await self._store.find_account_by_key(request.account)
         if item is None:
             raise AccountMissing
         return _broker_account(item)
 
     @handles(CompareAccounts)
     async def compare_accounts(self, request: CompareAccounts) -> AccountComparison:
-        compared = await self._registry.compare(push=request.push)
+        compared = await self._accounts.compare(push=request.push)
         differing = [tenant_id for tenant_id, differs in compared.items() if differs]
         return AccountComparison(
             known=len(compared), differing=len(differing), examples=differing[:MAX_EXAMPLES]
@@ -124,37 +124,39 @@ class Endpoints(AgentEndpoints):
     @handles(IssueAccountKey)
     async def issue_account_key(self, request: IssueAccountKey) -> KeyPairIssued:  # noqa: ARG002
         tenant_id = authorization.require_role(Role.ADMIN)
-        pair = await self._new_key(tenant_id, KeyKind.ACCOUNT)
-        await self._registry.set_tenant_key(tenant_id, pair.public)
+        pair = await self._issue_key(tenant_id, KeyKind.ACCOUNT)
+        await self._accounts.replace_tenant_key(tenant_id, pair.public)
         return KeyPairIssued(nkey_public=pair.public, nkey_seed=pair.seed)
 
     # -- clients -----------------------------------------------------------------------------
 
     @handles(IssueClientKey)
     async def issue_client_key(self, request: IssueClientKey) -> KeyPairIssued:  # noqa: ARG002
-        pair = await self._new_key(authorization.require_role(Role.MEMBER), KeyKind.USER)
+        pair = await self._issue_key(authorization.require_role(Role.MEMBER), KeyKind.USER)
         return KeyPairIssued(nkey_public=pair.public, nkey_seed=pair.seed)
 
     @handles(CreateClientChallenge)
     async def create_client_challenge(self, request: CreateClientChallenge) -> ClientChallenge:
-        if len(request.client_id) > MAX_ID:
-            field = FieldError(field="client_id", message=f"Expected `str` of length <= {MAX_ID}")
+        if len(request.client_id) > MAX_ID_LENGTH:
+            field = FieldError(field="client_id", message=f"Expected `str` of length <= {MAX_ID_LENGTH}")
             raise InvalidRequest(field.message, errors=(field,))
         nonce = secrets.token_urlsafe(NONCE_BYTES)
-        expires_at = await self._store.add_challenge(nonce, request.client_id, self._settings.challenge_ttl_s)
+        expires_at = await self._store.create_challenge(
+            nonce, request.client_id, self._settings.challenge_ttl_s
+        )
         return ClientChallenge(nonce=nonce, expires_at=datetime.fromtimestamp(expires_at, UTC))
 
     @handles(AuthenticateClient)
     async def authenticate_client(self, request: AuthenticateClient) -> ClientIdentity:
-        if request.stored and not await self._use_challenge(request.nonce, request.client_id):
-            self._clients.refuse(client_id=request.client_id)
-        client = await self._clients.authenticate(
+        if request.stored and not await self._consume_challenge(request.nonce, request.client_id):
+            self._authenticator.reject(client_id=request.client_id)
+        client = await self._authenticator.authenticate(
             client_id=request.client_id,
             nkey=request.nkey,
             nonce=request.nonce,
             signature=request.signature,
         )
-        account = await self._registry.open(client.tenant_id)
+        account = await self._accounts.get_signing_account(client.tenant_id)
         return ClientIdentity(
             client_id=client.client_id,
             tenant_id=client.tenant_id,
@@ -169,10 +171,10 @@ class Endpoints(AgentEndpoints):
             decode_public(request.nkey_public, KeyKind.USER)
         except InvalidNKeyError as error:
             raise InvalidRequest(str(error)) from None
-        account = await self._registry.open(request.tenant_id)
+        account = await self._accounts.get_signing_account(request.tenant_id)
         jwt = encode(
-            bridge_user(tenant_id=request.tenant_id, account=account.item.account),
-            issuer=account.signing,
+            bridge_user_claims(tenant_id=request.tenant_id, account=account.item.account),
+            issuer=account.signing_key,
             subject=request.nkey_public,
             name=f"gateway {request.server_id}",
             issued_at=int(time.time()),
@@ -188,7 +190,7 @@ class Endpoints(AgentEndpoints):
 
     @handles(RemoveStream)
     async def remove_stream(self, request: RemoveStream) -> Empty:
-        await self._streams.remove(request.tenant_id, request.stream)
+        await self._streams.delete(request.tenant_id, request.stream)
         return Empty()
 
     @handles(PurgeStream)
@@ -196,14 +198,14 @@ class Endpoints(AgentEndpoints):
         await self._streams.purge(request)
         return Empty()
 
-    async def _use_challenge(self, nonce: str, client_id: str) -> bool:
-        # Whatever else stands in the URL is not looked up: the store takes no empty or endless key.
-        if len(nonce) != NONCE_LENGTH or len(client_id) > MAX_ID:
+    async def _consume_challenge(self, nonce: str, client_id: str) -> bool:
+        # DynamoDB rejects empty and oversized keys, so malformed input is not looked up.
+        if len(nonce) != NONCE_LENGTH or len(client_id) > MAX_ID_LENGTH:
             return False
-        return await self._store.use_challenge(nonce, client_id)
+        return await self._store.consume_challenge(nonce, client_id)
 
-    async def _new_key(self, tenant_id: str, kind: KeyKind) -> KeyPair:
-        await self._rates.new_key(tenant_id)
+    async def _issue_key(self, tenant_id: str, kind: KeyKind) -> KeyPair:
+        await self._issuance_limits.acquire_key(tenant_id)
         return create(kind)
 
 

@@ -1,7 +1,7 @@
-"""Refused logins, told to the organization whose client or agent it was said to be: behind the answer.
+"""Reports failed logins to the activity log of the organization they concern.
 
-Whom a refusal concerns is looked up later, one at a time, so that no answer waits for it and nobody
-learns from a clock whether there was anyone to be told.
+The organization is looked up in the background, one login at a time. So the login's response does not
+wait for it, and its timing does not reveal whether the claimed client exists.
 """
 
 import asyncio
@@ -21,13 +21,13 @@ from artcafe_common.contracts.tenancy.credentials import FindAgentCredential, Fi
 
 ACTION = "access.login_denied"
 MAX_ID = 128
-MAX_WAITING = 1_000
-PAUSE_S = 1.0
+MAX_QUEUED = 1_000
+RETRY_DELAY_S = 1.0
 log = structlog.get_logger()
 
 
 class FailedLogin(msgspec.Struct, frozen=True, kw_only=True):
-    """Somebody was refused as a client (by its id or its key) or an agent that they were not."""
+    """A failed login under a claimed client id, public key or agent id."""
 
     caller: CallerContext
     client_id: str = ""
@@ -35,73 +35,76 @@ class FailedLogin(msgspec.Struct, frozen=True, kw_only=True):
     agent_id: str = ""
 
 
-class LoginFailures:
-    """A queue with a bound: when it is full, refusals are only counted in the service's log."""
+class LoginFailureReporter:
+    """A bounded queue of failed logins; when it is full, further ones are dropped and counted in the log."""
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
-        self._waiting: asyncio.Queue[FailedLogin | ActivityRecorded] = asyncio.Queue(MAX_WAITING)
-        self._denials = DenialReporter(self._put)
+        self._queue: asyncio.Queue[FailedLogin | ActivityRecorded] = asyncio.Queue(MAX_QUEUED)
+        self._denials = DenialReporter(self._enqueue)
         self._owners: Cache[tuple[str, str, str], tuple[str, str]] = Cache(size=10_000, age_s=60)
-        self._left_out = 0
+        self._dropped = 0
 
-    def said(self, *, client_id: str = "", nkey: str = "", agent_id: str = "") -> None:
-        """Somebody said to be this, and was not; what cannot be an id or a key is nobody's."""
+    def record_unverified(self, *, client_id: str = "", nkey: str = "", agent_id: str = "") -> None:
+        """Record a failed login under an identity that was claimed and not proven.
+
+        Ids and keys that are too long to exist are ignored.
+        """
         if len(client_id) > MAX_ID or len(nkey) > MAX_ID or len(agent_id) > MAX_ID:
             return
         caller = msgspec.structs.replace(current_caller(), actor="")
-        self._put(FailedLogin(caller=caller, client_id=client_id, nkey=nkey, agent_id=agent_id))
+        self._enqueue(FailedLogin(caller=caller, client_id=client_id, nkey=nkey, agent_id=agent_id))
 
-    def proven(self, actor: str, tenant_id: str) -> None:
-        """A client or agent that proved who it is was refused."""
+    def record_verified(self, actor: str, tenant_id: str) -> None:
+        """Record that a client or agent with a valid signature was rejected."""
         caller = msgspec.structs.replace(current_caller(), actor=actor)
         self._denials.report(caller, ACTION, actor, tenant_id=tenant_id)
 
     async def run(self) -> None:
-        """Tell what waits until cancelled."""
+        """Report queued failures until cancelled."""
         while True:
-            waiting = await self._waiting.get()
+            entry = await self._queue.get()
             try:
-                if isinstance(waiting, ActivityRecorded):
-                    await self._bus.publish(waiting)
+                if isinstance(entry, ActivityRecorded):
+                    await self._bus.publish(entry)
                 else:
-                    await self._tell(waiting)
+                    await self._report(entry)
             except CommandError:
-                if isinstance(waiting, ActivityRecorded):
-                    self._put(waiting)
+                if isinstance(entry, ActivityRecorded):
+                    self._enqueue(entry)
                 else:
-                    self._left_out += 1
-                await asyncio.sleep(PAUSE_S)
+                    self._dropped += 1
+                await asyncio.sleep(RETRY_DELAY_S)
 
     async def tick(self) -> None:
-        """Called now and then."""
+        """Report the denials that were suppressed in finished minutes, and log dropped ones."""
         self._denials.report_suppressed()
-        if self._left_out:
-            log.warning("refused_logins_not_told", count=self._left_out)
-            self._left_out = 0
+        if self._dropped:
+            log.warning("failed_logins_dropped", count=self._dropped)
+            self._dropped = 0
 
-    def _put(self, waiting: FailedLogin | ActivityRecorded) -> None:
+    def _enqueue(self, entry: FailedLogin | ActivityRecorded) -> None:
         try:
-            self._waiting.put_nowait(waiting)
+            self._queue.put_nowait(entry)
         except asyncio.QueueFull:
-            self._left_out += 1
+            self._dropped += 1
 
-    async def _tell(self, knock: FailedLogin) -> None:
-        key = (knock.client_id, knock.nkey, knock.agent_id)
-        tenant_id, resource = await self._owners.get(key, lambda: self._owner(knock))
+    async def _report(self, failure: FailedLogin) -> None:
+        key = (failure.client_id, failure.nkey, failure.agent_id)
+        tenant_id, resource = await self._owners.get(key, lambda: self._find_owner(failure))
         if tenant_id:
-            self._denials.report(knock.caller, ACTION, resource, tenant_id=tenant_id)
+            self._denials.report(failure.caller, ACTION, resource, tenant_id=tenant_id)
 
-    async def _owner(self, knock: FailedLogin) -> tuple[str, str]:
+    async def _find_owner(self, failure: FailedLogin) -> tuple[str, str]:
         caller = CallerContext.service("identity")
         try:
-            if knock.agent_id:
-                agent = await self._bus.call(FindAgentCredential(agent_id=knock.agent_id), caller=caller)
+            if failure.agent_id:
+                agent = await self._bus.call(FindAgentCredential(agent_id=failure.agent_id), caller=caller)
                 return agent.tenant_id, f"agent:{agent.agent_id}"
             command = (
-                FindClientCredential(client_id=knock.client_id)
-                if knock.client_id
-                else FindClientCredential(nkey_public=knock.nkey)
+                FindClientCredential(client_id=failure.client_id)
+                if failure.client_id
+                else FindClientCredential(nkey_public=failure.nkey)
             )
             client = await self._bus.call(command, caller=caller)
         except (AgentNotFound, ClientNotFound):

@@ -1,4 +1,4 @@
-"""Ending a revoked client's direct NATS connections, everywhere, within a second."""
+"""Closes the direct NATS connections of revoked clients."""
 
 import asyncio
 
@@ -10,34 +10,34 @@ from artcafe_common.contracts.identity.accounts import AccountMissing
 from artcafe_common.contracts.tenancy.events import ClientRevoked
 from artcafe_identity.account_repository import AccountRepository
 
-# A connection that another instance admitted from its cache while the news was on its way.
-SECOND_LOOK_S = 0.3
+# Another instance may accept a login from its cache before it receives the event.
+RECHECK_DELAY_S = 0.3
 log = structlog.get_logger()
 
 
-class Revocations:
-    """Applies ClientRevoked to the broker; doing it twice does no harm."""
+class RevocationHandler:
+    """Kicks the connections of revoked clients on every server of the cluster."""
 
-    def __init__(self, *, system: Nats, registry: AccountRepository) -> None:
+    def __init__(self, *, system: Nats, accounts: AccountRepository) -> None:
         self._system = system
-        self._registry = registry
+        self._accounts = accounts
 
-    async def apply(self, event: ClientRevoked) -> None:
-        """Kick every connection of the client."""
+    async def on_client_revoked(self, event: ClientRevoked) -> None:
+        """Close every NATS connection of the client. Idempotent."""
         try:
-            account = (await self._registry.open(event.tenant_id)).item.account
+            account = (await self._accounts.get_signing_account(event.tenant_id)).item.account
         except AccountMissing:
             return
-        ended = await self._kick_all(account, event.client_id)
-        await asyncio.sleep(SECOND_LOOK_S)
-        ended += await self._kick_all(account, event.client_id)
-        log.info("client_revoked", client_id=event.client_id, reason=event.reason, ended=ended)
+        kicked = await self._kick_connections(account, event.client_id)
+        await asyncio.sleep(RECHECK_DELAY_S)
+        kicked += await self._kick_connections(account, event.client_id)
+        log.info("client_revoked", client_id=event.client_id, reason=event.reason, kicked=kicked)
 
-    async def _kick_all(self, account: str, client_id: str) -> int:
-        ended = 0
+    async def _kick_connections(self, account: str, client_id: str) -> int:
+        kicked = 0
         for listing in await list_connections(self._system, account=account):
             for connection in listing.connections:
                 if connection.authorized_user == client_id:
                     await kick(self._system, listing.server.id, connection.cid)
-                    ended += 1
-        return ended
+                    kicked += 1
+        return kicked

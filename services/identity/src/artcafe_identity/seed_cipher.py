@@ -1,4 +1,4 @@
-"""Account seeds at rest: AES-256-GCM, bound to the tenant and the key that they belong to."""
+"""Encryption at rest of account seeds: AES-256-GCM, bound to the tenant and the public key."""
 
 import base64
 import os
@@ -12,36 +12,37 @@ from artcafe_common.settings import read_secret
 _NONCE_BYTES = 12
 
 
-class SealBroken(Exception):
-    """A sealed text that was changed, moved to another tenant or key, or sealed with another key."""
+class DecryptionFailed(Exception):
+    """The ciphertext was changed, belongs to another tenant or key, or was encrypted with another key."""
 
 
-class Sealer:
-    """Seals with the installation's key of 32 bytes."""
+class SeedCipher:
+    """Encrypts and decrypts seeds with the installation's 32-byte key."""
 
     def __init__(self, key: bytes) -> None:
         self._aead = AESGCM(key)
 
     @classmethod
-    def from_file(cls, path: Path) -> "Sealer":
-        """Read the key (64 hexadecimal digits) that `artcafe bootstrap` made."""
+    def from_file(cls, path: Path) -> "SeedCipher":
+        """Read the key (64 hexadecimal digits) that `artcafe bootstrap` created."""
         return cls(read_secret(path))
 
-    def seal(self, seed: str, *, tenant_id: str, public: str) -> str:
-        """The seed, encrypted, in base64."""
+    def encrypt(self, seed: str, *, tenant_id: str, public: str) -> str:
+        """The nonce and the ciphertext, in base64."""
         nonce = os.urandom(_NONCE_BYTES)
-        sealed = self._aead.encrypt(nonce, seed.encode(), _bound_to(tenant_id, public))
-        return base64.b64encode(nonce + sealed).decode()
+        ciphertext = self._aead.encrypt(nonce, seed.encode(), _associated_data(tenant_id, public))
+        return base64.b64encode(nonce + ciphertext).decode()
 
-    def open(self, sealed: str, *, tenant_id: str, public: str) -> str:
-        """The seed that was sealed for this tenant and key; SealBroken otherwise."""
-        raw = base64.b64decode(sealed)
+    def decrypt(self, encrypted: str, *, tenant_id: str, public: str) -> str:
+        """The seed. Raises DecryptionFailed unless it was encrypted for this tenant and public key."""
+        raw = base64.b64decode(encrypted)
+        nonce, ciphertext = raw[:_NONCE_BYTES], raw[_NONCE_BYTES:]
         try:
-            data = self._aead.decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], _bound_to(tenant_id, public))
+            seed = self._aead.decrypt(nonce, ciphertext, _associated_data(tenant_id, public))
         except InvalidTag as error:
-            raise SealBroken from error
-        return data.decode()
+            raise DecryptionFailed from error
+        return seed.decode()
 
 
-def _bound_to(tenant_id: str, public: str) -> bytes:
+def _associated_data(tenant_id: str, public: str) -> bytes:
     return f"{tenant_id}|{public}".encode()

@@ -1,4 +1,4 @@
-"""What identity reads from the environment."""
+"""The settings of identity, read from environment variables."""
 
 from typing import Annotated
 
@@ -6,7 +6,7 @@ from artcafe_common.settings import StoreSettings, env
 
 
 class Settings(StoreSettings, frozen=True, kw_only=True):
-    """Settings of identity."""
+    """Environment variables of identity."""
 
     oidc_issuer: Annotated[str, env("The `iss` of people's tokens: the Cognito user pool's URL.")]
     oidc_client_id: Annotated[str, env("The app client that tokens must be made for (`aud` or `client_id`).")]
@@ -32,5 +32,5 @@ class Settings(StoreSettings, frozen=True, kw_only=True):
 
     @property
     def jwks_url(self) -> str:
-        """Where the provider's keys are, set or derived."""
+        """The URL of the provider's JWKS, derived from the issuer unless it is set."""
         return self.oidc_jwks_url or f"{self.oidc_issuer}/.well-known/jwks.json"

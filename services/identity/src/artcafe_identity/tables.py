@@ -1,4 +1,4 @@
-"""identity's tables."""
+"""The DynamoDB tables of identity and the structure of their items."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from artcafe_common.storage.tables import Index, TableSpec
 
 
 class ChallengeItem(msgspec.Struct, frozen=True, kw_only=True):
-    """A nonce or challenge that was given out, or that an agent made itself (`own#…`)."""
+    """An issued nonce or challenge, or a used challenge that an agent generated itself (`own#…`)."""
 
     challenge: str
     expires_at: int
@@ -19,9 +19,9 @@ class ChallengeItem(msgspec.Struct, frozen=True, kw_only=True):
 class AccountItem(msgspec.Struct, frozen=True, kw_only=True):
     """A tenant's NATS account.
 
-    `sealed_seed` is the platform's own signing key in it, encrypted; `tenant_keys` are the public
-    keys of the signing keys that the tenant holds. The account's identity key signs nothing in
-    operator mode, so its seed is not kept at all.
+    `sealed_seed` is the encrypted seed of `platform_key`, the platform's signing key in the account;
+    `tenant_keys` are the public signing keys that the tenant owns. The account's identity key signs
+    nothing in operator mode, so its seed is not stored.
     """
 
     seed_id: str

@@ -1,4 +1,4 @@
-"""What a tenant's NATS account and the users in it may do."""
+"""NATS JWT claims of a tenant's account and of the users in it."""
 
 from artcafe_common.broker.claims import (
     NO_LIMIT,
@@ -18,13 +18,14 @@ MAX_SUBSCRIPTIONS = 100_000
 _RESPONSES = ResponsePermission(max=100, ttl=5 * 60 * 10**9)
 
 
-def tenant_account(
+def tenant_account_claims(
     *, tenant_id: str, account: str, platform_account: str, plan: Plan, signing_keys: list[str]
 ) -> AccountClaims:
-    """The claims of a tenant's account: its plan's limits, and its two ways to the platform.
+    """Claims of a tenant's account: its plan's limits and its imports from the platform account.
 
-    Out goes what clients tell of themselves; in comes what the platform tells about presence.
-    The account's own key stands in both subjects, checked by the broker.
+    The service imports carry the clients' heartbeats, status and metrics to the platform; the stream
+    import delivers presence events. Each subject contains the account's public key, which the broker
+    checks.
     """
     limits = LIMITS[plan]
     return AccountClaims(
@@ -60,38 +61,40 @@ def tenant_account(
     )
 
 
-def client_user(*, tenant_id: str, client_id: str, account: str, permissions: Permissions) -> UserClaims:
-    """The claims of a client's NATS user: its permissions, its own heartbeats, its inboxes."""
-    own = [local.format(tenant_id=tenant_id).replace("*", client_id) for local in LOCAL_SUBJECTS.values()]
+def client_user_claims(
+    *, tenant_id: str, client_id: str, account: str, permissions: Permissions
+) -> UserClaims:
+    """Claims of a client's NATS user: its permissions, its own ingest subjects and its inboxes."""
+    ingest = [local.format(tenant_id=tenant_id).replace("*", client_id) for local in LOCAL_SUBJECTS.values()]
     return UserClaims(
         issuer_account=account,
-        # Presence is told by the platform alone.
+        # Only the platform publishes presence.
         pub=Permission(
-            allow=_unique([*_expand(tenant_id, permissions.publish), *own]),
-            deny=_presence_names(tenant_id),
+            allow=_unique([*_expand(tenant_id, permissions.publish), *ingest]),
+            deny=_presence_subjects(tenant_id),
         ),
-        # An empty allow list would allow everything: the inboxes keep it from being empty.
+        # An empty allow list would allow everything; the inbox entry prevents that.
         sub=Permission(allow=_unique([*_expand(tenant_id, permissions.subscribe), "_INBOX.>"])),
         resp=_RESPONSES,
     )
 
 
-def bridge_user(*, tenant_id: str, account: str) -> UserClaims:
-    """The claims of a gateway's connection into a tenant: its names and inboxes, its channels' history."""
-    names = [f"{root}{tenant_id}.>" for root in ("", "tenant.", "agents.", "channels.")]
+def bridge_user_claims(*, tenant_id: str, account: str) -> UserClaims:
+    """Claims of a gateway's bridge: the tenant's subjects, inboxes and the history of its channels."""
+    subjects = [f"{root}{tenant_id}.>" for root in ("", "tenant.", "agents.", "channels.")]
     return UserClaims(
         issuer_account=account,
         pub=Permission(
-            allow=[*names, "_INBOX.>", f"$JS.API.DIRECT.GET.{HISTORY_STREAM}"],
-            deny=_presence_names(tenant_id),
+            allow=[*subjects, "_INBOX.>", f"$JS.API.DIRECT.GET.{HISTORY_STREAM}"],
+            deny=_presence_subjects(tenant_id),
         ),
-        sub=Permission(allow=[*names, "_INBOX.>", f"{REPUBLISH_PREFIX}.>"]),
+        sub=Permission(allow=[*subjects, "_INBOX.>", f"{REPUBLISH_PREFIX}.>"]),
         resp=_RESPONSES,
     )
 
 
-def stream_user(*, account: str, stream: str) -> UserClaims:
-    """The claims of identity's own connection for one stream of a tenant, and nothing else there."""
+def stream_user_claims(*, account: str, stream: str) -> UserClaims:
+    """Claims of identity's own connection that manages one stream of a tenant."""
     verbs = ("INFO", "CREATE", "UPDATE", "DELETE", "PURGE")
     return UserClaims(
         issuer_account=account,
@@ -100,7 +103,7 @@ def stream_user(*, account: str, stream: str) -> UserClaims:
     )
 
 
-def _presence_names(tenant_id: str) -> list[str]:
+def _presence_subjects(tenant_id: str) -> list[str]:
     return [f"{root}{tenant_id}.{PRESENCE}.>" for root in ("", "tenant.")]
 
 

@@ -1,7 +1,7 @@
-"""Streams in tenants' accounts: made, changed and deleted over a connection for that one stream.
+"""Manages JetStream streams in tenants' accounts.
 
-Identity holds each account's signing key, so that nobody is given a right for it that they did not
-have. The connection lives as long as the work takes.
+Each operation opens a short-lived connection into the account, whose user may manage only that stream.
+Identity signs the user itself, so no other service needs permissions on JetStream.
 """
 
 import time
@@ -23,60 +23,60 @@ from artcafe_common.broker.system_account import PLATFORM_CONNECTION_NAME
 from artcafe_common.bus.errors import ServiceUnavailable
 from artcafe_common.contracts.identity.streams import EnsureStream, PurgeStream, StreamRefused, SubjectOverlap
 from artcafe_identity.account_repository import AccountRepository
-from artcafe_identity.tenant_claims import stream_user
+from artcafe_identity.tenant_claims import stream_user_claims
 
 CONNECT_TIMEOUT_S = 2
 API_TIMEOUT_S = 2
 CLOSE_TIMEOUT_S = 1
 DUPLICATES_S = 120
 VERSION = "artcafe_version"
-# nats-server's own codes: "subjects overlap with an existing stream", and what another instance
-# that does the same at the same moment leads to: not found, "name already in use".
+# JetStream API error codes: "subjects overlap with an existing stream"; and, caused by a concurrent
+# change of the same stream, "stream not found" and "stream name already in use".
 _OVERLAP = 10065
-_MET = (10059, 10058)
+_CONCURRENT_CHANGE = (10059, 10058)
 log = structlog.get_logger()
 
 
-class TenantStreams:
-    """Does to one stream what is asked; all of it can be asked twice."""
+class TenantStreamManager:
+    """Creates, updates, deletes and purges one stream at a time. Every operation is idempotent."""
 
-    def __init__(self, *, registry: AccountRepository, nats_url: str) -> None:
-        self._registry = registry
+    def __init__(self, *, accounts: AccountRepository, nats_url: str) -> None:
+        self._accounts = accounts
         self._servers = nats_url.split(",")
 
     async def ensure(self, wanted: EnsureStream) -> None:
-        """Make or change a stream; SubjectOverlap or StreamRefused when the broker does not take it."""
+        """Create or update a stream. Raises SubjectOverlap or StreamRefused when the broker rejects it."""
         config = _config(wanted)
-        async with self._account(wanted.tenant_id, wanted.stream) as js:
+        async with self._connect(wanted.tenant_id, wanted.stream) as js:
             try:
-                held = (await js.stream_info(wanted.stream)).config
+                current = (await js.stream_info(wanted.stream)).config
             except NotFoundError:
                 await js.add_stream(config)
                 return
-            version = int((held.metadata or {}).get(VERSION, "0"))
-            # Not for the version alone: over its plan, an account may change nothing.
-            if version <= wanted.version and _differs(held, config):
+            version = int((current.metadata or {}).get(VERSION, "0"))
+            # A new version alone causes no update: an account over its plan's limits may not update streams.
+            if version <= wanted.version and _differs(current, config):
                 await js.update_stream(config)
 
-    async def remove(self, tenant_id: str, stream: str) -> None:
-        """Delete a stream, if it is there."""
-        async with self._account(tenant_id, stream) as js:
+    async def delete(self, tenant_id: str, stream: str) -> None:
+        """Delete a stream if it exists."""
+        async with self._connect(tenant_id, stream) as js:
             with suppress(NotFoundError):
                 await js.delete_stream(stream)
 
     async def purge(self, wanted: PurgeStream) -> None:
-        """Delete a subject's messages, if the stream is there."""
-        async with self._account(wanted.tenant_id, wanted.stream) as js:
+        """Delete the messages of one subject if the stream exists."""
+        async with self._connect(wanted.tenant_id, wanted.stream) as js:
             with suppress(NotFoundError):
                 await js.purge_stream(wanted.stream, subject=wanted.subject_filter)
 
     @asynccontextmanager
-    async def _account(self, tenant_id: str, stream: str) -> AsyncIterator[JetStreamContext]:
-        account = await self._registry.open(tenant_id)
+    async def _connect(self, tenant_id: str, stream: str) -> AsyncIterator[JetStreamContext]:
+        account = await self._accounts.get_signing_account(tenant_id)
         pair = create(KeyKind.USER)
         jwt = encode(
-            stream_user(account=account.item.account, stream=stream),
-            issuer=account.signing,
+            stream_user_claims(account=account.item.account, stream=stream),
+            issuer=account.signing_key,
             subject=pair.public,
             name=PLATFORM_CONNECTION_NAME,
             issued_at=int(time.time()),
@@ -88,14 +88,14 @@ class TenantStreams:
                 name=PLATFORM_CONNECTION_NAME,
                 allow_reconnect=False,
                 connect_timeout=CONNECT_TIMEOUT_S,
-                error_cb=_noted,
+                error_cb=_log_error,
             )
         except (nats.errors.Error, OSError, TimeoutError) as error:
-            raise ServiceUnavailable("the organization's account cannot be entered now") from error
+            raise ServiceUnavailable("cannot connect to the organization's account now") from error
         try:
             yield nc.jetstream(timeout=API_TIMEOUT_S)
         except APIError as error:
-            raise _refusal(error) from error
+            raise _to_command_error(error) from error
         except (nats.errors.Error, JetStreamError, OSError, TimeoutError) as error:
             raise ServiceUnavailable("the broker's streams are not available") from error
         finally:
@@ -116,22 +116,22 @@ def _config(wanted: EnsureStream) -> StreamConfig:
             NO_LIMIT if wanted.max_messages_per_subject is None else wanted.max_messages_per_subject
         ),
         max_bytes=wanted.max_bytes,
-        # May not be longer than messages are kept.
+        # The broker rejects a duplicate window longer than max_age.
         duplicate_window=min(age, DUPLICATES_S) if age else DUPLICATES_S,
         allow_direct=True,
         republish=None
         if wanted.republish_prefix is None
-        else _again(wanted.subjects, wanted.republish_prefix),
+        else _republish_config(wanted.subjects, wanted.republish_prefix),
         metadata={VERSION: str(wanted.version)},
     )
 
 
-def _again(subjects: list[str], root: str) -> RePublish:
+def _republish_config(subjects: list[str], root: str) -> RePublish:
     (subject,) = subjects
     return RePublish(src=subject, dest=f"{root}.{subject}")
 
 
-def _differs(held: StreamConfig, wanted: StreamConfig) -> bool:
+def _differs(current: StreamConfig, wanted: StreamConfig) -> bool:
     fields = (
         "subjects",
         "max_age",
@@ -141,18 +141,18 @@ def _differs(held: StreamConfig, wanted: StreamConfig) -> bool:
         "allow_direct",
         "republish",
     )
-    return any(getattr(held, name) != getattr(wanted, name) for name in fields)
+    return any(getattr(current, name) != getattr(wanted, name) for name in fields)
 
 
-def _refusal(error: APIError) -> SubjectOverlap | StreamRefused | ServiceUnavailable:
+def _to_command_error(error: APIError) -> SubjectOverlap | StreamRefused | ServiceUnavailable:
     if error.err_code == _OVERLAP:
-        return SubjectOverlap("a stream of the organization keeps some of the same messages")
-    broken = (error.code or 500) >= 500 and "resource" not in (error.description or "")  # noqa: PLR2004 - HTTP's
-    if broken or error.err_code in _MET:
+        return SubjectOverlap("a stream of the organization already stores some of the same messages")
+    unavailable = (error.code or 500) >= 500 and "resource" not in (error.description or "")  # noqa: PLR2004 - an HTTP status
+    if unavailable or error.err_code in _CONCURRENT_CHANGE:
         return ServiceUnavailable("the broker's streams are not available")
     log.warning("stream_refused", code=error.err_code, reason=error.description)
     return StreamRefused(error.description or "")
 
 
-async def _noted(error: Exception) -> None:
-    log.warning("stream_connection_problem", reason=repr(error))
+async def _log_error(error: Exception) -> None:
+    log.warning("stream_connection_failed", reason=repr(error))

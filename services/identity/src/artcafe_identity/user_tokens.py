@@ -1,4 +1,4 @@
-"""People's tokens: RS256 JWTs of one OpenID provider, checked against its cached keys."""
+"""Verification of user tokens: RS256 JWTs of one OpenID provider, checked against its JWKS."""
 
 import asyncio
 import time
@@ -17,65 +17,66 @@ from artcafe_common.contracts.identity.users import InvalidToken, ProviderUnavai
 
 ALGORITHMS = ["RS256"]
 LEEWAY_S = 30
-MAX_TOKEN = 16 * 1024
+MAX_TOKEN_LENGTH = 16 * 1024
 FETCH_TIMEOUT_S = 3
-# An unknown key id asks for new keys at most this often, whoever sends the tokens.
-REFRESH_PAUSE_S = 60
-# While none are known at all, the provider is asked again sooner.
-FIRST_PAUSE_S = 1
-# Keys that the provider withdrew are not trusted for longer than this.
+# Unknown key ids trigger at most one refresh per this interval, so that forged tokens cannot flood
+# the provider.
+REFRESH_INTERVAL_S = 60
+# The retry interval until the first keys are fetched.
+INITIAL_RETRY_S = 1
+# Withdrawn keys are trusted for at most this long.
 MAX_AGE_S = 600
-# What parsing a stranger's token can raise; a deeply nested one exhausts the stack.
-_MALFORMED = (JoseError, ValueError, TypeError, LookupError, AttributeError, RecursionError)
+# Raised by parsing an untrusted token; a deeply nested one causes RecursionError.
+_MALFORMED_TOKEN = (JoseError, ValueError, TypeError, LookupError, AttributeError, RecursionError)
 log = structlog.get_logger()
 
 
-class Jwks:
-    """The provider's public keys by key id."""
+class JwksCache:
+    """The provider's public keys by key id, cached."""
 
     def __init__(self, url: str, http: httpx.AsyncClient) -> None:
         self._url = url
         self._http = http
         self._keys: dict[str, Any] = {}
         self._fetched_at = float("-inf")
-        self._tried_at = float("-inf")
-        self._asking = asyncio.Lock()
+        self._attempted_at = float("-inf")
+        self._refresh_lock = asyncio.Lock()
 
-    async def key(self, kid: str) -> Any:
-        """The key with this id; InvalidToken when the provider has none, ProviderUnavailable when none is known."""
-        if not self._has(kid):
-            # Many may ask at once, and one of them fetches.
-            async with self._asking:
-                if not self._has(kid):
+    async def get_key(self, kid: str) -> Any:
+        """The key with this id, refreshed when unknown. Raises InvalidToken or ProviderUnavailable."""
+        if not self._has_fresh_key(kid):
+            # Concurrent callers share one refresh.
+            async with self._refresh_lock:
+                if not self._has_fresh_key(kid):
                     await self._refresh_if_due()
         if kid in self._keys:
             return self._keys[kid]
         raise InvalidToken
 
-    def _has(self, kid: str) -> bool:
+    def _has_fresh_key(self, kid: str) -> bool:
         return kid in self._keys and time.monotonic() - self._fetched_at <= MAX_AGE_S
 
     async def load(self) -> None:
-        """Fetch the keys unless they are there; ProviderUnavailable when that fails."""
+        """Fetch the keys if none are cached. Raises ProviderUnavailable."""
         if not self._keys:
-            async with self._asking:
+            async with self._refresh_lock:
                 await self._refresh_if_due()
 
     async def _refresh_if_due(self) -> None:
         now = time.monotonic()
-        if now - self._tried_at > (REFRESH_PAUSE_S if self._keys else FIRST_PAUSE_S):
+        if now - self._attempted_at > (REFRESH_INTERVAL_S if self._keys else INITIAL_RETRY_S):
             await self._refresh(now)
         elif not self._keys:
             raise ProviderUnavailable
 
     async def _refresh(self, now: float) -> None:
-        self._tried_at = now
+        self._attempted_at = now
         try:
-            answer = await self._http.get(self._url, timeout=FETCH_TIMEOUT_S)
-            answer.raise_for_status()
-            keys = KeySet.import_key_set(answer.json())
+            response = await self._http.get(self._url, timeout=FETCH_TIMEOUT_S)
+            response.raise_for_status()
+            keys = KeySet.import_key_set(response.json())
         except (httpx.HTTPError, JoseError, ValueError, KeyError, TypeError) as error:
-            log.warning("jwks_not_fetched", reason=repr(error))
+            log.warning("jwks_fetch_failed", reason=repr(error))
             if not self._keys:
                 raise ProviderUnavailable from error
             return
@@ -83,14 +84,14 @@ class Jwks:
         self._fetched_at = now
 
 
-# The last time that Python can name: the end of the year 9999.
-_LAST_SECOND = 253_402_300_799
+# The latest time that `datetime` supports: the end of the year 9999.
+_MAX_TIMESTAMP = 253_402_300_799
 
 
 class _Claims(msgspec.Struct, frozen=True):
     sub: str
     iss: str
-    exp: Annotated[int, Meta(le=_LAST_SECOND)]
+    exp: Annotated[int, Meta(le=_MAX_TIMESTAMP)]
     token_use: str
     iat: int = 0
     nbf: int = 0
@@ -99,37 +100,37 @@ class _Claims(msgspec.Struct, frozen=True):
     email: str = ""
 
 
-class TokenVerifier:
-    """Checks a token's signature, issuer, audience, use and times; the algorithm is pinned."""
+class UserTokenVerifier:
+    """Verifies a token's signature, issuer, audience, use and validity period with a pinned algorithm."""
 
-    def __init__(self, *, jwks: Jwks, issuer: str, client_id: str) -> None:
+    def __init__(self, *, jwks: JwksCache, issuer: str, client_id: str) -> None:
         self._jwks = jwks
         self._issuer = issuer
         self._client_id = client_id
 
     async def verify(self, token: str) -> User:
-        """The person that the token speaks for; InvalidToken without telling why."""
-        if len(token) > MAX_TOKEN:
+        """The user of the token. Raises InvalidToken without details, or ProviderUnavailable."""
+        if len(token) > MAX_TOKEN_LENGTH:
             raise InvalidToken
         try:
             header = jws.extract_compact(token.encode("ascii")).headers()
             if header.get("alg") not in ALGORITHMS:
                 raise InvalidToken
-            key = await self._jwks.key(str(header.get("kid")))
+            key = await self._jwks.get_key(str(header.get("kid")))
             decoded = jwt.decode(token, key, algorithms=ALGORITHMS)
             claims = msgspec.convert(decoded.claims, _Claims)
-        except _MALFORMED as error:
-            log.info("token_refused", reason=type(error).__name__)
+        except _MALFORMED_TOKEN as error:
+            log.info("token_rejected", reason=type(error).__name__)
             raise InvalidToken from None
-        self._check(claims)
+        self._check_claims(claims)
         return User(
             user_id=claims.sub, email=claims.email, expires_at=datetime.fromtimestamp(claims.exp, UTC)
         )
 
-    def _check(self, claims: _Claims) -> None:
+    def _check_claims(self, claims: _Claims) -> None:
         now = time.time()
         audience = claims.client_id if claims.token_use == "access" else claims.aud  # noqa: S105
-        right = (
+        valid = (
             claims.iss == self._issuer
             and claims.token_use in ("access", "id")
             and audience == self._client_id
@@ -137,5 +138,5 @@ class TokenVerifier:
             and claims.nbf <= now + LEEWAY_S
             and claims.iat <= now + LEEWAY_S
         )
-        if not right or not claims.sub:
+        if not valid or not claims.sub:
             raise InvalidToken

@@ -2,7 +2,7 @@
 
 from artcafe_common.lifecycle import run
 from artcafe_tenancy.app import app
-from artcafe_tenancy.settings import TenancySettings
+from artcafe_tenancy.settings import Settings
 
 if __name__ == "__main__":
-    run("tenancy", TenancySettings, app)
+    run("tenancy", Settings, app)

@@ -25,14 +25,14 @@ from artcafe_tenancy.channel_subscriptions import ChannelSubscriptionRecorder
 from artcafe_tenancy.endpoints import Endpoints
 from artcafe_tenancy.outbox import LEFT_OVER_S, Outbox
 from artcafe_tenancy.presence_mirror import PresenceMirror
-from artcafe_tenancy.settings import TenancySettings
+from artcafe_tenancy.settings import Settings
 from artcafe_tenancy.store import Store
 from artcafe_tenancy.stream_reconciler import StreamReconciler
 from artcafe_tenancy.tables import TABLES
 
 
 @asynccontextmanager
-async def app(settings: TenancySettings) -> AsyncIterator[None]:
+async def app(settings: Settings) -> AsyncIterator[None]:
     """Organizations and what they own, answered until this is left."""
     cursors = CursorCodec(read_secret(settings.keys_dir / "cursor.key"))
     async with (

@@ -6,7 +6,7 @@ from artcafe_common.plans import Plan
 from artcafe_common.settings import StoreSettings, env
 
 
-class TenancySettings(StoreSettings, frozen=True, kw_only=True):
+class Settings(StoreSettings, frozen=True, kw_only=True):
     """The settings of tenancy."""
 
     default_plan: Annotated[
