@@ -5,7 +5,7 @@ from hypothesis import HealthCheck, settings
 
 from artcafe_common.dev.stack import Stack
 from support.stack import free_ports
-from support.world import Person, close_all
+from support.actors import Person, close_all
 
 # Examples are bounded in number; how long one takes says only how busy the machine is.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -7,7 +7,7 @@ import nats.errors
 import pytest
 from websockets.asyncio.client import connect
 
-from support.world import eventually
+from support.actors import eventually
 
 
 async def test_the_story(tenant, stranger):

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, padding, rsa
 from websockets.asyncio.client import connect
 
-from support.world import Socket
+from support.actors import Socket
 
 
 class LegacyAgent:

@@ -8,7 +8,7 @@ import signal
 import sys
 from pathlib import Path
 
-from support.world import PASSWORD, closing
+from support.actors import PASSWORD, closing
 
 ARTCAFE = str(Path(sys.executable).parent / "artcafe")
 ENDS_WITHIN_S = 40

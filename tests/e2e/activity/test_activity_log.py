@@ -21,7 +21,7 @@ from artcafe_common.storage.tenant_table import TenantTable
 from artcafe_tenancy.outbox import item_of
 from artcafe_tenancy.tables import ACTIVITY, CLIENTS, PENDING, PendingEvent
 from support.stack import free_ports
-from support.world import PASSWORD, Person, closing, eventually
+from support.actors import PASSWORD, Person, closing, eventually
 
 
 async def entries(tenant, **query):

@@ -19,7 +19,7 @@ from artcafe_common.broker.nkeys import KeyKind, KeyPair, create
 from artcafe_common.dev.stack import Stack
 from support.agents import LegacyAgent, openssh, pem
 from support.stack import free_ports
-from support.world import Agent, Person, eventually
+from support.actors import Agent, Person, eventually
 
 REFUSED = "4401"
 

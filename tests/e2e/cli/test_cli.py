@@ -16,7 +16,7 @@ from websockets.asyncio.server import serve
 from artcafe_common.dev.stack import Stack
 from support.cli import ARTCAFE, Terminal
 from support.stack import free_ports
-from support.world import PASSWORD, Person, eventually
+from support.actors import PASSWORD, Person, eventually
 
 ROOT = Path(__file__).parents[3]
 SNIPPETS = re.findall(

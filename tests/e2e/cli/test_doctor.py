@@ -10,7 +10,7 @@ from aiobotocore.session import get_session
 from artcafe_common.dev.stack import Stack
 from support.cli import Terminal
 from support.stack import free_ports
-from support.world import Person, eventually
+from support.actors import Person, eventually
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from artcafe_common.broker.nkeys import KeyKind, create
-from support.world import closing
+from support.actors import closing
 
 SOURCE = Path(__file__).parent / "node"
 pytestmark = [

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from artcafe_common.dev.stack import Stack
 from support.agents import LegacyAgent
 from support.stack import free_ports
-from support.world import Person, closing, eventually
+from support.actors import Person, closing, eventually
 
 SDK = "artcafe-agent-framework==0.4.3"
 PROGRAM = Path(__file__).parent / "sdk/agent.py"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from support.world import closing
+from support.actors import closing
 
 ROOT = Path(__file__).parents[3]
 README = (ROOT / "README.md").read_text()

@@ -10,7 +10,7 @@ import pytest
 
 from artcafe_common.dev.stack import Stack
 from support.stack import free_ports
-from support.world import Person
+from support.actors import Person
 
 SUPPORT = Path(__file__).parents[2] / "support"
 # For each operation and way of making requests; `make fuzz` sets it higher.

@@ -7,7 +7,7 @@ import pytest
 from artcafe_common.dev.stack import Stack
 from artcafe_common.plans import LIMITS, Plan
 from support.stack import free_ports
-from support.world import Person, eventually, set_plan
+from support.actors import Person, eventually, set_plan
 
 
 async def refused(tenant, method, path, status, code, **options):

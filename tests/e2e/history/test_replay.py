@@ -7,7 +7,7 @@ import pytest
 
 from artcafe_common.dev.stack import Stack
 from support.stack import free_ports
-from support.world import Person, eventually
+from support.actors import Person, eventually
 
 
 async def told(tenant, channel, *messages):

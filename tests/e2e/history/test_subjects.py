@@ -11,7 +11,7 @@ from nats.js.errors import NotFoundError
 from artcafe_common.dev.stack import Stack
 from artcafe_common.plans import LIMITS, Plan
 from support.stack import free_ports
-from support.world import Person, eventually, set_plan
+from support.actors import Person, eventually, set_plan
 
 GB = 1024**3
 

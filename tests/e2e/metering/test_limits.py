@@ -17,7 +17,7 @@ from artcafe_common.dev.stack import Stack
 from artcafe_common.dev.supervisor import Program
 from artcafe_common.plans import LIMITS, Plan
 from support.stack import free_ports
-from support.world import PASSWORD, Person, Socket, eventually, set_plan
+from support.actors import PASSWORD, Person, Socket, eventually, set_plan
 
 CALLS = LIMITS[Plan.FREE].api_calls_per_minute
 # A bucket that empties slowly on a busy machine gets a few more meanwhile.

@@ -9,7 +9,7 @@ import nats
 import pytest
 
 from artcafe_common.plans import BRIDGE_ALLOWANCE, LIMITS, Plan
-from support.world import eventually, set_plan
+from support.actors import eventually, set_plan
 
 
 async def test_counts_of_the_plan_are_the_plans_own(tenant):

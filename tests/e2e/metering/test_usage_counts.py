@@ -5,7 +5,7 @@ import json
 
 import httpx
 
-from support.world import eventually
+from support.actors import eventually
 
 CLIENTS = ("ann", "ben", "cyd")
 

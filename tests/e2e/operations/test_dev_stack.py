@@ -22,7 +22,7 @@ from redis.asyncio import Redis
 from websockets.asyncio.client import connect
 
 from artcafe_common.dev.stack import SERVERS, SERVICES, Ports
-from support.world import Agent, eventually
+from support.actors import Agent, eventually
 
 ROOT = Path(__file__).parents[3]
 ARTCAFE = Path(sys.executable).parent / "artcafe"

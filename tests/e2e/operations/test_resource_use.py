@@ -14,8 +14,8 @@ from artcafe_common.broker.connect import connect as connect_nats
 from artcafe_common.broker.system_account import list_connections
 from artcafe_common.dev.stack import Stack
 from support.stack import free_ports
-from support.tables import ROUTES
-from support.world import Person, eventually
+from support.api_examples import ROUTES
+from support.actors import Person, eventually
 
 MESSAGES = 1_000
 # What the services do by themselves in some seconds: looks for what is pending, sweeps, reports.

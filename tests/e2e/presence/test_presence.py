@@ -10,7 +10,7 @@ from websockets.exceptions import ConnectionClosed
 
 from artcafe_common.dev.stack import Stack
 from support.stack import free_ports
-from support.world import Person, eventually
+from support.actors import Person, eventually
 
 TIMEOUT_S = 3
 

@@ -16,7 +16,7 @@ from artcafe_gateway.http.idempotency_store import (
     IdempotencyStore,
     StoredResponse,
 )
-from support.world import Person, Tenant, eventually
+from support.actors import Person, Tenant, eventually
 
 
 def key():

@@ -11,8 +11,8 @@ import msgspec
 import pytest
 
 from artcafe_gateway.wire import frames
-from support.tables import API, CLIENT_FRAMES, DASHBOARD_FRAMES, KEY, ROUTES, routes_of
-from support.world import Person
+from support.api_examples import API, CLIENT_FRAMES, DASHBOARD_FRAMES, KEY, ROUTES, routes_of
+from support.actors import Person
 
 MIB = 1024 * 1024
 BODIES = [route for route, body in ROUTES.items() if body is not None]

@@ -3,7 +3,7 @@
 import pytest
 
 from artcafe_common.clock import new_id
-from support.world import Person
+from support.actors import Person
 
 DEFAULTS = {
     "theme": "system",

@@ -13,7 +13,7 @@ from joserfc.jwk import RSAKey
 from websockets.asyncio.client import connect
 
 from support.tokens import claims_of, encoded, provider_key, signed
-from support.world import PASSWORD, Person, Tenant, eventually
+from support.actors import PASSWORD, Person, Tenant, eventually
 
 NOWHERE = "01JADAR0000000000000000000"
 

@@ -10,7 +10,7 @@ from websockets.asyncio.client import connect
 from artcafe_common.clock import new_id
 from support.agents import LegacyAgent
 from support.tokens import claims_of
-from support.world import Socket, eventually
+from support.actors import Socket, eventually
 
 FLOOD = 10_000
 

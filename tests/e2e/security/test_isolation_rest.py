@@ -15,11 +15,11 @@ import pytest
 
 from artcafe_common.clock import new_id
 from support.agents import LegacyAgent
-from support.spy import Spy
-from support.tables import ROUTES, routes_of
+from support.command_spy import Spy
+from support.api_examples import ROUTES, routes_of
 from support.tokens import claims_of, signed
-from support.victim import besieged, nowhere
-from support.world import eventually
+from support.isolation import besieged, nowhere
+from support.actors import eventually
 
 # Whoever adds a route says here what it is to a stranger; all others are for members of an organization.
 FOR_ANYBODY = {

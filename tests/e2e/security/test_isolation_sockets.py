@@ -16,10 +16,10 @@ from websockets.asyncio.client import connect
 
 from artcafe_common.broker.nkeys import KeyKind, create
 from support.agents import LegacyAgent
-from support.spy import Spy
-from support.tables import CLIENT_FRAMES, DASHBOARD_FRAMES
-from support.victim import STRANGE, besieged, nowhere
-from support.world import QUIET_S, eventually
+from support.command_spy import Spy
+from support.api_examples import CLIENT_FRAMES, DASHBOARD_FRAMES
+from support.isolation import STRANGE, besieged, nowhere
+from support.actors import QUIET_S, eventually
 
 # Every way to say a name of the other organization, and of what belongs to the platform.
 NAMES = (

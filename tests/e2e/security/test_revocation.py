@@ -10,7 +10,7 @@ from nats.aio.client import RawCredentials
 
 from artcafe_common.broker.claims import Credentials, UserClaims, encode
 from artcafe_common.broker.nkeys import KeyKind, KeyPair, create
-from support.world import Tenant, eventually
+from support.actors import Tenant, eventually
 
 
 @pytest.mark.parametrize("how", ["deleted", "suspended", "key_regenerated"])

@@ -9,7 +9,7 @@ from artcafe_common.dev.stack import Stack
 from artcafe_gateway.wire.asgi import texts
 from artcafe_gateway.wire.transport import frame
 from support.stack import free_ports
-from support.world import Person, eventually
+from support.actors import Person, eventually
 
 
 @pytest.fixture(scope="module")

@@ -17,9 +17,9 @@ from websockets.exceptions import ConnectionClosed
 
 from artcafe_common.dev.stack import Stack
 from support.agents import LegacyAgent
-from support.hostile import MIB, steps, write
+from support.hostile_peer import MIB, steps, write
 from support.stack import free_ports
-from support.world import Person, Socket, eventually, keep_open
+from support.actors import Person, Socket, eventually, keep_open
 
 # `make fuzz` sets it higher.
 EXAMPLES = int(os.environ.get("ARTCAFE_TEST_EXAMPLES", "10")) * 50

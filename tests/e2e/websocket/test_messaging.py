@@ -12,7 +12,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from artcafe_common.broker.connect import connect as connect_nats
 from artcafe_common.broker.system_account import list_connections
 from support.agents import LegacyAgent
-from support.world import eventually
+from support.actors import eventually
 
 
 async def close_code(ws):

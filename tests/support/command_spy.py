@@ -4,7 +4,7 @@ from collections import defaultdict
 
 from artcafe_common.broker.connect import connect
 from artcafe_common.bus.client import caller_of
-from support.world import closing
+from support.actors import closing
 
 SERVICES = ("gateway", "identity", "tenancy", "presence", "metering")
 

@@ -8,7 +8,7 @@ from artcafe_common.clock import new_id
 from support.agents import LegacyAgent
 from support.snapshot import snapshot
 from support.tokens import claims_of
-from support.world import eventually
+from support.actors import eventually
 
 # Whatever a stranger sends bears it.
 STRANGE = "from a stranger"

@@ -7,7 +7,7 @@ import struct
 from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 
-from support.tables import CLIENT_FRAMES, DASHBOARD_FRAMES
+from support.api_examples import CLIENT_FRAMES, DASHBOARD_FRAMES
 
 MIB = 1024 * 1024
 TABLES = {"client": CLIENT_FRAMES, "dashboard": DASHBOARD_FRAMES}
