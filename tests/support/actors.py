@@ -1,4 +1,4 @@
-"""People, organizations and clients, as a user of the service would make them."""
+"""Users, organizations and clients, which act over the public API."""
 
 import asyncio
 import base64
@@ -14,50 +14,16 @@ import nats
 from websockets.asyncio.client import connect
 
 from artcafe_common.broker.nkeys import KeyPair
+from support.cleanup import close_after_test
+from support.waiting import QUIET_PERIOD_S
 
 PASSWORD = "Some-Password-1"
-QUIET_S = 0.4
-
-
-# What the running test has opened; a fixture closes it behind the test.
-_open = []
-
-
-def closing(thing, close):
-    """Close `thing` when the test ends."""
-    _open.append(close)
-    return thing
-
-
-async def close_all():
-    while _open:
-        with contextlib.suppress(Exception):
-            await asyncio.wait_for(_open.pop()(), 5)
-
-
-def keep_open():
-    """What was opened until now stays so beyond the test: it belongs to a wider fixture."""
-    _open.clear()
-
-
-async def eventually(check, *, within=10.0, every=0.05):
-    """The first truthy result of `check` (sync or async); AssertionError when time is up."""
-    loop = asyncio.get_running_loop()
-    until = loop.time() + within
-    last = None
-    while loop.time() < until:
-        last = check()
-        if asyncio.iscoroutine(last):
-            last = await last
-        if last:
-            return last
-        await asyncio.sleep(every)
-    raise AssertionError(f"did not happen within {within} s; last seen: {last!r}")
 
 
 async def set_plan(tenant, plan):
+    """Change the plan of an organization as an operator does."""
     command = [str(Path(sys.executable).parent / "artcafe"), "plan", "set", tenant.id, plan]
-    done = await asyncio.to_thread(
+    result = await asyncio.to_thread(
         subprocess.run,
         command,
         env=tenant.stack.environ(),
@@ -66,11 +32,11 @@ async def set_plan(tenant, plan):
         timeout=30,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-    assert tenant.id in done.stdout
+    assert result.returncode == 0, result.stderr
+    assert tenant.id in result.stdout
 
 
-class Person:
+class User:
     """A signed-in user."""
 
     def __init__(self, stack, email, http, token):
@@ -81,24 +47,25 @@ class Person:
 
     @classmethod
     async def sign_up(cls, stack):
+        """Create a user and log in."""
         email = f"{uuid.uuid4().hex[:12]}@example.com"
         await stack.add_user(email, PASSWORD)
         http = httpx.AsyncClient(base_url=f"{stack.api}/api/v1", timeout=20)
-        closing(http, http.aclose)
-        answer = await http.post("/auth/login", json={"email": email, "password": PASSWORD})
-        assert answer.status_code == 200, answer.text
-        token = answer.json()["access_token"]
+        close_after_test(http, http.aclose)
+        response = await http.post("/auth/login", json={"email": email, "password": PASSWORD})
+        assert response.status_code == 200, response.text
+        token = response.json()["access_token"]
         http.headers["Authorization"] = f"Bearer {token}"
         return cls(stack, email, http, token)
 
-    async def found(self, name="Acme"):
-        answer = await self.http.post("/accounts", json={"name": name})
-        assert answer.status_code == 201, answer.text
-        return Tenant(self, answer.json())
+    async def create_organization(self, name="Acme"):
+        response = await self.http.post("/accounts", json={"name": name})
+        assert response.status_code == 201, response.text
+        return Tenant(self, response.json())
 
 
 class Tenant:
-    """An organization, seen by its founder."""
+    """An organization, used by its owner."""
 
     def __init__(self, owner, account):
         self.owner = owner
@@ -110,147 +77,149 @@ class Tenant:
             timeout=20,
             headers={**owner.http.headers, "X-Tenant-Id": self.id},
         )
-        closing(self.http, self.http.aclose)
+        close_after_test(self.http, self.http.aclose)
 
     async def call(self, method, path, status=None, **kwargs):
-        answer = await self.http.request(method, path, **kwargs)
+        """Send a REST request; returns the JSON body. With `status`, asserts the status code."""
+        response = await self.http.request(method, path, **kwargs)
         if status is not None:
-            assert answer.status_code == status, (answer.status_code, answer.text)
-        return answer.json() if answer.content else None
+            assert response.status_code == status, (response.status_code, response.text)
+        return response.json() if response.content else None
 
-    async def client(self, name=None, **fields):
-        made = await self.call(
-            "POST", "/clients", 201, json={"name": name or f"agent {uuid.uuid4().hex[:8]}", **fields}
-        )
-        return Agent(self, made)
+    async def create_client(self, name=None, **fields):
+        body = {"name": name or f"agent {uuid.uuid4().hex[:8]}", **fields}
+        return Client(self, await self.call("POST", "/clients", 201, json=body))
 
-    async def channel(self, name=None):
+    async def create_channel(self, name=None):
         return await self.call("POST", "/channels", 201, json={"name": name or f"ch {uuid.uuid4().hex[:8]}"})
 
-    async def dashboard(self):
+    async def connect_dashboard(self):
         url = f"ws://127.0.0.1:{self.stack.ports.api}/ws/dashboard?tenant_id={self.id}"
         ws = await connect(url, subprotocols=["bearer", self.owner.token], compression=None)
         socket = Socket(ws)
-        socket.welcome = await socket.take("welcome")
+        socket.welcome = await socket.receive("welcome")
         return socket
 
 
-class Agent:
-    """A client with its seed."""
+class Client:
+    """A client and its seed."""
 
-    def __init__(self, tenant, made):
+    def __init__(self, tenant, created):
         self.tenant = tenant
-        self.id = made["client"]["client_id"]
-        self.record = made["client"]
-        self.seed = made["nkey_seed"]
-        self.connection = made["connection"]
+        self.id = created["client"]["client_id"]
+        self.record = created["client"]
+        self.seed = created["nkey_seed"]
+        self.connection = created["connection"]
 
-    async def websocket(self):
-        """Connected and authenticated over WebSocket."""
+    async def connect_websocket(self):
+        """An authenticated WebSocket."""
         ws = await connect(self.connection["websocket_url"], compression=None, max_size=None)
         socket = Socket(ws)
-        challenge = await socket.take("challenge")
-        await socket.send(type="auth", **self.proof(challenge["nonce"]))
-        socket.welcome = await socket.take("welcome")
+        challenge = await socket.receive("challenge")
+        await socket.send(type="auth", **self.sign_nonce(challenge["nonce"]))
+        socket.welcome = await socket.receive("welcome")
         return socket
 
-    async def challenged(self):
-        """A bare WebSocket that got its challenge and does not answer."""
+    async def connect_unauthenticated(self):
+        """A plain WebSocket that received its challenge and has not answered it."""
         ws = await connect(self.connection["websocket_url"], compression=None)
         assert json.loads(await ws.recv())["type"] == "challenge"
         return ws
 
-    def proof(self, nonce, seed=None):
+    def sign_nonce(self, nonce, seed=None):
+        """The `nkey` and `signature` that answer a challenge."""
         pair = KeyPair(seed or self.seed)
         signature = base64.urlsafe_b64encode(pair.sign(nonce.encode())).rstrip(b"=").decode()
         return {"nkey": pair.public, "signature": signature}
 
-    async def nats(self, **options):
-        """Connected straight to the broker, with nothing but the seed."""
+    async def connect_nats(self, **options):
+        """A direct connection to the broker, with the seed as the only credential."""
 
-        async def quiet(_error):
+        async def ignore(_error):
             return None
 
         nc = nats.NATS()
-        closing(nc, nc.close)
+        close_after_test(nc, nc.close)
         await nc.connect(
             self.connection["nats_url"],
             nkeys_seed_str=self.seed,
-            **{"allow_reconnect": False, "error_cb": quiet, **options},
+            **{"allow_reconnect": False, "error_cb": ignore, **options},
         )
         return nc
 
 
 class Socket:
-    """A WebSocket that sorts what it receives by type."""
+    """A WebSocket that reads in the background and returns frames by type."""
 
     def __init__(self, ws):
         self.ws = ws
         self.welcome = None
         self.closed = None
-        # Everything that came, in order; `_seen` is what nobody took yet.
-        self.heard = []
-        self._seen = []
-        self._news = asyncio.Event()
+        # All frames in order; `_pending` are those that no test has received yet.
+        self.received = []
+        self._pending = []
+        self._changed = asyncio.Event()
         self._reader = asyncio.create_task(self._read())
-        closing(self, self.close)
+        close_after_test(self, self.close)
 
     async def _read(self):
         with contextlib.suppress(Exception):
             async for text in self.ws:
-                self.heard.append(json.loads(text))
-                self._seen.append(self.heard[-1])
-                self._news.set()
+                self.received.append(json.loads(text))
+                self._pending.append(self.received[-1])
+                self._changed.set()
         self.closed = (self.ws.close_code, self.ws.close_reason)
-        self._news.set()
+        self._changed.set()
 
     async def send(self, **frame):
         await self.ws.send(json.dumps(frame))
 
-    async def take(self, kind, within=5.0, **fields):
-        """The next frame of a type whose fields fit; it is taken out."""
-        return await self.take_any({kind}, within, **fields)
+    async def receive(self, kind, within=5.0, **fields):
+        """Wait for the next frame of a type, with matching fields, and remove it from the pending ones."""
+        return await self.receive_any({kind}, within, **fields)
 
-    async def take_any(self, kinds, within=5.0, **fields):
-        """The next frame of one of some types."""
+    async def receive_any(self, kinds, within=5.0, **fields):
+        """As `receive`, for any of several types."""
 
-        def fits(frame):
+        def matches(frame):
             return frame["type"] in kinds and all(frame.get(k) == v for k, v in fields.items())
 
         async with asyncio.timeout(within):
             while True:
-                for frame in self._seen:
-                    if fits(frame):
-                        self._seen.remove(frame)
+                for frame in self._pending:
+                    if matches(frame):
+                        self._pending.remove(frame)
                         return frame
                 if self.closed:
-                    raise ConnectionError(f"closed with {self.closed}; seen {self._seen}")
-                self._news.clear()
-                await self._news.wait()
+                    raise ConnectionError(f"closed with {self.closed}; pending {self._pending}")
+                self._changed.clear()
+                await self._changed.wait()
 
-    async def ask(self, kind, answer, **fields):
+    async def send_and_receive(self, kind, reply, **fields):
+        """Send a frame and wait for a frame of the type `reply`."""
         await self.send(type=kind, **fields)
-        return await self.take(answer)
+        return await self.receive(reply)
 
-    async def subscribe(self, **what):
-        return await self.ask("subscribe", "subscribed", **what)
+    async def subscribe(self, **fields):
+        return await self.send_and_receive("subscribe", "subscribed", **fields)
 
-    def frames(self, kind):
-        return [frame for frame in self._seen if frame["type"] == kind]
+    def pending(self, kind):
+        """The frames of a type that no test has received yet."""
+        return [frame for frame in self._pending if frame["type"] == kind]
 
-    def take_all(self, kind):
-        """All frames of a type that came until now; they are taken out."""
-        taken = self.frames(kind)
-        self._seen = [frame for frame in self._seen if frame not in taken]
-        return taken
+    def drain(self, kind):
+        """Remove and return the pending frames of a type."""
+        drained = self.pending(kind)
+        self._pending = [frame for frame in self._pending if frame not in drained]
+        return drained
 
-    async def nothing(self, kind, for_s=QUIET_S):
-        """Assert that no frame of a type comes."""
+    async def assert_no_frame(self, kind, for_s=QUIET_PERIOD_S):
+        """Assert that no frame of a type arrives."""
         await asyncio.sleep(for_s)
-        assert self.frames(kind) == []
+        assert self.pending(kind) == []
 
-    async def ended(self, within=5.0):
-        """The code and reason with which the connection closed."""
+    async def wait_closed(self, within=5.0):
+        """Wait for the close; returns its code and reason."""
         await asyncio.wait_for(asyncio.shield(self._reader), within)
         return self.closed
 

@@ -1,8 +1,8 @@
-"""Every route with a right body, and every frame: what tests of all of them go through."""
+"""A valid example of every REST request and every WebSocket frame."""
 
 API = "/api/v1"
-KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFOBP9o0cXKkyrJX0vhq+uHSKT9EPaotH/DfNBq0jyN/"
-# Bodies that are right, by route; routes without a body have None. Whoever adds a route adds it here.
+SSH_PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFOBP9o0cXKkyrJX0vhq+uHSKT9EPaotH/DfNBq0jyN/"
+# A valid body for each route, None where it has no body. A test fails while a route is missing here.
 ROUTES = {
     "POST /auth/login": {"email": "nobody@example.com", "password": "wrong"},
     "POST /auth/refresh": {"refresh_token": "wrong"},
@@ -29,7 +29,7 @@ ROUTES = {
     "POST /agents": {"name": "x", "key_type": "ed25519", "description": "", "metadata": {}},
     "GET /agents/status/summary": None,
     "GET /agents/{agent_id}": None,
-    "PUT /agents/{agent_id}": {"name": "y", "status": "active", "public_key": KEY, "metadata": {}},
+    "PUT /agents/{agent_id}": {"name": "y", "status": "active", "public_key": SSH_PUBLIC_KEY, "metadata": {}},
     "DELETE /agents/{agent_id}": None,
     "GET /agents/{agent_id}/challenge": None,
     "GET /channels": None,
@@ -37,7 +37,7 @@ ROUTES = {
     "GET /channels/{channel_id}": None,
     "PUT /channels/{channel_id}": {"name": "z", "description": "", "metadata": {}},
     "DELETE /channels/{channel_id}": None,
-    # Its body is any JSON at all: it has tests of its own below.
+    # Any JSON is a valid body; test_bad_input.py tests it separately.
     "POST /channels/{channel_id}/messages": None,
     "GET /channels/{channel_id}/messages": None,
     "GET /channels/{channel_id}/subscribers": None,
@@ -66,7 +66,7 @@ ROUTES = {
     "GET /metrics": None,
 }
 
-# A right frame of every type, without its type and id; whoever adds a type adds it here.
+# A valid frame of each type, without `type` and `id`. A test fails while a type is missing here.
 CLIENT_FRAMES = {
     "heartbeat": {"timestamp": 1, "status": "busy", "metrics": {"a": 1}},
     "ping": {},
@@ -85,8 +85,8 @@ DASHBOARD_FRAMES = {
 }
 
 
-async def routes_of(tenant):
-    """The routes that the running gateway tells of itself."""
+async def served_routes(tenant):
+    """The routes in the OpenAPI document of the running gateway."""
     paths = (await tenant.http.get(f"{tenant.stack.api}/schema/openapi.json")).json()["paths"]
     return {
         f"{method.upper()} {path.removeprefix(API).rstrip('/')}"

@@ -1,4 +1,4 @@
-"""The real `artcafe` command, as a person or a program runs it."""
+"""Runs the `artcafe` command as a subprocess."""
 
 import asyncio
 import contextlib
@@ -8,14 +8,15 @@ import signal
 import sys
 from pathlib import Path
 
-from support.actors import PASSWORD, closing
+from support.actors import PASSWORD
+from support.cleanup import close_after_test
 
 ARTCAFE = str(Path(sys.executable).parent / "artcafe")
-ENDS_WITHIN_S = 40
+TIMEOUT_S = 40
 
 
-class Ended:
-    """What a command left behind."""
+class CommandResult:
+    """The exit code and output of a command."""
 
     def __init__(self, code, out, err):
         self.code = code
@@ -28,36 +29,36 @@ class Ended:
 
     @property
     def lines(self):
-        """One JSON object a line."""
+        """One JSON object per line."""
         return [json.loads(line) for line in self.out.splitlines()]
 
 
 class Terminal:
-    """A place with a configuration of its own; `artcafe` runs there."""
+    """A working directory and environment in which `artcafe` runs, with its own configuration."""
 
     def __init__(self, directory, **environ):
         directory.mkdir(exist_ok=True)
         self.directory = directory
         self.config = directory / "config"
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("ARTCAFE_", "AWS_"))}
-        self.environ = {**kept, "XDG_CONFIG_HOME": str(self.config), "COLUMNS": "200", **environ}
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith(("ARTCAFE_", "AWS_"))}
+        self.environ = {**inherited, "XDG_CONFIG_HOME": str(self.config), "COLUMNS": "200", **environ}
 
     @classmethod
-    async def of(cls, tenant, directory):
-        """Signed in as a tenant's founder, acting for that tenant."""
-        here = cls(directory, ARTCAFE_API=tenant.stack.api)
-        done = await here.run("login", tenant.owner.email, ARTCAFE_PASSWORD=PASSWORD)
-        assert done.code == 0, done.err
-        done = await here.run("accounts", "use", tenant.id)
-        assert done.code == 0, done.err
-        return here
+    async def signed_in(cls, tenant, directory):
+        """Logged in as the owner of an organization, with that organization selected."""
+        terminal = cls(directory, ARTCAFE_API=tenant.stack.api)
+        login = await terminal.run("login", tenant.owner.email, ARTCAFE_PASSWORD=PASSWORD)
+        assert login.code == 0, login.err
+        use = await terminal.run("accounts", "use", tenant.id)
+        assert use.code == 0, use.err
+        return terminal
 
     @property
-    def session(self):
+    def session_file(self):
         return self.config / "artcafe" / "session.json"
 
     async def start(self, *words, **environ):
-        """A command that runs on."""
+        """Start a command; returns a `RunningCommand`."""
         process = await asyncio.create_subprocess_exec(
             ARTCAFE,
             *map(str, words),
@@ -68,48 +69,49 @@ class Terminal:
             stderr=asyncio.subprocess.PIPE,
         )
 
-        async def end():
+        async def kill():
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             await process.communicate()
 
-        return closing(Running(process), end)
+        return close_after_test(RunningCommand(process), kill)
 
     async def run(self, *words, stdin="", **environ):
-        """A command, to its end."""
-        running = await self.start(*words, **environ)
-        return await running.ended(stdin)
+        """Run a command and wait for its end."""
+        command = await self.start(*words, **environ)
+        return await command.wait(stdin)
 
-    async def answer(self, *words, **options):
-        """The JSON document of a command that succeeds."""
-        done = await self.run(*words, "--json", **options)
-        assert done.code == 0, done.err
-        assert done.out.count("\n") == 1
-        return done.json
+    async def run_json(self, *words, **options):
+        """Run a command that must succeed; returns the JSON document that it prints."""
+        result = await self.run(*words, "--json", **options)
+        assert result.code == 0, result.err
+        assert result.out.count("\n") == 1
+        return result.json
 
 
-class Running:
-    """A command that has not ended yet."""
+class RunningCommand:
+    """A command that is still running."""
 
     def __init__(self, process):
         self.process = process
-        self.told = ""
+        self.stderr_text = ""
 
-    async def says(self, text):
-        """Wait until it says so on standard error."""
-        async with asyncio.timeout(ENDS_WITHIN_S):
-            while text not in self.told:
+    async def wait_for_stderr(self, text):
+        """Wait until standard error contains a text."""
+        async with asyncio.timeout(TIMEOUT_S):
+            while text not in self.stderr_text:
                 line = await self.process.stderr.readline()
-                assert line, f"it ended and said: {self.told}"
-                self.told += line.decode()
+                assert line, f"the command ended; its standard error: {self.stderr_text}"
+                self.stderr_text += line.decode()
         return self
 
     def interrupt(self):
         self.process.send_signal(signal.SIGINT)
 
-    async def ended(self, stdin=""):
-        async with asyncio.timeout(ENDS_WITHIN_S):
+    async def wait(self, stdin=""):
+        """Wait for the end; returns a `CommandResult`."""
+        async with asyncio.timeout(TIMEOUT_S):
             out, err = await self.process.communicate(stdin.encode())
-        done = Ended(self.process.returncode, out.decode(), self.told + err.decode())
-        assert "Traceback" not in done.err
-        return done
+        result = CommandResult(self.process.returncode, out.decode(), self.stderr_text + err.decode())
+        assert "Traceback" not in result.err
+        return result

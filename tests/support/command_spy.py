@@ -1,49 +1,51 @@
-"""What the services ask of each other, overheard on the broker."""
+"""Records the commands that the services send each other."""
 
 from collections import defaultdict
 
 from artcafe_common.broker.connect import connect
 from artcafe_common.bus.client import caller_of
-from support.actors import closing
+from support.cleanup import close_after_test
 
 SERVICES = ("gateway", "identity", "tenancy", "presence", "metering")
 
 
-class Spy:
-    """Every command that is sent, by the request that caused it: how a refusal comes about, step by step."""
+class CommandSpy:
+    """Every command on the broker, grouped by the id of the request that caused it."""
 
     def __init__(self):
         self._connections = []
-        self._heard = defaultdict(list)
+        self._commands = defaultdict(list)
 
     @classmethod
-    async def on(cls, stack):
+    async def attach(cls, stack):
         spy = cls()
         for service in SERVICES:
-            # Each service may hear only what is meant for it, and so does whoever has its credentials.
+            # A service's credentials allow it to subscribe only to its own commands.
             keys = stack.directory / "keys"
             nc = await connect(stack.environ()["NATS_URL"], keys / f"{service}.creds", name="spy")
-            closing(nc, nc.close)
-            await nc.subscribe(f"artcafe.{service}.>", cb=spy._hear)
+            close_after_test(nc, nc.close)
+            await nc.subscribe(f"artcafe.{service}.>", cb=spy._record)
             spy._connections.append(nc)
-        await spy.settle()
+        await spy.flush()
         return spy
 
-    async def settle(self):
-        """Have heard all that was sent until now."""
+    async def flush(self):
+        """Wait until every command sent so far is recorded."""
         for nc in self._connections:
             await nc.flush()
 
-    async def _hear(self, message):
+    async def _record(self, message):
         caller = caller_of(message)
         if caller is not None:
-            self._heard[caller.request_id].append((message.subject, message.data.decode()))
+            self._commands[caller.request_id].append((message.subject, message.data.decode()))
 
-    def calls(self, request_id, *, but=()):
-        """The subjects of a request's commands; not those that hold one of the texts in `but`."""
-        heard = self._heard.get(request_id, ())
-        return sorted(subject for subject, data in heard if not any(text in data for text in but))
+    def subjects_of_request(self, request_id, *, excluding=()):
+        """The subjects of a request's commands, except those whose payload contains a text in `excluding`."""
+        commands = self._commands.get(request_id, ())
+        return sorted(subject for subject, data in commands if not any(text in data for text in excluding))
 
-    def about(self, text):
-        """The subjects of all commands that hold a text, whatever caused them."""
-        return sorted(subject for some in self._heard.values() for subject, data in some if text in data)
+    def subjects_containing(self, text):
+        """The subjects of all commands whose payload contains a text."""
+        return sorted(
+            subject for commands in self._commands.values() for subject, data in commands if text in data
+        )

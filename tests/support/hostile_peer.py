@@ -1,4 +1,7 @@
-"""What a hostile peer may write to a WebSocket: strategies of steps, each a tuple that `write` understands."""
+"""Hypothesis strategies for the bytes that a hostile peer writes to a WebSocket.
+
+A step is a tuple; `write_step` carries it out.
+"""
 
 import asyncio
 import json
@@ -75,8 +78,8 @@ _FIELDS = {
     "signature": st.text(max_size=60),
     "nonce": st.text(max_size=20),
 }
-# What no generator of JSON would make.
-_MONSTERS = st.sampled_from(
+# Texts that a generator of valid JSON does not produce.
+_MALFORMED_TEXTS = st.sampled_from(
     [
         b"",
         b" ",
@@ -118,76 +121,77 @@ def _frames(draw, table):
 
 
 def steps(endpoint):
-    """Sequences of what is written to one socket; a last step may be one after which nothing can come."""
-    texts = _frames(TABLES[endpoint]) | _MONSTERS | _JSON.map(lambda each: json.dumps(each).encode())
-    harmless = st.one_of(
+    """Sequences of steps for one socket, and an optional last step that ends the connection."""
+    texts = _frames(TABLES[endpoint]) | _MALFORMED_TEXTS | _JSON.map(lambda each: json.dumps(each).encode())
+    valid_steps = st.one_of(
         st.tuples(st.just("text"), texts),
         st.tuples(st.just("binary"), texts),
-        st.tuples(st.just("pieces"), texts, st.integers(2, 5), st.booleans()),
+        st.tuples(st.just("fragments"), texts, st.integers(2, 5), st.booleans()),
         st.tuples(st.just("pings"), st.integers(1, 50)),
         st.tuples(st.just("pause"), st.sampled_from([0.0, 0.01])),
     )
     last = st.one_of(
         st.none(),
         st.tuples(st.just("large"), st.sampled_from([MIB - 100, MIB, MIB + 1]), st.booleans()),
-        st.tuples(st.just("raw"), st.sampled_from(sorted(BROKEN))),
+        st.tuples(st.just("raw"), st.sampled_from(sorted(INVALID_FRAMES))),
         st.just(("reset",)),
         st.tuples(st.just("half"), texts),
         st.just(("close",)),
     )
-    return st.tuples(st.lists(harmless, min_size=1, max_size=20), last)
+    return st.tuples(st.lists(valid_steps, min_size=1, max_size=20), last)
 
 
 def _masked(opcode, data, *, fin=True):
     return Frame(opcode, data, fin=fin).serialize(mask=True)
 
 
-# Bytes that are no frames, by what is wrong with them.
-BROKEN = {
+# Invalid WebSocket frames, by what is wrong with them.
+INVALID_FRAMES = {
     "not masked": Frame(Opcode.TEXT, b'{"type":"ping"}').serialize(mask=False),
     "reserved bits": bytes([0x80 | 0x70 | 1, 0x80, 0, 0, 0, 0]),
     "reserved opcode": bytes([0x83, 0x80, 0, 0, 0, 0]),
     "long control frame": bytes([0x89, 0x80 | 126]) + struct.pack("!H", 200) + b"\0" * 204,
-    "control frame in pieces": bytes([0x09, 0x80, 0, 0, 0, 0]),
-    "a piece of nothing": _masked(Opcode.CONT, b"x"),
-    "a text inside of another": _masked(Opcode.TEXT, b"{", fin=False) + _masked(Opcode.TEXT, b"}"),
-    "a length beyond all bounds": bytes([0x81, 0x80 | 127]) + struct.pack("!Q", 2**62) + b"\0" * 8,
-    "a negative length": bytes([0x81, 0x80 | 127]) + struct.pack("!Q", 2**63 + 1) + b"\0" * 8,
-    "a close with a bad code": _masked(Opcode.CLOSE, struct.pack("!H", 1005)),
-    "a close of one byte": _masked(Opcode.CLOSE, b"x"),
-    "a close with a reason that is no text": _masked(Opcode.CLOSE, struct.pack("!H", 1000) + b"\xff\xfe"),
-    "noise": bytes(range(256)) * 4,
+    "fragmented control frame": bytes([0x09, 0x80, 0, 0, 0, 0]),
+    "continuation without a start": _masked(Opcode.CONT, b"x"),
+    "text frame inside a fragmented message": _masked(Opcode.TEXT, b"{", fin=False)
+    + _masked(Opcode.TEXT, b"}"),
+    "length of 2^62": bytes([0x81, 0x80 | 127]) + struct.pack("!Q", 2**62) + b"\0" * 8,
+    "length with the highest bit set": bytes([0x81, 0x80 | 127]) + struct.pack("!Q", 2**63 + 1) + b"\0" * 8,
+    "close with a reserved code": _masked(Opcode.CLOSE, struct.pack("!H", 1005)),
+    "close with one byte": _masked(Opcode.CLOSE, b"x"),
+    "close with a reason that is not UTF-8": _masked(Opcode.CLOSE, struct.pack("!H", 1000) + b"\xff\xfe"),
+    "random bytes": bytes(range(256)) * 4,
 }
 
 
-async def write(socket, step, names):
-    """Do one step to a socket; `names` are what stands in braces in it."""
+async def write_step(socket, step, names):
+    """Write one step to a socket; `names` replaces the placeholders in it."""
     transport = socket.ws.transport
     kind = step[0]
     if transport.is_closing():
         return
     if kind in ("text", "binary"):
         opcode = Opcode.TEXT if kind == "text" else Opcode.BINARY
-        transport.write(_masked(opcode, named(step[1], names)))
-    elif kind == "pieces":
-        data, count, disturbed = named(step[1], names), step[2], step[3]
+        transport.write(_masked(opcode, fill_placeholders(step[1], names)))
+    elif kind == "fragments":
+        data, count, with_pings = fill_placeholders(step[1], names), step[2], step[3]
         size = max(1, len(data) // count)
-        pieces = [data[at : at + size] for at in range(0, len(data), size)] or [b""]
-        for number, piece in enumerate(pieces):
+        fragments = [data[at : at + size] for at in range(0, len(data), size)] or [b""]
+        for number, piece in enumerate(fragments):
             opcode = Opcode.CONT if number else Opcode.TEXT
-            transport.write(_masked(opcode, piece, fin=number == len(pieces) - 1))
-            if disturbed:
+            transport.write(_masked(opcode, piece, fin=number == len(fragments) - 1))
+            if with_pings:
                 transport.write(_masked(Opcode.PING, b"between"))
     elif kind == "pings":
         transport.write(_masked(Opcode.PING, b"p" * 100) * step[1])
     elif kind == "pause":
         await asyncio.sleep(step[1])
     elif kind == "large":
-        _write_large(transport, step[1], in_pieces=step[2])
+        _write_large(transport, step[1], fragmented=step[2])
     elif kind == "raw":
-        transport.write(BROKEN[step[1]])
+        transport.write(INVALID_FRAMES[step[1]])
     elif kind == "half":
-        whole = _masked(Opcode.TEXT, named(step[1], names) + b" ")
+        whole = _masked(Opcode.TEXT, fill_placeholders(step[1], names) + b" ")
         transport.write(whole[: len(whole) // 2])
     elif kind == "reset":
         transport.abort()
@@ -196,20 +200,20 @@ async def write(socket, step, names):
         transport.write(_masked(Opcode.TEXT, b'{"type":"ping"}'))
 
 
-def _write_large(transport, size, *, in_pieces):
+def _write_large(transport, size, *, fragmented):
     head = b'{"type":"ping","x":"'
     data = head + b"x" * (size - len(head) - 2) + b'"}'
-    if not in_pieces:
+    if not fragmented:
         transport.write(_masked(Opcode.TEXT, data))
         return
-    pieces = [data[at : at + 100_000] for at in range(0, len(data), 100_000)]
-    for number, piece in enumerate(pieces):
+    fragments = [data[at : at + 100_000] for at in range(0, len(data), 100_000)]
+    for number, piece in enumerate(fragments):
         opcode = Opcode.CONT if number else Opcode.TEXT
-        transport.write(_masked(opcode, piece, fin=number == len(pieces) - 1))
+        transport.write(_masked(opcode, piece, fin=number == len(fragments) - 1))
 
 
-def named(data, names):
-    """A text with the names of this run in the places of those in braces."""
+def fill_placeholders(data, names):
+    """Replace `{name}` in the data."""
     for name, value in names.items():
         data = data.replace(b"{%s}" % name.encode(), value.encode())
     return data

@@ -1,4 +1,4 @@
-"""An organization that strangers try, and ids that nobody has."""
+"""Checks that nothing another organization does reaches or changes an organization."""
 
 import json
 import uuid
@@ -7,63 +7,66 @@ from contextlib import asynccontextmanager
 from artcafe_common.clock import new_id
 from support.agents import LegacyAgent
 from support.snapshot import snapshot
-from support.tokens import claims_of
-from support.actors import eventually
+from support.tokens import decode_claims
+from support.waiting import eventually
 
-# Whatever a stranger sends bears it.
-STRANGE = "from a stranger"
+# Part of everything that the other organization sends.
+FOREIGN_MARKER = "from a stranger"
 
 
 @asynccontextmanager
-async def besieged(tenant):
-    """An organization with one of everything, and somebody in it who hears whatever is said there."""
-    listener = await tenant.client("hears all")
-    tenant.socket, tenant.nc, tenant.heard = await listener.websocket(), await listener.nats(), []
-    await tenant.socket.subscribe(subject=">")
+async def undisturbed(tenant):
+    """Fill an organization with one of everything; assert at the end that it received and lost nothing."""
+    listener = await tenant.create_client("hears all")
+    socket, nc, received = await listener.connect_websocket(), await listener.connect_nats(), []
+    await socket.subscribe(subject=">")
 
-    async def hear(message):
-        if _strange(message.subject, message.data.decode()):
-            tenant.heard.append((message.subject, message.data))
+    async def record(message):
+        if _is_foreign(message.subject, message.data.decode()):
+            received.append((message.subject, message.data))
 
-    await tenant.nc.subscribe(">", cb=hear)
-    await tenant.nc.flush()
-    tenant.agent, tenant.legacy = await tenant.client("of the victim"), await LegacyAgent.register(tenant)
-    channel = await tenant.channel("of the victim")
+    await nc.subscribe(">", cb=record)
+    await nc.flush()
+    tenant.agent, tenant.legacy = (
+        await tenant.create_client("of the victim"),
+        await LegacyAgent.register(tenant),
+    )
+    channel = await tenant.create_channel("of the victim")
     await tenant.call("POST", f"/channels/{channel['channel_id']}/messages", 202, json={"data": "kept"})
     subject = {"name": "of the victim", "pattern": "kept.>"}
     subject = await tenant.call("POST", "/subjects", 201, json=subject)
     tenant.ids = {
         "account_id": tenant.id,
-        "user_id": claims_of(tenant.owner.token)["sub"],
+        "user_id": decode_claims(tenant.owner.token)["sub"],
         "client_id": tenant.agent.id,
         "agent_id": tenant.legacy.id,
         "channel_id": channel["channel_id"],
         "subject_id": subject["subject_id"],
         "email": tenant.owner.email,
     }
-    # Both are there, alive, and nobody may disturb them.
-    tenant.live = [await tenant.agent.websocket(), await tenant.legacy.websocket()]
-    await eventually(lambda: _settled(tenant, {listener.id: 2, tenant.agent.id: 1}))
+    sockets = [socket, await tenant.agent.connect_websocket(), await tenant.legacy.connect_websocket()]
+    await eventually(lambda: _connected(tenant, {listener.id: 2, tenant.agent.id: 1}))
     before = await snapshot(tenant)
-    await eventually(lambda: tenant.heard)
-    await tenant.nc.flush()
-    tenant.heard.clear()
-    tenant.socket.take_all("message")
+    # The organization's own message arrives first; what arrives after it is checked.
+    await eventually(lambda: received)
+    await nc.flush()
+    received.clear()
+    socket.drain("message")
     yield tenant
-    for socket in (tenant.socket, *tenant.live):
-        assert await socket.ask("ping", "pong")
-    await tenant.nc.flush()
-    shown = [f for f in tenant.socket.frames("message") if _strange(f["subject"], json.dumps(f))]
-    assert (tenant.heard, shown) == ([], [])
+    for each in sockets:
+        assert await each.send_and_receive("ping", "pong")
+    await nc.flush()
+    frames = [f for f in socket.pending("message") if _is_foreign(f["subject"], json.dumps(f))]
+    assert (received, frames) == ([], [])
     assert await snapshot(tenant) == before
 
 
-def _strange(subject, text):
-    # The platform's own news of who comes and goes are no stranger's.
-    return "presence." not in subject or STRANGE in text
+def _is_foreign(subject, text):
+    # The platform's own presence events are expected.
+    return "presence." not in subject or FOREIGN_MARKER in text
 
 
-async def _settled(tenant, connections):
+async def _connected(tenant, connections):
     for client_id, count in connections.items():
         status = await tenant.call("GET", f"/clients/{client_id}/status", 200)
         if len(status["connections"]) != count:
@@ -72,8 +75,8 @@ async def _settled(tenant, connections):
     return len(log["logs"]) == 3
 
 
-def nowhere():
-    """Well-formed ids that nothing has."""
+def unknown_ids():
+    """Well-formed ids that do not exist."""
     names = ("account_id", "client_id", "agent_id", "channel_id", "subject_id")
     return {name: new_id() for name in names} | {
         "user_id": str(uuid.uuid4()),

@@ -1,4 +1,4 @@
-"""What no document can tell of requests that it allows; see schemathesis.toml beside this."""
+"""Adjusts generated requests where the OpenAPI document cannot express a rule; see schemathesis.toml."""
 
 import uuid
 
@@ -8,7 +8,7 @@ from schemathesis import GenerationMode
 
 @schemathesis.hook
 def before_call(context, case, kwargs):
-    """A key is used once, and a cursor is one that was given out; what is wrong on purpose stays wrong."""
+    """Give valid requests a fresh idempotency key and no cursor."""
     mode = case.meta.generation.mode if case.meta is not None else None
     if mode is GenerationMode.NEGATIVE:
         return

@@ -1,8 +1,8 @@
-"""All that an organization can see of itself, to be compared with what it sees later."""
+"""Everything the API shows of an organization, to compare before and after."""
 
-# What passes of itself while somebody is connected.
-PASSING = {"last_seen"}
-PLACES = {
+# These change by themselves while a client is connected.
+VOLATILE_FIELDS = {"last_seen"}
+RESOURCES = {
     "clients": ("client_id", ("", "/status")),
     "agents": ("agent_id", ("",)),
     "channels": ("channel_id", ("", "/messages", "/subscribers")),
@@ -11,27 +11,27 @@ PLACES = {
 
 
 async def snapshot(tenant):
-    """What the owner is shown by every route that reads, save for the log of refusals."""
+    """The response of every GET route, without the log entries of denials."""
     account = f"/accounts/{tenant.id}"
-    seen = {path: await _read(tenant, path) for path in (account, f"{account}/members", "/accounts")}
+    responses = {path: await _read(tenant, path) for path in (account, f"{account}/members", "/accounts")}
     for path in ("/profile/me", "/profile/preferences", "/agents/status/summary"):
-        seen[path] = await _read(tenant, path)
-    for plural, (key, ends) in PLACES.items():
-        seen[plural] = await _read(tenant, f"/{plural}?limit=200")
-        for item in seen[plural][plural]:
-            for end in ends:
-                path = f"/{plural}/{item[key]}{end}"
-                seen[path] = await _read(tenant, path)
+        responses[path] = await _read(tenant, path)
+    for plural, (key, suffixes) in RESOURCES.items():
+        responses[plural] = await _read(tenant, f"/{plural}?limit=200")
+        for item in responses[plural][plural]:
+            for suffix in suffixes:
+                path = f"/{plural}/{item[key]}{suffix}"
+                responses[path] = await _read(tenant, path)
     log = await _read(tenant, "/activity/logs?limit=200")
-    seen["log"] = [entry for entry in log["logs"] if entry["type"] != "access"]
-    return seen
+    responses["log"] = [entry for entry in log["logs"] if entry["type"] != "access"]
+    return responses
 
 
 async def _read(tenant, path):
-    return _steady(await tenant.call("GET", path, 200))
+    return _without_volatile_fields(await tenant.call("GET", path, 200))
 
 
-def _steady(value):
+def _without_volatile_fields(value):
     if isinstance(value, dict):
-        return {key: _steady(each) for key, each in value.items() if key not in PASSING}
-    return [_steady(each) for each in value] if isinstance(value, list) else value
+        return {k: _without_volatile_fields(v) for k, v in value.items() if k not in VOLATILE_FIELDS}
+    return [_without_volatile_fields(each) for each in value] if isinstance(value, list) else value

@@ -1,8 +1,9 @@
-"""Free ports for a stack of one's own."""
+"""Stacks for tests: real servers and services on free ports."""
 
+import contextlib
 import socket
 
-from artcafe_common.dev.stack import Ports
+from artcafe_common.dev.stack import Ports, Stack
 
 
 def free_ports() -> Ports:
@@ -14,3 +15,19 @@ def free_ports() -> Ports:
     finally:
         for each in sockets:
             each.close()
+
+
+@contextlib.asynccontextmanager
+async def running_stack(directory, settings=None, *, servers=None):
+    """A stack with all servers and services; with `servers` given, with only these servers started."""
+    stack = Stack(directory, free_ports(), settings=settings)
+    try:
+        if servers is None:
+            await stack.up()
+        else:
+            stack.prepare()
+            for name in servers:
+                stack.start(name)
+        yield stack
+    finally:
+        await stack.down()

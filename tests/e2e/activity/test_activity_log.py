@@ -14,14 +14,15 @@ from artcafe_common.bus.client import Bus
 from artcafe_common.clock import new_id, now
 from artcafe_common.contracts.tenancy.activity import Activity, ActivityRecorded, ActivityType
 from artcafe_common.contracts.tenancy.events import ClientRevoked, RevocationReason
-from artcafe_common.dev.stack import REGION, Stack
+from artcafe_common.dev.stack import REGION
 from artcafe_common.storage.dynamo import Database
 from artcafe_common.storage.items import dump
 from artcafe_common.storage.tenant_table import TenantTable
 from artcafe_tenancy.outbox import item_of
 from artcafe_tenancy.tables import ACTIVITY, CLIENTS, PENDING, PendingEvent
-from support.stack import free_ports
-from support.actors import PASSWORD, Person, closing, eventually
+from support.actors import PASSWORD, User
+from support.cleanup import close_after_test
+from support.waiting import eventually
 
 
 async def entries(tenant, **query):
@@ -68,21 +69,17 @@ def database(stack):
 
 
 @pytest.fixture
-async def own_stack(tmp_path):
-    running = Stack(tmp_path / "stack", free_ports())
-    try:
-        await running.up()
+async def own_stack(new_stack):
+    async with new_stack() as running:
         yield running
-    finally:
-        await running.down()
 
 
 async def test_every_change_is_an_entry_with_who_did_what_from_where(tenant):
-    agent = await tenant.client("first")
+    agent = await tenant.create_client("first")
     await tenant.call("PUT", f"/clients/{agent.id}", 200, json={"metadata": {"a": 1}})
     await tenant.call("POST", f"/clients/{agent.id}/regenerate-nkey", 200)
     await tenant.call("DELETE", f"/clients/{agent.id}", 200)
-    channel = await tenant.channel("news")
+    channel = await tenant.create_channel("news")
     await tenant.call("DELETE", f"/channels/{channel['channel_id']}", 200)
     await tenant.call("PUT", f"/accounts/{tenant.id}", 200, json={"description": "d"})
     everything = await entries(tenant)
@@ -111,8 +108,8 @@ async def test_every_change_is_an_entry_with_who_did_what_from_where(tenant):
 
 async def test_filters_pages_and_the_summary_agree(tenant):
     for number in range(5):
-        await tenant.channel(f"c{number}")
-    await tenant.client()
+        await tenant.create_channel(f"c{number}")
+    await tenant.create_client()
     everything = await entries(tenant)
     # The organization, and that its channels' messages are kept from now on.
     assert len(everything) == 5 + 1 + 2
@@ -127,8 +124,8 @@ async def test_filters_pages_and_the_summary_agree(tenant):
 
 
 async def test_clients_that_come_and_go_are_in_the_log(tenant):
-    agent = await tenant.client()
-    socket = await agent.websocket()
+    agent = await tenant.create_client()
+    socket = await agent.connect_websocket()
     await socket.close()
 
     async def both():
@@ -138,14 +135,14 @@ async def test_clients_that_come_and_go_are_in_the_log(tenant):
     await eventually(both)
 
 
-async def test_logins_keys_and_denied_access_are_in_the_log(tenant, stranger):
+async def test_logins_keys_and_denied_access_are_in_the_log(tenant, other_tenant):
     password = {"email": tenant.owner.email, "password": PASSWORD}
     assert (await tenant.owner.http.post("/auth/login", json=password)).status_code == 200
     key = await tenant.call("POST", f"/accounts/generate-nkey/{tenant.id}", 201)
     for _ in range(30):
-        answer = await stranger.http.get("/clients", headers={"X-Tenant-Id": tenant.id})
+        answer = await other_tenant.http.get("/clients", headers={"X-Tenant-Id": tenant.id})
         assert answer.status_code == 403
-    nobody = await stranger.http.get("/clients", headers={"X-Tenant-Id": "0" * 26})
+    nobody = await other_tenant.http.get("/clients", headers={"X-Tenant-Id": "0" * 26})
     assert nobody.json() | {"request_id": ""} == answer.json() | {"request_id": ""}
 
     async def all_there():
@@ -161,11 +158,11 @@ async def test_logins_keys_and_denied_access_are_in_the_log(tenant, stranger):
     assert 1 <= len(denied) <= 10
     assert denied[0]["metadata"] == {"method": "GET", "path": "/api/v1/clients"}
     # Who asked learns nothing of it.
-    assert [e["action"] for e in await entries(stranger) if e["type"] == "access"] == []
+    assert [e["action"] for e in await entries(other_tenant) if e["type"] == "access"] == []
 
 
 async def test_a_role_that_does_not_suffice_is_told_of_too(tenant):
-    viewer = await Person.sign_up(tenant.stack)
+    viewer = await User.sign_up(tenant.stack)
     user_id = (await viewer.http.get("/profile/me")).json()["user_id"]
     member = {"user_id": user_id, "role": "viewer"}
     await tenant.call("POST", f"/accounts/{tenant.id}/members", 201, json=member)
@@ -178,18 +175,18 @@ async def test_a_role_that_does_not_suffice_is_told_of_too(tenant):
     assert (await viewer.http.get("/activity/logs")).status_code == 200
 
 
-async def test_a_dashboard_at_anothers_door_is_told_of(tenant, stranger):
+async def test_a_dashboard_at_anothers_door_is_told_of(tenant, other_tenant):
     class Intruder:
-        id, owner, stack = tenant.id, stranger.owner, tenant.stack
+        id, owner, stack = tenant.id, other_tenant.owner, tenant.stack
 
     with pytest.raises(ConnectionError):
-        await type(tenant).dashboard(Intruder)
+        await type(tenant).connect_dashboard(Intruder)
     (entry,) = await logged(tenant, 1, type="access")
     assert entry["metadata"]["path"] == "/ws/dashboard"
 
 
 async def test_a_login_is_told_to_each_organization_of_the_person(tenant):
-    second = await tenant.owner.found("Second")
+    second = await tenant.owner.create_organization("Second")
     credentials = {"email": tenant.owner.email, "password": PASSWORD}
     assert (await tenant.owner.http.post("/auth/login", json=credentials)).status_code == 200
     wrong = {**credentials, "password": "wrong"}
@@ -203,7 +200,7 @@ async def test_a_login_is_told_to_each_organization_of_the_person(tenant):
 async def test_what_is_told_twice_is_in_the_log_once(stack, tenant):
     """Told again when the broker has forgotten the id, hence under another one."""
     nc = await connect(stack.environ()["NATS_URL"], stack.directory / "keys/gateway.creds", name="gateway")
-    closing(nc, nc.close)
+    close_after_test(nc, nc.close)
     bus = Bus(nc, service="gateway")
     user_id = (await tenant.call("GET", "/profile/me", 200))["user_id"]
     login = an_entry(type=ActivityType.AUTH, action="user.login", actor=f"user:{user_id}")
@@ -212,8 +209,8 @@ async def test_what_is_told_twice_is_in_the_log_once(stack, tenant):
         for _ in range(3):
             await bus.publish_encoded(event.subject, new_id(), msgspec.json.encode(event))
     # An organization that does not exist, and one that cannot.
-    for nowhere in (new_id(), "junk"):
-        await bus.publish(ActivityRecorded(tenant_id=nowhere, activity=an_entry()))
+    for unknown_id in (new_id(), "junk"):
+        await bus.publish(ActivityRecorded(tenant_id=unknown_id, activity=an_entry()))
     await bus.publish(ActivityRecorded(tenant_id=tenant.id, activity=an_entry()))
     await logged(tenant, 1, type="quota")
     await logged(tenant, 2, type="auth")
@@ -231,7 +228,7 @@ async def test_what_is_too_old_is_left_out(stack, tenant):
 
 async def test_a_filter_that_finds_little_reads_on_within_bounds(own_stack):
     """What is wanted lies behind more entries than one request looks at."""
-    tenant = await (await Person.sign_up(own_stack)).found()
+    tenant = await (await User.sign_up(own_stack)).create_organization()
     async with database(own_stack) as store:
         later = now() + timedelta(seconds=5)
         for _ in range(84):
@@ -245,36 +242,36 @@ async def test_a_filter_that_finds_little_reads_on_within_bounds(own_stack):
     assert (summary["by_type"], summary["complete"]) == ({"quota": 2100, "account": 1}, True)
 
 
-async def test_dashboards_are_shown_what_happens(tenant, stranger):
-    await tenant.channel()
-    board, other = await tenant.dashboard(), await stranger.dashboard()
-    channel = await tenant.channel("shown")
-    shown = await board.take("activity")
+async def test_dashboards_are_shown_what_happens(tenant, other_tenant):
+    await tenant.create_channel()
+    board, other = await tenant.connect_dashboard(), await other_tenant.connect_dashboard()
+    channel = await tenant.create_channel("shown")
+    shown = await board.receive("activity")
     assert shown["activity"]["action"] == "channel.created"
     assert shown["activity"]["resource"] == f"channel:{channel['channel_id']}"
-    agent = await tenant.client()
-    await board.take("activity")
-    socket = await agent.websocket()
-    came = (await board.take("activity"))["activity"]
+    agent = await tenant.create_client()
+    await board.receive("activity")
+    socket = await agent.connect_websocket()
+    came = (await board.receive("activity"))["activity"]
     assert (came["action"], came["ip"]) == ("client.connected", "127.0.0.1")
-    await stranger.http.get("/clients", headers={"X-Tenant-Id": tenant.id})
-    assert (await board.take("activity"))["activity"]["action"] == "access.denied"
-    await other.nothing("activity")
+    await other_tenant.http.get("/clients", headers={"X-Tenant-Id": tenant.id})
+    assert (await board.receive("activity"))["activity"]["action"] == "access.denied"
+    await other.assert_no_frame("activity")
     # It is for members only: clients hear nothing of it.
     await socket.subscribe(subject=">")
-    await tenant.channel()
-    await board.take("activity")
-    await socket.nothing("message")
+    await tenant.create_channel()
+    await board.receive("activity")
+    await socket.assert_no_frame("message")
 
 
-async def test_another_organization_sees_nothing_of_it(tenant, stranger):
-    await tenant.client()
+async def test_another_organization_sees_nothing_of_it(tenant, other_tenant):
+    await tenant.create_client()
     page = await tenant.call("GET", "/activity/logs", 200, params={"limit": 1})
-    assert [e["action"] for e in await entries(stranger)] == ["account.created"]
-    answer = await stranger.http.get("/activity/logs", params={"cursor": page["next_cursor"]})
+    assert [e["action"] for e in await entries(other_tenant)] == ["account.created"]
+    answer = await other_tenant.http.get("/activity/logs", params={"cursor": page["next_cursor"]})
     assert (answer.status_code, answer.json()["code"]) == (400, "invalid_cursor")
     for path in ("/activity/logs", "/activity/summary"):
-        answer = await stranger.http.get(path, headers={"X-Tenant-Id": tenant.id})
+        answer = await other_tenant.http.get(path, headers={"X-Tenant-Id": tenant.id})
         assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
 
 
@@ -288,9 +285,9 @@ async def test_bad_questions_are_refused(tenant, query):
 
 
 async def test_a_tenancy_that_is_killed_again_and_again_loses_no_entry_and_no_event(own_stack):
-    org = await (await Person.sign_up(own_stack)).found()
-    doomed = await org.client("doomed")
-    socket = await doomed.websocket()
+    org = await (await User.sign_up(own_stack)).create_organization()
+    doomed = await org.create_client("doomed")
+    socket = await doomed.connect_websocket()
     done = asyncio.Event()
     clients = set()
     made, acknowledged, tried = set(), Counter(), Counter()
@@ -341,7 +338,7 @@ async def test_a_tenancy_that_is_killed_again_and_again_loses_no_entry_and_no_ev
         return answer.status_code in (200, 404)
 
     await eventually(deleted, within=20)
-    assert await socket.ended(10) == (4403, "deleted")
+    assert await socket.wait_closed(10) == (4403, "deleted")
     log = await entries(org, limit=200)
     told = Counter((entry["action"], entry["resource"]) for entry in log)
     assert len({entry["activity_id"] for entry in log}) == len(log)
@@ -384,10 +381,14 @@ async def nothing_pending(stack):
 
 async def test_a_deletion_that_nobody_announced_still_cuts_the_client(own_stack):
     """As a kill leaves it right after the commit: the client is gone, and its entry holds the event."""
-    org = await (await Person.sign_up(own_stack)).found()
-    agent, other = await org.client(), await org.client()
-    socket, nc, board = await agent.websocket(), await agent.nats(), await org.dashboard()
-    bystander = await other.websocket()
+    org = await (await User.sign_up(own_stack)).create_organization()
+    agent, other = await org.create_client(), await org.create_client()
+    socket, nc, board = (
+        await agent.connect_websocket(),
+        await agent.connect_nats(),
+        await org.connect_dashboard(),
+    )
+    bystander = await other.connect_websocket()
     await own_stack.supervisor.stop("tenancy")
     event = ClientRevoked(
         tenant_id=org.id,
@@ -405,13 +406,13 @@ async def test_a_deletion_that_nobody_announced_still_cuts_the_client(own_stack)
         await TenantTable(store, ACTIVITY).put(org.id, item, new=True)
     assert socket.closed is None
     own_stack.start("tenancy")
-    assert await socket.ended(within=20) == (4403, "deleted")
+    assert await socket.wait_closed(within=20) == (4403, "deleted")
     await eventually(lambda: nc.is_closed)
 
     async def shown():
-        return any(f["activity"]["activity_id"] == deleted.activity_id for f in board.frames("activity"))
+        return any(f["activity"]["activity_id"] == deleted.activity_id for f in board.pending("activity"))
 
     await eventually(shown)
-    assert await bystander.ask("ping", "pong")
+    assert await bystander.send_and_receive("ping", "pong")
     await nothing_pending(own_stack)
     await logged(org, 1, action="client.deleted")

@@ -13,10 +13,9 @@ from pathlib import Path
 import pytest
 from websockets.asyncio.server import serve
 
-from artcafe_common.dev.stack import Stack
+from support.actors import PASSWORD, User
 from support.cli import ARTCAFE, Terminal
-from support.stack import free_ports
-from support.actors import PASSWORD, Person, eventually
+from support.waiting import eventually
 
 ROOT = Path(__file__).parents[3]
 SNIPPETS = re.findall(
@@ -26,18 +25,14 @@ SNIPPETS = re.findall(
 
 @pytest.fixture
 async def here(tenant, tmp_path):
-    return await Terminal.of(tenant, tmp_path / "here")
+    return await Terminal.signed_in(tenant, tmp_path / "here")
 
 
 @pytest.fixture(scope="module")
-async def sick(tmp_path_factory):
+async def sick(new_stack):
     """A stack of its own, to be made ill."""
-    running = Stack(tmp_path_factory.mktemp("sick"), free_ports())
-    try:
-        await running.up()
+    async with new_stack() as running:
         yield running
-    finally:
-        await running.down()
 
 
 def one_line(done, code):
@@ -60,29 +55,29 @@ def mode(path):
 
 
 async def test_a_wrong_password_is_refused_and_leaves_nothing(stack, tmp_path):
-    person = await Person.sign_up(stack)
+    person = await User.sign_up(stack)
     here = Terminal(tmp_path, ARTCAFE_API=stack.api)
     done = await here.run("login", person.email, ARTCAFE_PASSWORD="wrong")
     assert done.code == 3
     assert one_line(done, "invalid_credentials")
-    assert not here.session.exists()
+    assert not here.session_file.exists()
     assert (await here.run("clients", "list")).code == 3
 
 
 async def test_a_login_is_kept_for_its_owner_alone_and_forgotten(stack, tmp_path):
-    person = await Person.sign_up(stack)
+    person = await User.sign_up(stack)
     here = Terminal(tmp_path, ARTCAFE_API=stack.api)
     # Nobody is asked where nobody sits, and the password comes by standard input or the environment.
     assert (await here.run("login", person.email)).code == 2
     done = await here.run("login", person.email, "--password-stdin", stdin=f"{PASSWORD}\n")
     assert done.code == 0, done.err
     assert PASSWORD not in done.out + done.err
-    assert (mode(here.session), mode(here.session.parent)) == (0o600, 0o700)
+    assert (mode(here.session_file), mode(here.session_file.parent)) == (0o600, 0o700)
     # The API is remembered.
     here.environ.pop("ARTCAFE_API")
-    assert (await here.answer("accounts", "list")) == {"accounts": [], "next_cursor": None, "current": None}
+    assert (await here.run_json("accounts", "list")) == {"accounts": [], "next_cursor": None, "current": None}
     assert (await here.run("logout")).code == 0
-    assert not here.session.exists()
+    assert not here.session_file.exists()
     done = await here.run("accounts", "list")
     assert done.code == 2
     assert "ARTCAFE_API" in done.err
@@ -95,17 +90,17 @@ async def test_tokens_go_to_no_other_api(here):
 
 
 async def test_an_old_token_is_renewed(here):
-    session = json.loads(here.session.read_text())
-    here.session.write_text(json.dumps({**session, "expires_at": time.time() - 1}))
-    await here.answer("clients", "list")
-    renewed = json.loads(here.session.read_text())
+    session = json.loads(here.session_file.read_text())
+    here.session_file.write_text(json.dumps({**session, "expires_at": time.time() - 1}))
+    await here.run_json("clients", "list")
+    renewed = json.loads(here.session_file.read_text())
     assert renewed["expires_at"] > time.time()
-    assert mode(here.session) == 0o600
+    assert mode(here.session_file) == 0o600
     # One that the server does not take any more, too.
-    here.session.write_text(json.dumps({**renewed, "access_token": "stale"}))
-    await here.answer("clients", "list")
+    here.session_file.write_text(json.dumps({**renewed, "access_token": "stale"}))
+    await here.run_json("clients", "list")
     # And with nothing to renew it by, the way out is told.
-    here.session.write_text(json.dumps({**renewed, "access_token": "stale", "refresh_token": "stale"}))
+    here.session_file.write_text(json.dumps({**renewed, "access_token": "stale", "refresh_token": "stale"}))
     done = await here.run("clients", "list")
     assert done.code == 3
     assert "artcafe login" in done.err
@@ -114,47 +109,47 @@ async def test_an_old_token_is_renewed(here):
 # -- accounts, clients, channels -----------------------------------------------------------------
 
 
-async def test_accounts(stack, tmp_path, stranger):
-    person = await Person.sign_up(stack)
+async def test_accounts(stack, tmp_path, other_tenant):
+    person = await User.sign_up(stack)
     here = Terminal(tmp_path, ARTCAFE_API=stack.api)
     await here.run("login", person.email, ARTCAFE_PASSWORD=PASSWORD)
-    first = await here.answer("accounts", "create", "First")
-    second = await here.answer("accounts", "create", "Second")
-    listed = await here.answer("accounts", "list")
+    first = await here.run_json("accounts", "create", "First")
+    second = await here.run_json("accounts", "create", "Second")
+    listed = await here.run_json("accounts", "list")
     assert {each["name"] for each in listed["accounts"]} == {"First", "Second"}
     assert listed["current"] == first["account_id"]
     assert (await here.run("accounts", "use", second["account_id"])).code == 0
-    assert (await here.answer("accounts", "list"))["current"] == second["account_id"]
+    assert (await here.run_json("accounts", "list"))["current"] == second["account_id"]
     shown = (await here.run("accounts", "list")).out.splitlines()
     assert [line.split()[:3] for line in shown if line.startswith("*")] == [
         ["*", second["account_id"], "Second"]
     ]
     # Another's answers as one that does not exist, and nothing changes.
-    others = await here.run("accounts", "use", stranger.id)
+    others = await here.run("accounts", "use", other_tenant.id)
     nobodys = await here.run("accounts", "use", "01JADAR0000000000000000000")
     assert (others.code, nobodys.code) == (3, 3)
     assert one_line(others, "forbidden")
     assert one_line(nobodys, "forbidden")
-    assert (await here.answer("accounts", "list"))["current"] == second["account_id"]
+    assert (await here.run_json("accounts", "list"))["current"] == second["account_id"]
     # For one command.
-    await here.answer("clients", "create", "in the first", "--account", first["account_id"])
-    assert (await here.answer("clients", "list"))["clients"] == []
+    await here.run_json("clients", "create", "in the first", "--account", first["account_id"])
+    assert (await here.run_json("clients", "list"))["clients"] == []
 
 
 async def test_clients(here, tenant):
-    made = await here.answer("clients", "create", "bot")
+    made = await here.run_json("clients", "create", "bot")
     assert made["nkey_seed"].startswith("SU")
     shown = await here.run("clients", "create", "other")
     assert len(re.findall(r"\bSU[A-Z2-7]{56}\b", shown.out)) == 1
-    names = [each["name"] for each in (await here.answer("clients", "list"))["clients"]]
+    names = [each["name"] for each in (await here.run_json("clients", "list"))["clients"]]
     assert sorted(names) == ["bot", "other"]
-    assert len((await here.answer("clients", "list", "--limit", "1"))["clients"]) == 1
+    assert len((await here.run_json("clients", "list", "--limit", "1"))["clients"]) == 1
     client_id = made["client"]["client_id"]
-    again = await here.answer("clients", "regenerate", client_id)
+    again = await here.run_json("clients", "regenerate", client_id)
     assert again["nkey_seed"] != made["nkey_seed"]
-    status = await here.answer("status", client_id)
+    status = await here.run_json("status", client_id)
     assert (status["client_id"], status["status"]) == (client_id, "offline")
-    assert (await here.answer("clients", "delete", client_id))["client_id"] == client_id
+    assert (await here.run_json("clients", "delete", client_id))["client_id"] == client_id
     for gone in (
         ["status", client_id],
         ["clients", "delete", client_id],
@@ -175,7 +170,7 @@ async def test_clients(here, tenant):
 
 async def test_a_seed_file_is_its_owners_alone_and_never_overwritten(here):
     path = here.directory / "bot.seed"
-    made = await here.answer("clients", "create", "bot", "--seed-file", path)
+    made = await here.run_json("clients", "create", "bot", "--seed-file", path)
     assert "nkey_seed" not in made
     first = path.read_text()
     assert first.startswith("SU")
@@ -184,48 +179,48 @@ async def test_a_seed_file_is_its_owners_alone_and_never_overwritten(here):
     refused = await here.run("clients", "create", "second", "--seed-file", path)
     assert refused.code == 1
     assert (await here.run("clients", "create", "second", "--seed-file", "no/such/place")).code == 1
-    assert [each["name"] for each in (await here.answer("clients", "list"))["clients"]] == ["bot"]
+    assert [each["name"] for each in (await here.run_json("clients", "list"))["clients"]] == ["bot"]
     assert path.read_text() == first
     # A refusal leaves no file.
     other = here.directory / "other.seed"
     assert (await here.run("clients", "create", "bot", "--seed-file", other)).code == 1
     assert sorted(each.name for each in here.directory.glob("*.seed*")) == ["bot.seed"]
     # A new key takes the old one's place.
-    await here.answer("clients", "regenerate", made["client"]["client_id"], "--seed-file", path)
+    await here.run_json("clients", "regenerate", made["client"]["client_id"], "--seed-file", path)
     assert path.read_text() != first
     assert mode(path) == 0o600
     assert (await here.run("pub", "x", "1", "--seed-file", path)).code == 0
 
 
 async def test_channels(here):
-    made = await here.answer("channels", "create", "news")
+    made = await here.run_json("channels", "create", "news")
     assert made["subject"].endswith(made["channel_id"])
-    assert [each["name"] for each in (await here.answer("channels", "list"))["channels"]] == ["news"]
+    assert [each["name"] for each in (await here.run_json("channels", "list"))["channels"]] == ["news"]
     assert (await here.run("channels", "delete", made["channel_id"])).code == 0
     done = await here.run("channels", "delete", made["channel_id"])
     assert done.code == 4
     assert one_line(done, "channel_not_found")
 
 
-async def test_another_tenants_ids_are_as_none(here, stranger):
-    theirs = await stranger.client()
+async def test_another_tenants_ids_are_as_none(here, other_tenant):
+    theirs = await other_tenant.create_client()
     done = await here.run("clients", "delete", theirs.id)
     assert done.code == 4
     assert one_line(done, "client_not_found")
-    done = await here.run("clients", "list", "--account", stranger.id)
+    done = await here.run("clients", "list", "--account", other_tenant.id)
     assert done.code == 3
     assert one_line(done, "forbidden")
 
 
 async def test_names_cannot_steer_the_terminal(here, tenant):
     await tenant.call("PUT", f"/accounts/{tenant.id}", 200, json={"description": "x"})
-    agent = await tenant.client()
-    listening = await (await here.start("sub", "evil", "--count", "1", **speaking_as(agent))).says(
+    agent = await tenant.create_client()
+    listening = await (await here.start("sub", "evil", "--count", "1", **speaking_as(agent))).wait_for_stderr(
         "listening"
     )
-    socket = await agent.websocket()
+    socket = await agent.connect_websocket()
     await socket.send(type="publish", subject="evil", data="\x1b]0;owned\x07\nsecond line")
-    done = await listening.ended()
+    done = await listening.wait()
     assert done.code == 0
     assert "\x1b" not in done.out
     assert done.out.count("\n") == 1
@@ -236,22 +231,22 @@ async def test_names_cannot_steer_the_terminal(here, tenant):
 
 async def test_both_transports_meet(here):
     seed = here.directory / "bot.seed"
-    await here.answer("clients", "create", "bot", "--seed-file", seed)
+    await here.run_json("clients", "create", "bot", "--seed-file", seed)
     listeners = [
         await here.start("sub", "hello.>", "--count", "4", "--seed-file", seed, "--json", *how)
         for how in ([], ["--nats"])
     ]
     for each in listeners:
-        await each.says("listening on hello.>")
+        await each.wait_for_stderr("listening on hello.>")
     sent = [("hello.a", '{"n": 1,\n"m": [null]}', []), ("hello.b", "just text", ["--nats"])]
     for subject, data, how in sent:
-        done = await here.answer("pub", subject, data, "--seed-file", seed, *how)
+        done = await here.run_json("pub", subject, data, "--seed-file", seed, *how)
         assert done["published"] == 1
     done = await here.run("pub", "hello.c", "--seed-file", seed, stdin='{"from": "stdin"}\n')
     assert done.code == 0, done.err
     assert (await here.run("pub", "hello.d", "7", "--text", "--seed-file", seed, "--nats")).code == 0
     for each in listeners:
-        done = await each.ended()
+        done = await each.wait()
         assert done.code == 0, done.err
         assert sorted((m["subject"], json.dumps(m["data"])) for m in done.lines) == [
             ("hello.a", '{"n": 1, "m": [null]}'),
@@ -267,8 +262,8 @@ async def test_both_transports_meet(here):
 
 async def test_a_channel_with_what_it_kept(here):
     seed = here.directory / "bot.seed"
-    await here.answer("clients", "create", "bot", "--seed-file", seed)
-    channel = (await here.answer("channels", "create", "news"))["channel_id"]
+    await here.run_json("clients", "create", "bot", "--seed-file", seed)
+    channel = (await here.run_json("channels", "create", "news"))["channel_id"]
 
     async def pub(data, *how):
         done = await here.run("pub", channel, data, "--channel", "--seed-file", seed, *how)
@@ -278,11 +273,11 @@ async def test_a_channel_with_what_it_kept(here):
         await pub(number)
     for how in ([], ["--nats"]):
         words = ("sub", channel, "--channel", "--last", "2", "--count", "3", "--seed-file", seed, "--json")
-        listening = await (await here.start(*words, *how)).says("listening")
+        listening = await (await here.start(*words, *how)).wait_for_stderr("listening")
         # The history is read by now, or the message is in it and told once.
         await asyncio.sleep(1)
         await pub("live", *how)
-        done = await listening.ended()
+        done = await listening.wait()
         assert done.code == 0, done.err
         assert [message["channel"] for message in done.lines] == [channel] * 3
         assert done.lines[-1]["data"] == "live"
@@ -291,35 +286,35 @@ async def test_a_channel_with_what_it_kept(here):
 
 
 async def test_nothing_is_missed_while_the_connection_is_broken(sick, tmp_path):
-    tenant = await (await Person.sign_up(sick)).found()
-    here = await Terminal.of(tenant, tmp_path)
-    me = speaking_as(await tenant.client())
-    channel = (await tenant.channel("kept"))["channel_id"]
+    tenant = await (await User.sign_up(sick)).create_organization()
+    here = await Terminal.signed_in(tenant, tmp_path)
+    me = speaking_as(await tenant.create_client())
+    channel = (await tenant.create_channel("kept"))["channel_id"]
     words = ("sub", channel, "--channel", "--last", "0", "--count", "2", "--json")
-    listening = await (await here.start(*words, **me)).says("listening")
+    listening = await (await here.start(*words, **me)).wait_for_stderr("listening")
     assert (await here.run("pub", channel, "1", "--channel", **me)).code == 0
     await sick.supervisor.stop("gateway")
-    await listening.says("again in")
+    await listening.wait_for_stderr("again in")
     assert (await here.run("pub", channel, "2", "--channel", "--nats", **me)).code == 0
     sick.start("gateway")
-    done = await listening.ended()
+    done = await listening.wait()
     assert done.code == 0, done.err
     assert [message["data"] for message in done.lines] == [1, 2]
 
 
 async def test_many_times(here, tenant):
-    agent = await tenant.client()
-    socket = await agent.websocket()
+    agent = await tenant.create_client()
+    socket = await agent.connect_websocket()
     await socket.subscribe(subject="burst")
     for how in ([], ["--nats"]):
         done = await here.run("pub", "burst", "1", "--count", "25", *how, **speaking_as(agent))
         assert done.code == 0, done.err
         for _ in range(25):
-            await socket.take("message")
+            await socket.receive("message")
 
 
 async def test_what_is_not_allowed_is_refused(here, tenant):
-    narrow = await tenant.client(permissions={"publish": ["in.>"], "subscribe": ["out.>"]})
+    narrow = await tenant.create_client(permissions={"publish": ["in.>"], "subscribe": ["out.>"]})
     me = speaking_as(narrow)
     for how in ([], ["--nats"]):
         for words in (["pub", "out.x", "1"], ["sub", "in.x", "--timeout", "20"]):
@@ -332,8 +327,8 @@ async def test_what_is_not_allowed_is_refused(here, tenant):
 
 
 async def test_a_key_that_will_not_do(here, tenant):
-    agent = await tenant.client()
-    gone = await tenant.client()
+    agent = await tenant.create_client()
+    gone = await tenant.create_client()
     await tenant.call("DELETE", f"/clients/{gone.id}", 200)
     for how in (["--client", agent.id], ["--nats"]):
         done = await here.run("pub", "x", "1", *how, **speaking_as(gone))
@@ -348,7 +343,7 @@ async def test_a_key_that_will_not_do(here, tenant):
 
 
 async def test_without_signing_in(tenant, tmp_path):
-    agent = await tenant.client()
+    agent = await tenant.create_client()
     there = Terminal(tmp_path, **speaking_as(agent))
     websocket = {"ARTCAFE_API": tenant.stack.api, "ARTCAFE_CLIENT": agent.id}
     direct = {"ARTCAFE_NATS_URL": agent.connection["nats_url"], "ARTCAFE_TENANT": tenant.id}
@@ -358,29 +353,29 @@ async def test_without_signing_in(tenant, tmp_path):
 
 
 async def test_time_and_ctrl_c_end_it(here, tenant):
-    agent = await tenant.client()
+    agent = await tenant.create_client()
     me = speaking_as(agent)
     for how in ([], ["--nats"]):
         assert (await here.run("sub", "quiet", "--timeout", "1", *how, **me)).code == 0
         done = await here.run("sub", "quiet", "--timeout", "1", "--count", "1", *how, **me)
         assert done.code == 1
         assert "0 of 1" in done.err
-        running = await (await here.start("sub", "quiet", *how, **me)).says("listening")
+        running = await (await here.start("sub", "quiet", *how, **me)).wait_for_stderr("listening")
         running.interrupt()
-        done = await running.ended()
+        done = await running.wait()
         assert (done.code, done.out) == (130, "")
 
 
 async def test_a_reader_that_leaves_ends_it(here, tenant):
-    agent = await tenant.client()
+    agent = await tenant.create_client()
     for how in ([], ["--nats"]):
-        listening = await (await here.start("sub", "x", "--json", *how, **speaking_as(agent))).says(
-            "listening"
-        )
+        listening = await (
+            await here.start("sub", "x", "--json", *how, **speaking_as(agent))
+        ).wait_for_stderr("listening")
         listening.process._transport.get_pipe_transport(1).close()
-        socket = await agent.websocket()
+        socket = await agent.connect_websocket()
         for number in range(3):
-            await socket.ask("publish", "published", subject="x", data=number, id=number)
+            await socket.send_and_receive("publish", "published", subject="x", data=number, id=number)
         async with asyncio.timeout(20):
             assert await listening.process.wait() == 0
         assert "Traceback" not in (await listening.process.stderr.read()).decode()
@@ -388,14 +383,16 @@ async def test_a_reader_that_leaves_ends_it(here, tenant):
 
 async def test_a_revoked_client_does_not_come_back(here, tenant):
     for how in ([], ["--nats"]):
-        agent = await tenant.client()
-        running = await (await here.start("sub", "x", *how, **speaking_as(agent))).says("listening")
+        agent = await tenant.create_client()
+        running = await (await here.start("sub", "x", *how, **speaking_as(agent))).wait_for_stderr(
+            "listening"
+        )
         await tenant.call("DELETE", f"/clients/{agent.id}", 200)
-        assert (await running.ended()).code == 3
+        assert (await running.wait()).code == 3
 
 
 async def test_nobody_there(here, tenant):
-    agent = await tenant.client()
+    agent = await tenant.create_client()
     me = speaking_as(agent)
     done = await here.run("status", "--api", "http://127.0.0.1:1")
     assert done.code == 5
@@ -406,7 +403,7 @@ async def test_nobody_there(here, tenant):
 
 
 async def test_a_server_that_is_busy_is_asked_again_when_it_says(here, tenant):
-    agent = await tenant.client()
+    agent = await tenant.create_client()
     visits = []
 
     async def busy_at_first(ws):
@@ -438,22 +435,22 @@ async def test_a_server_that_is_busy_is_asked_again_when_it_says(here, tenant):
 
 @pytest.mark.parametrize("how", [[], ["--nats"]], ids=["websocket", "nats"])
 async def test_a_broken_connection_is_made_again(sick, tmp_path, how):
-    tenant = await (await Person.sign_up(sick)).found()
-    here = await Terminal.of(tenant, tmp_path)
-    agent = await tenant.client()
+    tenant = await (await User.sign_up(sick)).create_organization()
+    here = await Terminal.signed_in(tenant, tmp_path)
+    agent = await tenant.create_client()
     me = speaking_as(agent)
     listening = await here.start("sub", "x", "--count", "1", "--json", *how, **me)
-    await listening.says("listening")
-    listening.told = ""
+    await listening.wait_for_stderr("listening")
+    listening.stderr_text = ""
     sick.supervisor.kill("nats" if how else "gateway")
-    await listening.says("again in")
-    await listening.says("listening")
+    await listening.wait_for_stderr("again in")
+    await listening.wait_for_stderr("listening")
 
     async def sent():
         return (await here.run("pub", "x", "back", **me)).code == 0
 
     await eventually(sent, within=30)
-    done = await listening.ended()
+    done = await listening.wait()
     assert done.code == 0, done.err
     assert done.lines[0]["data"] == "back"
 
@@ -462,19 +459,19 @@ async def test_a_broken_connection_is_made_again(sick, tmp_path, how):
 
 
 async def test_status_usage_activity(here, tenant):
-    agent = await tenant.client()
+    agent = await tenant.create_client()
     await here.run("pub", "x", "1", "--count", "3", **speaking_as(agent))
-    health = await here.answer("status")
+    health = await here.run_json("status")
     assert health["status"] == "ok"
     assert len(health["services"]) == 5
 
     async def counted():
-        usage = await here.answer("usage", "--days", "2")
+        usage = await here.run_json("usage", "--days", "2")
         assert len(usage["daily"]) == 2
         return usage["totals"]["messages"] == usage["current"]["messages"]["used"] == 3
 
     await eventually(counted, within=15)
-    listed = await here.answer("activity", "--type", "client")
+    listed = await here.run_json("activity", "--type", "client")
     assert [each["action"] for each in listed["logs"]] == ["client.created"]
     for words in (["status"], ["status", agent.id], ["usage"], ["activity"], ["channels", "list"]):
         done = await here.run(*words)

@@ -7,21 +7,16 @@ import json
 import pytest
 from aiobotocore.session import get_session
 
-from artcafe_common.dev.stack import Stack
+from support.actors import User
 from support.cli import Terminal
-from support.stack import free_ports
-from support.actors import Person, eventually
+from support.waiting import eventually
 
 
 @pytest.fixture(scope="module")
-async def sick(tmp_path_factory):
+async def sick(new_stack):
     """A stack of its own, to be made ill."""
-    running = Stack(tmp_path_factory.mktemp("sick"), free_ports())
-    try:
-        await running.up()
+    async with new_stack() as running:
         yield running
-    finally:
-        await running.down()
 
 
 async def examined(stack, tmp_path, **environ):
@@ -53,8 +48,8 @@ async def test_the_doctor_finds_nothing_where_nothing_is(stack, tmp_path):
 
 
 async def test_the_doctor_sees_an_account_that_the_broker_lost(sick, tmp_path):
-    tenant = await (await Person.sign_up(sick)).found()
-    agent = await tenant.client()
+    tenant = await (await User.sign_up(sick)).create_organization()
+    agent = await tenant.create_client()
     accounts = sick.directory / "data/nats/accounts"
 
     async def lost():
@@ -79,7 +74,7 @@ async def test_the_doctor_sees_an_account_that_the_broker_lost(sick, tmp_path):
     assert done.code == 0, done.err
     assert done.json["known"] >= 2
     assert "accounts" not in wrong(await examined(sick, tmp_path))
-    await (await agent.nats()).flush()
+    await (await agent.connect_nats()).flush()
 
 
 def name_in(path):

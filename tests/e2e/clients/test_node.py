@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from artcafe_common.broker.nkeys import KeyKind, create
-from support.actors import closing
+from support.cleanup import close_after_test
 
 SOURCE = Path(__file__).parent / "node"
 pytestmark = [
@@ -54,7 +54,7 @@ class Program:
             stdout=asyncio.subprocess.PIPE,
         )
         program = cls(process)
-        closing(program, program.end)
+        close_after_test(program, program.end)
         return program
 
     async def tells(self, event):
@@ -70,9 +70,9 @@ class Program:
 
 
 async def test_a_node_client_and_a_websocket_client_talk(package, tenant):
-    alice, robot = await tenant.client("alice"), await tenant.client("robot")
-    channel = await tenant.channel()
-    alice_ws = await alice.websocket()
+    alice, robot = await tenant.create_client("alice"), await tenant.create_client("robot")
+    channel = await tenant.create_channel()
+    alice_ws = await alice.connect_websocket()
     await alice_ws.subscribe(channel=channel["channel_id"])
     await alice_ws.subscribe(subject="ask")
 
@@ -85,18 +85,18 @@ async def test_a_node_client_and_a_websocket_client_talk(package, tenant):
     )
     # It publishes, alice hears it.
     await program.tells("published")
-    assert (await alice_ws.take("message", subject=channel["subject"]))["data"] == {"by": "node"}
+    assert (await alice_ws.receive("message", subject=channel["subject"]))["data"] == {"by": "node"}
     # Alice publishes, it hears her.
     await alice_ws.send(type="publish", channel=channel["channel_id"], data={"by": "alice"})
     assert await program.tells("heard") == {"data": {"by": "alice"}, "from": alice.id}
     # It asks, alice answers.
-    request = await alice_ws.take("message", subject="ask")
+    request = await alice_ws.receive("message", subject="ask")
     assert request["data"] == {"question": 6}
     await alice_ws.send(type="publish", subject=request["reply"], data={"answer": 42})
     assert await program.tells("reply") == {"data": {"answer": 42}}
     # Alice asks, it answers.
     await alice_ws.send(type="request", subject="double", data=21, id="q")
-    assert (await alice_ws.take("reply", id="q"))["data"] == 42
+    assert (await alice_ws.receive("reply", id="q"))["data"] == 42
 
     program.process.stdin.write(b"stop\n")
     await program.tells("closed")
@@ -104,7 +104,7 @@ async def test_a_node_client_and_a_websocket_client_talk(package, tenant):
 
 
 async def test_a_key_that_nobody_has_is_refused(package, tenant):
-    robot = await tenant.client("robot")
+    robot = await tenant.create_client("robot")
     program = await Program.start(
         package,
         url=robot.connection["nats_url"],

@@ -14,10 +14,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from artcafe_common.dev.stack import Stack
+from support.actors import User
 from support.agents import LegacyAgent
-from support.stack import free_ports
-from support.actors import Person, closing, eventually
+from support.cleanup import close_after_test
+from support.waiting import eventually
 
 SDK = "artcafe-agent-framework==0.4.3"
 PROGRAM = Path(__file__).parent / "sdk/agent.py"
@@ -44,18 +44,10 @@ def python(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-async def allowing(tmp_path_factory):
+async def allowing(new_stack):
     """A stack whose operator allows what two of the SDK's classes need."""
-    running = Stack(
-        tmp_path_factory.mktemp("allowing"),
-        free_ports(),
-        settings={"ARTCAFE_ALLOW_CLIENT_CHALLENGE": "true"},
-    )
-    try:
-        await running.up()
+    async with new_stack({"ARTCAFE_ALLOW_CLIENT_CHALLENGE": "true"}) as running:
         yield running
-    finally:
-        await running.down()
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +72,7 @@ class Program:
         self.process = process
         self.told = []
         self._reader = asyncio.create_task(self._read())
-        closing(self, self.end)
+        close_after_test(self, self.end)
 
     @classmethod
     async def start(cls, python, key_of, tenant, kind):
@@ -149,7 +141,7 @@ async def listening(socket, programs):
 
         async def calls(program=program):
             hello = {"hello": uuid.uuid4().hex}
-            await socket.ask("publish", "published", subject=NAME, data=hello, id=1)
+            await socket.send_and_receive("publish", "published", subject=NAME, data=hello, id=1)
             await asyncio.sleep(0.1)
             return hello in program.heard()
 
@@ -158,14 +150,14 @@ async def listening(socket, programs):
 
 @pytest.mark.sdk
 async def test_the_sdks_agents_meet_each_other_and_new_clients(python, key_of, allowing):
-    tenant = await (await Person.sign_up(allowing)).found()
-    other = await (await Person.sign_up(allowing)).found("Other")
+    tenant = await (await User.sign_up(allowing)).create_organization()
+    other = await (await User.sign_up(allowing)).create_organization("Other")
     kinds = ("plain", "simplified", "heartbeat")
     programs = {kind: await Program.start(python, key_of, tenant, kind) for kind in kinds}
     strangers = [await Program.start(python, key_of, other, kind) for kind in kinds]
-    client, alien = await tenant.client(), await other.client()
-    socket, direct = await client.websocket(), await (await tenant.client()).nats()
-    alien_socket = await alien.websocket()
+    client, alien = await tenant.create_client(), await other.create_client()
+    socket, direct = await client.connect_websocket(), await (await tenant.create_client()).connect_nats()
+    alien_socket = await alien.connect_websocket()
     await listening(socket, programs.values())
     await listening(alien_socket, strangers)
     for stranger in strangers:
@@ -181,7 +173,7 @@ async def test_the_sdks_agents_meet_each_other_and_new_clients(python, key_of, a
         program.order("publish", name=NAME, data=said)
         for listener in programs.values():
             await listener.hears(said)
-        message = await socket.take("message")
+        message = await socket.receive("message")
         assert (message["subject"], message["from"]) == (NAME, program.id)
         raw = json.loads((await here.next_msg(5)).data)
         assert raw == message["data"]
@@ -191,7 +183,9 @@ async def test_the_sdks_agents_meet_each_other_and_new_clients(python, key_of, a
             assert raw["source"] == {"agent_id": program.id, "type": "agent"}
 
     # From new clients to each of them.
-    await socket.ask("publish", "published", subject=NAME, data={"payload": {"from": "ws"}}, id=2)
+    await socket.send_and_receive(
+        "publish", "published", subject=NAME, data={"payload": {"from": "ws"}}, id=2
+    )
     await direct.publish(f"tenant.{tenant.id}.{NAME}", b'{"payload": {"from": "nats"}}')
     for program in programs.values():
         await program.hears({"from": "ws"})
@@ -202,7 +196,7 @@ async def test_the_sdks_agents_meet_each_other_and_new_clients(python, key_of, a
         contents = [json.dumps(each, sort_keys=True) for each in program.heard()]
         assert len(contents) == len(set(contents))
     assert [stranger.told for stranger in strangers] == [[], [], []]
-    await alien_socket.nothing("message")
+    await alien_socket.assert_no_frame("message")
 
     # They are seen, as long as they are there.
     for program in programs.values():
@@ -223,9 +217,9 @@ async def test_the_sdks_agents_meet_each_other_and_new_clients(python, key_of, a
 
 @pytest.mark.sdk
 async def test_simplified_agents_write_to_each_other(python, key_of, allowing):
-    tenant = await (await Person.sign_up(allowing)).found()
+    tenant = await (await User.sign_up(allowing)).create_organization()
     one = await Program.start(python, key_of, tenant, "simplified")
-    socket = await (await tenant.client()).websocket()
+    socket = await (await tenant.create_client()).connect_websocket()
     await listening(socket, [one])
     other = await Program.start(python, key_of, tenant, "simplified")
     await listening(socket, [other])
@@ -235,7 +229,9 @@ async def test_simplified_agents_write_to_each_other(python, key_of, allowing):
     )
     one.order("publish", name=f"agents.{other.id}.task", data={"n": 1})
     await other.hears({"n": 1})
-    await socket.ask("publish", "published", subject=f"{tenant.id}.agents.{one.id}.task", data={"n": 2}, id=1)
+    await socket.send_and_receive(
+        "publish", "published", subject=f"{tenant.id}.agents.{one.id}.task", data={"n": 2}, id=1
+    )
     await one.hears({"n": 2})
     assert {"n": 1} not in one.heard()
 
@@ -245,10 +241,10 @@ async def test_simplified_agents_write_to_each_other(python, key_of, allowing):
 
 async def test_the_mended_nats_agents_subjects_work(tenant, stranger):
     """By nats-py alone: what that agent sends, with the reply subject that it gives everything."""
-    client = await tenant.client()
-    watcher = await (await tenant.client()).websocket()
+    client = await tenant.create_client()
+    watcher = await (await tenant.create_client()).connect_websocket()
     await watcher.subscribe(subject="jobs.>")
-    alien = await (await stranger.client()).websocket()
+    alien = await (await stranger.create_client()).connect_websocket()
     for subject in ("jobs.>", "*", f"_heartbeat.{tenant.id}.>"):
         await alien.send(type="subscribe", subject=subject)
     refusals = []
@@ -256,7 +252,7 @@ async def test_the_mended_nats_agents_subjects_work(tenant, stranger):
     async def refused(error):
         refusals.append(error)
 
-    nc = await client.nats(error_cb=refused)
+    nc = await client.connect_nats(error_cb=refused)
 
     async def say(subject, body):
         await nc.publish(subject, json.dumps(body).encode(), reply="None")
@@ -286,15 +282,15 @@ async def test_the_mended_nats_agents_subjects_work(tenant, stranger):
     # Publish, subscribe and request on the tenant's short names.
     sub = await nc.subscribe(f"{tenant.id}.jobs.*")
     await say(f"{tenant.id}.jobs.new", {"n": 1})
-    message = await watcher.take("message", subject="jobs.new")
+    message = await watcher.receive("message", subject="jobs.new")
     assert message["data"] == {"n": 1}
     assert "reply" not in message
     assert json.loads((await sub.next_msg(5)).data) == {"n": 1}
-    await watcher.ask("publish", "published", subject="jobs.done", data={"n": 2}, id=1)
+    await watcher.send_and_receive("publish", "published", subject="jobs.done", data={"n": 2}, id=1)
     assert json.loads((await sub.next_msg(5)).data) == {"n": 2}
     await watcher.subscribe(subject="ask")
     asking = asyncio.create_task(nc.request(f"{tenant.id}.ask", b"6", timeout=5))
-    question = await watcher.take("message", subject="ask")
+    question = await watcher.receive("message", subject="ask")
     await watcher.send(type="publish", subject=question["reply"], data=42)
     assert (await asking).data == b"42"
     with pytest.raises(nats.errors.NoRespondersError):
@@ -307,4 +303,4 @@ async def test_the_mended_nats_agents_subjects_work(tenant, stranger):
 
     await eventually(gone)
     assert refusals == []
-    await alien.nothing("message")
+    await alien.assert_no_frame("message")

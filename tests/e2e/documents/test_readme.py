@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from support.actors import closing
+from support.cleanup import close_after_test
 
 ROOT = Path(__file__).parents[3]
 README = (ROOT / "README.md").read_text()
@@ -42,7 +42,7 @@ async def start(*command, cwd, **options):
             process.kill()
         await process.wait()
 
-    return closing(process, end)
+    return close_after_test(process, end)
 
 
 async def line(process):
@@ -83,8 +83,8 @@ async def test_the_shell_makes_a_client(stack, place):
 @pytest.mark.node
 @pytest.mark.skipif(not shutil.which("node"), reason="needs node, which is not installed")
 async def test_the_page_for_browsers(tenant):
-    robot, listener = await tenant.client("browser"), await tenant.client("listener")
-    ws = await listener.websocket()
+    robot, listener = await tenant.create_client("browser"), await tenant.create_client("listener")
+    ws = await listener.connect_websocket()
     await ws.subscribe(subject="hello")
     told = {
         "page": str(ROOT / "docs/guide/browser.html"),
@@ -100,7 +100,7 @@ async def test_the_page_for_browsers(tenant):
     assert json.loads(await line(page))["type"] == "welcome"
     assert json.loads(await line(page)) == {"type": "subscribed", "subject": "hello"}
     page.stdin.write(b"send\n")
-    message = await ws.take("message")
+    message = await ws.receive("message")
     assert message["data"] == {"from": "a browser"}
     assert message["from"] == robot.id
     assert {json.loads(await line(page))["type"] for _ in range(2)} == {"published", "message"}

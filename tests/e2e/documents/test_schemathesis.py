@@ -8,9 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from artcafe_common.dev.stack import Stack
-from support.stack import free_ports
-from support.actors import Person
+from support.actors import User
 
 SUPPORT = Path(__file__).parents[2] / "support"
 # For each operation and way of making requests; `make fuzz` sets it higher.
@@ -19,20 +17,16 @@ AT_LEAST = 1000
 
 
 @pytest.fixture
-async def own_stack(tmp_path):
+async def own_stack(new_stack):
     """Hundreds of organizations are founded here: nobody else need live with them."""
-    running = Stack(tmp_path / "stack", free_ports())
-    try:
-        await running.up()
+    async with new_stack() as running:
         yield running
-    finally:
-        await running.down()
 
 
 @pytest.mark.timeout(3600 if EXAMPLES > 10 else 300)
 async def test_nothing_is_answered_that_the_document_does_not_allow(own_stack, tmp_path):
-    owner = await Person.sign_up(own_stack)
-    tenant = await owner.found()
+    owner = await User.sign_up(own_stack)
+    tenant = await owner.create_organization()
     command = [
         str(Path(sys.executable).with_name("schemathesis")),
         "--config-file",

@@ -90,30 +90,30 @@ async def test_what_sockets_hear_is_as_the_document_says(tenant):
                     return True
         return False
 
-    channel, agent = await tenant.channel(), await tenant.client()
+    channel, agent = await tenant.create_channel(), await tenant.create_client()
     name = channel["channel_id"]
-    board = await tenant.dashboard()
-    await board.ask("subscribe_channel", "subscription_confirmed", channel_id=name)
-    await board.ask("subscribe_topic_preview", "subscription_confirmed", pattern=">")
-    socket, other = await agent.websocket(), await agent.websocket()
-    await socket.ask("subscribe", "subscribed", channel=name, last=0, id=1)
+    board = await tenant.connect_dashboard()
+    await board.send_and_receive("subscribe_channel", "subscription_confirmed", channel_id=name)
+    await board.send_and_receive("subscribe_topic_preview", "subscription_confirmed", pattern=">")
+    socket, other = await agent.connect_websocket(), await agent.connect_websocket()
+    await socket.send_and_receive("subscribe", "subscribed", channel=name, last=0, id=1)
     await socket.subscribe(subject="ask")
-    await other.ask("publish", "published", channel=name, data={"n": 1}, id="a")
+    await other.send_and_receive("publish", "published", channel=name, data={"n": 1}, id="a")
     await other.send(type="request", subject="ask", data=1, id="q")
-    question = await socket.take("message", data=1)
+    question = await socket.receive("message", data=1)
     await socket.send(type="publish", subject=question["reply"], data={"n": 2})
-    await other.take("reply", id="q")
-    await socket.ask("heartbeat", "heartbeat_ack")
-    await socket.ask("ping", "pong")
-    await socket.ask("unsubscribe", "unsubscribed", subject="ask")
+    await other.receive("reply", id="q")
+    await socket.send_and_receive("heartbeat", "heartbeat_ack")
+    await socket.send_and_receive("ping", "pong")
+    await socket.send_and_receive("unsubscribe", "unsubscribed", subject="ask")
     await socket.send(type="subscribe", subject="a b", id=2)
-    await socket.take("error", id=2)
-    await board.take("channel_message")
-    await board.take("topic_preview_message")
-    await board.ask("unsubscribe_topic_preview", "unsubscription_confirmed")
+    await socket.receive("error", id=2)
+    await board.receive("channel_message")
+    await board.receive("topic_preview_message")
+    await board.send_and_receive("unsubscribe_topic_preview", "unsubscription_confirmed")
     kinds = set()
     for endpoint, each in (("client", socket), ("client", other), ("dashboard", board)):
-        for frame in each.heard:
+        for frame in each.received:
             assert fits(endpoint, frame), frame
             kinds.add(frame["type"])
     assert kinds >= {

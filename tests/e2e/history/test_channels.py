@@ -4,10 +4,9 @@ import asyncio
 
 import pytest
 
-from artcafe_common.dev.stack import Stack
 from artcafe_common.plans import LIMITS, Plan
-from support.stack import free_ports
-from support.actors import Person, eventually, set_plan
+from support.actors import User, set_plan
+from support.waiting import eventually
 
 
 async def refused(tenant, method, path, status, code, **options):
@@ -33,7 +32,7 @@ async def subscribers(tenant, channel, **query):
 # -- the record --------------------------------------------------------------------------------------
 
 
-async def test_a_channel_through_its_life(tenant, stranger):
+async def test_a_channel_through_its_life(tenant, other_tenant):
     channel = await tenant.call(
         "POST", "/channels", 201, json={"name": "News", "description": "All of it", "metadata": {"a": 1}}
     )
@@ -46,13 +45,13 @@ async def test_a_channel_through_its_life(tenant, stranger):
     )
     assert (changed["channel_id"], changed["subject"]) == (channel["channel_id"], channel["subject"])
     assert await tenant.call("GET", path, 200) == changed
-    await tenant.channel("Other")
+    await tenant.create_channel("Other")
     await refused(tenant, "PUT", path, 409, "name_taken", json={"name": "OTHER"})
     await refused(tenant, "PUT", path, 400, "invalid_request", json={"subject": "x"})
     for method, body in (("GET", None), ("PUT", {"name": "Mine"}), ("DELETE", None)):
-        await refused(stranger, method, path, 404, "channel_not_found", json=body)
+        await refused(other_tenant, method, path, 404, "channel_not_found", json=body)
     for what in ("messages", "subscribers"):
-        await refused(stranger, "GET", f"{path}/{what}", 404, "channel_not_found")
+        await refused(other_tenant, "GET", f"{path}/{what}", 404, "channel_not_found")
     assert (await tenant.call("DELETE", path, 200))["channel_id"] == channel["channel_id"]
     for method, where in (
         ("GET", path),
@@ -63,18 +62,18 @@ async def test_a_channel_through_its_life(tenant, stranger):
         await refused(tenant, method, where, 404, "channel_not_found")
     await refused(tenant, "POST", f"{path}/messages", 404, "channel_not_found", json=1)
     # The name is free again.
-    await tenant.channel("Old news")
+    await tenant.create_channel("Old news")
 
 
 # -- what is kept ------------------------------------------------------------------------------------
 
 
 async def test_whoever_publishes_it_is_kept_in_order(tenant):
-    channel = await tenant.channel()
-    agent = await tenant.client()
-    socket, nc = await agent.websocket(), await agent.nats()
+    channel = await tenant.create_channel()
+    agent = await tenant.create_client()
+    socket, nc = await agent.connect_websocket(), await agent.connect_nats()
     (accepted,) = await publish(tenant, channel, {"data": {"n": 1}, "headers": {"Lang": "en"}})
-    await socket.ask("publish", "published", channel=channel["channel_id"], data={"n": 2}, id=2)
+    await socket.send_and_receive("publish", "published", channel=channel["channel_id"], data={"n": 2}, id=2)
     await nc.publish(channel["subject"], b'{"n": 3}')
     await nc.publish(channel["subject"], b"\xff\x00")
     await nc.flush()
@@ -98,7 +97,7 @@ async def _all_of(tenant, channel, count):
 
 
 async def test_a_history_is_read_by_page_by_place_by_time_and_from_its_end(tenant):
-    channel, other = await tenant.channel(), await tenant.channel()
+    channel, other = await tenant.create_channel(), await tenant.create_channel()
     seqs = []
     for number in range(12):
         (accepted,) = await publish(tenant, channel, number)
@@ -133,8 +132,8 @@ async def test_a_history_is_read_by_page_by_place_by_time_and_from_its_end(tenan
     assert await read(since="2099-01-01T00:00:00+02:00") == []
 
 
-async def test_a_history_that_makes_no_sense_is_refused(tenant, stranger):
-    channel, other = await tenant.channel(), await tenant.channel()
+async def test_a_history_that_makes_no_sense_is_refused(tenant, other_tenant):
+    channel, other = await tenant.create_channel(), await tenant.create_channel()
     path = f"/channels/{channel['channel_id']}/messages"
     await publish(tenant, channel, 1, 2, 3)
 
@@ -155,14 +154,14 @@ async def test_a_history_that_makes_no_sense_is_refused(tenant, stranger):
     await refused(tenant, "GET", path, 400, "invalid_cursor", params={"cursor": cursor[:-4] + "AAAA"})
     elsewhere = f"/channels/{other['channel_id']}/messages"
     await refused(tenant, "GET", elsewhere, 400, "invalid_cursor", params={"cursor": cursor})
-    theirs = await stranger.channel()
+    theirs = await other_tenant.create_channel()
     elsewhere = f"/channels/{theirs['channel_id']}/messages"
-    await refused(stranger, "GET", elsewhere, 400, "invalid_cursor", params={"cursor": cursor})
-    assert (await history(stranger, theirs))["messages"] == []
+    await refused(other_tenant, "GET", elsewhere, 400, "invalid_cursor", params={"cursor": cursor})
+    assert (await history(other_tenant, theirs))["messages"] == []
 
 
 async def test_large_messages_make_small_pages(tenant):
-    channel = await tenant.channel()
+    channel = await tenant.create_channel()
     await publish(tenant, channel, *([{"blob": "x" * 900_000, "n": n}] * 1 for n in range(7)))
     page = await history(tenant, channel)
     assert 1 <= len(page["messages"]) < 7
@@ -172,9 +171,9 @@ async def test_large_messages_make_small_pages(tenant):
 
 async def test_who_hears_a_message_is_not_asked_for_an_answer(tenant):
     """Publishing over REST waits for the broker's word alone, whatever listeners say."""
-    channel = await tenant.channel()
-    agent = await tenant.client()
-    socket, nc = await agent.websocket(), await agent.nats()
+    channel = await tenant.create_channel()
+    agent = await tenant.create_client()
+    socket, nc = await agent.connect_websocket(), await agent.connect_nats()
     await socket.subscribe(channel=channel["channel_id"])
 
     async def babble(message):
@@ -187,14 +186,14 @@ async def test_who_hears_a_message_is_not_asked_for_an_answer(tenant):
     for _ in range(5):
         (accepted,) = await publish(tenant, channel, "hello")
         assert accepted["seq"] < 77
-    assert "reply" not in await socket.take("message")
+    assert "reply" not in await socket.receive("message")
 
 
 async def test_a_deleted_channels_messages_are_gone(tenant):
-    channel, other = await tenant.channel(), await tenant.channel()
+    channel, other = await tenant.create_channel(), await tenant.create_channel()
     await publish(tenant, channel, 1, 2)
     await publish(tenant, other, 3)
-    js = (await (await tenant.client()).nats()).jetstream()
+    js = (await (await tenant.create_client()).connect_nats()).jetstream()
     await tenant.call("DELETE", f"/channels/{channel['channel_id']}", 200)
 
     async def purged():
@@ -210,18 +209,18 @@ async def test_without_room_in_the_plan_a_channel_has_no_history_and_works(tenan
     storage = LIMITS[Plan.FREE].storage_bytes
     body = {"name": "All", "pattern": "all.>", "retention": {"max_bytes": storage}}
     await tenant.call("POST", "/subjects", 201, json=body)
-    channel = await tenant.channel()
-    socket = await (await tenant.client()).websocket()
+    channel = await tenant.create_channel()
+    socket = await (await tenant.create_client()).connect_websocket()
     await socket.subscribe(channel=channel["channel_id"])
     (accepted,) = await publish(tenant, channel, "live")
     assert "seq" not in accepted
-    assert (await socket.take("message"))["data"] == "live"
+    assert (await socket.receive("message"))["data"] == "live"
     path = f"/channels/{channel['channel_id']}/messages"
     await refused(tenant, "GET", path, 501, "history_unavailable")
 
 
 async def test_reading_is_no_traffic(tenant):
-    channel = await tenant.channel()
+    channel = await tenant.create_channel()
     await publish(tenant, channel, 1, 2, 3)
     for _ in range(5):
         await history(tenant, channel, last=2)
@@ -235,23 +234,27 @@ async def test_reading_is_no_traffic(tenant):
 # -- who listens -------------------------------------------------------------------------------------
 
 
-async def test_live_subscribers_are_told_and_remembered(tenant, stranger):
-    channel, other = await tenant.channel(), await tenant.channel()
-    a, b, c = [await tenant.client() for _ in range(3)]
+async def test_live_subscribers_are_told_and_remembered(tenant, other_tenant):
+    channel, other = await tenant.create_channel(), await tenant.create_channel()
+    a, b, c = [await tenant.create_client() for _ in range(3)]
     assert await subscribers(tenant, channel) == []
-    first, second, third = await a.websocket(), await a.websocket(), await b.websocket()
+    first, second, third = (
+        await a.connect_websocket(),
+        await a.connect_websocket(),
+        await b.connect_websocket(),
+    )
     for socket in (first, second, third):
         await socket.subscribe(channel=channel["channel_id"])
     # The same name once more, in the other spelling: one socket is one connection.
     await first.subscribe(subject=channel["subject"])
-    await (await c.websocket()).subscribe(channel=other["channel_id"])
+    await (await c.connect_websocket()).subscribe(channel=other["channel_id"])
 
     async def now():
         return [(s["client_id"], s["connections"]) for s in await subscribers(tenant, channel)]
 
     assert await now() == sorted([(a.id, 2), (b.id, 1)])
     await first.close()
-    await third.ask("unsubscribe", "unsubscribed", channel=channel["channel_id"])
+    await third.send_and_receive("unsubscribe", "unsubscribed", channel=channel["channel_id"])
 
     async def fewer():
         found = await subscribers(tenant, channel)
@@ -261,7 +264,7 @@ async def test_live_subscribers_are_told_and_remembered(tenant, stranger):
     # Both are remembered, whoever is still there.
     await eventually(fewer)
     # A stranger's subscription to the same name is in another world.
-    socket = await (await stranger.client()).websocket()
+    socket = await (await other_tenant.create_client()).connect_websocket()
     await socket.subscribe(channel=channel["channel_id"])
     await asyncio.sleep(0.3)
     assert {s["client_id"] for s in await subscribers(tenant, channel)} == {a.id, b.id}
@@ -275,9 +278,9 @@ async def test_live_subscribers_are_told_and_remembered(tenant, stranger):
 
 
 async def test_subscribers_are_paged_without_gap_or_double(tenant):
-    channel = await tenant.channel()
-    agents = [await tenant.client() for _ in range(7)]
-    sockets = [await agent.websocket() for agent in agents]
+    channel = await tenant.create_channel()
+    agents = [await tenant.create_client() for _ in range(7)]
+    sockets = [await agent.connect_websocket() for agent in agents]
     for socket in sockets:
         await socket.subscribe(channel=channel["channel_id"])
 
@@ -306,20 +309,16 @@ async def test_subscribers_are_paged_without_gap_or_double(tenant):
 
 
 @pytest.fixture(scope="module")
-async def own_stack(tmp_path_factory):
+async def own_stack(new_stack):
     """A stack with two gateway processes, whose parts are killed."""
     settings = {"ARTCAFE_GATEWAY_WORKERS": "2"}
-    running = Stack(tmp_path_factory.mktemp("channels"), free_ports(), settings=settings)
-    try:
-        await running.up()
+    async with new_stack(settings) as running:
         yield running
-    finally:
-        await running.down()
 
 
 @pytest.fixture
 async def org(own_stack):
-    return await (await Person.sign_up(own_stack)).found()
+    return await (await User.sign_up(own_stack)).create_organization()
 
 
 async def healthy(org):
@@ -330,17 +329,17 @@ async def healthy(org):
 
 
 async def test_every_gateway_process_tells_of_its_own(own_stack, org):
-    channel = await org.channel()
-    agents = [await org.client() for _ in range(8)]
+    channel = await org.create_channel()
+    agents = [await org.create_client() for _ in range(8)]
     for agent in agents:
-        await (await agent.websocket()).subscribe(channel=channel["channel_id"])
+        await (await agent.connect_websocket()).subscribe(channel=channel["channel_id"])
     for _ in range(6):
         found = await subscribers(org, channel)
         assert [(s["client_id"], s["connections"]) for s in found] == sorted((a.id, 1) for a in agents)
 
 
 async def test_history_outlives_broker_and_services(own_stack, org):
-    channel = await org.channel()
+    channel = await org.create_channel()
     for number, victim in enumerate(("nats", "tenancy", "identity")):
         (accepted,) = await publish(org, channel, number)
         assert "seq" in accepted

@@ -8,10 +8,9 @@ import pytest
 from nats.js.api import StreamConfig
 from nats.js.errors import NotFoundError
 
-from artcafe_common.dev.stack import Stack
 from artcafe_common.plans import LIMITS, Plan
-from support.stack import free_ports
-from support.actors import Person, eventually, set_plan
+from support.actors import User, set_plan
+from support.waiting import eventually
 
 GB = 1024**3
 
@@ -42,7 +41,7 @@ async def stored(js, subject):
 
 
 async def jetstream(tenant):
-    return (await (await tenant.client()).nats()).jetstream(timeout=5)
+    return (await (await tenant.create_client()).connect_nats()).jetstream(timeout=5)
 
 
 async def test_a_record_through_its_life(tenant):
@@ -90,11 +89,13 @@ async def test_whoever_publishes_in_whatever_way_it_is_kept(tenant):
     """`x`, `{tid}.x` and `tenant.{tid}.x` are one name; the limits hold."""
     subject = await made(tenant, retention={"max_messages": 4})
     js = await jetstream(tenant)
-    agent = await tenant.client()
-    socket, nc = await agent.websocket(), await agent.nats()
-    await socket.ask("publish", "published", subject="orders.new", data=1, id=1)
-    await socket.ask("publish", "published", subject=f"{tenant.id}.orders.new", data=2, id=2)
-    await socket.ask("publish", "published", subject=f"tenant.{tenant.id}.orders.new", data=3, id=3)
+    agent = await tenant.create_client()
+    socket, nc = await agent.connect_websocket(), await agent.connect_nats()
+    await socket.send_and_receive("publish", "published", subject="orders.new", data=1, id=1)
+    await socket.send_and_receive("publish", "published", subject=f"{tenant.id}.orders.new", data=2, id=2)
+    await socket.send_and_receive(
+        "publish", "published", subject=f"tenant.{tenant.id}.orders.new", data=3, id=3
+    )
     await nc.publish(f"{tenant.id}.orders.old", b"4")
     await nc.publish(f"tenant.{tenant.id}.orders.old", b"5")
     await nc.publish(f"{tenant.id}.others", b"6")
@@ -155,7 +156,7 @@ async def test_of_many_at_once_that_overlap_one_wins(tenant):
     assert {a.json()["status"] for a in answers} == {"active"}
 
 
-async def test_patterns_stay_inside_of_the_organization(tenant, stranger):
+async def test_patterns_stay_inside_of_the_organization(tenant, other_tenant):
     async def tried(pattern, status, code):
         await refused(tenant, "POST", "/subjects", status, code, name="Bad", pattern=pattern)
 
@@ -169,9 +170,9 @@ async def test_patterns_stay_inside_of_the_organization(tenant, stranger):
         "_INBOX.>",
         "_heartbeat.>",
         f"_heartbeat.{tenant.id}.x",
-        f"tenant.{stranger.id}.x",
-        f"{stranger.id}.x",
-        f"agents.{stranger.id}.x",
+        f"tenant.{other_tenant.id}.x",
+        f"{other_tenant.id}.x",
+        f"agents.{other_tenant.id}.x",
         "tenant.*.x",
         "tenant.>",
         "presence.x",
@@ -203,21 +204,23 @@ async def test_fields_are_checked(tenant):
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "pattern")
 
 
-async def test_another_organization_sees_and_changes_nothing(tenant, stranger):
+async def test_another_organization_sees_and_changes_nothing(tenant, other_tenant):
     subject = await made(tenant)
     path = f"/subjects/{subject['subject_id']}"
     ghost = "/subjects/01JADAR0000000000000000000"
     for method, body in (("GET", {}), ("PUT", {"name": "Mine"}), ("DELETE", {})):
-        theirs = await refused(stranger, method, path, 404, "subject_not_found", **body)
-        nobodys = await refused(stranger, method, ghost, 404, "subject_not_found", **body)
+        theirs = await refused(other_tenant, method, path, 404, "subject_not_found", **body)
+        nobodys = await refused(other_tenant, method, ghost, 404, "subject_not_found", **body)
         assert {**theirs, "request_id": ""} == {**nobodys, "request_id": ""}
-    assert (await stranger.call("GET", "/subjects", 200))["subjects"] == []
+    assert (await other_tenant.call("GET", "/subjects", 200))["subjects"] == []
     # The same name and pattern are theirs to have, and another stream.
-    other = await made(stranger)
+    other = await made(other_tenant)
     assert other["stream"] != subject["stream"]
-    agent = await tenant.client()
-    await (await agent.websocket()).ask("publish", "published", subject="orders.a", data=1, id=1)
-    mine, theirs = await jetstream(tenant), await jetstream(stranger)
+    agent = await tenant.create_client()
+    await (await agent.connect_websocket()).send_and_receive(
+        "publish", "published", subject="orders.a", data=1, id=1
+    )
+    mine, theirs = await jetstream(tenant), await jetstream(other_tenant)
     await eventually(lambda: _count(mine, subject, 1))
     assert (await theirs.stream_info(other["stream"])).state.messages == 0
     assert await tenant.call("GET", path, 200) == subject
@@ -236,7 +239,7 @@ async def test_lists_are_paged_and_viewers_only_look(tenant):
         seen += [each["name"] for each in page["subjects"]]
         cursor = page["next_cursor"]
     assert seen == [f"S{number}" for number in range(5)]
-    someone = await Person.sign_up(tenant.stack)
+    someone = await User.sign_up(tenant.stack)
     body = {"user_id": user_id_of(someone), "role": "viewer"}
     await tenant.call("POST", f"/accounts/{tenant.id}/members", 201, json=body)
     viewer = someone.http
@@ -306,27 +309,25 @@ async def test_a_stream_that_the_organization_made_itself_is_not_touched(tenant)
 
 
 @pytest.fixture(scope="module")
-async def own_stack(tmp_path_factory):
+async def own_stack(new_stack):
     """A stack whose parts are killed; that counts what is left of ended connections at once."""
     settings = {"ARTCAFE_SETTLE_AFTER_S": "0.5"}
-    running = Stack(tmp_path_factory.mktemp("subjects"), free_ports(), settings=settings)
-    try:
-        await running.up()
+    async with new_stack(settings) as running:
         yield running
-    finally:
-        await running.down()
 
 
 @pytest.fixture
 async def org(own_stack):
-    return await (await Person.sign_up(own_stack)).found()
+    return await (await User.sign_up(own_stack)).create_organization()
 
 
 async def test_the_platforms_own_work_is_nobodys_traffic(own_stack, org):
     for number in range(5):
         await made(org, f"S{number}", f"s{number}.>")
-    agent = await org.client()
-    await (await agent.websocket()).ask("publish", "published", subject="s1.a", data=1, id=1)
+    agent = await org.create_client()
+    await (await agent.connect_websocket()).send_and_receive(
+        "publish", "published", subject="s1.a", data=1, id=1
+    )
 
     async def counted():
         return (await org.call("GET", "/usage/current", 200))["messages"]["used"] >= 1
@@ -405,10 +406,10 @@ async def test_with_identity_away_a_record_is_pending_and_then_active(own_stack,
 
 async def test_messages_outlive_the_broker(own_stack, org):
     subject = await made(org)
-    agent = await org.client()
-    socket = await agent.websocket()
+    agent = await org.create_client()
+    socket = await agent.connect_websocket()
     for number in range(20):
-        await socket.ask("publish", "published", subject="orders.new", data=number, id=number)
+        await socket.send_and_receive("publish", "published", subject="orders.new", data=number, id=number)
     js = await jetstream(org)
     await eventually(lambda: _count(js, subject, 20))
     own_stack.supervisor.kill("nats")

@@ -13,11 +13,10 @@ import pytest
 from redis.asyncio import Redis
 from websockets.asyncio.client import connect
 
-from artcafe_common.dev.stack import Stack
 from artcafe_common.dev.supervisor import Program
 from artcafe_common.plans import LIMITS, Plan
-from support.stack import free_ports
-from support.actors import PASSWORD, Person, Socket, eventually, set_plan
+from support.actors import PASSWORD, Socket, User, set_plan
+from support.waiting import eventually
 
 CALLS = LIMITS[Plan.FREE].api_calls_per_minute
 # A bucket that empties slowly on a busy machine gets a few more meanwhile.
@@ -26,7 +25,7 @@ HEADERS = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
 
 
 @pytest.fixture(scope="module")
-async def own(tmp_path_factory):
+async def own(new_stack):
     """Two gateway workers; strict with logins, as an installation is."""
     settings = {
         "ARTCAFE_GATEWAY_WORKERS": "2",
@@ -36,12 +35,8 @@ async def own(tmp_path_factory):
         "ARTCAFE_PERSON_CALLS_PER_MINUTE": "30",
         "ARTCAFE_KEYS_PER_HOUR": "12",
     }
-    running = Stack(tmp_path_factory.mktemp("limits"), free_ports(), settings=settings)
-    try:
-        await running.up()
+    async with new_stack(settings) as running:
         yield running
-    finally:
-        await running.down()
 
 
 @pytest.fixture
@@ -50,7 +45,7 @@ async def org(own):
     async with Redis.from_url(own.endpoints["redis"]) as redis:
         async for name in redis.scan_iter("rate:login:ip:*"):
             await redis.delete(name)
-    return await (await Person.sign_up(own)).found()
+    return await (await User.sign_up(own)).create_organization()
 
 
 def figures(answer):
@@ -105,7 +100,7 @@ async def test_a_plans_calls_are_counted_over_all_gateways(own, org):
     assert refused(await org.http.get("/usage/current"))
     assert refused(await org.http.post("/clients", json={"name": "x"}))
     # Others are not touched, nor are those who look after the system.
-    other = await (await Person.sign_up(own)).found()
+    other = await (await User.sign_up(own)).create_organization()
     assert (await other.http.get("/channels")).status_code == 200
     for path in ("/health", "/health/live", "/health/ready", "/metrics"):
         answer = await org.http.get(path)
@@ -144,7 +139,7 @@ async def _json(org, path):
 
 async def test_logins_are_limited_by_address_of_mail_and_of_network(own, org):
     http = org.owner.http
-    other = await Person.sign_up(own)
+    other = await User.sign_up(own)
 
     async def login(email, password):
         return await http.post("/auth/login", json={"email": email, "password": password})
@@ -173,7 +168,7 @@ async def test_other_calls_without_an_organization_are_limited(own, org):
 
 
 async def test_new_keys_of_every_kind_count_together(own, org):
-    client = (await org.client()).id
+    client = (await org.create_client()).id
     await org.call("POST", f"/accounts/generate-nkey/{org.id}", 201)
     for _ in range(5):
         await org.call("POST", f"/clients/{client}/regenerate-nkey", 200)
@@ -190,12 +185,12 @@ async def test_new_keys_of_every_kind_count_together(own, org):
         assert answer.status_code == 429
         assert "Idempotency-Replayed" not in answer.headers
     assert len((await org.call("GET", "/clients", 200))["clients"]) == 6
-    assert (await (await Person.sign_up(own)).found()) is not None
+    assert (await (await User.sign_up(own)).create_organization()) is not None
 
 
 async def test_without_redis_calls_go_on_and_new_keys_wait(own, org):
     await set_plan(org, "basic")
-    client = (await org.client()).id
+    client = (await org.create_client()).id
     before = _logged(own, "redis_away")
     await own.supervisor.stop("redis")
     try:
@@ -219,14 +214,14 @@ async def test_without_redis_calls_go_on_and_new_keys_wait(own, org):
         )
         assert (answer.status_code, answer.json()["code"]) == (503, "store_unavailable")
         assert (await org.call("GET", "/channels", 200))["channels"] == []
-        await org.channel("without a key")
+        await org.create_channel("without a key")
         # Once by each worker that was asked.
         assert _logged(own, "redis_away") - before in (1, 2)
     finally:
         own.start("redis")
     await eventually(lambda: _limited(lambda: org.http.get("/channels")))
     await eventually(lambda: _when_ok(org), within=30)
-    await org.client("at last")
+    await org.create_client("at last")
     assert len((await org.call("GET", "/clients", 200))["clients"]) == 2
 
 
@@ -275,17 +270,17 @@ async def turned_away(agent):
     url = agent.connection["websocket_url"]
     ws = await connect(url, compression=None)
     socket = Socket(ws)
-    challenge = await socket.take("challenge")
-    await socket.send(type="auth", **agent.proof(challenge["nonce"]))
-    assert (await socket.take("error"))["code"] == "plan_limit"
-    assert await socket.ended() == (1013, "plan_limit")
+    challenge = await socket.receive("challenge")
+    await socket.send(type="auth", **agent.sign_nonce(challenge["nonce"]))
+    assert (await socket.receive("error"))["code"] == "plan_limit"
+    assert await socket.wait_closed() == (1013, "plan_limit")
     return True
 
 
 async def welcomed(agent):
     """A socket, or None when there is no place for it."""
     try:
-        return await agent.websocket()
+        return await agent.connect_websocket()
     except ConnectionError as error:
         if "(1013, 'plan_limit')" in str(error):
             return None
@@ -293,9 +288,9 @@ async def welcomed(agent):
 
 
 async def test_connections_of_a_plan_are_counted_over_all_gateways_and_transports(own, org):
-    agent, places = await org.client(), LIMITS[Plan.FREE].connections
+    agent, places = await org.create_client(), LIMITS[Plan.FREE].connections
     await set_plan(org, "free")
-    direct = await agent.nats()
+    direct = await agent.connect_nats()
     await eventually(lambda: _connections(org, agent, 1))
     # Many at once for the places that are left: as many win as there are places.
     sockets = await asyncio.gather(*(welcomed(agent) for _ in range(4 * places)))
@@ -304,28 +299,28 @@ async def test_connections_of_a_plan_are_counted_over_all_gateways_and_transport
     await eventually(lambda: _connections(org, agent, places))
     assert await turned_away(agent)
     # Those that are in are not disturbed, and one that leaves makes room, whatever its transport.
-    assert all([await socket.ask("ping", "pong") for socket in won])
+    assert all([await socket.send_and_receive("ping", "pong") for socket in won])
     await won.pop().close()
     won.append(await eventually(lambda: welcomed(agent)))
     await direct.close()
     won.append(await eventually(lambda: welcomed(agent)))
     assert await turned_away(agent)
     # Who only looks on takes no place, and another organization has its own.
-    await org.dashboard()
-    other = await (await Person.sign_up(own)).found()
-    await (await other.client()).websocket()
+    await org.connect_dashboard()
+    other = await (await User.sign_up(own)).create_organization()
+    await (await other.create_client()).connect_websocket()
     await set_plan(org, "basic")
     await eventually(lambda: welcomed(agent))
 
 
 async def test_a_killed_gateway_leaves_no_place_taken(own, org):
-    agent, places = await org.client(), LIMITS[Plan.FREE].connections
+    agent, places = await org.create_client(), LIMITS[Plan.FREE].connections
     await set_plan(org, "free")
     sockets = [await eventually(lambda: welcomed(agent)) for _ in range(places)]
     assert await turned_away(agent)
     own.supervisor.kill("gateway")
     for socket in sockets:
-        await socket.ended()
+        await socket.wait_closed()
     await eventually(lambda: _up(org), within=30)
     for _ in range(places):
         await eventually(lambda: _tried(agent), within=30, every=0.3)
@@ -333,13 +328,13 @@ async def test_a_killed_gateway_leaves_no_place_taken(own, org):
 
 
 async def test_without_presence_sockets_are_let_in(own, org):
-    agent = await org.client()
+    agent = await org.create_client()
     await set_plan(org, "free")
-    await agent.websocket()
+    await agent.connect_websocket()
     await own.supervisor.stop("presence")
     try:
         for _ in range(LIMITS[Plan.FREE].connections):
-            await agent.websocket()
+            await agent.connect_websocket()
     finally:
         own.start("presence")
     await eventually(lambda: _when_ok(org), within=30)
@@ -407,29 +402,29 @@ async def second_metering(own):
 
 async def test_the_months_messages_are_all_there_are(own, org, crossings, second_metering):
     allowed = LIMITS[Plan.FREE].messages_per_month
-    agent, listener = await org.client(), await org.client()
-    channel = (await org.channel())["channel_id"]
+    agent, listener = await org.create_client(), await org.create_client()
+    channel = (await org.create_channel())["channel_id"]
     await set_plan(org, "free")
-    socket, heard = await agent.websocket(), await listener.websocket()
+    socket, heard = await agent.connect_websocket(), await listener.connect_websocket()
     await heard.subscribe(subject="all")
     percents = lambda: [each["percent"] for each in crossings if each["tenant_id"] == org.id]  # noqa: E731
 
     await used_up(own, org, allowed * 8 // 10 - 1)
-    await socket.ask("publish", "published", subject="all", data=0, id=1)
+    await socket.send_and_receive("publish", "published", subject="all", data=0, id=1)
     await eventually(lambda: percents() == [80])
     # Most of it is not all of it.
-    await socket.ask("publish", "published", subject="all", data=1, id=2)
+    await socket.send_and_receive("publish", "published", subject="all", data=1, id=2)
     await used_up(own, org, allowed - 1)
-    await socket.ask("publish", "published", subject="all", data=2, id=3)
+    await socket.send_and_receive("publish", "published", subject="all", data=2, id=3)
     await eventually(lambda: percents() == [80, 100])
     crossed = crossings[-1]
     assert crossed["used"] >= crossed["limit"] == allowed
 
     async def refused_over_websocket():
         await socket.send(type="publish", subject="all", data="too many", id="x")
-        while not socket.frames("published") and not socket.frames("error"):
+        while not socket.pending("published") and not socket.pending("error"):
             await asyncio.sleep(0.01)
-        error = next(iter(socket.frames("error")), None)
+        error = next(iter(socket.pending("error")), None)
         socket._seen.clear()
         return error
 
@@ -437,7 +432,7 @@ async def test_the_months_messages_are_all_there_are(own, org, crossings, second
     assert (error["code"], error["id"]) == ("quota_exceeded", "x")
     assert error["retry_after_ms"] > 0
     await socket.send(type="request", subject="all", data=1, id="r")
-    assert (await socket.take("error", id="r"))["code"] == "quota_exceeded"
+    assert (await socket.receive("error", id="r"))["code"] == "quota_exceeded"
 
     async def refused_over_rest():
         answer = await org.http.post(f"/channels/{channel}/messages", json={"n": 1})
@@ -447,7 +442,7 @@ async def test_the_months_messages_are_all_there_are(own, org, crossings, second
     assert answer.json()["code"] == "quota_exceeded"
     assert int(answer.headers["Retry-After"]) > 0
     # Reading goes on, and a gateway or metering that starts anew knows it, too.
-    assert await socket.ask("ping", "pong")
+    assert await socket.send_and_receive("ping", "pong")
     await own.supervisor.stop("metering")
     own.start("metering")
     await own.supervisor.stop("gateway")
@@ -455,17 +450,17 @@ async def test_the_months_messages_are_all_there_are(own, org, crossings, second
     await eventually(lambda: _up(org), within=30)
     await eventually(lambda: _when_ok(org), within=30)
     assert (await refused_over_rest()) is not None
-    socket, heard = await agent.websocket(), await listener.websocket()
+    socket, heard = await agent.connect_websocket(), await listener.connect_websocket()
     await heard.subscribe(subject="all")
     assert await refused_over_websocket()
     # A larger plan lifts it at once, and its own four fifths are another matter.
     await set_plan(org, "basic")
     await eventually(lambda: _refused_no_more(refused_over_websocket))
-    await socket.ask("publish", "published", subject="all", data="at last", id=9)
-    await eventually(lambda: any(frame["data"] == "at last" for frame in heard.frames("message")))
+    await socket.send_and_receive("publish", "published", subject="all", data="at last", id=9)
+    await eventually(lambda: any(frame["data"] == "at last" for frame in heard.pending("message")))
     assert percents() == [80, 100]
     await used_up(own, org, LIMITS[Plan.BASIC].messages_per_month * 9 // 10)
-    await socket.ask("publish", "published", subject="all", data="more", id=10)
+    await socket.send_and_receive("publish", "published", subject="all", data="more", id=10)
     await eventually(lambda: percents() == [80, 100, 80])
 
     async def told():

@@ -9,19 +9,20 @@ import nats
 import pytest
 
 from artcafe_common.plans import BRIDGE_ALLOWANCE, LIMITS, Plan
-from support.actors import eventually, set_plan
+from support.actors import set_plan
+from support.waiting import eventually
 
 
 async def test_counts_of_the_plan_are_the_plans_own(tenant):
     await set_plan(tenant, "free")
     assert (await tenant.call("GET", f"/accounts/{tenant.id}", 200))["plan"] == "free"
     for _ in range(LIMITS[Plan.FREE].clients):
-        await tenant.client()
+        await tenant.create_client()
     refused = await tenant.http.post("/clients", json={"name": "one too many"})
     assert (refused.status_code, refused.json()["code"]) == (409, "plan_limit")
     # Not every plan is capped alike, and the change is felt at once.
     await set_plan(tenant, "basic")
-    await tenant.client("one more")
+    await tenant.create_client("one more")
     limits = (await tenant.call("GET", "/usage/metrics", 200))["limits"]
     assert limits["clients"] == 10
     # Twenty at once for the places that are left: as many win as there are places.
@@ -32,18 +33,18 @@ async def test_counts_of_the_plan_are_the_plans_own(tenant):
     # Deleting makes room.
     some = (await tenant.call("GET", "/clients", 200))["clients"][0]["client_id"]
     await tenant.call("DELETE", f"/clients/{some}", 200)
-    await tenant.client("in its place")
+    await tenant.create_client("in its place")
 
 
 async def test_the_broker_enforces_the_plans_connections(tenant):
-    agent = await tenant.client()
+    agent = await tenant.create_client()
     await set_plan(tenant, "free")
     allowed = LIMITS[Plan.FREE].connections + BRIDGE_ALLOWANCE
-    connections = [await agent.nats() for _ in range(allowed)]
+    connections = [await agent.connect_nats() for _ in range(allowed)]
     with pytest.raises(nats.errors.Error, match="maximum account active connections"):
-        await agent.nats()
+        await agent.connect_nats()
     await set_plan(tenant, "enterprise")
-    await agent.nats()
+    await agent.connect_nats()
     await connections[0].flush()
 
 
@@ -65,7 +66,7 @@ async def test_an_unknown_organization_is_told_to_the_operator(stack):
 
 async def test_new_clients_can_do_what_users_expect_by_default(tenant):
     """Seeds are user seeds; heartbeats and subjects of any number of tokens are allowed."""
-    agent = await tenant.client()
+    agent = await tenant.create_client()
     assert agent.seed.startswith("SU")
     assert len(agent.seed) == 58
     assert agent.record["nkey_public"].startswith("U")
@@ -74,7 +75,7 @@ async def test_new_clients_can_do_what_users_expect_by_default(tenant):
     async def note(error):
         problems.append(str(error))
 
-    nc = await agent.nats(error_cb=note)
+    nc = await agent.connect_nats(error_cb=note)
     heard = []
 
     async def hear(message):

@@ -5,7 +5,7 @@ import json
 
 import httpx
 
-from support.actors import eventually
+from support.waiting import eventually
 
 CLIENTS = ("ann", "ben", "cyd")
 
@@ -26,13 +26,13 @@ async def stats_when(tenant, messages, within=20):
     return await tenant.call("GET", "/usage/local/stats", 200)
 
 
-async def test_ten_thousand_messages_in_mixed_ways(tenant, stranger):
-    agents = {name: await tenant.client(name) for name in CLIENTS}
-    channels = [await tenant.channel(name) for name in ("red", "blue")]
-    sockets = {name: await agent.websocket() for name, agent in agents.items()}
-    direct = {name: await agent.nats() for name, agent in agents.items()}
+async def test_ten_thousand_messages_in_mixed_ways(tenant, other_tenant):
+    agents = {name: await tenant.create_client(name) for name in CLIENTS}
+    channels = [await tenant.create_channel(name) for name in ("red", "blue")]
+    sockets = {name: await agent.connect_websocket() for name, agent in agents.items()}
+    direct = {name: await agent.connect_nats() for name, agent in agents.items()}
     # Whatever else goes on is not a message: heartbeats, pings, presence, subscriptions.
-    listener = await agents["ann"].websocket()
+    listener = await agents["ann"].connect_websocket()
     await listener.subscribe(channel=channels[0]["channel_id"])
 
     sent = {}  # (way, client, channel): messages
@@ -45,7 +45,7 @@ async def test_ten_thousand_messages_in_mixed_ways(tenant, stranger):
             await socket.send(type="publish", channel=channel["channel_id"], data=payload, **last)
             if number % 200 == 0:
                 await socket.send(type="heartbeat")
-        await socket.take("published", within=30)
+        await socket.receive("published", within=30)
         sent["ws", name, channel["channel_id"]] = count
 
     async def over_nats(name, channel, count):
@@ -88,7 +88,7 @@ async def test_ten_thousand_messages_in_mixed_ways(tenant, stranger):
 
     # The one listener got every message of its channel, once, and that is what was delivered.
     on_red = sum(n for (_, _, c), n in sent.items() if c == red["channel_id"])
-    await eventually(lambda: len(listener.frames("message")) == on_red)
+    await eventually(lambda: len(listener.pending("message")) == on_red)
     assert stats["today"]["deliveries"] == on_red
     deliveries = {each["client_id"]: each["deliveries"] for each in stats["clients"]}
     assert deliveries[agents["ann"].id] == on_red
@@ -102,14 +102,17 @@ async def test_ten_thousand_messages_in_mixed_ways(tenant, stranger):
     assert [day["messages"] for day in daily[:-1]] == [0] * 6
     current = await tenant.call("GET", "/usage/current", 200)
     assert current["messages"]["used"] == total
-    assert (await stranger.call("GET", "/usage/local/stats", 200))["today"]["messages"] == 0
+    assert (await other_tenant.call("GET", "/usage/local/stats", 200))["today"]["messages"] == 0
 
 
 async def test_one_message_to_one_subscriber_is_one_and_one(tenant):
-    one, other = await (await tenant.client()).websocket(), await (await tenant.client()).websocket()
+    one, other = (
+        await (await tenant.create_client()).connect_websocket(),
+        await (await tenant.create_client()).connect_websocket(),
+    )
     await other.subscribe(subject="x.>")
-    await one.ask("publish", "published", subject="x.y", data="four", id=1)
-    await other.take("message")
+    await one.send_and_receive("publish", "published", subject="x.y", data="four", id=1)
+    await other.receive("message")
     stats = await stats_when(tenant, 1)
     today = stats["today"]
     assert (today["messages"], today["deliveries"]) == (1, 1)
@@ -117,11 +120,11 @@ async def test_one_message_to_one_subscriber_is_one_and_one(tenant):
 
 
 async def test_api_calls_are_counted_and_not_erased_by_messages(tenant):
-    socket = await (await tenant.client()).websocket()
+    socket = await (await tenant.create_client()).connect_websocket()
     before = (await stats_when(tenant, 0))["today"]["api_calls"]
     for _ in range(20):
         await tenant.call("GET", "/clients", 200)
-        await socket.ask("publish", "published", subject="x", data=1, id=1)
+        await socket.send_and_receive("publish", "published", subject="x", data=1, id=1)
     stats = await stats_when(tenant, 20)
     assert stats["today"]["messages"] == 20
     # Looking at the figures are calls too: at least the twenty, and no more than were made.
@@ -131,10 +134,10 @@ async def test_api_calls_are_counted_and_not_erased_by_messages(tenant):
 async def test_killed_gateway_loses_no_count_and_doubles_none(tenant):
     """The broker's own count settles what a gateway had no time to report."""
     stack = tenant.stack
-    agent = await tenant.client()
-    socket = await agent.websocket()
+    agent = await tenant.create_client()
+    socket = await agent.connect_websocket()
     for number in range(500):
-        await socket.ask("publish", "published", subject="x", data=number, id=number)
+        await socket.send_and_receive("publish", "published", subject="x", data=number, id=number)
     stack.supervisor.kill("gateway")
 
     async def back():
@@ -150,10 +153,10 @@ async def test_killed_gateway_loses_no_count_and_doubles_none(tenant):
 
 async def test_killed_metering_loses_no_count_and_doubles_none(tenant):
     stack = tenant.stack
-    agent, direct = await tenant.client(), await (await tenant.client()).nats()
-    socket = await agent.websocket()
+    agent, direct = await tenant.create_client(), await (await tenant.create_client()).connect_nats()
+    socket = await agent.connect_websocket()
     for number in range(600):
-        await socket.ask("publish", "published", subject="x", data=number, id=number)
+        await socket.send_and_receive("publish", "published", subject="x", data=number, id=number)
         await direct.publish(f"{tenant.id}.y", b"1")
         if number in (200, 400):
             await eventually(lambda: stack.supervisor.pid("metering"))

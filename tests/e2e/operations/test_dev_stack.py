@@ -22,7 +22,8 @@ from redis.asyncio import Redis
 from websockets.asyncio.client import connect
 
 from artcafe_common.dev.stack import SERVERS, SERVICES, Ports
-from support.actors import Agent, eventually
+from support.actors import Client
+from support.waiting import eventually
 
 ROOT = Path(__file__).parents[3]
 ARTCAFE = Path(sys.executable).parent / "artcafe"
@@ -161,7 +162,7 @@ async def test_it_says_where_everything_is_and_all_of_it_works(dev):
         await nc.close()
     async with connect(f"{endpoints['ws']}/ws/client/{client['client_id']}") as ws:
         nonce = json.loads(await ws.recv())["nonce"]
-        proof = Agent.proof(None, nonce, client["nkey_seed"])
+        proof = Client.sign_nonce(None, nonce, client["nkey_seed"])
         await ws.send(json.dumps({"type": "auth", **proof}))
         assert json.loads(await ws.recv())["type"] == "welcome"
 

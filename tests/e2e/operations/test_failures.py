@@ -8,26 +8,22 @@ import time
 import httpx
 import pytest
 
-from artcafe_common.dev.stack import SERVERS, SERVICES, Stack
-from support.stack import free_ports
-from support.actors import Person, eventually
+from artcafe_common.dev.stack import SERVERS, SERVICES
+from support.actors import User
+from support.waiting import eventually
 
 
 @pytest.fixture(scope="module")
-async def own_stack(tmp_path_factory):
+async def own_stack(new_stack):
     """A stack whose parts are killed; with short intervals, so that time passes quickly."""
     settings = {"ARTCAFE_HEARTBEAT_INTERVAL_S": "1", "ARTCAFE_HEARTBEAT_TIMEOUT_S": "3"}
-    running = Stack(tmp_path_factory.mktemp("faults"), free_ports(), settings=settings)
-    try:
-        await running.up()
+    async with new_stack(settings) as running:
         yield running
-    finally:
-        await running.down()
 
 
 @pytest.fixture
 async def org(own_stack):
-    return await (await Person.sign_up(own_stack)).found()
+    return await (await User.sign_up(own_stack)).create_organization()
 
 
 async def healthy(org):
@@ -67,7 +63,7 @@ class Flow:
 
 async def flows(org):
     """One pair over NATS, one over WebSocket."""
-    direct = [await (await org.client()).nats() for _ in range(2)]
+    direct = [await (await org.create_client()).connect_nats() for _ in range(2)]
     heard = []
 
     async def hear(message):
@@ -79,14 +75,14 @@ async def flows(org):
     async def send_direct(number):
         await direct[0].publish(f"{org.id}.direct", str(number).encode())
 
-    sockets = [await (await org.client()).websocket() for _ in range(2)]
+    sockets = [await (await org.create_client()).connect_websocket() for _ in range(2)]
     await sockets[1].subscribe(subject="sockets")
 
     async def send_socket(number):
         await sockets[0].send(type="publish", subject="sockets", data=number)
 
     over_nats = Flow(send_direct, lambda: heard)
-    over_websocket = Flow(send_socket, lambda: [frame["data"] for frame in sockets[1].frames("message")])
+    over_websocket = Flow(send_socket, lambda: [frame["data"] for frame in sockets[1].pending("message")])
 
     return over_nats, over_websocket, sockets, beat(sockets)
 
@@ -106,7 +102,7 @@ def beat(sockets):
 @pytest.mark.parametrize("service", ["identity", "tenancy", "presence", "metering"])
 async def test_killing_a_service_interrupts_only_what_it_owns(own_stack, org, service):
     over_nats, over_websocket, sockets, beating = await flows(org)
-    board = await org.dashboard()
+    board = await org.connect_dashboard()
     agents = (await org.call("GET", "/clients", 200))["clients"]
     await asyncio.sleep(0.4)
     pid = own_stack.supervisor.kill(service)
@@ -121,12 +117,12 @@ async def test_killing_a_service_interrupts_only_what_it_owns(own_stack, org, se
     await over_nats.complete()
     await over_websocket.complete()
     # What it owns is back: new clients, new connections, figures, status.
-    newcomer = await org.client()
-    assert await (await newcomer.websocket()).ask("ping", "pong")
-    await (await newcomer.nats()).flush()
+    newcomer = await org.create_client()
+    assert await (await newcomer.connect_websocket()).send_and_receive("ping", "pong")
+    await (await newcomer.connect_nats()).flush()
     assert (await org.call("GET", "/usage/current", 200))["messages"]["used"] >= 0
     # And nobody was seen to come or go but the newcomer.
-    flapped = [f for f in board.frames("presence") if f["client_id"] in {a["client_id"] for a in agents}]
+    flapped = [f for f in board.pending("presence") if f["client_id"] in {a["client_id"] for a in agents}]
     assert [f for f in flapped if f["status"] == "offline"] == []
     for socket in sockets:
         assert socket.closed is None
@@ -135,11 +131,11 @@ async def test_killing_a_service_interrupts_only_what_it_owns(own_stack, org, se
 
 async def test_killing_the_gateway_leaves_direct_nats_alone(own_stack, org):
     over_nats, over_websocket, sockets, beating = await flows(org)
-    board_client = await org.client()
+    board_client = await org.create_client()
     await asyncio.sleep(0.4)
     own_stack.supervisor.kill("gateway")
     for socket in sockets:
-        await socket.ended()
+        await socket.wait_closed()
     beating.cancel()
     await asyncio.gather(beating, return_exceptions=True)
     over_websocket._task.cancel()
@@ -154,15 +150,15 @@ async def test_killing_the_gateway_leaves_direct_nats_alone(own_stack, org):
         return states == ["offline"] * 2
 
     await eventually(all_offline, within=20)
-    assert await (await board_client.websocket()).ask("ping", "pong")
+    assert await (await board_client.connect_websocket()).send_and_receive("ping", "pong")
 
 
 async def test_killing_the_broker_ends_in_everything_being_back(own_stack, org):
-    agent, other = await org.client(), await org.client()
-    socket, listener = await agent.websocket(), await other.websocket()
+    agent, other = await org.create_client(), await org.create_client()
+    socket, listener = await agent.connect_websocket(), await other.connect_websocket()
     await listener.subscribe(subject="after")
     beating = beat([socket, listener])
-    nc = await agent.nats(allow_reconnect=True, reconnect_time_wait=0.2, max_reconnect_attempts=-1)
+    nc = await agent.connect_nats(allow_reconnect=True, reconnect_time_wait=0.2, max_reconnect_attempts=-1)
     await own_stack.supervisor.stop("nats", how=signal.SIGKILL)
 
     async def down():
@@ -171,26 +167,26 @@ async def test_killing_the_broker_ends_in_everything_being_back(own_stack, org):
     await eventually(down, within=5, every=0.02)
     # Nothing is taken that cannot be passed on.
     await socket.send(type="publish", subject="after", data=0, id="lost")
-    assert (await socket.take("error", id="lost"))["code"] == "broker_unavailable"
+    assert (await socket.receive("error", id="lost"))["code"] == "broker_unavailable"
     assert (await org.http.get("/clients")).status_code == 503
     own_stack.start("nats")
     await healthy(org)
 
     async def through():
         await socket.send(type="publish", subject="after", data=1, id="p")
-        while not socket.frames("published") and not socket.frames("error"):
+        while not socket.pending("published") and not socket.pending("error"):
             await asyncio.sleep(0.01)
-        done = bool(socket.frames("published"))
+        done = bool(socket.pending("published"))
         socket._seen.clear()
         return done
 
     # Every message vanished after a reconnect once, while all looked well.
     await eventually(through, within=15)
     for number in range(50):
-        await socket.ask("publish", "published", subject="after", data=number + 100, id=number)
+        await socket.send_and_receive("publish", "published", subject="after", data=number + 100, id=number)
 
     def heard():
-        return sorted(f["data"] for f in listener.frames("message") if f["data"] >= 100)
+        return sorted(f["data"] for f in listener.pending("message") if f["data"] >= 100)
 
     await eventually(lambda: len(heard()) >= 50)
     assert heard() == list(range(100, 150))
@@ -235,12 +231,10 @@ async def test_health_tells_of_each_service_that_is_down(own_stack, org):
 
 
 @pytest.mark.parametrize("last", ["nats", "redis", "moto"])
-async def test_services_wait_for_whatever_comes_last(tmp_path, last):
-    stack = Stack(tmp_path / "stack", free_ports())
-    stack.prepare()
+async def test_services_wait_for_whatever_comes_last(new_stack, last):
     order = list(SERVICES)
     random.Random(last).shuffle(order)
-    try:
+    async with new_stack(servers=()) as stack:
         for name in SERVERS:
             if name != last:
                 stack.start(name)
@@ -267,23 +261,21 @@ async def test_services_wait_for_whatever_comes_last(tmp_path, last):
             if not (last == "moto" and name == "identity"):
                 assert stack.supervisor.pid(name) == pids[name], name
         await stack.seed()
-    finally:
-        await stack.down()
 
 
 async def test_a_leaving_gateway_sends_its_sockets_away_and_forgets_nothing(own_stack, org):
-    agent = await org.client()
-    socket, board = await agent.websocket(), await org.dashboard()
+    agent = await org.create_client()
+    socket, board = await agent.connect_websocket(), await org.connect_dashboard()
     for number in range(300):
         await socket.send(type="publish", subject="x", data=number)
-    await socket.ask("publish", "published", subject="x", data="last", id=1)
+    await socket.send_and_receive("publish", "published", subject="x", data="last", id=1)
     began = time.monotonic()
     await own_stack.supervisor.stop("gateway")
     took = time.monotonic() - began
     print(f"\nthe gateway left after {took:.2f} s")
     assert took < 10
-    assert await socket.ended() == (1012, "restarting")
-    assert await board.ended() == (1012, "restarting")
+    assert await socket.wait_closed() == (1012, "restarting")
+    assert await board.wait_closed() == (1012, "restarting")
     own_stack.start("gateway")
     await healthy(org)
     stats = await org.call("GET", "/usage/local/stats", 200)
@@ -291,10 +283,8 @@ async def test_a_leaving_gateway_sends_its_sockets_away_and_forgets_nothing(own_
     assert (await org.call("GET", f"/clients/{agent.id}/status", 200))["status"] == "offline"
 
 
-async def test_the_gateway_says_that_the_broker_is_missing(tmp_path):
-    stack = Stack(tmp_path / "stack", free_ports())
-    stack.prepare()
-    try:
+async def test_the_gateway_says_that_the_broker_is_missing(new_stack):
+    async with new_stack(servers=()) as stack:
         stack.start("moto")
         await stack.provision()
         stack.start("gateway")
@@ -311,5 +301,3 @@ async def test_the_gateway_says_that_the_broker_is_missing(tmp_path):
             assert (await http.get("/api/v1/health/live")).status_code == 200
             refused = await http.post("/api/v1/auth/login", json={"email": "a", "password": "b"})
             assert (refused.status_code, refused.json()["code"]) == (503, "service_unavailable")
-    finally:
-        await stack.down()

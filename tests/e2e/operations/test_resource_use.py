@@ -12,10 +12,9 @@ from redis.asyncio import Redis
 
 from artcafe_common.broker.connect import connect as connect_nats
 from artcafe_common.broker.system_account import list_connections
-from artcafe_common.dev.stack import Stack
-from support.stack import free_ports
+from support.actors import User
 from support.api_examples import ROUTES
-from support.actors import Person, eventually
+from support.waiting import eventually
 
 MESSAGES = 1_000
 # What the services do by themselves in some seconds: looks for what is pending, sweeps, reports.
@@ -24,23 +23,19 @@ LOOKS, MANY = 10, 40
 
 
 @pytest.fixture(scope="module")
-async def own_stack(tmp_path_factory):
+async def own_stack(new_stack, tmp_path_factory):
     """A stack whose DynamoDB writes down what it is asked."""
-    directory = tmp_path_factory.mktemp("cost")
+    recording = tmp_path_factory.mktemp("moto") / "recording"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MOTO_RECORDER_FILEPATH", str(directory / "recording"))
-        running = Stack(directory / "stack", free_ports())
-        running.recording = directory / "recording"
-        try:
-            await running.up()
+        patch.setenv("MOTO_RECORDER_FILEPATH", str(recording))
+        async with new_stack() as running:
+            running.recording = recording
             yield running
-        finally:
-            await running.down()
 
 
 @pytest.fixture
 async def org(own_stack):
-    return await (await Person.sign_up(own_stack)).found()
+    return await (await User.sign_up(own_stack)).create_organization()
 
 
 class Asked:
@@ -113,7 +108,7 @@ async def connections_of(org):
 
 
 async def test_no_route_scans_a_table(own_stack, org):
-    agent, channel = await org.client(), await org.channel()
+    agent, channel = await org.create_client(), await org.create_channel()
     old = await org.call("POST", "/agents", 201, json={"name": "old"})
     subject = await org.call("POST", "/subjects", 201, json={"name": "S", "pattern": "s.>"})
     ids = {
@@ -131,38 +126,41 @@ async def test_no_route_scans_a_table(own_stack, org):
             method, path = route.split(" ")
             answer = await org.http.request(method, path.format(**ids), json=ROUTES[route])
             assert answer.status_code < 500, (route, answer.text)
-        socket, board = await (await org.client()).websocket(), await org.dashboard()
+        socket, board = await (await org.create_client()).connect_websocket(), await org.connect_dashboard()
         await socket.subscribe(subject="x")
-        await board.ask("subscribe_topic_preview", "subscription_confirmed")
+        await board.send_and_receive("subscribe_topic_preview", "subscription_confirmed")
     assert len(asked.operations) > len(ROUTES)
     assert {"Scan", "ParallelScan", "ExecuteStatement"} & set(asked.operations) == set()
 
 
 async def test_messages_cost_the_stores_nothing(own_stack, org):
-    channel = await org.channel()
-    publisher, listener = await (await org.client()).websocket(), await (await org.client()).websocket()
+    channel = await org.create_channel()
+    publisher, listener = (
+        await (await org.create_client()).connect_websocket(),
+        await (await org.create_client()).connect_websocket(),
+    )
     await listener.subscribe(channel=channel["channel_id"])
     # The first tells whether the channel keeps, and who listens.
-    await publisher.ask("publish", "published", channel=channel["channel_id"], data=0, id=0)
-    await listener.take("message")
+    await publisher.send_and_receive("publish", "published", channel=channel["channel_id"], data=0, id=0)
+    await listener.receive("message")
     await asyncio.sleep(2)
     before = await redis_calls(own_stack)
     async with Asked(own_stack) as asked:
         for number in range(MESSAGES):
             await publisher.send(type="publish", channel=channel["channel_id"], data=number, id=number)
         for _ in range(MESSAGES):
-            await publisher.take("published")
-            await listener.take("message")
+            await publisher.receive("published")
+            await listener.receive("message")
     assert len(asked.operations) < BACKGROUND
     assert await redis_calls(own_stack) - before < MESSAGES / 2
 
 
 async def test_a_long_list_costs_the_stores_what_a_short_one_does(own_stack, org):
-    other = await (await Person.sign_up(own_stack)).found()
+    other = await (await User.sign_up(own_stack)).create_organization()
     for tenant, many in ((org, 1), (other, MANY)):
         for _ in range(many):
-            await tenant.client()
-            await tenant.channel()
+            await tenant.create_client()
+            await tenant.create_channel()
     cost = []
     for tenant in (org, other):
 
@@ -182,10 +180,13 @@ async def test_a_long_list_costs_the_stores_what_a_short_one_does(own_stack, org
 
 async def test_subjects_are_remembered_by_nobody(own_stack, org):
     """Whoever writes to ever new subjects fills neither Redis nor the tables nor the broker's subscriptions."""
-    publisher, listener = await (await org.client()).websocket(), await (await org.client()).websocket()
-    nc, board = await (await org.client()).nats(), await org.dashboard()
+    publisher, listener = (
+        await (await org.create_client()).connect_websocket(),
+        await (await org.create_client()).connect_websocket(),
+    )
+    nc, board = await (await org.create_client()).connect_nats(), await org.connect_dashboard()
     await listener.subscribe(subject="once.>")
-    await board.ask("subscribe_topic_preview", "subscription_confirmed")
+    await board.send_and_receive("subscribe_topic_preview", "subscription_confirmed")
 
     async def stored():
         """Whatever Redis holds, as one text."""
@@ -203,7 +204,7 @@ async def test_subjects_are_remembered_by_nobody(own_stack, org):
         for number in range(500):
             await publisher.send(type="publish", subject=f"once.ws{number}", data=1)
             await nc.publish(f"{org.id}.once.direct{number}", b"1")
-        await eventually(lambda: len(listener.frames("message")) == 1000)
+        await eventually(lambda: len(listener.pending("message")) == 1000)
 
         async def counted():
             today = (await org.call("GET", "/usage/local/stats", 200))["today"]
@@ -218,25 +219,31 @@ async def test_subjects_are_remembered_by_nobody(own_stack, org):
 
 async def test_much_and_large_breaks_no_connection(own_stack, org):
     """Two hundred messages of 200 kB: the tenant's connection to the broker holds, and all arrive."""
-    publisher, listeners = await (await org.client()).nats(), []
+    publisher, listeners = await (await org.create_client()).connect_nats(), []
     for _ in range(3):
-        listeners.append(await (await org.client()).websocket())
+        listeners.append(await (await org.create_client()).connect_websocket())
         await listeners[-1].subscribe(subject="large")
     block = b'"' + b"x" * 200_000 + b'"'
     for number in range(200):
         await publisher.publish(f"{org.id}.large", block)
         if number % 10 == 9:
             await publisher.flush()
-            await eventually(lambda n=number: all(len(s.frames("message")) == n + 1 for s in listeners))
+            await eventually(lambda n=number: all(len(s.pending("message")) == n + 1 for s in listeners))
     log = (own_stack.directory / "logs/gateway.log").read_text()
     assert re.search(r'"event": "bridge_(problem|reconnects)"', log) is None
 
 
 async def test_a_burst_of_large_messages_harms_none_but_who_cannot_read_it(own_stack, org):
     """All at once, by both ways: the connection that sockets share holds, and who listens elsewhere hears all."""
-    direct = await (await org.client()).nats()
-    burst, elsewhere = await (await org.client()).websocket(), await (await org.client()).websocket()
-    publisher, speaker = await (await org.client()).websocket(), await (await org.client()).websocket()
+    direct = await (await org.create_client()).connect_nats()
+    burst, elsewhere = (
+        await (await org.create_client()).connect_websocket(),
+        await (await org.create_client()).connect_websocket(),
+    )
+    publisher, speaker = (
+        await (await org.create_client()).connect_websocket(),
+        await (await org.create_client()).connect_websocket(),
+    )
     await burst.subscribe(subject="burst")
     await elsewhere.subscribe(subject="calm")
     before = await connections_of(org)
@@ -247,13 +254,13 @@ async def test_a_burst_of_large_messages_harms_none_but_who_cannot_read_it(own_s
         await publisher.send(type="publish", subject="burst", data=block)
         await speaker.send(type="publish", subject="calm", data=number, id=number)
     await direct.flush()
-    await eventually(lambda: len(elsewhere.frames("message")) == 200, within=60)
-    assert [frame["data"] for frame in elsewhere.frames("message")] == list(range(200))
-    assert [len(speaker.frames(kind)) for kind in ("published", "error")] == [200, 0]
+    await eventually(lambda: len(elsewhere.pending("message")) == 200, within=60)
+    assert [frame["data"] for frame in elsewhere.pending("message")] == list(range(200))
+    assert [len(speaker.pending(kind)) for kind in ("published", "error")] == [200, 0]
     # Who listens to all of it hears all of it, or is told that it was too slow.
-    await eventually(lambda: burst.closed or len(burst.frames("message")) == 400, within=60)
+    await eventually(lambda: burst.closed or len(burst.pending("message")) == 400, within=60)
     assert burst.closed in (None, (4408, "too_slow"), (1006, ""))
-    assert await publisher.ask("ping", "pong")
+    assert await publisher.send_and_receive("ping", "pong")
     assert await connections_of(org) == before
 
 
@@ -272,7 +279,7 @@ async def test_making_rsa_keys_holds_nobody_up(org):
         answers += 1
     assert answers > 1
     for task in made:
-        assert "PRIVATE KEY" in (await task)["private_key"]
+        assert "PRIVATE SSH_PUBLIC_KEY" in (await task)["private_key"]
 
 
 @pytest.mark.parametrize("content", [None, "", "\n", "short"])

@@ -16,7 +16,8 @@ from artcafe_gateway.http.idempotency_store import (
     IdempotencyStore,
     StoredResponse,
 )
-from support.actors import Person, Tenant, eventually
+from support.actors import Tenant, User
+from support.waiting import eventually
 
 
 def key():
@@ -74,15 +75,15 @@ async def test_a_key_belongs_to_one_request(tenant):
     assert await names(tenant) == []
 
 
-async def test_a_key_is_its_organizations_and_its_users_own(stack, tenant, stranger):
+async def test_a_key_is_its_organizations_and_its_users_own(stack, tenant, other_tenant):
     once = key()
     mine = await tenant.http.post("/channels", json={"name": "one"}, headers=once)
-    theirs = await stranger.http.post("/channels", json={"name": "one"}, headers=once)
+    theirs = await other_tenant.http.post("/channels", json={"name": "one"}, headers=once)
     assert theirs.status_code == 201
     assert not replayed(theirs)
     assert mine.json()["channel_id"] != theirs.json()["channel_id"]
     # A colleague's is not mine either: what I was told may be none of theirs.
-    colleague = await Person.sign_up(stack)
+    colleague = await User.sign_up(stack)
     me = (await colleague.http.post("/accounts", json={"name": "Own"})).json()
     members = await Tenant(colleague, me).call("GET", f"/accounts/{me['account_id']}/members", 200)
     joined = {"user_id": members["members"][0]["user_id"], "email": colleague.email, "role": "member"}
@@ -91,8 +92,8 @@ async def test_a_key_is_its_organizations_and_its_users_own(stack, tenant, stran
     assert (seen.status_code, seen.json()["code"]) == (409, "name_taken")
     assert not replayed(seen)
     # And whoever may not act for the organization is told so, key or not.
-    stranger.http.headers["X-Tenant-Id"] = tenant.id
-    answer = await stranger.http.post("/channels", json={"name": "one"}, headers=once)
+    other_tenant.http.headers["X-Tenant-Id"] = tenant.id
+    answer = await other_tenant.http.post("/channels", json={"name": "one"}, headers=once)
     assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
     anonymous = await tenant.http.post(
         "/channels", json={"name": "one"}, headers={**once, "Authorization": "Bearer x"}
@@ -101,7 +102,7 @@ async def test_a_key_is_its_organizations_and_its_users_own(stack, tenant, stran
 
 
 async def test_founding_an_organization_twice_is_founding_one(stack):
-    person, once = await Person.sign_up(stack), key()
+    person, once = await User.sign_up(stack), key()
     first = await person.http.post("/accounts", json={"name": "One"}, headers=once)
     again = await person.http.post("/accounts", json={"name": "One"}, headers=once)
     assert (first.status_code, again.content) == (201, first.content)
@@ -110,20 +111,20 @@ async def test_founding_an_organization_twice_is_founding_one(stack):
 
 
 async def test_a_message_is_published_once(tenant):
-    channel, once = (await tenant.channel())["channel_id"], key()
-    listener = await (await tenant.client()).websocket()
+    channel, once = (await tenant.create_channel())["channel_id"], key()
+    listener = await (await tenant.create_client()).connect_websocket()
     await listener.subscribe(channel=channel)
     path = f"/channels/{channel}/messages"
     first = await tenant.http.post(path, json={"n": 1}, headers=once)
     again = await tenant.http.post(path, json={"n": 1}, headers=once)
     assert (first.status_code, again.status_code, again.json()) == (202, 202, first.json())
     await tenant.http.post(path, json={"n": 2})
-    await eventually(lambda: len(listener.frames("message")) == 2)
-    assert [frame["data"] for frame in listener.frames("message")] == [{"n": 1}, {"n": 2}]
+    await eventually(lambda: len(listener.pending("message")) == 2)
+    assert [frame["data"] for frame in listener.pending("message")] == [{"n": 1}, {"n": 2}]
 
 
 async def test_a_refusal_is_an_answer_too(tenant):
-    await tenant.channel("taken")
+    await tenant.create_channel("taken")
     once = key()
     for again in (False, True):
         answer = await tenant.http.post("/channels", json={"name": "taken"}, headers=once)
@@ -153,7 +154,7 @@ async def test_a_key_that_is_none_is_refused(tenant, values):
 
 async def test_where_nothing_is_created_it_is_ignored(tenant):
     once = key()
-    channel = await tenant.channel()
+    channel = await tenant.create_channel()
     for _ in range(2):
         answer = await tenant.http.put(
             f"/channels/{channel['channel_id']}", json={"description": "x"}, headers=once

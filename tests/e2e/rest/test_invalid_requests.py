@@ -11,8 +11,8 @@ import msgspec
 import pytest
 
 from artcafe_gateway.wire import frames
-from support.api_examples import API, CLIENT_FRAMES, DASHBOARD_FRAMES, KEY, ROUTES, routes_of
-from support.actors import Person
+from support.actors import User
+from support.api_examples import API, CLIENT_FRAMES, DASHBOARD_FRAMES, ROUTES, SSH_PUBLIC_KEY, served_routes
 
 MIB = 1024 * 1024
 BODIES = [route for route, body in ROUTES.items() if body is not None]
@@ -83,13 +83,13 @@ HOSTILE_IDS = (
 @pytest.fixture(scope="module")
 async def place(stack):
     """An organization with real ids for every name in a path, for all of the tests here."""
-    owner = await Person.sign_up(stack)
-    tenant = await owner.found()
+    owner = await User.sign_up(stack)
+    tenant = await owner.create_organization()
     headers = {**tenant.http.headers}
     async with httpx.AsyncClient(base_url=tenant.http.base_url, timeout=20, headers=headers) as http:
         tenant.http = http
-        agent, channel = await tenant.client(), await tenant.channel()
-        made = await tenant.call("POST", "/agents", 201, json={"name": "old", "public_key": KEY})
+        agent, channel = await tenant.create_client(), await tenant.create_channel()
+        made = await tenant.call("POST", "/agents", 201, json={"name": "old", "public_key": SSH_PUBLIC_KEY})
         subject = await tenant.call("POST", "/subjects", 201, json={"name": "S", "pattern": "s.>"})
         path = f"/accounts/{tenant.id}/members"
         await tenant.call("POST", path, 201, json={"user_id": "somebody", "role": "viewer"})
@@ -161,7 +161,7 @@ def problem(answer, status=None, code=None, fields=None):
 
 
 async def test_every_route_is_in_the_table(tenant):
-    assert await routes_of(tenant) == set(ROUTES)
+    assert await served_routes(tenant) == set(ROUTES)
 
 
 @pytest.mark.parametrize("route", BODIES)
@@ -291,8 +291,8 @@ async def test_what_a_list_may_be_asked(world, path):
 
 async def test_cursors_hold_for_their_list_only(world):
     for _ in range(2):
-        await world.tenant.client()
-    await world.tenant.channel()
+        await world.tenant.create_client()
+    await world.tenant.create_channel()
     cursor = (await world.send("GET /clients?limit=1")).json()["next_cursor"]
     assert (await world.send(f"GET /clients?limit=1&cursor={cursor}")).status_code == 200
     problem(await world.send(f"GET /channels?cursor={cursor}"), 400, "invalid_cursor")
@@ -389,8 +389,8 @@ async def test_headers_of_a_request_are_not_trusted(world):
 
 async def test_publishing_by_rest(world):
     tenant, channel = world.tenant, world.ids["channel_id"]
-    agent = await tenant.client()
-    socket, nc = await agent.websocket(), await agent.nats()
+    agent = await tenant.create_client()
+    socket, nc = await agent.connect_websocket(), await agent.connect_nats()
     await socket.subscribe(channel=channel)
     heard = asyncio.Queue()
     await nc.subscribe(f"tenant.{tenant.id}.channel.{channel}", cb=heard.put)
@@ -414,12 +414,12 @@ async def test_publishing_by_rest(world):
         got = await asyncio.wait_for(heard.get(), 5)
         assert got.data == content
         assert got.headers.keys() == {"Artcafe-Message-Id"}
-        assert (await socket.take("message"))["subject"] == got.subject
+        assert (await socket.receive("message"))["subject"] == got.subject
     good = {"X-A": "ü 😀", "x-b": "", "X_C": "a: b", "Content-Type": "text/plain"}
     envelope = json.dumps({"data": {"n": 1}, "headers": good}).encode()
     assert (await world.send(route, envelope)).status_code == 202
     got = await asyncio.wait_for(heard.get(), 5)
-    assert json.loads(got.data) == (await socket.take("message"))["data"] == {"n": 1}
+    assert json.loads(got.data) == (await socket.receive("message"))["data"] == {"n": 1}
     assert {name: got.headers.get(name) for name in good} == good
     for content in (b"", b" ", b"nonsense", b"\xff", b'"\xff"', b'{"data":', b"1 2", b"[" * 100_000):
         problem(await world.send(route, content), 400, "invalid_request", ["body"])
@@ -453,7 +453,7 @@ async def test_publishing_by_rest(world):
     problem(await world.send(route, b'"' + b"x" * MIB + b'"'), 413, "body_too_large")
     problem(await world.send(route, b" " * (3 * MIB)), 413, "body_too_large")
     assert heard.empty()
-    await socket.nothing("message")
+    await socket.assert_no_frame("message")
 
 
 # -- frames ------------------------------------------------------------------------------------
@@ -560,8 +560,8 @@ class Bystander:
 
     @classmethod
     async def of(cls, tenant):
-        agent = await tenant.client()
-        bystander = cls(tenant, agent, await agent.websocket())
+        agent = await tenant.create_client()
+        bystander = cls(tenant, agent, await agent.connect_websocket())
         await bystander.socket.subscribe(subject="calm.*")
         bystander.line = await bystander.lines()
         return bystander
@@ -578,11 +578,11 @@ class Bystander:
         return {c["cid"] for c in mine}
 
     async def calm(self):
-        assert self.socket.frames("error") == []
+        assert self.socket.pending("error") == []
         await self.socket.send(type="publish", subject="calm.down", data="calm", id="calm")
-        await self.socket.take("published", id="calm")
-        assert (await self.socket.take("message"))["data"] == "calm"
-        assert self.socket.frames("message") == []
+        await self.socket.receive("published", id="calm")
+        assert (await self.socket.receive("message"))["data"] == "calm"
+        assert self.socket.pending("message") == []
         assert await self.lines() == self.line
 
 
@@ -591,23 +591,23 @@ async def peer(request, place, tidy):
     """A socket of either kind, which goes on whatever it was sent, and disturbs no other."""
     bystander = await Bystander.of(place.tenant)
     if request.param == "client":
-        socket, table = await (await place.tenant.client()).websocket(), CLIENT_FRAMES
+        socket, table = await (await place.tenant.create_client()).connect_websocket(), CLIENT_FRAMES
     else:
-        socket, table = await place.tenant.dashboard(), DASHBOARD_FRAMES
+        socket, table = await place.tenant.connect_dashboard(), DASHBOARD_FRAMES
     ids = place.ids
     socket.table = {
         kind: {k: v.format(**ids) if isinstance(v, str) else v for k, v in fields.items()}
         for kind, fields in table.items()
     }
     yield socket
-    assert await socket.ask("ping", "pong")
+    assert await socket.send_and_receive("ping", "pong")
     await bystander.calm()
 
 
 async def refused(socket, frame, code=None):
     """Send what must be refused; the error bears the frame's id, if it has a usable one."""
     await socket.ws.send(frame if isinstance(frame, str | bytes) else json.dumps(frame))
-    error = await socket.take("error")
+    error = await socket.receive("error")
     codes = (code,) if isinstance(code, str) else code
     assert codes is None or error["code"] in codes, (str(frame)[:300], error)
     assert error["message"]
@@ -638,7 +638,7 @@ async def test_frames_with_missing_and_wrong_fields(peer):
         # Unknown fields are ignored.
         await peer.send(**right, zz={"a": [1] * 100}, client_id="x", tenant_id="x", Type="x")
         if ANSWERS[kind]:
-            answer = await peer.take(ANSWERS[kind])
+            answer = await peer.receive(ANSWERS[kind])
             assert answer.get("id", "e") == "e"
 
 
@@ -668,15 +668,15 @@ async def test_frames_that_are_none(peer):
         "\ufeff{}",
     ):
         await refused(peer, text, "not_json")
-        await peer.ask("ping", "pong")
+        await peer.send_and_receive("ping", "pong")
     for raw in (
         b"\xff",
         b'{"type":"ping","x":"\xff"}',
         b'{"type":"publish","subject":"a","data":"\xed\xa0\x80"}',
     ):
         await peer.ws.send(raw, text=True)
-        assert (await peer.take("error"))["code"] == "not_json"
-        await peer.ask("ping", "pong")
+        assert (await peer.receive("error"))["code"] == "not_json"
+        await peer.send_and_receive("ping", "pong")
     for text in ("[]", "5", '"ping"', "null", "true", '[{"type":"ping"}]'):
         await refused(peer, text, "bad_frame")
     for kind in (None, 5, True, [], {}, ["ping"]):
@@ -687,20 +687,20 @@ async def test_frames_that_are_none(peer):
     for count in (2_000, 100_000):
         for text in ("[" * count, "[" * count + "]" * count, '{"a":' * count + "1" + "}" * count):
             await refused(peer, text, ("bad_frame", "not_json"))
-            await peer.ask("ping", "pong")
+            await peer.send_and_receive("ping", "pong")
             inside = f'{{"type":"publish","subject":"a","id":"deep","data":{text}}}'
             await refused(peer, inside, ("bad_frame", "not_json", "unknown_type"))
-            await peer.ask("ping", "pong")
+            await peer.send_and_receive("ping", "pong")
     # The bytes of a right frame in a binary message are as good as text.
     await peer.ws.send(b'{"type":"ping"}')
-    await peer.take("pong")
+    await peer.receive("pong")
     await refused(peer, b"\x00\x01\x02", "not_json")
     await peer.ws.send(["{", '"type":', '"ping"', "}"])
-    await peer.take("pong")
+    await peer.receive("pong")
 
 
 async def test_dashboard_channels_that_are_not_there(place):
-    board = await place.tenant.dashboard()
+    board = await place.tenant.connect_dashboard()
     for channel in (
         "",
         "x",
@@ -721,16 +721,16 @@ async def test_dashboard_channels_that_are_not_there(place):
         await refused(
             board, {"type": "subscribe_topic_preview", "pattern": pattern, "id": 1}, "forbidden_subject"
         )
-    assert await board.ask("ping", "pong")
+    assert await board.send_and_receive("ping", "pong")
 
 
 # -- subjects and headers ----------------------------------------------------------------------
 
 
-async def test_subjects_that_are_refused(place, stranger):
+async def test_subjects_that_are_refused(place, other_tenant):
     bystander = await Bystander.of(place.tenant)
-    agent = await place.tenant.client()
-    socket, nc = await agent.websocket(), await agent.nats()
+    agent = await place.tenant.create_client()
+    socket, nc = await agent.connect_websocket(), await agent.connect_nats()
     heard = []
 
     async def hear(message):
@@ -739,7 +739,7 @@ async def test_subjects_that_are_refused(place, stranger):
     await nc.subscribe("evil.>", cb=hear)
     await nc.flush()
     kinds = {"publish": {"data": 1}, "request": {"data": 1}, "subscribe": {}, "unsubscribe": {}}
-    names = {"tid": place.tenant.id, "cid": agent.id, "other": stranger.id}
+    names = {"tid": place.tenant.id, "cid": agent.id, "other": other_tenant.id}
     for number, (kind, rest) in enumerate(kinds.items()):
         for subject in BAD_SUBJECTS:
             await refused(socket, {"type": kind, "subject": subject, "id": number, **rest}, "bad_subject")
@@ -768,13 +768,13 @@ async def test_subjects_that_are_refused(place, stranger):
         socket, {"type": "publish", "subject": "x 1\r\n1\r\nPUB evil.x 1\r\n1", "data": 1}, "bad_subject"
     )
     await socket.send(type="publish", subject="x", data="1\r\nPUB evil.x 1\r\n1\r\n", id="ok")
-    await socket.take("published", id="ok")
+    await socket.receive("published", id="ok")
     # Other scripts are fine.
     for subject in ("größe", "日本.語", "😀", "x" * 255, "a-b_c/d:e#f", "(*)"[:1] + ")"):
         await socket.subscribe(subject=subject, id="s")
         await socket.send(type="publish", subject=subject, data=subject, id="p")
-        await socket.take("published", id="p")
-        assert (await socket.take("message"))["subject"] == subject
+        await socket.receive("published", id="p")
+        assert (await socket.receive("message"))["subject"] == subject
     await nc.flush()
     assert heard == []
     await bystander.calm()
@@ -782,7 +782,7 @@ async def test_subjects_that_are_refused(place, stranger):
 
 async def test_headers_that_are_refused(place):
     bystander = await Bystander.of(place.tenant)
-    socket = await (await place.tenant.client()).websocket()
+    socket = await (await place.tenant.create_client()).connect_websocket()
     for headers, code in (
         (5, "bad_frame"),
         ([], "bad_frame"),

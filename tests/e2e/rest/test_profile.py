@@ -3,7 +3,7 @@
 import pytest
 
 from artcafe_common.clock import new_id
-from support.actors import Person
+from support.actors import User
 
 DEFAULTS = {
     "theme": "system",
@@ -20,19 +20,19 @@ DEFAULTS = {
 
 
 async def test_a_profile_before_and_after_the_first_organization(stack):
-    person = await Person.sign_up(stack)
+    person = await User.sign_up(stack)
     profile = (await person.http.get("/profile/me")).json()
     assert profile["user_id"]
     assert (profile["name"], profile["avatar_url"]) == ("", "")
     assert (profile["organizations"], profile["current_organization"]) == ([], None)
 
-    first = await person.found("Acme")
+    first = await person.create_organization("Acme")
     profile = (await person.http.get("/profile/me")).json()
     acme = {"account_id": first.id, "name": "Acme", "role": "owner", "plan": first.account["plan"]}
     assert profile["organizations"] == [acme]
     assert profile["current_organization"] == acme
 
-    second = await person.found("Other")
+    second = await person.create_organization("Other")
     profile = (await person.http.get("/profile/me")).json()
     assert {each["account_id"] for each in profile["organizations"]} == {first.id, second.id}
     assert profile["current_organization"] is None
@@ -40,13 +40,13 @@ async def test_a_profile_before_and_after_the_first_organization(stack):
     assert (await first.call("GET", "/profile/me", 200))["current_organization"] == acme
 
 
-async def test_a_profile_is_changed_piece_by_piece_and_is_ones_own(tenant, stranger):
+async def test_a_profile_is_changed_piece_by_piece_and_is_ones_own(tenant, other_tenant):
     await tenant.call("PUT", "/profile/me", 200, json={"name": "Ann Smith"})
     changed = await tenant.call("PUT", "/profile/me/", 200, json={"avatar_url": "https://a.example/ann.png"})
     assert (changed["name"], changed["avatar_url"]) == ("Ann Smith", "https://a.example/ann.png")
     assert changed["current_organization"]["account_id"] == tenant.id
     assert await tenant.call("GET", "/profile/me", 200) == changed
-    assert (await stranger.call("GET", "/profile/me", 200))["name"] == ""
+    assert (await other_tenant.call("GET", "/profile/me", 200))["name"] == ""
 
 
 @pytest.mark.parametrize(
@@ -70,8 +70,8 @@ async def test_a_profile_that_does_not_fit_is_refused(tenant, body, field):
     assert (await tenant.call("GET", "/profile/me", 200))["updated_at"] is None
 
 
-async def test_an_organization_that_is_not_ones_own_is_forbidden(tenant, stranger):
-    for wanted in (stranger.id, new_id()):
+async def test_an_organization_that_is_not_ones_own_is_forbidden(tenant, other_tenant):
+    for wanted in (other_tenant.id, new_id()):
         answer = await tenant.http.get("/profile/me", headers={"X-Tenant-Id": wanted})
         assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
 
@@ -82,7 +82,7 @@ async def test_without_a_token_there_is_nobody(stack, tenant):
         assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")
 
 
-async def test_preferences_have_defaults_and_are_changed_piece_by_piece(tenant, stranger):
+async def test_preferences_have_defaults_and_are_changed_piece_by_piece(tenant, other_tenant):
     assert await tenant.call("GET", "/profile/preferences", 200) == DEFAULTS
     changed = await tenant.call(
         "PUT",
@@ -101,7 +101,7 @@ async def test_preferences_have_defaults_and_are_changed_piece_by_piece(tenant, 
     assert changed["notifications"] == {**DEFAULTS["notifications"], "email": False, "quota": False}
     assert (changed["theme"], changed["language"]) == ("dark", "pt-BR")
     assert await tenant.call("GET", "/profile/preferences", 200) == changed
-    assert await stranger.call("GET", "/profile/preferences", 200) == DEFAULTS
+    assert await other_tenant.call("GET", "/profile/preferences", 200) == DEFAULTS
 
 
 @pytest.mark.parametrize(

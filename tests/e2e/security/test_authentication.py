@@ -12,8 +12,9 @@ from joserfc import jws, jwt
 from joserfc.jwk import RSAKey
 from websockets.asyncio.client import connect
 
-from support.tokens import claims_of, encoded, provider_key, signed
-from support.actors import PASSWORD, Person, Tenant, eventually
+from support.actors import PASSWORD, Tenant, User
+from support.tokens import decode_claims, encode_base64url, provider_key, sign_token
+from support.waiting import eventually
 
 NOWHERE = "01JADAR0000000000000000000"
 
@@ -26,15 +27,15 @@ def other_key():
 def raw_signed(header, payload):
     """A token whose parts need not be JSON objects, rightly signed for what it is."""
     protected = header if isinstance(header, bytes) else json.dumps(header).encode()
-    first, second = encoded(protected), encoded(payload)
+    first, second = encode_base64url(protected), encode_base64url(payload)
     whole = jws.serialize_compact({"alg": "RS256", "kid": "dummy"}, payload, provider_key())
     return f"{first}.{second}.{whole.split('.')[2]}"
 
 
 def symmetric(header, claims, secret):
     """A token signed with HMAC by hand: libraries refuse to take a public key for a secret."""
-    first, second = (encoded(json.dumps(part).encode()) for part in (header, claims))
-    return f"{first}.{second}.{encoded(hmac.digest(secret, f'{first}.{second}'.encode(), 'sha256'))}"
+    first, second = (encode_base64url(json.dumps(part).encode()) for part in (header, claims))
+    return f"{first}.{second}.{encode_base64url(hmac.digest(secret, f'{first}.{second}'.encode(), 'sha256'))}"
 
 
 def bare(answer):
@@ -45,32 +46,32 @@ def bare(answer):
 
 def bad_tokens(good):
     """Tokens that must not be believed, by what is wrong with them."""
-    claims, now = claims_of(good), int(time.time())
+    claims, now = decode_claims(good), int(time.time())
     head, body, signature = good.split(".")
     public = provider_key().as_pem(private=False)
     any_use = RSAKey.import_key(
         {k: v for k, v in provider_key().as_dict(private=True).items() if k not in ("alg", "use")}
     )
     other = other_key()
-    unsigned = f"{encoded(json.dumps({'alg': 'none', 'kid': 'dummy'}).encode())}.{body}."
+    unsigned = f"{encode_base64url(json.dumps({'alg': 'none', 'kid': 'dummy'}).encode())}.{body}."
     yield "junk", "junk"
     yield "dots", "..."
     yield "not ascii", "é" * 20
     yield "none", unsigned
     yield "none with a signature", unsigned + signature
-    yield "None", f"{encoded(json.dumps({'alg': 'None', 'kid': 'dummy'}).encode())}.{body}."
+    yield "None", f"{encode_base64url(json.dumps({'alg': 'None', 'kid': 'dummy'}).encode())}.{body}."
     yield "no signature", f"{head}.{body}."
-    yield "another's signature", f"{head}.{body}.{signed({**claims, 'sub': 'x'}).split('.')[2]}"
-    yield "tampered", f"{head}.{encoded(json.dumps({**claims, 'sub': 'me'}).encode())}.{signature}"
+    yield "another's signature", f"{head}.{body}.{sign_token({**claims, 'sub': 'x'}).split('.')[2]}"
+    yield "tampered", f"{head}.{encode_base64url(json.dumps({**claims, 'sub': 'me'}).encode())}.{signature}"
     yield "cut", good[:-10]
     yield "two parts", f"{head}.{body}"
     yield "four parts", f"{good}.x"
     yield "HS256 with the public key", symmetric({"alg": "HS256", "kid": "dummy"}, claims, public)
     yield "HS256 without kid", symmetric({"alg": "HS256"}, claims, public)
-    yield "another key", signed(claims, key=other)
-    yield "an unknown kid", signed(claims, key=other, kid="other")
+    yield "another key", sign_token(claims, key=other)
+    yield "an unknown kid", sign_token(claims, key=other, kid="other")
     yield "no kid", jwt.encode({"alg": "RS256"}, claims, other)
-    yield "a key in its header", signed(claims, key=other, jwk=other.as_dict(private=False))
+    yield "a key in its header", sign_token(claims, key=other, jwk=other.as_dict(private=False))
     yield "RS512", jwt.encode({"alg": "RS512", "kid": "dummy"}, claims, any_use, algorithms=["RS512"])
     yield "PS256", jwt.encode({"alg": "PS256", "kid": "dummy"}, claims, any_use, algorithms=["PS256"])
     for header in (
@@ -90,7 +91,7 @@ def bad_tokens(good):
             f"signed payload {payload[:5]!r}",
             jws.serialize_compact({"alg": "RS256", "kid": "dummy"}, payload, provider_key()),
         )
-    yield "too long", signed({**claims, "pad": "x" * 20_000})
+    yield "too long", sign_token({**claims, "pad": "x" * 20_000})
     for name, changes in {
         "expired": {"exp": now - 40},
         "not yet": {"nbf": now + 50},
@@ -109,12 +110,12 @@ def bad_tokens(good):
         "no one": {"sub": None},
         "somebody odd": {"sub": {"a": 1}},
     }.items():
-        yield name, signed({k: v for k, v in {**claims, **changes}.items() if v is not None})
+        yield name, sign_token({k: v for k, v in {**claims, **changes}.items() if v is not None})
 
 
 async def test_a_bad_token_is_refused_before_anything_is_told(tenant):
-    agent = await tenant.client()
-    channel = await tenant.channel()
+    agent = await tenant.create_client()
+    channel = await tenant.create_channel()
     targets = (
         ("GET", "/clients", {}),
         ("DELETE", f"/clients/{agent.id}", {}),
@@ -178,7 +179,7 @@ async def test_a_bad_token_opens_no_dashboard(tenant):
 
 
 async def test_thirty_seconds_either_way_are_forgiven(tenant):
-    claims, now = claims_of(tenant.owner.token), int(time.time())
+    claims, now = decode_claims(tenant.owner.token), int(time.time())
     for changes, expected in (
         ({"exp": now - 20}, 200),
         ({"exp": now - 36}, 401),
@@ -188,20 +189,20 @@ async def test_thirty_seconds_either_way_are_forgiven(tenant):
         ({"iat": now + 45}, 401),
         ({"token_use": "id", "aud": claims["client_id"], "client_id": None}, 200),
     ):
-        token = signed({k: v for k, v in {**claims, **changes}.items() if v is not None})
+        token = sign_token({k: v for k, v in {**claims, **changes}.items() if v is not None})
         answer = await tenant.http.get("/clients", headers={"Authorization": f"Bearer {token}"})
         assert answer.status_code == expected, (changes, answer.text)
 
 
 async def test_which_tenant_a_person_acts_for(stack, tenant):
-    person = await Person.sign_up(stack)
+    person = await User.sign_up(stack)
     answer = await person.http.get("/clients")
     assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
-    first = await person.found("First")
-    await first.client("only")
+    first = await person.create_organization("First")
+    await first.create_client("only")
     answer = await person.http.get("/clients")
     assert [client["name"] for client in answer.json()["clients"]] == ["only"]
-    second = await person.found("Second")
+    second = await person.create_organization("Second")
     answer = await person.http.get("/clients")
     assert (answer.status_code, answer.json()["code"]) == (400, "tenant_required")
     url = f"ws://127.0.0.1:{stack.ports.api}/ws/dashboard"
@@ -226,8 +227,8 @@ async def staff(stack, tenant):
     """One person of each role in one organization."""
     people = {"owner": tenant}
     for role in ("admin", "member", "viewer"):
-        person = await Person.sign_up(stack)
-        body = {"user_id": claims_of(person.token)["sub"], "role": role}
+        person = await User.sign_up(stack)
+        body = {"user_id": decode_claims(person.token)["sub"], "role": role}
         await tenant.call("POST", f"/accounts/{tenant.id}/members", 201, json=body)
         people[role] = Tenant(person, tenant.account)
     return people
@@ -273,7 +274,7 @@ RANKS = ("viewer", "member", "admin", "owner")
 
 
 async def test_every_role_may_do_what_it_may_and_no_more(tenant, staff):
-    founder = claims_of(tenant.owner.token)["sub"]
+    founder = decode_claims(tenant.owner.token)["sub"]
     wrong = []
     for least, routes in LEAST.items():
         for method, path, *body in routes:
@@ -318,8 +319,8 @@ async def test_a_wrong_password_and_a_wrong_name_are_the_same(stack, tenant):
 
 
 async def test_no_nonce_and_no_signature_of_whatever_shape_opens_a_socket(tenant):
-    agent = await tenant.client()
-    live = await agent.websocket()
+    agent = await tenant.create_client()
+    live = await agent.connect_websocket()
     url = agent.connection["websocket_url"]
     for query in (
         "nonce=&signature=",
@@ -339,22 +340,22 @@ async def test_no_nonce_and_no_signature_of_whatever_shape_opens_a_socket(tenant
     for client_id in ("x", "%00", "x" * 5000, f"name%23{tenant.id}%23x", NOWHERE, "%F0%9F%98%80"):
         ws = await connect(base + client_id)
         nonce = json.loads(await ws.recv())["nonce"]
-        await ws.send(json.dumps({"type": "auth", **agent.proof(nonce)}))
+        await ws.send(json.dumps({"type": "auth", **agent.sign_nonce(nonce)}))
         assert json.loads(await ws.recv())["code"] == "authentication_failed"
         with pytest.raises(Exception, match="4401"):
             await ws.recv()
     for client_id, status in (("x" * 129, 400), ("x" * 500_000, 400), ("", 200), ("\0", 200), (NOWHERE, 200)):
         answer = await tenant.http.post("/auth/client/challenge", json={"client_id": client_id})
         assert answer.status_code == status, answer.text
-    assert await live.ask("ping", "pong")
+    assert await live.send_and_receive("ping", "pong")
 
 
 async def test_no_log_tells_a_secret(stack, tenant):
-    agent = await tenant.client()
+    agent = await tenant.create_client()
     secrets = {agent.seed, tenant.owner.token, PASSWORD, "Wrong-Secret-1"}
     await tenant.http.post("/auth/login", json={"email": tenant.owner.email, "password": "Wrong-Secret-1"})
     challenge = await tenant.call("POST", "/auth/client/challenge", 200, json={"client_id": agent.id})
-    proof = agent.proof(challenge["nonce"])
+    proof = agent.sign_nonce(challenge["nonce"])
     url = f"{agent.connection['websocket_url']}?nonce={challenge['nonce']}&signature={proof['signature']}"
     for expected in ("welcome", "error"):
         ws = await connect(url)
@@ -374,7 +375,7 @@ async def test_no_log_tells_a_secret(stack, tenant):
             secrets |= {part for part in token.split(".") if len(part) > 40}
     await tenant.http.get("/clients", headers={"Authorization": "Bearer eyJub3QiOiJhIHRva2VuIn0"})
     await tenant.http.get(f"/clients?token={tenant.owner.token}")
-    direct = await (await tenant.client()).nats()
+    direct = await (await tenant.create_client()).connect_nats()
     await direct.close()
     logs = sorted((stack.directory / "logs").iterdir())
     assert {log.stem for log in logs} >= {"gateway", "identity", "tenancy", "presence", "metering", "nats"}
@@ -390,21 +391,27 @@ async def test_no_log_tells_a_secret(stack, tenant):
 
 async def test_no_log_tells_a_message(stack, tenant):
     """Neither what is in it nor where it goes, on whatever way it comes and whatever becomes of it."""
-    agent, channel = await tenant.client(), await tenant.channel()
+    agent, channel = await tenant.create_client(), await tenant.create_channel()
     said, named = "Quetzalcoatlus", "pterodactyl"
-    socket, board, nc = await agent.websocket(), await tenant.dashboard(), await agent.nats()
-    await board.ask("subscribe_topic_preview", "subscription_confirmed")
+    socket, board, nc = (
+        await agent.connect_websocket(),
+        await tenant.connect_dashboard(),
+        await agent.connect_nats(),
+    )
+    await board.send_and_receive("subscribe_topic_preview", "subscription_confirmed")
     await socket.subscribe(subject=f"{named}.>")
-    await socket.ask("publish", "published", subject=f"{named}.a", data=said, headers={"a": said}, id=1)
+    await socket.send_and_receive(
+        "publish", "published", subject=f"{named}.a", data=said, headers={"a": said}, id=1
+    )
     await nc.publish(f"{tenant.id}.{named}.b", said.encode())
     for _ in range(2):
-        await socket.take("message")
+        await socket.receive("message")
     await socket.send(type="request", subject=f"{named}2", data=said, id="q", timeout_ms=200)
-    await socket.take("error", id="q")
+    await socket.receive("error", id="q")
     await socket.send(type="publish", subject=f"{NOWHERE}.{named}", data=said, id="f")
-    await socket.take("error", id="f")
+    await socket.receive("error", id="f")
     await socket.ws.send(f'{{"type": "{said}')
-    await socket.take("error")
+    await socket.receive("error")
     for body, status in ({"data": said}, 202), ({"data": said, "headers": {"a b": said}}, 400):
         await tenant.call("POST", f"/channels/{channel['channel_id']}/messages", status, json=body)
     await tenant.call("GET", f"/channels/{channel['channel_id']}/messages?last=1&{named}={said}")
@@ -414,13 +421,13 @@ async def test_no_log_tells_a_message(stack, tenant):
         assert [word for word in (said, named) if word in text] == [], log.name
 
 
-async def test_what_everybody_may_read_names_nobody(stack, tenant, stranger):
+async def test_what_everybody_may_read_names_nobody(stack, tenant, other_tenant):
     """Health, metrics and another organization's figures tell of no organization, client or subject."""
-    agent, channel = await tenant.client("pangolin"), await tenant.channel("aardvark")
-    socket = await agent.websocket()
+    agent, channel = await tenant.create_client("pangolin"), await tenant.create_channel("aardvark")
+    socket = await agent.connect_websocket()
     await socket.subscribe(subject="okapi.>")
-    await socket.ask("publish", "published", subject="okapi.x", data="axolotl", id=1)
-    await socket.ask("publish", "published", channel=channel["channel_id"], data=1, id=2)
+    await socket.send_and_receive("publish", "published", subject="okapi.x", data="axolotl", id=1)
+    await socket.send_and_receive("publish", "published", channel=channel["channel_id"], data=1, id=2)
 
     async def counted():
         today = (await tenant.call("GET", "/usage/local/stats", 200))["today"]
@@ -434,9 +441,9 @@ async def test_what_everybody_may_read_names_nobody(stack, tenant, stranger):
         ]
     own = ("/usage/local/stats", "/usage/metrics", "/usage/current", "/agents/status/summary")
     for path in (*own, "/activity/logs", "/activity/summary"):
-        answers += [await stranger.http.get(path)]
+        answers += [await other_tenant.http.get(path)]
     for answer in answers:
         assert answer.status_code == 200, answer.text
         assert [name for name in names if name in answer.text] == [], answer.url
-    stats = (await stranger.call("GET", "/usage/local/stats", 200))["today"]
+    stats = (await other_tenant.call("GET", "/usage/local/stats", 200))["today"]
     assert (stats["messages"], stats["deliveries"]) == (0, 0)

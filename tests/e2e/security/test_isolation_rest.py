@@ -15,11 +15,11 @@ import pytest
 
 from artcafe_common.clock import new_id
 from support.agents import LegacyAgent
-from support.command_spy import Spy
-from support.api_examples import ROUTES, routes_of
-from support.tokens import claims_of, signed
-from support.isolation import besieged, nowhere
-from support.actors import eventually
+from support.api_examples import ROUTES, served_routes
+from support.command_spy import CommandSpy
+from support.isolation import undisturbed, unknown_ids
+from support.tokens import decode_claims, sign_token
+from support.waiting import eventually
 
 # Whoever adds a route says here what it is to a stranger; all others are for members of an organization.
 FOR_ANYBODY = {
@@ -85,7 +85,7 @@ AT_ONCE = 6
 
 @pytest.fixture
 async def victim(tenant):
-    async with besieged(tenant) as prepared:
+    async with undisturbed(tenant) as prepared:
         yield prepared
 
 
@@ -114,19 +114,19 @@ class Actor:
         return headers | ({"Authorization": self.authorization} if self.authorization else {})
 
 
-async def actors_of(stranger):
-    token = stranger.owner.token
-    claims = claims_of(token)
-    agent = await stranger.client("knocks")
-    legacy = await LegacyAgent.register(stranger)
-    expired = signed({**claims, "exp": int(time.time()) - 100})
-    stranger.agent, stranger.legacy = agent, legacy
+async def actors_of(other_tenant):
+    token = other_tenant.owner.token
+    claims = decode_claims(token)
+    agent = await other_tenant.create_client("knocks")
+    legacy = await LegacyAgent.register(other_tenant)
+    expired = sign_token({**claims, "exp": int(time.time()) - 100})
+    other_tenant.agent, other_tenant.legacy = agent, legacy
     return [
-        Actor("a member, at home", f"Bearer {token}", at_home=stranger.id, member=True),
+        Actor("a member, at home", f"Bearer {token}", at_home=other_tenant.id, member=True),
         Actor("a member, away", f"Bearer {token}", member=True),
         Actor("a client with its seed", f"Bearer {agent.seed}"),
         Actor("a client with its key", f"Bearer {agent.record['nkey_public']}"),
-        Actor("an agent", f"Bearer {await legacy.token()}"),
+        Actor("an agent", f"Bearer {await legacy.request_token()}"),
         Actor("nobody", None),
         Actor("junk", "Bearer junk"),
         Actor("expired", f"Bearer {expired}"),
@@ -162,7 +162,7 @@ def told(answer):
 
 
 async def test_every_route_is_in_the_table(tenant):
-    routes = await routes_of(tenant)
+    routes = await served_routes(tenant)
     assert routes == set(ROUTES)
     assert BODIES.keys() <= routes
     assert FOR_ANYBODY.keys() | OF_A_PERSON.keys() | AT_HOME.keys() <= routes
@@ -171,11 +171,11 @@ async def test_every_route_is_in_the_table(tenant):
     assert [route for route in rest if "{" not in route] == []
 
 
-async def test_every_route_with_what_is_anothers(stack, victim, stranger):
-    actors = await actors_of(stranger)
-    spy = await Spy.on(stack)
+async def test_every_route_with_what_is_anothers(stack, victim, other_tenant):
+    actors = await actors_of(other_tenant)
+    spy = await CommandSpy.attach(stack)
     # What says who somebody is at home is remembered for a while, so now it is asked for and now it is not.
-    known = (stranger.owner.token, stranger.id)
+    known = (other_tenant.owner.token, other_tenant.id)
     marks = [*victim.ids.values(), "of the victim", "hears all", victim.agent.record["nkey_public"]]
     wrong, pairs = [], []
     limit = asyncio.Semaphore(AT_ONCE)
@@ -187,7 +187,7 @@ async def test_every_route_with_what_is_anothers(stack, victim, stranger):
             if route in FOR_ANYBODY and brief:
                 continue
             answers = []
-            for ids in (victim.ids, nowhere()):
+            for ids in (victim.ids, unknown_ids()):
                 challenge = "ch_" + "x" * 43
                 if route.endswith("/verify"):
                     path = "/api/v1/auth/agent/challenge"
@@ -195,7 +195,7 @@ async def test_every_route_with_what_is_anothers(stack, victim, stranger):
                     challenge = got.json()["challenge"]
                 extra = {
                     "challenge": challenge,
-                    "signature": stranger.legacy.sign(challenge),
+                    "signature": other_tenant.legacy.sign(challenge),
                     "fresh": new_id(),
                 }
                 async with limit:
@@ -211,7 +211,7 @@ async def test_every_route_with_what_is_anothers(stack, victim, stranger):
     others = [[actor] for actor in actors if not actor.member]
     async with httpx.AsyncClient(base_url=stack.api, timeout=30) as http:
         await asyncio.gather(*map(one_by_one, [members, *others]))
-    await spy.settle()
+    await spy.flush()
     for actor, route, answers in pairs:
         one, other = answers
         where = (actor.name, route, one.status_code, one.text[:300])
@@ -219,7 +219,9 @@ async def test_every_route_with_what_is_anothers(stack, victim, stranger):
             wrong.append(("status", *where))
         if told(one) != told(other):
             wrong.append(("told apart", *where, other.status_code, other.text[:300]))
-        calls = [spy.calls(answer.headers["x-request-id"], but=known) for answer in answers]
+        calls = [
+            spy.subjects_of_request(answer.headers["x-request-id"], excluding=known) for answer in answers
+        ]
         if calls[0] != calls[1]:
             wrong.append(("calls", *where, *calls))
         if one.status_code == 401 and route not in FOR_ANYBODY and "tenancy" in str(calls):
@@ -229,18 +231,23 @@ async def test_every_route_with_what_is_anothers(stack, victim, stranger):
     assert wrong == [], "\n".join(map(str, wrong))
     assert len(pairs) == len(actors) * len(ROUTES) - 5 * len(FOR_ANYBODY)
     # The spy was not deaf.
-    assert sum(len(spy.calls(a.headers["x-request-id"])) for *_, answers in pairs for a in answers) > 200
+    assert (
+        sum(len(spy.subjects_of_request(a.headers["x-request-id"])) for *_, answers in pairs for a in answers)
+        > 200
+    )
 
 
-async def test_who_is_told_of_it(victim, stranger):
+async def test_who_is_told_of_it(victim, other_tenant):
     """The organization that was knocked at; who knocked learns nothing, and of its own things nothing is told."""
-    knocker = f"user:{claims_of(stranger.owner.token)['sub']}"
-    theirs = await stranger.client("theirs")
+    knocker = f"user:{decode_claims(other_tenant.owner.token)['sub']}"
+    theirs = await other_tenant.create_client("theirs")
     for _ in range(3):
-        answer = await stranger.http.delete(f"/clients/{victim.agent.id}", headers={"X-Tenant-Id": victim.id})
+        answer = await other_tenant.http.delete(
+            f"/clients/{victim.agent.id}", headers={"X-Tenant-Id": victim.id}
+        )
         assert answer.status_code == 403
     # An id of another organization, at home, is one that does not exist: nobody is told.
-    assert (await stranger.http.delete(f"/clients/{victim.agent.id}")).status_code == 404
+    assert (await other_tenant.http.delete(f"/clients/{victim.agent.id}")).status_code == 404
 
     async def knocks(tenant):
         log = await tenant.call("GET", "/activity/logs?type=access&limit=200", 200)
@@ -250,9 +257,9 @@ async def test_who_is_told_of_it(victim, stranger):
     entries = await knocks(victim)
     assert {(e["action"], e["actor"], e["status"]) for e in entries} == {("access.denied", knocker, "denied")}
     assert len(entries) == 3
-    assert stranger.id not in str(entries)
+    assert other_tenant.id not in str(entries)
     assert theirs.id not in str(entries)
-    assert await knocks(stranger) == []
+    assert await knocks(other_tenant) == []
 
 
 async def _at_least(read, tenant, count):
@@ -260,15 +267,15 @@ async def _at_least(read, tenant, count):
     return found if len(found) >= count else None
 
 
-async def test_cursors_of_another_organization(tenant, stranger):
+async def test_cursors_of_another_organization(tenant, other_tenant):
     """What an answer hands out for the next question is good for its own organization only."""
     for number in range(2):
-        await tenant.client(f"more {number}")
-        await tenant.channel(f"more {number}")
+        await tenant.create_client(f"more {number}")
+        await tenant.create_channel(f"more {number}")
         await LegacyAgent.register(tenant, name=f"more {number}")
     for path in ("/clients", "/channels", "/activity/logs", "/agents"):
         page = await tenant.call("GET", f"{path}?limit=1", 200)
         cursor = page["next_cursor"]
-        answer = await stranger.http.get(path, params={"cursor": cursor})
+        answer = await other_tenant.http.get(path, params={"cursor": cursor})
         assert (answer.status_code, answer.json()["code"]) == (400, "invalid_cursor"), path
         assert re.search("more", answer.text) is None

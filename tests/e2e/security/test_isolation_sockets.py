@@ -16,10 +16,10 @@ from websockets.asyncio.client import connect
 
 from artcafe_common.broker.nkeys import KeyKind, create
 from support.agents import LegacyAgent
-from support.command_spy import Spy
 from support.api_examples import CLIENT_FRAMES, DASHBOARD_FRAMES
-from support.isolation import STRANGE, besieged, nowhere
-from support.actors import QUIET_S, eventually
+from support.command_spy import CommandSpy
+from support.isolation import FOREIGN_MARKER, undisturbed, unknown_ids
+from support.waiting import QUIET_PERIOD_S, eventually
 
 # Every way to say a name of the other organization, and of what belongs to the platform.
 NAMES = (
@@ -66,7 +66,7 @@ ANSWERS |= {"unsubscription_confirmed"}
 
 @pytest.fixture
 async def victim(tenant):
-    async with besieged(tenant) as prepared:
+    async with undisturbed(tenant) as prepared:
         yield prepared
 
 
@@ -74,9 +74,9 @@ async def answer(socket, frame):
     """What a frame is answered with; what has no answer has a pong behind it."""
     await socket.send(**frame)
     if "id" not in frame:
-        await socket.ask("ping", "pong")
-        return [other for kind in ("error", "heartbeat_ack") for other in socket.take_all(kind)]
-    return await socket.take_any(ANSWERS, id=frame["id"])
+        await socket.send_and_receive("ping", "pong")
+        return [other for kind in ("error", "heartbeat_ack") for other in socket.drain(kind)]
+    return await socket.receive_any(ANSWERS, id=frame["id"])
 
 
 def frames_of(kind, fields, ids):
@@ -100,7 +100,7 @@ def frames_of(kind, fields, ids):
         named = {k: v.format(**ids) if isinstance(v, str) else v for k, v in way.items()}
         frame = {"type": kind, **rest, **named}
         if kind in ("publish", "request"):
-            frame |= {"data": STRANGE}
+            frame |= {"data": FOREIGN_MARKER}
         if kind not in ("heartbeat", "ping", "presence"):
             frame["id"] = f"{kind} {number}"
         yield frame
@@ -115,15 +115,15 @@ def without_ids(found, ids):
 
 
 @pytest.mark.parametrize("kind", ["client", "agent", "dashboard"])
-async def test_every_frame_with_what_is_anothers(stack, victim, stranger, kind):
+async def test_every_frame_with_what_is_anothers(stack, victim, other_tenant, kind):
     table = DASHBOARD_FRAMES if kind == "dashboard" else CLIENT_FRAMES
-    spy = await Spy.on(stack)
+    spy = await CommandSpy.attach(stack)
     socket = await {
-        "client": lambda: _client_socket(stranger),
-        "agent": lambda: _agent_socket(stranger),
-        "dashboard": stranger.dashboard,
+        "client": lambda: _client_socket(other_tenant),
+        "agent": lambda: _agent_socket(other_tenant),
+        "dashboard": other_tenant.connect_dashboard,
     }[kind]()
-    none = nowhere()
+    none = unknown_ids()
     wrong, codes = [], set()
     for type_, fields in table.items():
         pairs = zip(frames_of(type_, fields, victim.ids), frames_of(type_, fields, none), strict=True)
@@ -138,10 +138,10 @@ async def test_every_frame_with_what_is_anothers(stack, victim, stranger, kind):
     assert wrong == []
     assert codes <= {"forbidden_subject", "bad_subject"}
     assert "forbidden_subject" in codes
-    await spy.settle()
+    await spy.flush()
     for name in ("account_id", "client_id", "agent_id", "channel_id"):
-        assert spy.about(victim.ids[name]) == spy.about(none[name]), name
-    assert await socket.ask("ping", "pong")
+        assert spy.subjects_containing(victim.ids[name]) == spy.subjects_containing(none[name]), name
+    assert await socket.send_and_receive("ping", "pong")
 
 
 def _told(ids):
@@ -150,25 +150,25 @@ def _told(ids):
 
 
 async def _client_socket(tenant):
-    return await (await tenant.client("a stranger")).websocket()
+    return await (await tenant.create_client("a stranger")).connect_websocket()
 
 
 async def _agent_socket(tenant):
-    return await (await LegacyAgent.register(tenant)).websocket()
+    return await (await LegacyAgent.register(tenant)).connect_websocket()
 
 
-async def test_direct_nats_on_what_is_anothers(stack, victim, stranger):
+async def test_direct_nats_on_what_is_anothers(stack, victim, other_tenant):
     """They are names in the stranger's own account, or refused by the broker; nothing crosses over."""
     refused = []
 
     async def note(error):
         refused.append(str(error))
 
-    agent = await stranger.client("a stranger")
-    nc = await agent.nats(error_cb=note)
-    own = await (await stranger.client("at home")).websocket()
-    none = nowhere()
-    payload = json.dumps({"ts": 1, "v": "1.0", "type": "disconnect", "status": STRANGE}).encode()
+    agent = await other_tenant.create_client("a stranger")
+    nc = await agent.connect_nats(error_cb=note)
+    own = await (await other_tenant.create_client("at home")).connect_websocket()
+    none = unknown_ids()
+    payload = json.dumps({"ts": 1, "v": "1.0", "type": "disconnect", "status": FOREIGN_MARKER}).encode()
     found = []
     for ids in (victim.ids, none):
         refused.clear()
@@ -182,7 +182,7 @@ async def test_direct_nats_on_what_is_anothers(stack, victim, stranger):
         await nc.flush()
         for subscription in listening:
             await subscription.unsubscribe()
-        await own.ask("ping", "pong")
+        await own.send_and_receive("ping", "pong")
         found.append((without_ids(answers, ids), without_ids(sorted(refused), ids)))
     assert found[0] == found[1]
     assert nc.is_connected
@@ -198,19 +198,27 @@ async def _asked(nc, subject, payload):
     return "answered" if message.data != payload else "heard oneself"
 
 
-async def test_what_is_said_is_heard_by_no_stranger(tenant, stranger):
-    channel = await tenant.channel()
-    speaker, listener = await tenant.client(), await tenant.client()
-    ids = nowhere() | {"account_id": tenant.id, "client_id": speaker.id, "channel_id": channel["channel_id"]}
-    own = await stranger.client("a stranger")
-    sockets = [await own.websocket(), await _agent_socket(stranger), await stranger.dashboard()]
+async def test_what_is_said_is_heard_by_no_stranger(tenant, other_tenant):
+    channel = await tenant.create_channel()
+    speaker, listener = await tenant.create_client(), await tenant.create_client()
+    ids = unknown_ids() | {
+        "account_id": tenant.id,
+        "client_id": speaker.id,
+        "channel_id": channel["channel_id"],
+    }
+    own = await other_tenant.create_client("a stranger")
+    sockets = [
+        await own.connect_websocket(),
+        await _agent_socket(other_tenant),
+        await other_tenant.connect_dashboard(),
+    ]
     for socket in sockets[:2]:
         for pattern in (">", "*", "*.x", "*.*.x", "channel.*", "presence.*"):
             await socket.subscribe(subject=pattern)
         await socket.subscribe(channel=ids["channel_id"])
     await sockets[2].send(type="subscribe_topic_preview")
-    await sockets[2].take("subscription_confirmed")
-    raw = await own.nats()
+    await sockets[2].receive("subscription_confirmed")
+    raw = await own.connect_nats()
     heard = []
 
     async def hear(message):
@@ -220,13 +228,13 @@ async def test_what_is_said_is_heard_by_no_stranger(tenant, stranger):
         await raw.subscribe(name.format(**ids), cb=hear)
     await raw.flush()
 
-    said = await speaker.websocket()
-    witness, nc = await listener.websocket(), await speaker.nats()
+    said = await speaker.connect_websocket()
+    witness, nc = await listener.connect_websocket(), await speaker.connect_nats()
     await witness.subscribe(subject=">")
     spelt = ("x", "{0}.x", "tenant.{0}.x", "agents.{0}.x", "channels.{0}.x")
     for number, name in enumerate(name.format(tenant.id) for name in spelt):
         await said.send(type="publish", subject=name, data="only for us", id=number)
-        await said.take("published", id=number)
+        await said.receive("published", id=number)
         await said.send(type="request", subject=name, data="only for us", id=number, timeout_ms=200)
         await nc.publish(name, b'"only for us"')
         await _asked(nc, name, b'"only for us"')
@@ -236,19 +244,19 @@ async def test_what_is_said_is_heard_by_no_stranger(tenant, stranger):
         "POST", f"/channels/{channel['channel_id']}/messages", 202, json={"data": "only for us"}
     )
     await nc.flush()
-    await witness.take("message", data="only for us")
+    await witness.receive("message", data="only for us")
     await raw.flush()
-    await asyncio.sleep(QUIET_S)
-    seen = [heard, *(socket.frames(kind) for socket in sockets for kind in SHOWN)]
+    await asyncio.sleep(QUIET_PERIOD_S)
+    seen = [heard, *(socket.pending(kind) for socket in sockets for kind in SHOWN)]
     assert "only for us" not in str(seen)
     assert tenant.id not in str(seen)
     # It was not deaf.
-    await sockets[0].send(type="publish", subject="x", data=STRANGE)
+    await sockets[0].send(type="publish", subject="x", data=FOREIGN_MARKER)
     for socket in (sockets[0], sockets[1]):
-        await socket.take("message", data=STRANGE)
-    await sockets[2].take("topic_preview_message", data=STRANGE)
+        await socket.receive("message", data=FOREIGN_MARKER)
+    await sockets[2].receive("topic_preview_message", data=FOREIGN_MARKER)
     await raw.flush()
-    assert STRANGE in str(heard)
+    assert FOREIGN_MARKER in str(heard)
 
 
 SHOWN = ("message", "channel_message", "topic_preview_message", "presence", "activity")
@@ -272,16 +280,16 @@ async def knock(url, *, first=None, headers=None, subprotocols=None):
     return told, (ws.close_code, ws.close_reason)
 
 
-async def test_every_socket_of_anothers(stack, victim, stranger):
-    spy = await Spy.on(stack)
-    agent, legacy = await stranger.client("a stranger"), await LegacyAgent.register(stranger)
-    token, root = await legacy.token(), f"ws://127.0.0.1:{stack.ports.api}"
+async def test_every_socket_of_anothers(stack, victim, other_tenant):
+    spy = await CommandSpy.attach(stack)
+    agent, legacy = await other_tenant.create_client("a stranger"), await LegacyAgent.register(other_tenant)
+    token, root = await legacy.request_token(), f"ws://127.0.0.1:{stack.ports.api}"
     bearer = {"Authorization": f"Bearer {token}"}
-    person = stranger.owner.token
+    person = other_tenant.owner.token
     tries = {}
 
     def claiming(public):
-        return lambda nonce: {**agent.proof(nonce), "nkey": public}
+        return lambda nonce: {**agent.sign_nonce(nonce), "nkey": public}
 
     async def asked(path, **body):
         async with httpx.AsyncClient(base_url=f"{stack.api}/api/v1", timeout=20) as http:
@@ -291,21 +299,21 @@ async def test_every_socket_of_anothers(stack, victim, stranger):
         client = f"{root}/ws/client/{ids['client_id']}"
         other = f"{root}/ws/agent/{ids['agent_id']}"
         board = f"{root}/ws/dashboard?tenant_id={ids['account_id']}"
-        yield "own key", await knock(client, first=agent.proof)
-        yield "own key, api", await knock(client.replace("/ws/", "/api/v1/ws/"), first=agent.proof)
+        yield "own key", await knock(client, first=agent.sign_nonce)
+        yield "own key, api", await knock(client.replace("/ws/", "/api/v1/ws/"), first=agent.sign_nonce)
         yield "another key", await knock(client, first=claiming(name["nkey"]))
         yield (
             "an agent's id",
-            await knock(client.replace(ids["client_id"], ids["agent_id"]), first=agent.proof),
+            await knock(client.replace(ids["client_id"], ids["agent_id"]), first=agent.sign_nonce),
         )
         for whose in (ids["client_id"], agent.id):
             nonce = (await asked("/auth/client/challenge", client_id=whose))["nonce"]
-            proof = {"nonce": nonce, "signature": agent.proof(nonce)["signature"]}
+            proof = {"nonce": nonce, "signature": agent.sign_nonce(nonce)["signature"]}
             yield f"a nonce of {whose == agent.id}", await knock(f"{client}?{urlencode(proof)}")
-        for tenant_id in (ids["account_id"], stranger.id, None):
+        for tenant_id in (ids["account_id"], other_tenant.id, None):
             chosen = {} if tenant_id is None else {"tenant_id": tenant_id}
             where = f"{other}?{urlencode(chosen)}"
-            yield f"agent's token {tenant_id == stranger.id}", await knock(where, headers=bearer)
+            yield f"agent's token {tenant_id == other_tenant.id}", await knock(where, headers=bearer)
             for whose in (ids["agent_id"], legacy.id):
                 challenge = (await asked("/auth/agent/challenge", agent_id=whose))["challenge"]
                 proof = {"challenge": challenge, "signature": legacy.sign(challenge), **chosen}
@@ -326,7 +334,7 @@ async def test_every_socket_of_anothers(stack, victim, stranger):
         yield "a dashboard, agent", await knock(board, headers=bearer)
         yield "a dashboard, junk", await knock(board, subprotocols=["bearer", "junk"])
 
-    none = nowhere()
+    none = unknown_ids()
     keys = {"client": victim.agent.record["nkey_public"], "none": create(KeyKind.USER).public}
     for kind, ids in (("client", victim.ids), ("none", none)):
         tries[kind] = [each async for each in tried({"nkey": keys[kind]}, ids)]
@@ -338,9 +346,11 @@ async def test_every_socket_of_anothers(stack, victim, stranger):
         assert code in ("authentication_failed", "invalid_token", "forbidden"), (name, told)
 
     async def alike():
-        await spy.settle()
+        await spy.flush()
         names = ("account_id", "client_id", "agent_id")
-        return all(spy.about(victim.ids[name]) == spy.about(none[name]) for name in names)
+        return all(
+            spy.subjects_containing(victim.ids[name]) == spy.subjects_containing(none[name]) for name in names
+        )
 
     # Who is to be told of it is found out later.
     await eventually(alike)

@@ -10,20 +10,21 @@ from nats.aio.client import RawCredentials
 
 from artcafe_common.broker.claims import Credentials, UserClaims, encode
 from artcafe_common.broker.nkeys import KeyKind, KeyPair, create
-from support.actors import Tenant, eventually
+from support.actors import Tenant
+from support.waiting import eventually
 
 
 @pytest.mark.parametrize("how", ["deleted", "suspended", "key_regenerated"])
 async def test_live_connections_end_within_a_second(tenant, how):
-    agent, other = await tenant.client(), await tenant.client()
-    sockets = [await agent.websocket(), await agent.websocket()]
-    bystander_ws, bystander_nc = await other.websocket(), await other.nats()
+    agent, other = await tenant.create_client(), await tenant.create_client()
+    sockets = [await agent.connect_websocket(), await agent.connect_websocket()]
+    bystander_ws, bystander_nc = await other.connect_websocket(), await other.connect_nats()
     cut = asyncio.Event()
 
     async def closed():
         cut.set()
 
-    await agent.nats(closed_cb=closed)
+    await agent.connect_nats(closed_cb=closed)
     path = f"/clients/{agent.id}"
     began = time.perf_counter()
     if how == "deleted":
@@ -33,7 +34,7 @@ async def test_live_connections_end_within_a_second(tenant, how):
     else:
         await tenant.call("POST", f"{path}/regenerate-nkey", 200)
     answered = time.perf_counter()
-    ends = [await socket.ended(2) for socket in sockets]
+    ends = [await socket.wait_closed(2) for socket in sockets]
     websocket_s = time.perf_counter() - began
     await asyncio.wait_for(cut.wait(), 2)
     nats_s = time.perf_counter() - began
@@ -47,48 +48,48 @@ async def test_live_connections_end_within_a_second(tenant, how):
 
     # It cannot come back with the old key, and nobody else was disturbed.
     with pytest.raises(nats.errors.Error):
-        await agent.nats()
+        await agent.connect_nats()
     with pytest.raises(ConnectionError, match="4401"):
-        await agent.websocket()
-    assert await bystander_ws.ask("ping", "pong")
+        await agent.connect_websocket()
+    assert await bystander_ws.send_and_receive("ping", "pong")
     await bystander_nc.flush()
     assert bystander_nc.is_connected
 
 
 async def test_a_new_key_works_at_once_and_a_suspended_client_can_return(tenant):
-    agent = await tenant.client()
+    agent = await tenant.create_client()
     old = agent.seed
     agent.seed = (await tenant.call("POST", f"/clients/{agent.id}/regenerate-nkey", 200))["nkey_seed"]
     assert agent.seed != old
-    await agent.websocket()
-    await agent.nats()
+    await agent.connect_websocket()
+    await agent.connect_nats()
     await tenant.call("PUT", f"/clients/{agent.id}", 200, json={"status": "suspended"})
     with pytest.raises(ConnectionError, match="4401"):
-        await agent.websocket()
+        await agent.connect_websocket()
     assert (await tenant.call("GET", f"/clients/{agent.id}", 200))["status"] == "suspended"
     await tenant.call("PUT", f"/clients/{agent.id}", 200, json={"status": "active"})
-    await agent.websocket()
-    await agent.nats()
+    await agent.connect_websocket()
+    await agent.connect_nats()
 
 
 async def test_new_permissions_apply_to_a_connected_client(tenant):
-    agent = await tenant.client()
-    socket, nc = await agent.websocket(), await agent.nats()
-    await socket.ask("publish", "published", subject="orders.new", data=1, id="a")
+    agent = await tenant.create_client()
+    socket, nc = await agent.connect_websocket(), await agent.connect_nats()
+    await socket.send_and_receive("publish", "published", subject="orders.new", data=1, id="a")
     permissions = {"publish": ["metrics.>"], "subscribe": ["metrics.>"]}
     await tenant.call("PUT", f"/clients/{agent.id}", 200, json={"permissions": permissions})
-    assert (await socket.ended())[0] == 1012
+    assert (await socket.wait_closed())[0] == 1012
     await eventually(lambda: nc.is_closed)
-    socket = await agent.websocket()
+    socket = await agent.connect_websocket()
     await socket.send(type="publish", subject="orders.new", data=1, id="b")
-    assert (await socket.take("error"))["code"] == "forbidden_subject"
-    await socket.ask("publish", "published", subject="metrics.cpu", data=1, id="c")
+    assert (await socket.receive("error"))["code"] == "forbidden_subject"
+    await socket.send_and_receive("publish", "published", subject="metrics.cpu", data=1, id="c")
     refusals = []
 
     async def refused(error):
         refusals.append(str(error))
 
-    nc = await agent.nats(error_cb=refused)
+    nc = await agent.connect_nats(error_cb=refused)
     await nc.publish(f"{tenant.id}.orders.new", b"1")
     await nc.publish(f"{tenant.id}.metrics.cpu", b"1")
     await nc.publish(f"_heartbeat.{tenant.id}.{agent.id}", b"{}")
@@ -98,23 +99,25 @@ async def test_new_permissions_apply_to_a_connected_client(tenant):
     assert "orders.new" in refusals[0]
 
 
-async def test_a_member_who_leaves_loses_the_dashboard(tenant, stranger):
-    user_id = (await stranger.call("GET", f"/accounts/{stranger.id}/members", 200))["members"][0]["user_id"]
+async def test_a_member_who_leaves_loses_the_dashboard(tenant, other_tenant):
+    user_id = (await other_tenant.call("GET", f"/accounts/{other_tenant.id}/members", 200))["members"][0][
+        "user_id"
+    ]
     body = {"user_id": user_id, "role": "viewer"}
     await tenant.call("POST", f"/accounts/{tenant.id}/members", 201, json=body)
-    seen = Tenant(stranger.owner, {"account_id": tenant.id})
-    board = await seen.dashboard()
+    seen = Tenant(other_tenant.owner, {"account_id": tenant.id})
+    board = await seen.connect_dashboard()
     assert (await seen.http.get("/clients")).status_code == 200
     # Viewers look, and change nothing.
     refused = await seen.http.post("/clients", json={"name": "x"})
     assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
     await tenant.call("DELETE", f"/accounts/{tenant.id}/members/{user_id}", 200)
-    assert await board.ended(2) == (4403, "membership_ended")
+    assert await board.wait_closed(2) == (4403, "membership_ended")
     assert (await seen.http.get("/clients")).status_code == 403
 
 
 async def test_a_tenants_own_signing_key_lets_its_users_in_until_it_is_replaced(tenant):
-    running = await (await tenant.client()).nats()
+    running = await (await tenant.create_client()).connect_nats()
     issued = await tenant.call("POST", f"/accounts/generate-nkey/{tenant.id}", 201)
     assert issued["nkey_seed"].startswith("SA")
     assert issued["nkey_public"].startswith("A")

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from artcafe_common.dev.stack import Stack
+from support.actors import Socket, User
 from support.agents import LegacyAgent
-from support.hostile_peer import MIB, steps, write
-from support.stack import free_ports
-from support.actors import Person, Socket, eventually, keep_open
+from support.cleanup import keep_open_after_test
+from support.hostile_peer import MIB, steps, write_step
+from support.waiting import eventually
 
 # `make fuzz` sets it higher.
 EXAMPLES = int(os.environ.get("ARTCAFE_TEST_EXAMPLES", "10")) * 50
@@ -41,40 +41,42 @@ WIDE = settings(
 class World:
     """Two organizations; in each somebody who talks to itself and must not notice anything."""
 
-    def __init__(self, stack, tenant, stranger, document):
+    def __init__(self, stack, tenant, other_tenant, document):
         self.stack, self.tenant = stack, tenant
-        self.names = {"tid": tenant.id, "other": stranger.id}
+        self.names = {"tid": tenant.id, "other": other_tenant.id}
         self.calm = 0
         self._document = document
         self._validators = {}
 
     @classmethod
     async def begin(cls, stack):
-        tenant = await (await Person.sign_up(stack)).found()
-        stranger = await (await Person.sign_up(stack)).found("Other")
+        tenant = await (await User.sign_up(stack)).create_organization()
+        other_tenant = await (await User.sign_up(stack)).create_organization("Other")
         async with httpx.AsyncClient(base_url=stack.api) as http:
-            world = cls(stack, tenant, stranger, (await http.get("/schema/asyncapi.json")).json())
-        channel = await tenant.channel()
+            world = cls(stack, tenant, other_tenant, (await http.get("/schema/asyncapi.json")).json())
+        channel = await tenant.create_channel()
         world.names["channel"] = channel["channel_id"]
-        world.client, world.agent = await tenant.client(), await LegacyAgent.register(tenant)
-        world.token = await world.agent.token()
+        world.client, world.agent = await tenant.create_client(), await LegacyAgent.register(tenant)
+        world.token = await world.agent.request_token()
         world.neighbours = []
-        for each in (tenant, stranger):
-            neighbour = await (await each.client()).websocket()
+        for each in (tenant, other_tenant):
+            neighbour = await (await each.create_client()).connect_websocket()
             await neighbour.subscribe(subject="calm.water")
             world.neighbours.append(neighbour)
-        keep_open()
+        keep_open_after_test()
         return world
 
     async def open(self, endpoint, *, signed_in=True):
         if endpoint == "dashboard":
-            return await self.tenant.dashboard() if signed_in else await self._bare("/ws/dashboard")
+            return await self.tenant.connect_dashboard() if signed_in else await self._bare("/ws/dashboard")
         if endpoint == "agent":
             if not signed_in:
                 return await self._bare(f"/ws/agent/{self.agent.id}")
-            return await self.agent.websocket(headers={"Authorization": f"Bearer {self.token}"})
+            return await self.agent.connect_websocket(headers={"Authorization": f"Bearer {self.token}"})
         return (
-            await self.client.websocket() if signed_in else await self._bare(f"/ws/client/{self.client.id}")
+            await self.client.connect_websocket()
+            if signed_in
+            else await self._bare(f"/ws/client/{self.client.id}")
         )
 
     async def _bare(self, path):
@@ -85,10 +87,12 @@ class World:
         """Both neighbours hear the next number, and have heard nothing else."""
         self.calm += 1
         for neighbour in self.neighbours:
-            await neighbour.ask("publish", "published", subject="calm.water", data=self.calm, id=self.calm)
-            message = await neighbour.take("message", within=10)
+            await neighbour.send_and_receive(
+                "publish", "published", subject="calm.water", data=self.calm, id=self.calm
+            )
+            message = await neighbour.receive("message", within=10)
             assert (message["subject"], message["data"]) == ("calm.water", self.calm)
-            assert neighbour.frames("message") == []
+            assert neighbour.pending("message") == []
 
     def check(self, endpoint, frame):
         """The document tells of such a frame."""
@@ -121,10 +125,8 @@ class World:
 
 
 @pytest.fixture(scope="module")
-async def world(tmp_path_factory):
-    running = Stack(tmp_path_factory.mktemp("fuzz"), free_ports())
-    try:
-        await running.up()
+async def world(new_stack):
+    async with new_stack() as running:
         found = await World.begin(running)
         await found.still_calm()
         pid, used, gauges = found.gateway().pid, found.gateway().memory_info().rss, await found.gauges()
@@ -138,8 +140,6 @@ async def world(tmp_path_factory):
             return await found.gauges() == gauges
 
         await eventually(all_gone, within=20)
-    finally:
-        await running.down()
 
 
 async def attacked(world, endpoint, what, *, signed_in):
@@ -148,9 +148,9 @@ async def attacked(world, endpoint, what, *, signed_in):
     socket = await world.open(endpoint, signed_in=signed_in)
     try:
         for step in harmless:
-            await write(socket, step, world.names)
+            await write_step(socket, step, world.names)
         if last is not None:
-            await write(socket, last, world.names)
+            await write_step(socket, last, world.names)
         elif signed_in:
             await _answers(socket)
         if last is not None and last[0] not in ("reset", "half", "raw"):
@@ -161,7 +161,7 @@ async def attacked(world, endpoint, what, *, signed_in):
             # Who is in the middle of a frame does not hear that we leave.
             socket.ws.transport.abort()
         await socket.close()
-    for frame in socket.heard:
+    for frame in socket.received:
         world.check(endpoint, frame)
     if socket.closed is not None:
         code, reason = socket.closed
@@ -173,7 +173,7 @@ async def attacked(world, endpoint, what, *, signed_in):
 async def _answers(socket):
     with suppress(ConnectionError, ConnectionClosed):
         await socket.send(type="ping")
-        await socket.take("pong", within=10)
+        await socket.receive("pong", within=10)
 
 
 @WIDE
@@ -194,7 +194,7 @@ async def test_ten_thousand_subscriptions(world):
     socket = await world.open("client")
     for number in range(10_000):
         await socket.send(type="subscribe", subject=f"fuzz.many.{number}.>", id=number)
-    told = [await socket.take_any({"subscribed", "error"}, within=60) for _ in range(10_000)]
+    told = [await socket.receive_any({"subscribed", "error"}, within=60) for _ in range(10_000)]
     refused = [frame for frame in told if frame["type"] == "error"]
     assert {frame["code"] for frame in refused} == {"too_many_subscriptions"}
     assert len(refused) == 9_000
@@ -205,7 +205,7 @@ async def test_ten_thousand_subscriptions(world):
 async def test_who_vanishes_in_the_middle_of_a_word(world):
     for begun in range(200):
         socket = await world.open("client", signed_in=begun % 2 == 0)
-        await write(socket, ("half", b'{"type":"publish","subject":"fuzz.a","data":1}'), world.names)
+        await write_step(socket, ("half", b'{"type":"publish","subject":"fuzz.a","data":1}'), world.names)
         socket.ws.transport.abort()
         await socket.close()
     await world.still_calm()
@@ -215,9 +215,9 @@ async def test_a_flood_of_pings(world):
     sockets = [await world.open("client") for _ in range(5)]
     for _ in range(100):
         for socket in sockets:
-            await write(socket, ("pings", 200), world.names)
+            await write_step(socket, ("pings", 200), world.names)
         await asyncio.sleep(0)
     await world.still_calm()
     for socket in sockets:
-        assert await socket.ask("ping", "pong")
+        assert await socket.send_and_receive("ping", "pong")
         await socket.close()
