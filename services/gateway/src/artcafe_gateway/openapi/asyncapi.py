@@ -3,7 +3,6 @@
 It is told from the platform's side: what it receives, and what it sends.
 """
 
-import typing
 from typing import Any
 
 import msgspec
@@ -13,13 +12,15 @@ from artcafe_common.bus.errors import CommandError
 from artcafe_common.contracts.ingest import LOCAL_SUBJECTS, ClientReport, IngestKind
 from artcafe_common.contracts.presence import PresenceUpdate
 from artcafe_gateway.openapi.examples import example
+from artcafe_gateway.sessions.agent import AgentSession
+from artcafe_gateway.sessions.client import ClientSession
+from artcafe_gateway.sessions.dashboard import DashboardSession
 from artcafe_gateway.wire import agent_frames, frames
 from artcafe_gateway.wire.socket import CLOSES
 
 _REF = "#/components/schemas/{name}"
-_CLIENT_FRAMES = typing.get_args(frames.ClientFrame)
 _AGENT_FRAMES = (
-    *(kind for kind in typing.get_args(agent_frames.AgentFrame) if kind not in _CLIENT_FRAMES),
+    *(kind for kind in AgentSession.received_frames if kind not in ClientSession.received_frames),
     agent_frames.AgentMessage,
 )
 _TO_CLIENTS = (
@@ -49,14 +50,14 @@ _ENDPOINTS: dict[str, tuple[str, str, tuple[Any, ...], tuple[Any, ...], dict[str
     "client": (
         "/ws/client/{client_id}",
         "A client's WebSocket; without `nonce` and `signature` it begins with a `challenge`",
-        (frames.Auth, *_CLIENT_FRAMES),
+        (frames.Auth, *ClientSession.received_frames),
         (frames.Challenge, *_TO_CLIENTS),
         {"nonce": "Of POST /api/v1/auth/client/challenge", "signature": "The nonce, signed"},
     ),
     "agent": (
         "/ws/agent/{agent_id}",
         "A legacy agent's WebSocket: a client's, with other words for some frames",
-        typing.get_args(agent_frames.AgentFrame),
+        AgentSession.received_frames,
         (*_TO_CLIENTS, agent_frames.AgentMessage),
         {
             "challenge": "Of POST /api/v1/auth/agent/challenge",
@@ -67,7 +68,7 @@ _ENDPOINTS: dict[str, tuple[str, str, tuple[Any, ...], tuple[Any, ...], dict[str
     "dashboard": (
         "/ws/dashboard",
         "A person's WebSocket",
-        typing.get_args(frames.DashboardFrame),
+        DashboardSession.received_frames,
         _TO_DASHBOARDS,
         {"token": "A person's token", "tenant_id": "The organization to look at"},
     ),

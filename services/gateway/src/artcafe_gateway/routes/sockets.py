@@ -8,7 +8,7 @@ from litestar.handlers import websocket
 from litestar.params import FromPath
 
 from artcafe_gateway.gateway import Gateway
-from artcafe_gateway.sessions import agent, client, dashboard
+from artcafe_gateway.sessions import agent, connect, dashboard
 from artcafe_gateway.wire.socket import break_reference_cycle
 
 
@@ -18,7 +18,7 @@ async def client_socket(
 ) -> None:
     """A client's socket."""
     try:
-        await client.serve(socket, client_id[:256], gateway)
+        await connect.serve(socket, client_id[:256], gateway)
     finally:
         break_reference_cycle(socket)
 

@@ -5,8 +5,6 @@ import time
 from functools import partial
 from typing import Any
 
-import msgspec
-import structlog
 from litestar import WebSocket
 
 from artcafe_common.broker.subjects import BadSubject, resolve
@@ -26,6 +24,7 @@ from artcafe_gateway.http.auth import (
 )
 from artcafe_gateway.http.request import bearer, caller_of
 from artcafe_gateway.reporting.activity import report_access_denied, report_forbidden_frame
+from artcafe_gateway.sessions.dispatcher import FrameDispatcher, handles_frame
 from artcafe_gateway.sessions.views import ChannelView, DashboardView, PresenceView, TopicPreviewView
 from artcafe_gateway.wire import frames
 from artcafe_gateway.wire.parsing import BadFrame
@@ -40,8 +39,6 @@ from artcafe_gateway.wire.socket import (
 
 MAX_CHANNELS = 200
 SUBPROTOCOL = "bearer"
-log = structlog.get_logger()
-_FRAMES = msgspec.json.Decoder(frames.DashboardFrame)
 
 
 async def serve(socket: WebSocket[Any, Any, Any], gateway: Gateway) -> None:
@@ -90,7 +87,7 @@ def _token(socket: WebSocket[Any, Any, Any]) -> tuple[str, str | None]:
         return "", None
 
 
-class DashboardSession:
+class DashboardSession(FrameDispatcher):
     """An authenticated dashboard's socket."""
 
     def __init__(self, socket: Socket, member: TenantUser, bridge: Bridge, gateway: Gateway) -> None:
@@ -126,7 +123,7 @@ class DashboardSession:
             )
         )
         self._gateway.activity_feed.join(self.tenant_id, self.socket)
-        await self.socket.serve_frames(_FRAMES, self._answer)
+        await self.socket.serve_frames(self.decoder, self.dispatch)
 
     async def end(self) -> None:
         """Leave no trace of the socket."""
@@ -138,21 +135,9 @@ class DashboardSession:
         for subject in self._held:
             await self._bridge.release_subscription(subject)
 
-    async def _answer(self, received: Any) -> None:
-        match received:
-            case frames.Ping():
-                self.socket.send(frames.Pong(timestamp=now()))
-            case frames.SubscribeChannel():
-                await self._subscribe_channel(received)
-            case frames.UnsubscribeChannel():
-                await self._unsubscribe_channel(received)
-            case frames.SubscribeTopicPreview():
-                await self._subscribe_preview(received)
-            case frames.UnsubscribeTopicPreview():
-                await self._end_preview()
-                self.socket.send(frames.UnsubscriptionConfirmed(subscription="topic_preview", id=received.id))
-
-    async def _subscribe_channel(self, received: frames.SubscribeChannel) -> None:
+    @handles_frame(frames.SubscribeChannel)
+    async def handle_subscribe_channel(self, received: frames.SubscribeChannel) -> None:
+        """Show a channel's messages."""
         channel = await self._gateway.lookup_cache.channel(received.channel_id, self._member.caller)
         known = channel.channel_id in self._channels
         if not known and len(self._channels) >= MAX_CHANNELS:
@@ -168,7 +153,9 @@ class DashboardSession:
             self._channels[channel.channel_id] = view
             self._look(view)
 
-    async def _unsubscribe_channel(self, received: frames.UnsubscribeChannel) -> None:
+    @handles_frame(frames.UnsubscribeChannel)
+    async def handle_unsubscribe_channel(self, received: frames.UnsubscribeChannel) -> None:
+        """Stop showing a channel's messages."""
         view = self._channels.pop(received.channel_id, None)
         if view is not None:
             await self._end(view)
@@ -178,7 +165,9 @@ class DashboardSession:
             )
         )
 
-    async def _subscribe_preview(self, received: frames.SubscribeTopicPreview) -> None:
+    @handles_frame(frames.SubscribeTopicPreview)
+    async def handle_subscribe_topic_preview(self, received: frames.SubscribeTopicPreview) -> None:
+        """Show a sample of the tenant's messages, in place of an earlier preview."""
         patterns = self._patterns(received.pattern)
         await self._end_preview()
         routes = {pattern: await self._hold(pattern) for pattern in patterns}
@@ -189,6 +178,17 @@ class DashboardSession:
         )
         self._preview = TopicPreviewView(self.socket, self.tenant_id, routes, received.sample)
         self._look(self._preview)
+
+    @handles_frame(frames.UnsubscribeTopicPreview)
+    async def handle_unsubscribe_topic_preview(self, received: frames.UnsubscribeTopicPreview) -> None:
+        """Stop the preview."""
+        await self._end_preview()
+        self.socket.send(frames.UnsubscriptionConfirmed(subscription="topic_preview", id=received.id))
+
+    @handles_frame(frames.Ping)
+    async def handle_ping(self, _received: frames.Ping) -> None:
+        """Send a pong."""
+        self.socket.send(frames.Pong(timestamp=now()))
 
     async def _end_preview(self) -> None:
         preview, self._preview = self._preview, None

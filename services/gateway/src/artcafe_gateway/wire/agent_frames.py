@@ -5,27 +5,14 @@ from typing import Any, cast
 
 from msgspec import UNSET, Raw, UnsetType, field
 
-from artcafe_gateway.wire.frames import (
-    Frame,
-    FrameId,
-    Heartbeat,
-    Last,
-    Out,
-    Ping,
-    Presence,
-    Publish,
-    Request,
-    Since,
-    Subscribe,
-    Unsubscribe,
-)
+from artcafe_gateway.wire.frames import Frame, FrameId, Last, Out, Publish, Since, Subscribe, Unsubscribe
 from artcafe_gateway.wire.parsing import BadFrame
 
 MAX_SUBJECTS = 1000
 
 
-class AgentSubscribe(Frame, frozen=True, kw_only=True, tag="subscribe"):
-    """`subject`, `channel` or `topic`, or many `subjects` at once."""
+class AgentSubjects(Frame, frozen=True, kw_only=True):
+    """The fields of `AgentSubscribe` and `AgentUnsubscribe`."""
 
     subject: str | None = None
     subjects: list[str] | None = None
@@ -35,10 +22,9 @@ class AgentSubscribe(Frame, frozen=True, kw_only=True, tag="subscribe"):
     since: Since | None = None
     last: Last | None = None
 
-    def each(self) -> list[Subscribe]:
-        """One subscription for each name; BadFrame unless they are given in one way."""
-        given = [self.subject, self.channel, self.topic, self.subjects]
-        if sum(one is not None for one in given) != 1 or self.subjects == []:
+    def _subscriptions(self) -> list[Subscribe]:
+        names = [self.subject, self.channel, self.topic, self.subjects]
+        if sum(name is not None for name in names) != 1 or self.subjects == []:
             raise BadFrame("give one of subject, subjects, channel and topic")
         if self.subjects is not None:
             if len(self.subjects) > MAX_SUBJECTS:
@@ -58,8 +44,23 @@ class AgentSubscribe(Frame, frozen=True, kw_only=True, tag="subscribe"):
         ]
 
 
-class AgentUnsubscribe(AgentSubscribe, frozen=True, kw_only=True, tag="unsubscribe"):
+class AgentSubscribe(AgentSubjects, frozen=True, kw_only=True, tag="subscribe"):
+    """`subject`, `channel` or `topic`, or many `subjects` at once."""
+
+    def normalize(self) -> list[Subscribe]:
+        """One `Subscribe` for each name; BadFrame unless exactly one field names them."""
+        return self._subscriptions()
+
+
+class AgentUnsubscribe(AgentSubjects, frozen=True, kw_only=True, tag="unsubscribe"):
     """As it was subscribed."""
+
+    def normalize(self) -> list[Unsubscribe]:
+        """One `Unsubscribe` for each name; BadFrame unless exactly one field names them."""
+        return [
+            Unsubscribe(subject=each.subject, channel=each.channel, id=each.id)
+            for each in self._subscriptions()
+        ]
 
 
 class AgentPublish(Frame, frozen=True, kw_only=True, tag="publish"):
@@ -73,8 +74,8 @@ class AgentPublish(Frame, frozen=True, kw_only=True, tag="publish"):
     id: FrameId | None = None
     headers: dict[str, str] | None = None
 
-    def plain(self) -> Publish:
-        """The same, as a client says it; BadFrame without a body or with two."""
+    def normalize(self) -> Publish:
+        """The `Publish` of a client; BadFrame unless either `data` or `message` is given."""
         if (self.data is UNSET) == (self.message is UNSET):
             raise BadFrame("give either data or message")
         return Publish(
@@ -96,14 +97,6 @@ class AgentMessage(Out, frozen=True, kw_only=True, tag="message"):
     reply: str | None = None
     from_: str | None = field(name="from", default=None)
     seq: int | None = None
-
-
-AgentFrame = Heartbeat | Ping | AgentSubscribe | AgentUnsubscribe | AgentPublish | Request | Presence
-
-
-def unsubscriptions(received: AgentUnsubscribe) -> list[Unsubscribe]:
-    """One end for each name."""
-    return [Unsubscribe(subject=one.subject, channel=one.channel, id=one.id) for one in received.each()]
 
 
 def _either(subject: str | None, topic: str | None) -> str | None:

@@ -92,9 +92,6 @@ class Presence(Frame, frozen=True, kw_only=True, tag="presence"):
     metadata: Free | None = None
 
 
-ClientFrame = Heartbeat | Ping | Subscribe | Unsubscribe | Publish | Request | Presence
-
-
 # -- dashboard → server ------------------------------------------------------------------------
 
 
@@ -124,11 +121,6 @@ class UnsubscribeTopicPreview(Frame, frozen=True, kw_only=True, tag="unsubscribe
     """Ends it."""
 
     id: FrameId | None = None
-
-
-DashboardFrame = (
-    SubscribeChannel | UnsubscribeChannel | SubscribeTopicPreview | UnsubscribeTopicPreview | Ping
-)
 
 
 # -- server → client ---------------------------------------------------------------------------
