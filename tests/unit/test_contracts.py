@@ -40,7 +40,7 @@ def declared(kind):
     for info in pkgutil.walk_packages(artcafe_common.contracts.__path__, "artcafe_common.contracts."):
         module = importlib.import_module(info.name)
         for _, each in inspect.getmembers(module, inspect.isclass):
-            if issubclass(each, kind) and each.__module__ == info.name:
+            if issubclass(each, kind) and each.subject and each.__module__ == info.name:
                 # The module or package of one service, right below `contracts`.
                 found[each] = info.name.removeprefix("artcafe_common.contracts.").partition(".")[0]
     return found

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from msgspec import UNSET, structs
-
 from artcafe_common import authorization, clock
 from artcafe_common.bus.caller import current_caller
 from artcafe_common.bus.command import Event
@@ -24,7 +22,7 @@ from artcafe_common.contracts.tenancy.events import MembershipChanged, PlanChang
 from artcafe_common.contracts.tenancy.members import Role
 from artcafe_common.plans import LIMITS
 from artcafe_tenancy import metadata, names
-from artcafe_tenancy.endpoint_base import Handlers
+from artcafe_tenancy.endpoint_base import Handlers, changed_fields, require_found
 from artcafe_tenancy.outbox import Entry, entry
 from artcafe_tenancy.tables import MemberItem, TenantItem
 
@@ -66,33 +64,24 @@ class AccountEndpoints(Handlers):
     @handles(ListAccounts)
     async def list_accounts(self, request: ListAccounts) -> Accounts:
         user_id = authorization.require_person()
-        page = await self.store.memberships(
-            user_id,
-            limit=request.limit,
-            position=self.cursors.decode(user_id, "accounts", request.cursor),
-        )
-        tenants = await self.store.tenants([place.tenant_id for place in page.items])
-        pairs = zip(page.items, tenants, strict=True)
+        items, next_cursor = await self.read_page(self.store.memberships, user_id, "accounts", request)
+        tenants = await self.store.tenants([place.tenant_id for place in items])
+        pairs = zip(items, tenants, strict=True)
         return Accounts(
             accounts=[_shown(tenant, place.role) for place, tenant in pairs if tenant is not None],
-            next_cursor=self.cursors.encode(user_id, "accounts", page.position),
+            next_cursor=next_cursor,
         )
 
     @handles(GetAccount)
     async def get_account(self, request: GetAccount) -> Account:  # noqa: ARG002 - it has no fields
         tenant = await self.store.tenant(authorization.require_role(Role.VIEWER))
-        if tenant is None:
-            raise AccountNotFound
+        tenant = require_found(tenant, AccountNotFound)
         return _shown(tenant, authorization.role_of(current_caller()))
 
     @handles(UpdateAccount)
     async def update_account(self, request: UpdateAccount) -> Account:
         tenant_id = authorization.require_role(Role.ADMIN)
-        if request.name is not UNSET:
-            names.check(request.name)
-        if request.metadata is not UNSET:
-            metadata.check(request.metadata)
-        changes = {name: value for name, value in structs.asdict(request).items() if value is not UNSET}
+        changes = changed_fields(request)
         new = _told(tenant_id, "account.updated", metadata={"changed": sorted(changes)})
         tenant = await self.store.change_tenant(tenant_id, changes, new)
         return _shown(tenant, authorization.role_of(current_caller()))

@@ -105,18 +105,16 @@ class ActivityEndpoints(Handlers):
     @handles(ListActivity)
     async def list_activity(self, request: ListActivity) -> ActivityPage:
         tenant_id = authorization.require_role(Role.VIEWER)
-        page = await self.activity.list(
+        items, next_cursor = await self.read_page(
+            self.activity.list,
             tenant_id,
-            clock.now() - timedelta(hours=request.hours),
-            limit=request.limit,
-            position=self.cursors.decode(tenant_id, "activity", request.cursor),
+            "activity",
+            request,
+            since=clock.now() - timedelta(hours=request.hours),
             type_=request.type,
             status=request.status,
         )
-        return ActivityPage(
-            logs=[activity_of(item) for item in page.items],
-            next_cursor=self.cursors.encode(tenant_id, "activity", page.position),
-        )
+        return ActivityPage(logs=[activity_of(item) for item in items], next_cursor=next_cursor)
 
     @handles(GetActivitySummary)
     async def summarize_activity(self, request: GetActivitySummary) -> ActivitySummary:

@@ -37,8 +37,8 @@ class ActivityTable:
     async def list(
         self,
         tenant_id: str,
-        since: datetime,
         *,
+        since: datetime,
         limit: int,
         position: dict[str, Any] | None = None,
         type_: ActivityType | None = None,

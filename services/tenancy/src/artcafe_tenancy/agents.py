@@ -33,7 +33,7 @@ from artcafe_common.contracts.tenancy.members import Role
 from artcafe_common.plans import LIMITS
 from artcafe_tenancy import metadata, names
 from artcafe_tenancy.clients import shown
-from artcafe_tenancy.endpoint_base import Handlers
+from artcafe_tenancy.endpoint_base import Handlers, changed_fields, require_found
 from artcafe_tenancy.outbox import Entry, entry
 from artcafe_tenancy.presence_mirror import time_of
 from artcafe_tenancy.tables import AgentItem, ClientItem
@@ -76,35 +76,23 @@ class AgentEndpoints(Handlers):
     @handles(ListAgents)
     async def list_agents(self, request: ListAgents) -> Agents:
         tenant_id = authorization.require_role(Role.VIEWER)
-        page = await self.store.agents.list(
-            tenant_id,
-            limit=request.limit,
-            position=self.cursors.decode(tenant_id, "agents", request.cursor),
-            where=None if request.status is None else status_filter(request.status),
+        where = None if request.status is None else status_filter(request.status)
+        items, next_cursor = await self.read_page(
+            self.store.agents.list, tenant_id, "agents", request, where=where
         )
-        return Agents(
-            agents=[_shown(agent) for agent in page.items],
-            next_cursor=self.cursors.encode(tenant_id, "agents", page.position),
-        )
+        return Agents(agents=[_shown(agent) for agent in items], next_cursor=next_cursor)
 
     @handles(GetAgent)
     async def get_agent(self, request: GetAgent) -> Agent:
         tenant_id = authorization.require_role(Role.VIEWER)
         agent = await self.store.agents.get(tenant_id, request.agent_id)
-        if agent is None:
-            raise AgentNotFound
-        return _shown(agent)
+        return _shown(require_found(agent, AgentNotFound))
 
     @handles(UpdateAgent)
     async def update_agent(self, request: UpdateAgent) -> Agent:
         tenant_id = authorization.require_role(Role.MEMBER)
-        if request.name is not UNSET:
-            names.check(request.name)
-        if request.metadata is not UNSET:
-            metadata.check(request.metadata)
-        given = {name: value for name, value in structs.asdict(request).items() if value is not UNSET}
+        given = changed_fields(request, key="agent_id")
         changes = {"state" if name == "status" else name: value for name, value in given.items()}
-        del changes["agent_id"]
         if request.public_key is not UNSET:
             changes |= structs.asdict(await self._read(request.public_key))
 
@@ -115,12 +103,10 @@ class AgentEndpoints(Handlers):
                 ends = RevocationReason.SUSPENDED
             elif agent.public_key != before.public_key:
                 ends = RevocationReason.KEY_REGENERATED
-            return _told(agent, "agent.updated", ends, {"changed": sorted(given.keys() - {"agent_id"})})
+            return _told(agent, "agent.updated", ends, {"changed": sorted(given)})
 
         agent = await self.store.agents.change(tenant_id, request.agent_id, changes, tells)
-        if agent is None:
-            raise AgentNotFound
-        return _shown(agent)
+        return _shown(require_found(agent, AgentNotFound))
 
     @handles(DeleteAgent)
     async def delete_agent(self, request: DeleteAgent) -> Agent:
@@ -128,9 +114,7 @@ class AgentEndpoints(Handlers):
         agent = await self.store.agents.delete(
             tenant_id, request.agent_id, lambda gone: _told(gone, "agent.deleted", RevocationReason.DELETED)
         )
-        if agent is None:
-            raise AgentNotFound
-        return _shown(agent)
+        return _shown(require_found(agent, AgentNotFound))
 
     @handles(MigrateAgent)
     async def migrate_agent(self, request: MigrateAgent) -> Client:
@@ -167,9 +151,7 @@ class AgentEndpoints(Handlers):
             )
 
         client = await self.store.migrate_agent(current_tenant(), request.agent_id, become)
-        if client is None:
-            raise AgentNotFound
-        return shown(client)
+        return shown(require_found(client, AgentNotFound))
 
     @handles(SummarizeAgents)
     async def summarize_agents(self, request: SummarizeAgents) -> AgentSummary:  # noqa: ARG002
@@ -188,9 +170,7 @@ class AgentEndpoints(Handlers):
 
     @handles(FindAgentCredential)
     async def find_agent_credential(self, request: FindAgentCredential) -> AgentCredential:
-        agent = await self.store.agents.by_id(request.agent_id)
-        if agent is None:
-            raise AgentNotFound
+        agent = require_found(await self.store.agents.by_id(request.agent_id), AgentNotFound)
         return AgentCredential(
             agent_id=agent.id,
             tenant_id=agent.tenant_id,

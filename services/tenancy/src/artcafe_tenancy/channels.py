@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 
 import structlog
-from msgspec import UNSET, structs
 
 from artcafe_common import authorization, clock
 from artcafe_common.broker.subjects import channel_subject
@@ -24,7 +23,7 @@ from artcafe_common.contracts.tenancy.events import ChannelChanged
 from artcafe_common.contracts.tenancy.members import Role
 from artcafe_common.plans import LIMITS
 from artcafe_tenancy import metadata, names
-from artcafe_tenancy.endpoint_base import Handlers
+from artcafe_tenancy.endpoint_base import Handlers, changed_fields, require_found
 from artcafe_tenancy.outbox import Entry, entry
 from artcafe_tenancy.tables import ChannelItem
 
@@ -62,35 +61,22 @@ class ChannelEndpoints(Handlers):
     @handles(ListChannels)
     async def list_channels(self, request: ListChannels) -> Channels:
         tenant_id = authorization.require_role(Role.VIEWER)
-        position = self.cursors.decode(tenant_id, "channels", request.cursor)
-        page = await self.store.channels.list(tenant_id, limit=request.limit, position=position)
-        return Channels(
-            channels=[_shown(channel) for channel in page.items],
-            next_cursor=self.cursors.encode(tenant_id, "channels", page.position),
-        )
+        items, next_cursor = await self.read_page(self.store.channels.list, tenant_id, "channels", request)
+        return Channels(channels=[_shown(channel) for channel in items], next_cursor=next_cursor)
 
     @handles(GetChannel)
     async def get_channel(self, request: GetChannel) -> Channel:
         channel = await self.store.channels.get(authorization.require_role(Role.VIEWER), request.channel_id)
-        if channel is None:
-            raise ChannelNotFound
-        return _shown(channel)
+        return _shown(require_found(channel, ChannelNotFound))
 
     @handles(UpdateChannel)
     async def update_channel(self, request: UpdateChannel) -> Channel:
         tenant_id = authorization.require_role(Role.MEMBER)
-        if request.name is not UNSET:
-            names.check(request.name)
-        if request.metadata is not UNSET:
-            metadata.check(request.metadata)
-        changes = {name: value for name, value in structs.asdict(request).items() if value is not UNSET}
-        del changes["channel_id"]
+        changes = changed_fields(request, key="channel_id")
         channel = await self.store.channels.change(
             tenant_id, request.channel_id, changes, lambda _, now: _told(now, "channel.updated", changes)
         )
-        if channel is None:
-            raise ChannelNotFound
-        return _shown(channel)
+        return _shown(require_found(channel, ChannelNotFound))
 
     @handles(DeleteChannel)
     async def delete_channel(self, request: DeleteChannel) -> Channel:
@@ -98,9 +84,7 @@ class ChannelEndpoints(Handlers):
         channel = await self.store.channels.delete(
             tenant_id, request.channel_id, lambda gone: _told(gone, "channel.deleted")
         )
-        if channel is None:
-            raise ChannelNotFound
-        return _shown(channel)
+        return _shown(require_found(channel, ChannelNotFound))
 
 
 def _told(channel: ChannelItem, action: str, changes: Iterable[str] = ()) -> Entry:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from msgspec import UNSET, structs
+from msgspec import UNSET
 
 from artcafe_common import authorization, clock
 from artcafe_common.broker import nkeys
@@ -32,7 +32,7 @@ from artcafe_common.contracts.tenancy.members import Role
 from artcafe_common.plans import LIMITS
 from artcafe_common.storage.dynamo import ConditionFailed
 from artcafe_tenancy import metadata, names, permissions
-from artcafe_tenancy.endpoint_base import Handlers
+from artcafe_tenancy.endpoint_base import Handlers, changed_fields, require_found
 from artcafe_tenancy.outbox import Entry, entry
 from artcafe_tenancy.presence_mirror import time_of
 from artcafe_tenancy.tables import ClientItem
@@ -70,16 +70,11 @@ class ClientEndpoints(Handlers):
     @handles(ListClients)
     async def list_clients(self, request: ListClients) -> Clients:
         tenant_id = authorization.require_role(Role.VIEWER)
-        page = await self.store.clients.list(
-            tenant_id,
-            limit=request.limit,
-            position=self.cursors.decode(tenant_id, "clients", request.cursor),
-            where=None if request.status is None else status_filter(request.status),
+        where = None if request.status is None else status_filter(request.status)
+        items, next_cursor = await self.read_page(
+            self.store.clients.list, tenant_id, "clients", request, where=where
         )
-        return Clients(
-            clients=[shown(client) for client in page.items],
-            next_cursor=self.cursors.encode(tenant_id, "clients", page.position),
-        )
+        return Clients(clients=[shown(client) for client in items], next_cursor=next_cursor)
 
     @handles(GetClient)
     async def get_client(self, request: GetClient) -> Client:
@@ -88,15 +83,10 @@ class ClientEndpoints(Handlers):
     @handles(UpdateClient)
     async def update_client(self, request: UpdateClient) -> Client:
         tenant_id = authorization.require_role(Role.MEMBER)
-        if request.name is not UNSET:
-            names.check(request.name)
+        given = changed_fields(request, key="client_id")
         if request.permissions is not UNSET:
             permissions.check(tenant_id, request.permissions)
-        if request.metadata is not UNSET:
-            metadata.check(request.metadata)
-        given = {name: value for name, value in structs.asdict(request).items() if value is not UNSET}
         changes = {"state" if name == "status" else name: value for name, value in given.items()}
-        del changes["client_id"]
 
         def tells(before: ClientItem, client: ClientItem) -> Entry:
             # Said again of one that is suspended already, so that trying again ends what was left over.
@@ -109,9 +99,7 @@ class ClientEndpoints(Handlers):
             return _told(client, "client.updated", event, {"changed": sorted(changes)})
 
         client = await self.store.clients.change(tenant_id, request.client_id, changes, tells)
-        if client is None:
-            raise ClientNotFound
-        return shown(client)
+        return shown(require_found(client, ClientNotFound))
 
     @handles(DeleteClient)
     async def delete_client(self, request: DeleteClient) -> Client:
@@ -121,9 +109,7 @@ class ClientEndpoints(Handlers):
             request.client_id,
             lambda gone: _told(gone, "client.deleted", _revoked(gone, RevocationReason.DELETED)),
         )
-        if client is None:
-            raise ClientNotFound
-        return shown(client)
+        return shown(require_found(client, ClientNotFound))
 
     @handles(RegenerateClientKey)
     async def regenerate_client_key(self, request: RegenerateClientKey) -> ClientCreated:
@@ -167,10 +153,7 @@ class ClientEndpoints(Handlers):
         return await self.store.clients.by_key(nkey_public)
 
     async def _client(self, tenant_id: str, client_id: str) -> ClientItem:
-        client = await self.store.clients.get(tenant_id, client_id)
-        if client is None:
-            raise ClientNotFound
-        return client
+        return require_found(await self.store.clients.get(tenant_id, client_id), ClientNotFound)
 
 
 def _changed(client: ClientItem) -> ClientChanged:

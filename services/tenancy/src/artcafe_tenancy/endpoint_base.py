@@ -1,13 +1,25 @@
-"""What the endpoints of every noun need."""
+"""The base of the endpoint classes, and the forms that list, get, update and delete endpoints share."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import msgspec
 
 from artcafe_common.bus.client import Bus
-from artcafe_common.bus.errors import Forbidden
+from artcafe_common.bus.command import Command
+from artcafe_common.bus.errors import CommandError, Forbidden
+from artcafe_common.contracts.tenancy.list_query import ListQuery
 from artcafe_common.cursors import CursorCodec
 from artcafe_common.plans import Plan
+from artcafe_common.storage.dynamo import Page
+from artcafe_tenancy import metadata, names
 from artcafe_tenancy.activity_table import ActivityTable
 from artcafe_tenancy.store import Store
 from artcafe_tenancy.stream_reconciler import StreamReconciler
 from artcafe_tenancy.tables import TenantItem
+
+T = TypeVar("T")
+Item = TypeVar("Item", bound=msgspec.Struct)
 
 
 class Handlers:
@@ -30,9 +42,46 @@ class Handlers:
         self.cursors = cursors
         self.default_plan = default_plan
 
+    async def read_page(
+        self,
+        list_items: Callable[..., Awaitable[Page[Item]]],
+        owner_id: str,
+        scope: str,
+        request: ListQuery[Any],
+        **filters: Any,
+    ) -> tuple[list[Item], str | None]:
+        """One page of `owner_id`'s items and its `next_cursor`, which is valid for this owner and scope only."""
+        position = self.cursors.decode(owner_id, scope, request.cursor)
+        page = await list_items(owner_id, limit=request.limit, position=position, **filters)
+        return page.items, self.cursors.encode(owner_id, scope, page.position)
+
     async def tenant(self, tenant_id: str) -> TenantItem:
         """A tenant that must be there; one that is not tells no more than one that is closed to you."""
         tenant = await self.store.tenant(tenant_id)
         if tenant is None:
             raise Forbidden
         return tenant
+
+
+def require_found(item: T | None, error: type[CommandError]) -> T:
+    """The item; raises `error` for None."""
+    if item is None:
+        raise error
+    return item
+
+
+def given_fields(struct: msgspec.Struct) -> dict[str, Any]:
+    """The fields of a struct that are not UNSET."""
+    fields = msgspec.structs.asdict(struct)
+    return {name: value for name, value in fields.items() if value is not msgspec.UNSET}
+
+
+def changed_fields(request: Command[Any], *, key: str = "") -> dict[str, Any]:
+    """The fields that an update command sets, without its `key`; InvalidRequest for a bad name or metadata."""
+    changes = given_fields(request)
+    changes.pop(key, None)
+    if "name" in changes:
+        names.check(changes["name"])
+    if "metadata" in changes:
+        metadata.check(changes["metadata"])
+    return changes

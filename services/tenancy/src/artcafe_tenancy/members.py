@@ -22,7 +22,7 @@ from artcafe_common.contracts.tenancy.members import (
     UpdateMember,
 )
 from artcafe_tenancy import names
-from artcafe_tenancy.endpoint_base import Handlers
+from artcafe_tenancy.endpoint_base import Handlers, require_found
 from artcafe_tenancy.outbox import Entry, entry
 from artcafe_tenancy.tables import MemberItem
 
@@ -72,12 +72,8 @@ class MemberEndpoints(Handlers):
     @handles(ListMembers)
     async def list_members(self, request: ListMembers) -> Members:
         tenant_id = authorization.require_role(Role.VIEWER)
-        position = self.cursors.decode(tenant_id, "members", request.cursor)
-        page = await self.store.members(tenant_id, limit=request.limit, position=position)
-        return Members(
-            members=[_shown(member) for member in page.items],
-            next_cursor=self.cursors.encode(tenant_id, "members", page.position),
-        )
+        items, next_cursor = await self.read_page(self.store.members, tenant_id, "members", request)
+        return Members(members=[_shown(member) for member in items], next_cursor=next_cursor)
 
     @handles(UpdateMember)
     async def update_member(self, request: UpdateMember) -> Member:
@@ -103,9 +99,7 @@ class MemberEndpoints(Handlers):
         member = await self.store.change_member(
             tenant_id, user_id, role, check, lambda before: _told(before, action, role)
         )
-        if member is None:
-            raise MemberNotFound
-        return _shown(member)
+        return _shown(require_found(member, MemberNotFound))
 
 
 def _told(member: MemberItem, action: str, role: Role | None) -> Entry:

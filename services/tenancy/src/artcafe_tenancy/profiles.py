@@ -2,9 +2,8 @@
 
 import functools
 import zoneinfo
-from typing import Any
 
-from msgspec import UNSET, structs
+from msgspec import UNSET
 
 from artcafe_common import authorization
 from artcafe_common.bus.caller import current_caller
@@ -21,7 +20,7 @@ from artcafe_common.contracts.tenancy.profiles import (
     UpdateProfile,
 )
 from artcafe_tenancy import names
-from artcafe_tenancy.endpoint_base import Handlers
+from artcafe_tenancy.endpoint_base import Handlers, given_fields
 from artcafe_tenancy.tables import ProfileItem
 
 MAX_ORGANIZATIONS = 200
@@ -40,7 +39,7 @@ class ProfileEndpoints(Handlers):
         user_id = authorization.require_person()
         if request.name is not UNSET:
             names.check(request.name)
-        changes = _given(request)
+        changes = given_fields(request)
         del changes["email"]
         return await self._profile(await self.store.change_profile(user_id, changes), request.email)
 
@@ -53,10 +52,12 @@ class ProfileEndpoints(Handlers):
         user_id = authorization.require_person()
         if request.timezone is not UNSET:
             _check_timezone(request.timezone)
-        changes = _given(request)
+        changes = given_fields(request)
         if request.notifications is not UNSET:
             del changes["notifications"]
-            changes |= {f"notify_{name}": value for name, value in _given(request.notifications).items()}
+            changes |= {
+                f"notify_{name}": value for name, value in given_fields(request.notifications).items()
+            }
         return _preferences(await self.store.change_profile(user_id, changes))
 
     async def _profile(self, item: ProfileItem, email: str) -> Profile:
@@ -79,10 +80,6 @@ class ProfileEndpoints(Handlers):
             current_organization=next((each for each in organizations if each.account_id == chosen), None),
             updated_at=item.updated_at,
         )
-
-
-def _given(request: Any) -> dict[str, Any]:
-    return {name: value for name, value in structs.asdict(request).items() if value is not UNSET}
 
 
 def _preferences(item: ProfileItem) -> Preferences:

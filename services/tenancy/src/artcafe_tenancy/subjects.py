@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from contextlib import suppress
 
-from msgspec import UNSET, structs
+from msgspec import UNSET
 
 from artcafe_common import authorization, clock
 from artcafe_common.bus.endpoints import handles
@@ -25,7 +25,7 @@ from artcafe_common.contracts.tenancy.subjects import (
 )
 from artcafe_common.plans import LIMITS
 from artcafe_tenancy import metadata, names, subject_patterns
-from artcafe_tenancy.endpoint_base import Handlers
+from artcafe_tenancy.endpoint_base import Handlers, changed_fields, require_found
 from artcafe_tenancy.outbox import Entry, entry
 from artcafe_tenancy.tables import SubjectItem
 
@@ -67,29 +67,18 @@ class SubjectEndpoints(Handlers):
     @handles(ListSubjects)
     async def list_subjects(self, request: ListSubjects) -> Subjects:
         tenant_id = authorization.require_role(Role.VIEWER)
-        position = self.cursors.decode(tenant_id, "subjects", request.cursor)
-        page = await self.store.subjects.list(tenant_id, limit=request.limit, position=position)
-        return Subjects(
-            subjects=[_shown(item) for item in page.items],
-            next_cursor=self.cursors.encode(tenant_id, "subjects", page.position),
-        )
+        items, next_cursor = await self.read_page(self.store.subjects.list, tenant_id, "subjects", request)
+        return Subjects(subjects=[_shown(item) for item in items], next_cursor=next_cursor)
 
     @handles(GetSubject)
     async def get_subject(self, request: GetSubject) -> Subject:
         item = await self.store.subjects.get(authorization.require_role(Role.VIEWER), request.subject_id)
-        if item is None:
-            raise SubjectNotFound
-        return _shown(item)
+        return _shown(require_found(item, SubjectNotFound))
 
     @handles(UpdateSubject)
     async def update_subject(self, request: UpdateSubject) -> Subject:
         tenant_id = authorization.require_role(Role.MEMBER)
-        if request.name is not UNSET:
-            names.check(request.name)
-        if request.metadata is not UNSET:
-            metadata.check(request.metadata)
-        changes = {name: value for name, value in structs.asdict(request).items() if value is not UNSET}
-        del changes["subject_id"]
+        changes = changed_fields(request, key="subject_id")
         given = sorted(changes)
         if request.pattern is not UNSET:
             changes["raw"] = subject_patterns.raw_subjects(tenant_id, request.pattern)
@@ -100,9 +89,7 @@ class SubjectEndpoints(Handlers):
             await self._storage(tenant_id),
             lambda now: _told(now, "subject.updated", given),
         )
-        if changed is None:
-            raise SubjectNotFound
-        before, item = changed
+        before, item = require_found(changed, SubjectNotFound)
         settled = await self.streams.settled(tenant_id, item.subject_id)
         if settled is not None and _refused(settled, item):
             with suppress(CommandError):
@@ -114,11 +101,10 @@ class SubjectEndpoints(Handlers):
     @handles(DeleteSubject)
     async def delete_subject(self, request: DeleteSubject) -> Subject:
         tenant_id = authorization.require_role(Role.MEMBER)
-        item = await self.store.subjects.begin_delete(
-            tenant_id, request.subject_id, lambda gone: _told(gone, "subject.deleted")
+        gone = await self.store.subjects.begin_delete(
+            tenant_id, request.subject_id, lambda item: _told(item, "subject.deleted")
         )
-        if item is None:
-            raise SubjectNotFound
+        item = require_found(gone, SubjectNotFound)
         await self.streams.settled(tenant_id, item.subject_id)
         return _shown(item)
 

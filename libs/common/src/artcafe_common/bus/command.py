@@ -31,6 +31,12 @@ class Command(msgspec.Struct, Generic[R], frozen=True, kw_only=True, forbid_unkn
     idempotent: ClassVar[bool] = False
 
 
+class Query(Command[R], Generic[R], frozen=True, kw_only=True):
+    """A command that reads and changes nothing, and is therefore idempotent."""
+
+    idempotent = True
+
+
 class Event(msgspec.Struct, frozen=True, kw_only=True):
     """A fact, named in the past tense, kept in the EVENTS stream and delivered at least once.
 
@@ -55,9 +61,10 @@ class Empty(msgspec.Struct, frozen=True, kw_only=True):
 
 @cache
 def reply_type(command: type[Command[R]]) -> type[R]:
-    """The `R` that a command class declares in `Command[R]`."""
+    """The `R` that a command class declares in `Command[R]` or in a generic base such as `Query[R]`."""
     for base in getattr(command, "__orig_bases__", ()):
-        if typing.get_origin(base) is Command:
+        origin = typing.get_origin(base)
+        if isinstance(origin, type) and issubclass(origin, Command):
             return typing.cast(type[R], typing.get_args(base)[0])
     raise TypeError(f"{command.__name__} must derive from Command[Reply]")
 

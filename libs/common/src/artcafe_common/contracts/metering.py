@@ -4,7 +4,7 @@ from datetime import date, datetime
 
 import msgspec
 
-from artcafe_common.bus.command import Command, Event
+from artcafe_common.bus.command import Event, Query
 from artcafe_common.bus.errors import CommandError
 from artcafe_common.plans import Limits, Plan
 
@@ -112,30 +112,27 @@ class LiveUsage(msgspec.Struct, frozen=True, kw_only=True):
     channels: list[ChannelUsage]
 
 
-class GetUsageMetrics(Command[UsageMetrics], frozen=True, kw_only=True):
+class GetUsageMetrics(Query[UsageMetrics], frozen=True, kw_only=True):
     """The caller's tenant's usage by day, both dates included; the last 7 days by default."""
 
     subject = "artcafe.metering.usage.metrics"
     raises = (InvalidPeriod,)
-    idempotent = True
     plan: Plan
     start_date: date | None = None
     end_date: date | None = None
 
 
-class GetCurrentUsage(Command[CurrentUsage], frozen=True, kw_only=True):
+class GetCurrentUsage(Query[CurrentUsage], frozen=True, kw_only=True):
     """The caller's tenant's billing period so far."""
 
     subject = "artcafe.metering.usage.current"
-    idempotent = True
     plan: Plan
 
 
-class GetLiveUsage(Command[LiveUsage], frozen=True, kw_only=True):
+class GetLiveUsage(Query[LiveUsage], frozen=True, kw_only=True):
     """The caller's tenant's live counters."""
 
     subject = "artcafe.metering.usage.local"
-    idempotent = True
 
 
 class UsageEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from artcafe_common.bus.command import Command, Event, Signal
+from artcafe_common.bus.command import Command, Event, Query, Signal
 
 
 class Transport(StrEnum):
@@ -75,23 +75,21 @@ class ConnectionReservation(msgspec.Struct, frozen=True, kw_only=True):
     granted: bool
 
 
-class GetPresences(Command[ClientPresences], frozen=True, kw_only=True):
+class GetPresences(Query[ClientPresences], frozen=True, kw_only=True):
     """The presence of up to 200 clients of the caller's tenant, in one round trip to the store.
 
     Connections, metrics and metadata are filled only when one client is asked for.
     """
 
     subject = "artcafe.presence.client.get"
-    idempotent = True
     deadline_s = 2.0
     client_ids: list[str]
 
 
-class CountConnections(Command[ConnectionCount], frozen=True, kw_only=True):
+class CountConnections(Query[ConnectionCount], frozen=True, kw_only=True):
     """How many live connections the caller's tenant has."""
 
     subject = "artcafe.presence.connection.count"
-    idempotent = True
     deadline_s = 2.0
 
 

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from artcafe_common.bus.command import Command
+from artcafe_common.bus.command import Command, Query
 from artcafe_common.bus.errors import CommandError
 from artcafe_common.contracts.identity.clients import KeyPairIssued, KeyRateExceeded
 from artcafe_common.plans import Plan
@@ -57,12 +57,11 @@ class CompareAccounts(Command[AccountComparison], frozen=True, kw_only=True):
     push: bool = False
 
 
-class FindAccount(Command[BrokerAccount], frozen=True, kw_only=True):
+class FindAccount(Query[BrokerAccount], frozen=True, kw_only=True):
     """The tenant behind a NATS account's public key."""
 
     subject = "artcafe.identity.account.find"
     raises = (AccountMissing,)
-    idempotent = True
     account: str
 
 

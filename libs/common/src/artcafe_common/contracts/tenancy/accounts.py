@@ -5,9 +5,10 @@ from datetime import datetime
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from artcafe_common.bus.command import Command
-from artcafe_common.bus.errors import CommandError, InvalidCursor
-from artcafe_common.contracts.tenancy.fields import CursorText, Description, DisplayName, Limit, Metadata
+from artcafe_common.bus.command import Command, Query
+from artcafe_common.bus.errors import CommandError
+from artcafe_common.contracts.tenancy.fields import Description, DisplayName, Metadata
+from artcafe_common.contracts.tenancy.list_query import ListQuery
 from artcafe_common.contracts.tenancy.members import Role
 from artcafe_common.plans import Limits, Plan
 
@@ -52,22 +53,17 @@ class CreateAccount(Command[Account], frozen=True, kw_only=True):
     email: str = ""
 
 
-class ListAccounts(Command[Accounts], frozen=True, kw_only=True):
+class ListAccounts(ListQuery[Accounts], frozen=True, kw_only=True):
     """The organizations of the calling user."""
 
     subject = "artcafe.tenancy.account.list"
-    raises = (InvalidCursor,)
-    idempotent = True
-    limit: Limit = 50
-    cursor: CursorText | None = None
 
 
-class GetAccount(Command[Account], frozen=True, kw_only=True):
+class GetAccount(Query[Account], frozen=True, kw_only=True):
     """The caller's tenant."""
 
     subject = "artcafe.tenancy.account.get"
     raises = (AccountNotFound,)
-    idempotent = True
 
 
 class UpdateAccount(Command[Account], frozen=True, kw_only=True):

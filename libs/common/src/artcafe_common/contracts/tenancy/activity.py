@@ -6,9 +6,8 @@ from typing import Annotated, Any
 
 import msgspec
 
-from artcafe_common.bus.command import Command, Event
-from artcafe_common.bus.errors import InvalidCursor
-from artcafe_common.contracts.tenancy.fields import CursorText, Limit
+from artcafe_common.bus.command import Event, Query
+from artcafe_common.contracts.tenancy.list_query import ListQuery
 
 MAX_HOURS = 30 * 24
 Hours = Annotated[int, msgspec.Meta(ge=1, le=MAX_HOURS)]
@@ -72,17 +71,13 @@ class ActivityPage(msgspec.Struct, frozen=True, kw_only=True):
     next_cursor: str | None
 
 
-class ListActivity(Command[ActivityPage], frozen=True, kw_only=True):
+class ListActivity(ListQuery[ActivityPage], frozen=True, kw_only=True):
     """The entries of the last `hours` of the caller's tenant, of one type or status if asked for."""
 
     subject = "artcafe.tenancy.activity.list"
-    raises = (InvalidCursor,)
-    idempotent = True
-    limit: Limit = 50
     hours: Hours = 24
     type: ActivityType | None = None
     status: ActivityStatus | None = None
-    cursor: CursorText | None = None
 
 
 class HourlyActivity(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,10 +102,9 @@ class ActivitySummary(msgspec.Struct, frozen=True, kw_only=True):
     hourly: list[HourlyActivity]
 
 
-class GetActivitySummary(Command[ActivitySummary], frozen=True, kw_only=True):
+class GetActivitySummary(Query[ActivitySummary], frozen=True, kw_only=True):
     """What happened in the last `hours`, in numbers."""
 
     subject = "artcafe.tenancy.activity.summary"
-    idempotent = True
     deadline_s = 10.0
     hours: Hours = 24

@@ -5,21 +5,20 @@ from datetime import datetime
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from artcafe_common.bus.command import Command
-from artcafe_common.bus.errors import CommandError, InvalidCursor
+from artcafe_common.bus.command import Command, Query
+from artcafe_common.bus.errors import CommandError
 from artcafe_common.contracts.identity.agents import AgentKeyType
 from artcafe_common.contracts.identity.clients import KeyRateExceeded
 from artcafe_common.contracts.tenancy.clients import Client, ClientState, ClientStatus
 from artcafe_common.contracts.tenancy.fields import (
-    CursorText,
     Description,
     DisplayName,
-    Limit,
     Metadata,
     NameTaken,
     PlanLimitReached,
     PublicKeyText,
 )
+from artcafe_common.contracts.tenancy.list_query import ListQuery
 
 
 class AgentNotFound(CommandError):
@@ -83,23 +82,18 @@ class CreateAgent(Command[AgentCreated], frozen=True, kw_only=True):
     metadata: Metadata = {}
 
 
-class ListAgents(Command[Agents], frozen=True, kw_only=True):
+class ListAgents(ListQuery[Agents], frozen=True, kw_only=True):
     """The agents of the caller's tenant, of one status if asked for."""
 
     subject = "artcafe.tenancy.agent.list"
-    raises = (InvalidCursor,)
-    idempotent = True
-    limit: Limit = 50
-    cursor: CursorText | None = None
     status: ClientStatus | None = None
 
 
-class GetAgent(Command[Agent], frozen=True, kw_only=True):
+class GetAgent(Query[Agent], frozen=True, kw_only=True):
     """One agent of the caller's tenant."""
 
     subject = "artcafe.tenancy.agent.get"
     raises = (AgentNotFound,)
-    idempotent = True
     agent_id: str
 
 
@@ -136,9 +130,8 @@ class MigrateAgent(Command[Client], frozen=True, kw_only=True):
     nkey_public: str
 
 
-class SummarizeAgents(Command[AgentSummary], frozen=True, kw_only=True):
+class SummarizeAgents(Query[AgentSummary], frozen=True, kw_only=True):
     """Count the agents of the caller's tenant."""
 
     subject = "artcafe.tenancy.agent.summarize"
-    idempotent = True
     deadline_s = 10.0

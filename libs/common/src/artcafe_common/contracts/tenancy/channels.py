@@ -5,17 +5,16 @@ from datetime import datetime
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from artcafe_common.bus.command import Command
+from artcafe_common.bus.command import Command, Query
 from artcafe_common.bus.errors import CommandError, InvalidCursor
 from artcafe_common.contracts.tenancy.fields import (
-    CursorText,
     Description,
     DisplayName,
-    Limit,
     Metadata,
     NameTaken,
     PlanLimitReached,
 )
+from artcafe_common.contracts.tenancy.list_query import ListQuery
 
 
 class ChannelNotFound(CommandError):
@@ -56,22 +55,17 @@ class CreateChannel(Command[Channel], frozen=True, kw_only=True):
     metadata: Metadata = {}
 
 
-class ListChannels(Command[Channels], frozen=True, kw_only=True):
+class ListChannels(ListQuery[Channels], frozen=True, kw_only=True):
     """The channels of the caller's tenant."""
 
     subject = "artcafe.tenancy.channel.list"
-    raises = (InvalidCursor,)
-    idempotent = True
-    limit: Limit = 50
-    cursor: CursorText | None = None
 
 
-class GetChannel(Command[Channel], frozen=True, kw_only=True):
+class GetChannel(Query[Channel], frozen=True, kw_only=True):
     """One channel of the caller's tenant."""
 
     subject = "artcafe.tenancy.channel.get"
     raises = (ChannelNotFound,)
-    idempotent = True
     channel_id: str
 
 
@@ -112,13 +106,10 @@ class ChannelSubscribers(msgspec.Struct, frozen=True, kw_only=True):
     next_cursor: str | None
 
 
-class ListChannelSubscribers(Command[ChannelSubscribers], frozen=True, kw_only=True):
+class ListChannelSubscribers(ListQuery[ChannelSubscribers], frozen=True, kw_only=True):
     """Who subscribes to a channel: those recorded, and those in `live` (client id: connections)."""
 
     subject = "artcafe.tenancy.channel.subscribers"
     raises = (ChannelNotFound, InvalidCursor)
-    idempotent = True
     channel_id: str
     live: dict[str, int] = {}
-    limit: Limit = 50
-    cursor: CursorText | None = None

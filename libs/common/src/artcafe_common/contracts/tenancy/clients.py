@@ -6,17 +6,16 @@ from enum import StrEnum
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from artcafe_common.bus.command import Command
-from artcafe_common.bus.errors import CommandError, InvalidCursor
+from artcafe_common.bus.command import Command, Query
+from artcafe_common.bus.errors import CommandError
 from artcafe_common.contracts.identity.clients import KeyRateExceeded, Permissions
 from artcafe_common.contracts.tenancy.fields import (
-    CursorText,
     DisplayName,
-    Limit,
     Metadata,
     NameTaken,
     PlanLimitReached,
 )
+from artcafe_common.contracts.tenancy.list_query import ListQuery
 
 
 class ClientNotFound(CommandError):
@@ -98,23 +97,18 @@ class CreateClient(Command[ClientCreated], frozen=True, kw_only=True):
     metadata: Metadata = {}
 
 
-class ListClients(Command[Clients], frozen=True, kw_only=True):
+class ListClients(ListQuery[Clients], frozen=True, kw_only=True):
     """The clients of the caller's tenant, of one status if asked for."""
 
     subject = "artcafe.tenancy.client.list"
-    raises = (InvalidCursor,)
-    idempotent = True
-    limit: Limit = 50
-    cursor: CursorText | None = None
     status: ClientStatus | None = None
 
 
-class GetClient(Command[Client], frozen=True, kw_only=True):
+class GetClient(Query[Client], frozen=True, kw_only=True):
     """One client of the caller's tenant."""
 
     subject = "artcafe.tenancy.client.get"
     raises = (ClientNotFound,)
-    idempotent = True
     client_id: str
 
 

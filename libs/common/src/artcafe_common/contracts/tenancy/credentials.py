@@ -2,7 +2,7 @@
 
 import msgspec
 
-from artcafe_common.bus.command import Command
+from artcafe_common.bus.command import Query
 from artcafe_common.contracts.identity.clients import Permissions
 from artcafe_common.contracts.tenancy.agents import AgentNotFound
 from artcafe_common.contracts.tenancy.clients import ClientNotFound, ClientState
@@ -30,20 +30,18 @@ class AgentCredential(msgspec.Struct, frozen=True, kw_only=True):
     state: ClientState
 
 
-class FindClientCredential(Command[ClientCredential], frozen=True, kw_only=True):
+class FindClientCredential(Query[ClientCredential], frozen=True, kw_only=True):
     """The client of a public key or of an id, whatever its tenant: identity asks, to authenticate."""
 
     subject = "artcafe.tenancy.client.find_credential"
     raises = (ClientNotFound,)
-    idempotent = True
     nkey_public: str | None = None
     client_id: str | None = None
 
 
-class FindAgentCredential(Command[AgentCredential], frozen=True, kw_only=True):
+class FindAgentCredential(Query[AgentCredential], frozen=True, kw_only=True):
     """The agent of an id, whatever its tenant: identity asks, to authenticate."""
 
     subject = "artcafe.tenancy.agent.find_credential"
     raises = (AgentNotFound,)
-    idempotent = True
     agent_id: str

@@ -5,9 +5,10 @@ from enum import StrEnum
 
 import msgspec
 
-from artcafe_common.bus.command import Command
-from artcafe_common.bus.errors import CommandError, Forbidden, InvalidCursor
-from artcafe_common.contracts.tenancy.fields import CursorText, Email, Limit, UserId
+from artcafe_common.bus.command import Command, Query
+from artcafe_common.bus.errors import CommandError, Forbidden
+from artcafe_common.contracts.tenancy.fields import Email, UserId
+from artcafe_common.contracts.tenancy.list_query import ListQuery
 from artcafe_common.plans import Plan
 
 
@@ -80,7 +81,7 @@ class Membership(msgspec.Struct, frozen=True, kw_only=True):
     plan: Plan
 
 
-class ResolveMembership(Command[Membership], frozen=True, kw_only=True):
+class ResolveMembership(Query[Membership], frozen=True, kw_only=True):
     """Which tenant a user acts for: the one asked for, or their only one.
 
     Forbidden for a tenant that they are not a member of, whether it exists or not, and for a
@@ -89,7 +90,6 @@ class ResolveMembership(Command[Membership], frozen=True, kw_only=True):
 
     subject = "artcafe.tenancy.membership.resolve"
     raises = (Forbidden, TenantRequired)
-    idempotent = True
     user_id: str
     tenant_id: str | None = None
 
@@ -104,14 +104,10 @@ class AddMember(Command[Member], frozen=True, kw_only=True):
     role: Role = Role.MEMBER
 
 
-class ListMembers(Command[Members], frozen=True, kw_only=True):
+class ListMembers(ListQuery[Members], frozen=True, kw_only=True):
     """The members of the caller's tenant."""
 
     subject = "artcafe.tenancy.member.list"
-    raises = (InvalidCursor,)
-    idempotent = True
-    limit: Limit = 50
-    cursor: CursorText | None = None
 
 
 class UpdateMember(Command[Member], frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from artcafe_common.bus.command import Command
+from artcafe_common.bus.command import Command, Query
 from artcafe_common.contracts.tenancy.fields import DisplayName
 from artcafe_common.contracts.tenancy.members import Role
 from artcafe_common.plans import Plan
@@ -81,11 +81,10 @@ class Preferences(msgspec.Struct, frozen=True, kw_only=True):
     notifications: Notifications = Notifications()
 
 
-class GetProfile(Command[Profile], frozen=True, kw_only=True):
+class GetProfile(Query[Profile], frozen=True, kw_only=True):
     """The caller's profile; the caller's tenant, if any, is the current organization."""
 
     subject = "artcafe.tenancy.profile.get"
-    idempotent = True
     email: str = ""
 
 
@@ -98,11 +97,10 @@ class UpdateProfile(Command[Profile], frozen=True, kw_only=True):
     avatar_url: AvatarUrl | UnsetType = UNSET
 
 
-class GetPreferences(Command[Preferences], frozen=True, kw_only=True):
+class GetPreferences(Query[Preferences], frozen=True, kw_only=True):
     """The caller's preferences."""
 
     subject = "artcafe.tenancy.preferences.get"
-    idempotent = True
 
 
 class UpdatePreferences(Command[Preferences], frozen=True, kw_only=True):

@@ -8,18 +8,17 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from artcafe_common.broker.subjects import BadSubject, ForbiddenSubject
-from artcafe_common.bus.command import Command
-from artcafe_common.bus.errors import CommandError, InvalidCursor
+from artcafe_common.bus.command import Command, Query
+from artcafe_common.bus.errors import CommandError
 from artcafe_common.contracts.identity.streams import StreamRefused, SubjectOverlap
 from artcafe_common.contracts.tenancy.fields import (
-    CursorText,
     Description,
     DisplayName,
-    Limit,
     Metadata,
     NameTaken,
     PlanLimitReached,
 )
+from artcafe_common.contracts.tenancy.list_query import ListQuery
 
 
 class SubjectNotFound(CommandError):
@@ -102,22 +101,17 @@ class CreateSubject(Command[Subject], frozen=True, kw_only=True):
     metadata: Metadata = {}
 
 
-class ListSubjects(Command[Subjects], frozen=True, kw_only=True):
+class ListSubjects(ListQuery[Subjects], frozen=True, kw_only=True):
     """The subjects of the caller's tenant."""
 
     subject = "artcafe.tenancy.subject.list"
-    raises = (InvalidCursor,)
-    idempotent = True
-    limit: Limit = 50
-    cursor: CursorText | None = None
 
 
-class GetSubject(Command[Subject], frozen=True, kw_only=True):
+class GetSubject(Query[Subject], frozen=True, kw_only=True):
     """One subject of the caller's tenant."""
 
     subject = "artcafe.tenancy.subject.get"
     raises = (SubjectNotFound,)
-    idempotent = True
     subject_id: str
 
 
