@@ -14,7 +14,7 @@ from docs.generate.declarations import every_error, every_frame, every_route
 pytestmark = pytest.mark.filterwarnings(
     "ignore::litestar.exceptions.base_exceptions.LitestarDeprecationWarning"
 )
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PATHS = re.compile(r"(?<![\w/.])(?:libs|services|tests|docs|deploy|\.ci)/[\w./-]*\w")
 

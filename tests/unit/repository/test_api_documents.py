@@ -19,7 +19,7 @@ from artcafe_gateway.sessions.client import ClientSession
 from artcafe_gateway.sessions.dashboard import DashboardSession
 from artcafe_gateway.wire import agent_frames, frames, socket
 
-SCHEMA = Path(__file__).parents[1] / "support/asyncapi/3.0.0.json.gz"
+SCHEMA = Path(__file__).parents[2] / "support/asyncapi/3.0.0.json.gz"
 REST = msgspec.json.decode(msgspec.json.encode(openapi(create_api(None, None))))
 SOCKETS = asyncapi()
 SESSION_TYPES = {"client": ClientSession, "agent": AgentSession, "dashboard": DashboardSession}

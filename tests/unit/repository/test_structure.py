@@ -16,7 +16,7 @@ from artcafe_common.bus.client import inbox_prefix
 from artcafe_common.dev.stack import Stack
 from support.stack import free_ports
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SOURCES = sorted(path for top in ("libs", "services") for path in (ROOT / top).glob("*/src/**/*.py"))
 SERVICES = ("gateway", "identity", "metering", "presence", "tenancy")
 ON_THE_BUS = [name for name in SERVICES if name != "gateway"]
