@@ -4,14 +4,13 @@ import importlib
 import inspect
 import pkgutil
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 from litestar import Litestar
 from litestar.routes import WebSocketRoute
 
-from artcafe_common.bus.errors import CommandError
+from artcafe_common.bus.errors import CommandError, all_errors
 from artcafe_common.settings import ServiceSettings, Variable, variables
 from artcafe_gateway.api import create_api
 from artcafe_gateway.openapi.asyncapi import asyncapi
@@ -37,17 +36,9 @@ def import_all() -> None:
 
 
 def every_error() -> list[type[CommandError]]:
-    """Every error class, sorted by code. Private classes share their parent's code and are left out."""
+    """Every error class of every package, sorted by code."""
     import_all()
-
-    def below(kind: type[CommandError]) -> Iterator[type[CommandError]]:
-        for each in kind.__subclasses__():
-            if each.__module__.startswith("artcafe_"):
-                if not each.__name__.startswith("_"):
-                    yield each
-                yield from below(each)
-
-    return sorted(set(below(CommandError)), key=lambda error: error.code)
+    return all_errors()
 
 
 def every_setting() -> list[tuple[Variable, list[str]]]:

@@ -86,10 +86,11 @@ DASHBOARD_FRAMES = {
 
 
 async def served_routes(tenant):
-    """The routes in the OpenAPI document of the running gateway."""
+    """The running gateway's routes under `/api/v1`."""
     paths = (await tenant.http.get(f"{tenant.stack.api}/schema/openapi.json")).json()["paths"]
     return {
         f"{method.upper()} {path.removeprefix(API).rstrip('/')}"
         for path, item in paths.items()
+        if path.startswith(API)
         for method in item
     }

@@ -14,6 +14,7 @@ from artcafe_common.bus.errors import CommandError
 from artcafe_gateway.api import CONTROLLERS, create_api
 from artcafe_gateway.openapi.asyncapi import asyncapi
 from artcafe_gateway.openapi.openapi import openapi
+from artcafe_gateway.routes.problems import ProblemsController
 from artcafe_gateway.sessions.agent import AgentSession
 from artcafe_gateway.sessions.client import ClientSession
 from artcafe_gateway.sessions.dashboard import DashboardSession
@@ -49,7 +50,7 @@ def test_the_api_is_an_openapi_3_1_document():
 def test_every_handler_is_in_it():
     handlers = {
         f"{controller.tags[0]}_{name}"
-        for controller in CONTROLLERS
+        for controller in (*CONTROLLERS, ProblemsController)
         for name, member in inspect.getmembers(controller)
         if hasattr(member, "http_methods")
     }

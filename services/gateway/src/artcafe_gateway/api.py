@@ -19,6 +19,7 @@ from artcafe_gateway.routes.auth import AuthController
 from artcafe_gateway.routes.channels import ChannelsController
 from artcafe_gateway.routes.clients import ClientsController
 from artcafe_gateway.routes.health import HealthController
+from artcafe_gateway.routes.problems import ProblemsController
 from artcafe_gateway.routes.profile import ProfileController
 from artcafe_gateway.routes.sockets import agent_socket, client_socket, dashboard_socket
 from artcafe_gateway.routes.subjects import SubjectsController
@@ -45,6 +46,7 @@ def create_api(gateway: Gateway, idempotency_store: IdempotencyStore) -> Litesta
         route_handlers=[
             Router(path="/api/v1", route_handlers=list(CONTROLLERS)),
             DocumentsController,
+            ProblemsController,
             client_socket,
             agent_socket,
             dashboard_socket,

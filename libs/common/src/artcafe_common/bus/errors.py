@@ -128,3 +128,14 @@ class ErrorBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     detail: str
     errors: tuple[FieldError, ...] = ()
     retry_after_s: int | None = None
+
+
+def all_errors() -> list[type[CommandError]]:
+    """Every imported error class, sorted by code; private classes share their parent's code and are left out."""
+    found: set[type[CommandError]] = set()
+    queue = [CommandError]
+    while queue:
+        below = [each for each in queue.pop().__subclasses__() if each.__module__.startswith("artcafe_")]
+        found.update(each for each in below if not each.__name__.startswith("_"))
+        queue += below
+    return sorted(found, key=lambda error: error.code)

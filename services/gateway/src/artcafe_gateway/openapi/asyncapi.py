@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from artcafe_common import __version__
-from artcafe_common.bus.errors import CommandError
+from artcafe_common.bus.errors import all_errors
 from artcafe_common.contracts.ingest import LOCAL_SUBJECTS, ClientReport, IngestKind
 from artcafe_common.contracts.presence import PresenceUpdate
 from artcafe_gateway.openapi.examples import example
@@ -119,12 +119,7 @@ def asyncapi() -> dict[str, Any]:
 
 
 def _codes() -> list[str]:
-    found, left = set(), [CommandError]
-    while left:
-        kind = left.pop()
-        found.add(kind.code)
-        left += kind.__subclasses__()
-    return sorted(found)
+    return sorted({error.code for error in all_errors()})
 
 
 def _key(kind: Any) -> str:

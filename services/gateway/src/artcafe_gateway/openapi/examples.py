@@ -119,6 +119,12 @@ _OF: dict[tuple[str, str], Any] = {
     ("PresenceUpdate", "status"): "online",
     ("SystemHealth", "status"): "ok",
     ("HealthReport", "status"): "ok",
+    ("ProblemType", "type"): "/problems/client_not_found",
+    ("ProblemType", "code"): "client_not_found",
+    ("ProblemType", "status"): 404,
+    ("ProblemType", "title"): "The client was not found",
+    ("ProblemType", "cause"): "No client of the organization has this id.",
+    ("ProblemType", "remedy"): "List the organization's clients to find the right id.",
     ("VerifyAgent", "tenant_id"): TENANT,
 }
 _OF_TYPE: dict[type, Any] = {

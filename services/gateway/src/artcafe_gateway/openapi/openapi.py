@@ -13,7 +13,6 @@ from artcafe_gateway.http.problems import MEDIA_TYPE, Problem
 from artcafe_gateway.openapi.examples import TENANT, example
 from artcafe_gateway.openapi.operations import Operation
 
-ROOT = "/api/"
 _METHODS = ("GET", "POST", "PUT", "DELETE")
 JSON = "application/json"
 _REF = "#/components/schemas/{name}"
@@ -28,7 +27,7 @@ _IDENTIFIER = {"type": "string", "minLength": 1, "maxLength": 128}
 
 
 def openapi(app: Litestar) -> dict[str, Any]:
-    """The document of an application's routes under `/api/`."""
+    """The document of an application's routes."""
     operations = list(_operations(app))
     types = {id(kind): kind for each in operations for kind in (each.takes, each.gives) if kind is not None}
     kinds = [*types.values(), Problem]
@@ -64,9 +63,14 @@ def openapi(app: Litestar) -> dict[str, Any]:
 
 def _operations(app: Litestar) -> Iterable[Operation]:
     for route in sorted(app.routes, key=lambda each: each.path_format):
-        if not isinstance(route, HTTPRoute) or not route.path_format.startswith(ROOT):
+        if not isinstance(route, HTTPRoute):
             continue
-        by_method = {str(method): each for each in route.route_handlers for method in each.http_methods}
+        by_method = {
+            str(method): each
+            for each in route.route_handlers
+            if each.resolve_include_in_schema()
+            for method in each.http_methods
+        }
         for method in _METHODS:
             if method in by_method:
                 yield Operation(by_method[method], method, route.path_format)
@@ -213,12 +217,18 @@ def _responses(operation: Operation, schemas: dict[int, Any]) -> dict[str, Any]:
 def _content(operation: Operation, schemas: dict[int, Any]) -> dict[str, Any]:
     if operation.opt.get("text"):
         return {"text/plain": {"schema": {"type": "string"}}}
-    return {
+    content: dict[str, Any] = {
         JSON: {
             "schema": schemas[id(operation.gives)],
             "examples": {"answer": {"value": example(operation.gives)}},
         }
     }
+    if operation.opt.get("page"):
+        content["text/html"] = {
+            "schema": {"type": "string"},
+            "examples": {"page": {"value": "<!doctype html>…"}},
+        }
+    return content
 
 
 def _refused(operation: Operation, status: int, errors: list[type[CommandError]]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-_HEADERS = {"Content-Security-Policy": _POLICY, "X-Content-Type-Options": "nosniff"}
+SECURITY_HEADERS = {"Content-Security-Policy": _POLICY, "X-Content-Type-Options": "nosniff"}
 _PAGE = """<!doctype html>
 <html lang="en">
 <head>
@@ -69,7 +69,7 @@ class DocumentsController(Controller):
 
     @get("/")
     async def page(self) -> Response[bytes]:
-        return Response(_PAGE.encode(), media_type="text/html", headers=_HEADERS)
+        return Response(_PAGE.encode(), media_type="text/html", headers=SECURITY_HEADERS)
 
     @get("/assets/{name:str}", sync_to_thread=True)
     def asset(self, name: FromPath[str]) -> Response[bytes]:
@@ -80,5 +80,5 @@ class DocumentsController(Controller):
         else:
             raise NotFound
         kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
-        headers = {**_HEADERS, "Cache-Control": "public, max-age=3600"}
+        headers = {**SECURITY_HEADERS, "Cache-Control": "public, max-age=3600"}
         return Response(content, media_type=kind, headers=headers)
