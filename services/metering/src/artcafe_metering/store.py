@@ -69,12 +69,16 @@ class Counters:
         # Tenants for whom something was counted; whoever looks at them takes them out.
         self.touched: set[str] = set()
         folder = files("artcafe_metering") / "lua"
-        shared = (folder / "count.lua").read_text()
+        shared = (folder / "common.lua").read_text()
 
         def script(name: str) -> Script:
             return cast(Script, client.register_script(shared + (folder / f"{name}.lua").read_text()))
 
-        self._batch, self._broker, self._settle = script("batch"), script("broker"), script("settle")
+        self._batch, self._broker, self._settle = (
+            script("apply_gateway_batch"),
+            script("apply_broker_totals"),
+            script("count_unreported"),
+        )
 
     async def check(self) -> None:
         """StoreUnavailable unless Redis answers."""

@@ -32,7 +32,19 @@ SENDER_MS = 3000
 RESERVED_MS = 30_000
 # A gap of this many rounds of looking at deadlines means that nobody listened.
 BLIND_ROUNDS = 1.5
-_SCRIPTS = ("open", "close", "vanish", "touch", "tick", "alive", "renew", "read", "claim", "hold", "reserve")
+_SCRIPTS = (
+    "open_connections",
+    "close_connection",
+    "close_unlisted",
+    "apply_reports",
+    "expire_overdue",
+    "extend_gateway_deadline",
+    "renew_ttls",
+    "read_clients",
+    "claim_entries",
+    "lease",
+    "reserve_connection",
+)
 
 _UNAVAILABLE = (
     redis.exceptions.ConnectionError,
@@ -94,43 +106,43 @@ class Store:
         """Connections that exist; what is known of them already stays."""
         for some in _chunks(connections):
             body = msgspec.json.encode(some).decode()
-            self._emitted(await self._run("open", self._timeout_ms, self._gateway_grace_ms, body))
+            self._emitted(await self._run("open_connections", self._timeout_ms, self._gateway_grace_ms, body))
 
     async def close(self, connection_id: str, reason: str) -> None:
         """A connection that ended; it cannot be opened any more, in whichever order the news come."""
-        self._emitted(await self._run("close", connection_id, reason))
+        self._emitted(await self._run("close_connection", connection_id, reason))
 
     async def touch(self, reports: Sequence[Report]) -> int:
         """Apply what clients say of themselves; how many came from a broker that is not known yet."""
         unknown = 0
         for some in _chunks(reports):
             body = msgspec.json.encode(some).decode()
-            emitted, strangers = await self._run("touch", self._timeout_ms, body)
+            emitted, strangers = await self._run("apply_reports", self._timeout_ms, body)
             self._emitted(emitted)
             unknown += strangers
         return unknown
 
     async def gateway_alive(self, instance: str, timeout_s: float) -> None:
         """Put off the deadline of a gateway process."""
-        await self._run("alive", instance, int(timeout_s * 1000))
+        await self._run("extend_gateway_deadline", instance, int(timeout_s * 1000))
 
     async def tick(self) -> Tick:
         """End what time has ended; a time in which no instance called this does not count."""
         emitted, more, lost = await self._run(
-            "tick", self._blind_ms, self._timeout_ms, self._gateway_grace_ms, CHUNK
+            "expire_overdue", self._blind_ms, self._timeout_ms, self._gateway_grace_ms, CHUNK
         )
         self._emitted(emitted)
         return Tick(more=bool(more), lost=bool(lost))
 
     async def renew(self) -> bool:
         """Lengthen the life of some lasting connections; whether more are due."""
-        emitted, more = await self._run("renew", CHUNK)
+        emitted, more = await self._run("renew_ttls", CHUNK)
         self._emitted(emitted)
         return bool(more)
 
     async def read(self, tenant_id: str, client_ids: Sequence[str]) -> Seen:
         """What is known of a tenant's clients; details only when one is asked for."""
-        return msgspec.json.decode(await self._run("read", tenant_id, *client_ids), type=Seen)
+        return msgspec.json.decode(await self._run("read_clients", tenant_id, *client_ids), type=Seen)
 
     async def count(self, tenant_id: str) -> int:
         """How many live connections a tenant has."""
@@ -138,7 +150,7 @@ class Store:
 
     async def reserve(self, tenant_id: str, connection_id: str, limit: int) -> bool:
         """Hold a place for a connection that is about to open; False when the tenant has none left."""
-        return bool(await self._run("reserve", tenant_id, connection_id, limit, RESERVED_MS))
+        return bool(await self._run("reserve_connection", tenant_id, connection_id, limit, RESERVED_MS))
 
     # -- what the broker lists ---------------------------------------------------------------
 
@@ -161,7 +173,7 @@ class Store:
     async def vanish(self, listed_at: int, connection_ids: Sequence[str]) -> None:
         """Close what a listing that began at `listed_at` did not have, unless it is newer than that."""
         for some in _chunks(connection_ids):
-            self._emitted(await self._run("vanish", listed_at, *some))
+            self._emitted(await self._run("close_unlisted", listed_at, *some))
 
     async def forget_broker(self, server_id: str) -> None:
         """No nats-server has this id any more, and no connection is left of it."""
@@ -218,7 +230,7 @@ class Store:
 
     async def claim(self, outbox: str, limit: int) -> list[Entry]:
         """The oldest entries, if no other instance is sending them; they stay until `sent`."""
-        entries = await self._run("claim", outbox, self._token, SENDER_MS, limit)
+        entries = await self._run("claim_entries", outbox, self._token, SENDER_MS, limit)
         return [_entry(entry_id, fields[1]) for entry_id, fields in entries]
 
     async def sent(self, outbox: str, entry_ids: Sequence[str]) -> None:
@@ -228,7 +240,7 @@ class Store:
 
     async def hold(self, outbox: str, *, release: bool = False) -> None:
         """Stay the one that sends from an outbox, or leave it to others."""
-        await self._run("hold", outbox, self._token, 0 if release else SENDER_MS)
+        await self._run("lease", outbox, self._token, 0 if release else SENDER_MS)
 
     # -- Redis -------------------------------------------------------------------------------
 
