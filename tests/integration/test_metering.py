@@ -37,7 +37,7 @@ from artcafe_common.storage.dynamo import Database
 from artcafe_common.storage.tenant_table import TenantTable
 from artcafe_metering.app import app
 from artcafe_metering.settings import Settings
-from artcafe_metering.store import Archive
+from artcafe_metering.store import UsageArchive
 from artcafe_metering.tables import TABLES, USAGE_METRICS, DayItem
 from support.stack import free_ports
 
@@ -554,7 +554,7 @@ async def test_daily_totals_are_archived_and_never_lowered(world, metering):
     await world.gateway.publish(UsageRecorded(server_id="gw", entries=entries))
     today = now().date()
     async with Database(region=REGION, prefix="artcafe-") as database:
-        archive, table = Archive(database), TenantTable(database, USAGE_METRICS)
+        archive, table = UsageArchive(database), TenantTable(database, USAGE_METRICS)
 
         async def archived():
             item = await table.get(org.tenant_id, f"{org.tenant_id}#{today}")
@@ -567,9 +567,9 @@ async def test_daily_totals_are_archived_and_never_lowered(world, metering):
         def day(**values):
             return DayItem(id=f"{org.tenant_id}#{old}", tenant_id=org.tenant_id, date=str(old), **values)
 
-        await archive.raise_to(day(messages=10, deliveries=3))
-        await archive.raise_to(day(messages=4, deliveries=2))
-        await archive.raise_to(day(messages=4, deliveries=5))
+        await archive.raise_totals(day(messages=10, deliveries=3))
+        await archive.raise_totals(day(messages=4, deliveries=2))
+        await archive.raise_totals(day(messages=4, deliveries=5))
         usage = await world.ask(org, GetUsageMetrics(plan=Plan.PRO, start_date=old - timedelta(days=1)))
         assert [d.messages for d in usage.daily][:3] == [0, 10, 0]
         assert (usage.totals.messages, usage.totals.deliveries) == (21, 5)

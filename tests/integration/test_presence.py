@@ -43,7 +43,7 @@ from artcafe_common.contracts.presence import (
 from artcafe_common.dev.stack import REGION, Stack
 from artcafe_common.storage.dynamo import Database
 from artcafe_presence.app import app
-from artcafe_presence.settings import PresenceSettings
+from artcafe_presence.settings import Settings
 from artcafe_presence.tables import CONNECTIONS
 from support.stack import free_ports
 
@@ -98,7 +98,7 @@ class World:
         self.instance = uuid4().hex
 
     def settings(self, **changed):
-        return PresenceSettings(
+        return Settings(
             **{
                 "nats_url": self.url,
                 "keys_dir": self.keys,

@@ -6,10 +6,10 @@ from artcafe_common.settings import SettingsError, load, variables
 from artcafe_gateway.settings import Settings as Gateway
 from artcafe_identity.settings import Settings as Identity
 from artcafe_metering.settings import Settings as Metering
-from artcafe_presence.settings import PresenceSettings
+from artcafe_presence.settings import Settings as Presence
 from artcafe_tenancy.settings import Settings as Tenancy
 
-ALL = (Gateway, Identity, Metering, PresenceSettings, Tenancy)
+ALL = (Gateway, Identity, Metering, Presence, Tenancy)
 GIVEN = {"ARTCAFE_OIDC_ISSUER": "https://issuer", "ARTCAFE_OIDC_CLIENT_ID": "app"}
 
 

@@ -5,9 +5,9 @@ import pytest
 from artcafe_common.bus.errors import ServiceUnavailable
 from artcafe_common.clock import new_id, now
 from artcafe_common.contracts.identity.accounts import AccountMissing, BrokerAccount
-from artcafe_metering.connections import Seen, Totals
+from artcafe_metering.connections import ConnectionSnapshot, TrafficTotals
 from artcafe_metering.ingest import header_size
-from artcafe_metering.owners import Owner, Owners
+from artcafe_metering.owners import ConnectionOwner, OwnerResolver
 
 TENANT = new_id()
 
@@ -38,9 +38,9 @@ def seen(cid=1, *, user="U" * 56, issuer="PLATFORM", started=timedelta(), **chan
         "issuer": issuer,
         "start": start,
         "stop": None,
-        "totals": Totals(in_msgs=1, in_bytes=2, out_msgs=3, out_bytes=4),
+        "totals": TrafficTotals(in_msgs=1, in_bytes=2, out_msgs=3, out_bytes=4),
     } | changes
-    return Seen(**values)
+    return ConnectionSnapshot(**values)
 
 
 @pytest.fixture
@@ -50,20 +50,20 @@ def identity():
 
 @pytest.fixture
 def owners(identity):
-    return Owners(identity)
+    return OwnerResolver(identity)
 
 
 async def test_a_client_is_named_by_the_broker(owners, identity):
     client = new_id()
     one = seen(user=client)
-    assert await owners.resolve([one]) == {one.key: Owner(client_id=client)}
+    assert await owners.resolve([one]) == {one.key: ConnectionOwner(client_id=client)}
     assert identity.asked == 0
 
 
 async def test_the_platforms_key_makes_a_bridge_and_any_other_a_user(owners, identity):
     bridge, user = seen(1), seen(2, issuer="THEIRS", started=timedelta(hours=-1))
     found = await owners.resolve([bridge, user])
-    assert found == {bridge.key: Owner(bridge=True), user.key: Owner()}
+    assert found == {bridge.key: ConnectionOwner(bridge=True), user.key: ConnectionOwner()}
     assert identity.asked == 1
 
 
@@ -71,7 +71,7 @@ async def test_a_newer_platform_key_is_asked_for(owners, identity):
     await owners.resolve([seen(1)])
     identity.platform_key = "NEWER"
     younger = seen(2, issuer="NEWER", started=timedelta(seconds=1))
-    assert (await owners.resolve([younger]))[younger.key] == Owner(bridge=True)
+    assert (await owners.resolve([younger]))[younger.key] == ConnectionOwner(bridge=True)
 
 
 async def test_nothing_is_guessed_while_identity_is_silent(owners, identity):
@@ -95,12 +95,12 @@ def test_headers_count_as_the_broker_counts_them():
 
 def test_a_connection_lasts_until_it_ends():
     one = seen(started=timedelta(minutes=-10))
-    assert one.seconds(now()) == 600
+    assert one.duration_s(now()) == 600
     ended = seen(started=timedelta(minutes=-10), stop=now() - timedelta(minutes=5))
-    assert 299 <= ended.seconds(now()) <= 300
+    assert 299 <= ended.duration_s(now()) <= 300
 
 
 def test_what_a_connection_did_is_counted_no_later_than_it_ended():
     yesterday = now() - timedelta(days=1)
-    row = seen(started=timedelta(days=-2), stop=yesterday).row("", bridge=False, now=now())
+    row = seen(started=timedelta(days=-2), stop=yesterday).script_row("", bridge=False, now=now())
     assert row["day"] == f"{yesterday:%Y%m%d}"

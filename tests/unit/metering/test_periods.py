@@ -3,44 +3,52 @@ from datetime import UTC, date, datetime, timedelta, timezone
 import pytest
 
 from artcafe_common.contracts.metering import InvalidPeriod
-from artcafe_metering.periods import days_of, kept, last_hours, month_of, projected, quota, stamp
+from artcafe_metering.periods import (
+    billing_month,
+    days_in_period,
+    hour_bucket,
+    is_in_redis,
+    last_hours,
+    project_usage,
+    quota_usage,
+)
 
 TODAY = date(2026, 3, 15)
 
 
 def test_the_last_seven_days_are_the_default():
-    days = days_of(None, None, today=TODAY)
+    days = days_in_period(None, None, today=TODAY)
     assert (days[0], days[-1], len(days)) == (date(2026, 3, 9), TODAY, 7)
 
 
 def test_one_date_is_enough():
-    assert days_of(date(2026, 3, 14), None, today=TODAY) == [date(2026, 3, 14), TODAY]
-    assert days_of(None, date(2026, 3, 1), today=TODAY)[0] == date(2026, 2, 23)
+    assert days_in_period(date(2026, 3, 14), None, today=TODAY) == [date(2026, 3, 14), TODAY]
+    assert days_in_period(None, date(2026, 3, 1), today=TODAY)[0] == date(2026, 2, 23)
 
 
 def test_a_period_of_one_day():
-    assert days_of(TODAY, TODAY, today=TODAY) == [TODAY]
+    assert days_in_period(TODAY, TODAY, today=TODAY) == [TODAY]
 
 
 def test_a_reversed_period_is_refused():
     with pytest.raises(InvalidPeriod):
-        days_of(TODAY, TODAY - timedelta(days=1), today=TODAY)
+        days_in_period(TODAY, TODAY - timedelta(days=1), today=TODAY)
 
 
 def test_a_period_has_at_most_366_days():
-    assert len(days_of(TODAY - timedelta(days=365), TODAY, today=TODAY)) == 366
+    assert len(days_in_period(TODAY - timedelta(days=365), TODAY, today=TODAY)) == 366
     with pytest.raises(InvalidPeriod):
-        days_of(TODAY - timedelta(days=366), TODAY, today=TODAY)
+        days_in_period(TODAY - timedelta(days=366), TODAY, today=TODAY)
 
 
 def test_ninety_days_are_live():
-    assert kept(TODAY - timedelta(days=89), today=TODAY)
-    assert not kept(TODAY - timedelta(days=90), today=TODAY)
+    assert is_in_redis(TODAY - timedelta(days=89), today=TODAY)
+    assert not is_in_redis(TODAY - timedelta(days=90), today=TODAY)
 
 
 def test_a_count_is_stamped_in_utc():
     west = timezone(timedelta(hours=-5))
-    when = stamp(datetime(2026, 1, 31, 22, 30, tzinfo=west))
+    when = hour_bucket(datetime(2026, 1, 31, 22, 30, tzinfo=west))
     assert (when.day, when.hour) == ("20260201", "03")
 
 
@@ -60,24 +68,24 @@ def test_the_last_hours_cross_midnight():
     ],
 )
 def test_the_billing_period_is_a_calendar_month(now, last):
-    assert month_of(now) == (last.replace(day=1), last)
+    assert billing_month(now) == (last.replace(day=1), last)
 
 
 def test_the_projection_scales_by_the_elapsed_share():
-    assert projected(100, datetime(2026, 4, 16, tzinfo=UTC)) == 200
-    assert projected(0, datetime(2026, 4, 16, tzinfo=UTC)) == 0
+    assert project_usage(100, datetime(2026, 4, 16, tzinfo=UTC)) == 200
+    assert project_usage(0, datetime(2026, 4, 16, tzinfo=UTC)) == 0
 
 
 def test_the_projection_is_never_below_what_was_used():
-    assert projected(7, datetime(2026, 4, 30, 23, 59, 59, tzinfo=UTC)) >= 7
+    assert project_usage(7, datetime(2026, 4, 30, 23, 59, 59, tzinfo=UTC)) >= 7
 
 
 def test_the_first_minutes_of_a_month_do_not_explode():
-    assert projected(1, datetime(2026, 4, 1, tzinfo=UTC)) == 30 * 24
+    assert project_usage(1, datetime(2026, 4, 1, tzinfo=UTC)) == 30 * 24
 
 
 def test_a_quota_without_a_limit_has_no_percentage():
     now = datetime(2026, 4, 16, tzinfo=UTC)
-    assert quota(50, None, now).percent is None
-    assert quota(50, 200, now).percent == 25.0
-    assert quota(300, 200, now).percent == 150.0
+    assert quota_usage(50, None, now).percent is None
+    assert quota_usage(50, 200, now).percent == 25.0
+    assert quota_usage(300, 200, now).percent == 150.0

@@ -7,7 +7,7 @@ from artcafe_common.bus.endpoints import collect_handlers
 from artcafe_common.contracts import presence
 from artcafe_common.settings import variables
 from artcafe_presence.endpoints import Endpoints
-from artcafe_presence.settings import PresenceSettings
+from artcafe_presence.settings import Settings
 
 
 def test_each_command_has_exactly_one_endpoint():
@@ -20,4 +20,4 @@ def test_each_command_has_exactly_one_endpoint():
 
 
 def test_every_setting_is_documented():
-    assert all(row.doc for row in variables(PresenceSettings))
+    assert all(row.doc for row in variables(Settings))

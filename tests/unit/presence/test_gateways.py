@@ -3,7 +3,7 @@
 import asyncio
 
 from artcafe_common.contracts.presence import ConnectionClosed, ConnectionOpened
-from artcafe_presence.gateways import Gateways
+from artcafe_presence.gateways import GatewayEventHandler
 
 
 class SlowToOpen:
@@ -12,11 +12,11 @@ class SlowToOpen:
     def __init__(self):
         self.done = []
 
-    async def open(self, connections):
+    async def open_connections(self, connections):
         await asyncio.sleep(0.05)
         self.done += [("open", connection.id) for connection in connections]
 
-    async def close(self, connection_id, _reason):
+    async def close_connection(self, connection_id, _reason):
         self.done.append(("close", connection_id))
 
 
@@ -26,14 +26,14 @@ def event(kind, connection_id, **fields):
 
 async def test_a_connection_is_opened_before_it_is_closed():
     store = SlowToOpen()
-    gateways = Gateways(store)
+    gateways = GatewayEventHandler(store)
     opened = event(ConnectionOpened, "a", server_id="s", instance="i")
     # Told twice, as may be; and one that is not opened now waits for nobody.
     await asyncio.gather(
-        gateways.opened(opened),
-        gateways.opened(opened),
-        gateways.closed(event(ConnectionClosed, "a")),
-        gateways.closed(event(ConnectionClosed, "b")),
+        gateways.on_connection_opened(opened),
+        gateways.on_connection_opened(opened),
+        gateways.on_connection_closed(event(ConnectionClosed, "a")),
+        gateways.on_connection_closed(event(ConnectionClosed, "b")),
     )
     assert store.done[0] == ("close", "b")
     assert store.done.index(("open", "a")) < store.done.index(("close", "a"))

@@ -1,13 +1,13 @@
-"""How a client's health is judged."""
+"""Rules for a client's health."""
 
 import pytest
 
 from artcafe_common.contracts.presence import ClientHealth
-from artcafe_presence.health import judge
+from artcafe_presence.health import assess_health
 
 
 @pytest.mark.parametrize(
-    ("online", "since_beat_s", "status", "reason", "health"),
+    ("online", "heartbeat_age_s", "status", "reason", "health"),
     [
         (True, 10, None, None, ClientHealth.HEALTHY),
         (True, 45, "online", None, ClientHealth.HEALTHY),
@@ -22,7 +22,10 @@ from artcafe_presence.health import judge
         (False, 10, None, "gateway_gone", ClientHealth.UNHEALTHY),
     ],
 )
-def test_health(online, since_beat_s, status, reason, health):
+def test_health(online, heartbeat_age_s, status, reason, health):
     assert (
-        judge(online=online, since_beat_s=since_beat_s, status=status, reason=reason, interval_s=30) is health
+        assess_health(
+            online=online, heartbeat_age_s=heartbeat_age_s, status=status, reason=reason, interval_s=30
+        )
+        is health
     )

@@ -6,8 +6,8 @@ import pytest
 
 from artcafe_common.clock import new_id
 from artcafe_common.contracts.ingest import IngestKind, ingest_subject
-from artcafe_presence.records import Act
-from artcafe_presence.reports import MAX_JSON_BYTES, understand
+from artcafe_presence.records import ReportType
+from artcafe_presence.reports import MAX_JSON_BYTES, parse_report
 
 ACCOUNT = "A" + "B" * 55
 TENANT, CLIENT = new_id(), new_id()
@@ -16,7 +16,7 @@ TENANT, CLIENT = new_id(), new_id()
 def taken(kind, body, **origin):
     info = {"acc": ACCOUNT, "user": CLIENT, "id": 7, "server": "nats-1"} | origin
     headers = {"Nats-Request-Info": json.dumps(info)}
-    return understand(ingest_subject(ACCOUNT, kind, TENANT, CLIENT), headers, body)
+    return parse_report(ingest_subject(ACCOUNT, kind, TENANT, CLIENT), headers, body)
 
 
 def test_a_heartbeat_is_one_whatever_stands_in_it():
@@ -30,7 +30,7 @@ def test_a_heartbeat_is_one_whatever_stands_in_it():
     ):
         report = taken(IngestKind.HEARTBEAT, body)
         assert report is not None
-        assert (report.act, report.server, report.cid) == (Act.BEAT, "nats-1", 7)
+        assert (report.type, report.server, report.cid) == (ReportType.HEARTBEAT, "nats-1", 7)
 
 
 def test_the_full_form_carries_status_metrics_and_metadata():
@@ -46,7 +46,7 @@ def test_presence_says_which_way():
     )
     assert going is not None
     assert coming is not None
-    assert (going.act, coming.act) == (Act.DISCONNECT, Act.CONNECT)
+    assert (going.type, coming.type) == (ReportType.DISCONNECT, ReportType.CONNECT)
     assert taken(IngestKind.PRESENCE, b"junk") is None
 
 
@@ -54,7 +54,7 @@ def test_metrics_are_taken_bare_or_wrapped_and_touch_nothing_else():
     for body in (b'{"queue": 3}', b'{"metrics": {"queue": 3}}'):
         report = taken(IngestKind.METRICS, body)
         assert report is not None
-        assert (report.act, report.metrics) == (Act.METRICS, '{"queue":3}')
+        assert (report.type, report.metrics) == (ReportType.METRICS, '{"queue":3}')
     assert taken(IngestKind.METRICS, b"[1]") is None
 
 
@@ -67,9 +67,9 @@ def test_nobody_speaks_for_another(origin):
 
 def test_without_the_brokers_word_nothing_counts():
     subject = ingest_subject(ACCOUNT, IngestKind.HEARTBEAT, TENANT, CLIENT)
-    assert understand(subject, {}, b"") is None
-    assert understand(subject, {"Nats-Request-Info": "junk"}, b"") is None
-    assert understand("artcafe.ingest.short", {}, b"") is None
+    assert parse_report(subject, {}, b"") is None
+    assert parse_report(subject, {"Nats-Request-Info": "junk"}, b"") is None
+    assert parse_report("artcafe.ingest.short", {}, b"") is None
 
 
 def test_what_is_too_big_is_not_kept():

@@ -1,7 +1,8 @@
-"""Runs metering: `python -m artcafe_metering`."""
+"""Run the metering service: `python -m artcafe_metering`."""
 
 from artcafe_common.lifecycle import run
 from artcafe_metering.app import app
 from artcafe_metering.settings import Settings
 
-run("metering", Settings, app)
+if __name__ == "__main__":
+    run("metering", Settings, app)

@@ -1,4 +1,4 @@
-"""How metering is put together."""
+"""The composition root of the metering service."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -9,62 +9,68 @@ from artcafe_common.contracts.metering import UsageRecorded
 from artcafe_common.lifecycle import run_background, run_periodically, wait_until_available
 from artcafe_common.runtime import run_service
 from artcafe_common.storage.dynamo import Database
-from artcafe_metering.broker_usage import BridgeSettler, BrokerMeter
+from artcafe_metering.broker_usage import BridgeReconciler, BrokerUsageCollector
 from artcafe_metering.endpoints import Endpoints
 from artcafe_metering.ingest import IngestReader
-from artcafe_metering.owners import Owners
-from artcafe_metering.quotas import QuotaWatch
+from artcafe_metering.owners import OwnerResolver
+from artcafe_metering.quotas import QuotaMonitor
 from artcafe_metering.rollup import Rollup
 from artcafe_metering.settings import Settings
-from artcafe_metering.store import Archive, counters
+from artcafe_metering.store import UsageArchive, open_counters
 
-# The one consumer of the gateways' batches, shared by all instances.
+# The durable consumer of usage batches, shared by all instances.
 CONSUMER = "metering"
-QUOTA_CHECK_S = 1.0
+QUOTA_CHECK_INTERVAL_S = 1.0
 
 
 @asynccontextmanager
 async def app(settings: Settings) -> AsyncIterator[None]:
-    """metering, running."""
+    """Run the metering service until the context exits; parts stop in reverse order."""
     async with AsyncExitStack() as stack:
-        live = await stack.enter_async_context(counters(settings.redis_url))
+        counters = await stack.enter_async_context(open_counters(settings.redis_url))
         database = await stack.enter_async_context(
             Database(region=settings.aws_region, prefix=settings.table_prefix)
         )
-        archive = Archive(database)
+        archive = UsageArchive(database)
         host = await stack.enter_async_context(
-            run_service("metering", settings, {"redis": live.check, "dynamodb": archive.check})
+            run_service("metering", settings, {"redis": counters.check, "dynamodb": archive.check})
         )
         system = await connect(
             settings.nats_url, settings.keys_dir / "metering-system.creds", name="metering"
         )
         stack.push_async_callback(system.close)
 
-        async def apply(batch: UsageRecorded) -> None:
-            await live.apply_batch(batch.event_id, batch.occurred_at, batch.entries, batch.bridges)
+        async def apply_batch(batch: UsageRecorded) -> None:
+            await counters.apply_gateway_batch(
+                batch.event_id, batch.occurred_at, batch.entries, batch.bridges
+            )
 
-        batches = EventConsumer(host.bus, CONSUMER, {UsageRecorded: apply})
+        batches = EventConsumer(host.bus, CONSUMER, {UsageRecorded: apply_batch})
         ingest = IngestReader(host.bus)
         stack.push_async_callback(ingest.close)
-        meter = BrokerMeter(system=system, owners=Owners(host.bus), ingest=ingest, counters=live)
-        settler = BridgeSettler(
-            bus=host.bus, counters=live, durable=CONSUMER, after_s=settings.settle_after_s
+        broker_usage = BrokerUsageCollector(
+            system=system, owners=OwnerResolver(host.bus), ingest=ingest, counters=counters
         )
-        quotas = QuotaWatch(host.bus, live)
-        host.on_reconnect.append(quotas.news_missed)
-        rollup = Rollup(live, archive)
+        bridges = BridgeReconciler(
+            bus=host.bus, counters=counters, durable=CONSUMER, after_s=settings.settle_after_s
+        )
+        quotas = QuotaMonitor(host.bus, counters)
+        host.on_reconnect.append(quotas.on_reconnect)
+        rollup = Rollup(counters, archive)
 
-        await host.serve_when_ready(Endpoints(live, archive))
+        await host.serve_when_ready(Endpoints(counters, archive))
         await wait_until_available("ingest", ingest.open)
-        await meter.listen()
-        await quotas.watch()
+        await broker_usage.subscribe()
+        await quotas.subscribe()
         await stack.enter_async_context(
             run_background(
                 batches.run(),
-                run_periodically(settings.poll_interval_s, meter.poll, name="poll_broker"),
-                run_periodically(settings.closed_interval_s, meter.read_closed, name="read_closed"),
-                run_periodically(settings.poll_interval_s, settler.settle, name="settle_bridges"),
-                run_periodically(QUOTA_CHECK_S, quotas.check, name="quotas"),
+                run_periodically(settings.poll_interval_s, broker_usage.collect_open, name="collect_open"),
+                run_periodically(
+                    settings.closed_interval_s, broker_usage.collect_closed, name="collect_closed"
+                ),
+                run_periodically(settings.poll_interval_s, bridges.reconcile, name="reconcile_bridges"),
+                run_periodically(QUOTA_CHECK_INTERVAL_S, quotas.check, name="check_quotas"),
                 run_periodically(settings.rollup_interval_s, rollup.run, name="rollup"),
             )
         )

@@ -1,4 +1,4 @@
-"""What the broker knows of one connection, from whichever side it was told."""
+"""Traffic totals of the broker's connections, from its connection lists and its DISCONNECT events."""
 
 from datetime import datetime
 from typing import Self
@@ -7,11 +7,11 @@ import msgspec
 
 from artcafe_common.broker.subjects import ULID_PATTERN
 from artcafe_common.broker.system_account import BrokerConnection, ConnectionEvent
-from artcafe_metering.periods import stamp
+from artcafe_metering.periods import hour_bucket
 
 
-class Totals(msgspec.Struct, frozen=True, kw_only=True):
-    """What a connection did since it began; `in_*` is what the client sent."""
+class TrafficTotals(msgspec.Struct, frozen=True, kw_only=True):
+    """A connection's traffic since it opened; `in_*` is what the client sent."""
 
     in_msgs: int
     in_bytes: int
@@ -19,10 +19,10 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     out_bytes: int
 
 
-class Seen(msgspec.Struct, frozen=True, kw_only=True):
-    """A connection with its totals; `stop` is set once it has ended.
+class ConnectionSnapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """A connection and its totals at one time; `stop` is set once it has closed.
 
-    `server` is the nats-server's id: it is new at each start, as connection ids are.
+    `server` is the nats-server's id: it is new at each start, so `server` and `cid` are never reused.
     """
 
     server: str
@@ -34,11 +34,11 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     name: str = ""
     start: datetime
     stop: datetime | None
-    totals: Totals
+    totals: TrafficTotals
 
     @classmethod
-    def listed(cls, server: str, connection: BrokerConnection) -> Self:
-        """From a listing."""
+    def from_listing(cls, server: str, connection: BrokerConnection) -> Self:
+        """A snapshot from a connection list."""
         return cls(
             server=server,
             cid=connection.cid,
@@ -49,7 +49,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
             name=connection.name,
             start=connection.start,
             stop=connection.stop,
-            totals=Totals(
+            totals=TrafficTotals(
                 in_msgs=connection.in_msgs,
                 in_bytes=connection.in_bytes,
                 out_msgs=connection.out_msgs,
@@ -58,8 +58,8 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     @classmethod
-    def ended(cls, event: ConnectionEvent, at: datetime) -> Self:
-        """From the event of its end."""
+    def from_disconnect(cls, event: ConnectionEvent, received_at: datetime) -> Self:
+        """The last snapshot of a connection, from its DISCONNECT event."""
         client = event.client
         return cls(
             server=event.server.id,
@@ -70,8 +70,8 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
             issuer=client.issuer_key,
             name=client.name,
             start=client.start,
-            stop=client.stop or at,
-            totals=Totals(
+            stop=client.stop or received_at,
+            totals=TrafficTotals(
                 in_msgs=event.sent.msgs,
                 in_bytes=event.sent.bytes,
                 out_msgs=event.received.msgs,
@@ -81,21 +81,21 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def key(self) -> str:
-        """Its name among the counters."""
+        """The Redis key of the connection's counters."""
         return connection_key(self.server, self.cid)
 
     @property
-    def is_tenants(self) -> bool:
-        """Whether it is in a tenant's account, and not the platform's own."""
+    def in_tenant_account(self) -> bool:
+        """False for connections in the platform's own accounts."""
         return bool(ULID_PATTERN.match(self.tenant_id))
 
-    def seconds(self, now: datetime) -> int:
-        """How long it has lasted."""
+    def duration_s(self, now: datetime) -> int:
+        """How long the connection has been open, or was."""
         return max(0, int(((self.stop or now) - self.start).total_seconds()))
 
-    def row(self, client_id: str, *, bridge: bool, now: datetime) -> dict[str, object]:
-        """What the counting script is told; what a connection did is counted no later than it ended."""
-        when = stamp(min(now, self.stop or now))
+    def script_row(self, client_id: str, *, bridge: bool, now: datetime) -> dict[str, object]:
+        """The arguments for the script; traffic is counted in the hour of the snapshot, at most until `stop`."""
+        bucket = hour_bucket(min(now, self.stop or now))
         totals = self.totals
         return {
             "key": self.key,
@@ -107,14 +107,14 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
                 totals.in_bytes,
                 totals.out_msgs,
                 totals.out_bytes,
-                self.seconds(now),
+                self.duration_s(now),
             ],
             "ended": int(self.stop.timestamp() * 1000) if self.stop else 0,
-            "day": when.day,
-            "hour": when.hour,
+            "day": bucket.day,
+            "hour": bucket.hour,
         }
 
 
 def connection_key(server: str, cid: int) -> str:
-    """A connection's name among the counters."""
+    """The Redis key of a connection's counters."""
     return f"meter:conn:{server}:{cid}"

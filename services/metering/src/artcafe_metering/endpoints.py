@@ -1,4 +1,4 @@
-"""metering's commands."""
+"""The metering service's command handlers."""
 
 from datetime import date, timedelta
 
@@ -19,35 +19,35 @@ from artcafe_common.contracts.metering import (
     UsageMetrics,
 )
 from artcafe_common.plans import LIMITS
-from artcafe_metering.periods import days_of, kept, last_hours, month_of, quota
-from artcafe_metering.store import Amounts, Archive, Counters
+from artcafe_metering.periods import billing_month, days_in_period, is_in_redis, last_hours, quota_usage
+from artcafe_metering.store import Amounts, UsageArchive, UsageCounters
 from artcafe_metering.tables import DayItem
 
-_MEMBER = ("messages", "deliveries", "bytes_in", "bytes_out")
-_COUNTED = (*_MEMBER, "api_calls")
+_TRAFFIC_FIELDS = ("messages", "deliveries", "bytes_in", "bytes_out")
+_USAGE_FIELDS = (*_TRAFFIC_FIELDS, "api_calls")
 
 
 class Endpoints:
-    """What the caller's tenant has used, never another's."""
+    """One handler for each command; every handler reads the usage of the caller's tenant only."""
 
-    def __init__(self, counters: Counters, archive: Archive) -> None:
+    def __init__(self, counters: UsageCounters, archive: UsageArchive) -> None:
         self._counters = counters
         self._archive = archive
 
     @handles(GetUsageMetrics)
     async def get_usage_metrics(self, request: GetUsageMetrics) -> UsageMetrics:
         tenant_id, today = current_tenant(), now().date()
-        days = days_of(request.start_date, request.end_date, today=today)
-        live = [day for day in days if kept(day, today=today)]
-        found: dict[str, DayItem] = {}
-        if live:
-            items = await self._counters.days([(tenant_id, day) for day in live])
-            found |= {item.date: item for item in items}
-        if len(live) < len(days):
-            last = live[0] - timedelta(days=1) if live else days[-1]
-            found |= {item.date: item for item in await self._archive.days(tenant_id, days[0], last)}
-        nothing = DayItem(id="", tenant_id=tenant_id, date="")
-        daily = [_day(found.get(str(day), nothing), day) for day in days]
+        days = days_in_period(request.start_date, request.end_date, today=today)
+        recent = [day for day in days if is_in_redis(day, today=today)]
+        items: list[DayItem] = []
+        if recent:
+            items += await self._counters.daily_totals([(tenant_id, day) for day in recent])
+        if len(recent) < len(days):
+            last_archived = recent[0] - timedelta(days=1) if recent else days[-1]
+            items += await self._archive.list_days(tenant_id, days[0], last_archived)
+        by_date = {item.date: item for item in items}
+        unused = DayItem(id="", tenant_id=tenant_id, date="")
+        daily = [_to_day_usage(by_date.get(str(day), unused), day) for day in days]
         return UsageMetrics(
             daily=daily,
             totals=UsageCounts(
@@ -59,38 +59,45 @@ class Endpoints:
     @handles(GetCurrentUsage)
     async def get_current_usage(self, request: GetCurrentUsage) -> CurrentUsage:
         tenant_id, at = current_tenant(), now()
-        first, last = month_of(at)
-        used = await self._counters.month(tenant_id, first)
+        first, last = billing_month(at)
+        used = await self._counters.monthly_totals(tenant_id, first)
         return CurrentUsage(
             period_start=first,
             period_end=last,
             plan=request.plan,
-            messages=quota(used["messages"], LIMITS[request.plan].messages_per_month, at),
-            **_only(used, ("deliveries", "bytes_in", "bytes_out", "api_calls")),
+            messages=quota_usage(used["messages"], LIMITS[request.plan].messages_per_month, at),
+            **_select(used, ("deliveries", "bytes_in", "bytes_out", "api_calls")),
         )
 
     @handles(GetLiveUsage)
-    async def get_local_stats(self, request: GetLiveUsage) -> LiveUsage:  # noqa: ARG002 - says all by its type
+    async def get_live_usage(self, request: GetLiveUsage) -> LiveUsage:  # noqa: ARG002 - has no fields
         hours = last_hours(now())
-        local = await self._counters.local(current_tenant(), hours)
+        live = await self._counters.live_counters(current_tenant(), hours)
         return LiveUsage(
             today=UsageCounts(
-                **_only(local.today, _COUNTED), connection_minutes=local.today["connection_seconds"] // 60
+                **_select(live.today, _USAGE_FIELDS),
+                connection_minutes=live.today["connection_seconds"] // 60,
             ),
             hours=[
-                HourUsage(hour=hour, **_only(amounts, _COUNTED))
-                for hour, amounts in zip(hours, local.hours, strict=True)
+                HourUsage(hour=hour, **_select(amounts, _USAGE_FIELDS))
+                for hour, amounts in zip(hours, live.hours, strict=True)
             ],
-            clients=[ClientUsage(client_id=id_, **_only(a, _MEMBER)) for id_, a in local.clients.items()],
-            channels=[ChannelUsage(channel_id=id_, **_only(a, _MEMBER)) for id_, a in local.channels.items()],
+            clients=[
+                ClientUsage(client_id=client_id, **_select(amounts, _TRAFFIC_FIELDS))
+                for client_id, amounts in live.clients.items()
+            ],
+            channels=[
+                ChannelUsage(channel_id=channel_id, **_select(amounts, _TRAFFIC_FIELDS))
+                for channel_id, amounts in live.channels.items()
+            ],
         )
 
 
-def _only(amounts: Amounts, fields: tuple[str, ...]) -> Amounts:
+def _select(amounts: Amounts, fields: tuple[str, ...]) -> Amounts:
     return {field: amounts[field] for field in fields}
 
 
-def _day(item: DayItem, day: date) -> DayUsage:
+def _to_day_usage(item: DayItem, day: date) -> DayUsage:
     return DayUsage(
         date=day,
         messages=item.messages,

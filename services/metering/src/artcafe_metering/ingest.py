@@ -1,7 +1,7 @@
-"""What clients tell the platform: it is in their connections' counters, but it is no traffic.
+"""The ingest stream: heartbeats and metrics, which the broker counts but which are not billed.
 
-The stream does not keep the header that names the connection (the broker takes it out), so a
-message is taken off its tenant, which nobody can forge, and off the client that it names.
+The broker removes the header that identifies the connection before it stores a message. So a message
+is subtracted from its tenant, which cannot be forged, and from the client named in its subject.
 """
 
 from datetime import datetime
@@ -22,8 +22,8 @@ from artcafe_common.contracts.ingest import INGEST_STREAM, INGEST_SUBJECT, parse
 DURABLE = "metering"
 BATCH = 500
 MAX_BATCHES = 40
-FETCH_S = 0.05
-# Short, for it delays the correction after an instance was killed; coming twice does no harm.
+FETCH_TIMEOUT_S = 0.05
+# Short, because after a crash it delays the correction; a redelivery is harmless.
 ACK_WAIT_S = 3
 _HEADER_FRAME = len("NATS/1.0\r\n\r\n")
 _HEADER_LINE = len(": \r\n")
@@ -31,8 +31,8 @@ _HEADER_LINE = len(": \r\n")
 log = structlog.get_logger()
 
 
-class Ingested(msgspec.Struct, frozen=True, kw_only=True):
-    """One message of the ingest stream: its sequence, and what it adds to its connection's counters."""
+class IngestMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """A message of the ingest stream; `size` is its bytes in the connection's traffic totals."""
 
     sequence: int
     tenant_id: str
@@ -40,15 +40,15 @@ class Ingested(msgspec.Struct, frozen=True, kw_only=True):
     size: int
 
 
-class Drained(msgspec.Struct, frozen=True, kw_only=True):
-    """What was fetched and is still to be acknowledged; `stream` is new when the stream is."""
+class IngestBatch(msgspec.Struct, frozen=True, kw_only=True):
+    """Fetched messages that are not acknowledged yet; `stream` identifies this creation of the stream."""
 
     stream: str
     messages: list[Msg]
-    ingested: list[Ingested]
+    ingested: list[IngestMessage]
 
     async def acknowledge(self) -> None:
-        """Say that all of it was applied."""
+        """Acknowledge all messages."""
         try:
             for message in self.messages:
                 await message.ack()
@@ -57,7 +57,7 @@ class Drained(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class IngestReader:
-    """The durable consumer of the ingest stream; instances share it."""
+    """The durable consumer of the ingest stream, shared by all instances."""
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
@@ -66,35 +66,35 @@ class IngestReader:
         self._created: datetime | None = None
 
     async def open(self) -> None:
-        """Have the stream made, so that from here on nothing is missed."""
+        """Create the stream and the consumer, so that every message from now on is stored."""
         try:
             await self._subscribe()
         except (nats.errors.Error, JetStreamError, OSError, TimeoutError) as error:
             raise ServiceUnavailable("the ingest stream is not available") from error
 
-    async def drain(self) -> Drained:
-        """All that waits in the stream now; ServiceUnavailable when it cannot be read."""
+    async def fetch_pending(self) -> IngestBatch:
+        """Fetch the pending messages; raises ServiceUnavailable when the stream cannot be read."""
         messages: list[Msg] = []
         try:
             subscription = self._subscription or await self._subscribe()
             for _ in range(MAX_BATCHES):
-                some = await _fetch(subscription)
-                messages += some
-                if len(some) < BATCH:
+                fetched = await _fetch(subscription)
+                messages += fetched
+                if len(fetched) < BATCH:
                     break
-            # Sequences count from one again in a stream that was made anew. A consumer without
-            # a stream is silent, so this is asked in any case.
+            # A recreated stream starts its sequences at one again. The subscription to a deleted
+            # consumer reports no error, so the creation time is checked on every call.
             created = (await self._js.stream_info(INGEST_STREAM)).created
             if created != self._created:
                 await self.close()
-                raise ServiceUnavailable("the ingest stream was made anew")
+                raise ServiceUnavailable("the ingest stream was recreated")
         except (nats.errors.Error, JetStreamError, OSError, TimeoutError) as error:
             await self.close()
             raise ServiceUnavailable("the ingest stream is not available") from error
-        return Drained(
+        return IngestBatch(
             stream=f"{self._created:%Y%m%dT%H%M%S.%f}",
             messages=messages,
-            ingested=[one for message in messages if (one := _ingested(message)) is not None],
+            ingested=[each for message in messages if (each := _parse_message(message)) is not None],
         )
 
     async def _subscribe(self) -> JetStreamContext.PullSubscription:
@@ -102,7 +102,7 @@ class IngestReader:
             StreamConfig(
                 name=INGEST_STREAM,
                 subjects=[INGEST_SUBJECT],
-                storage=StorageType.FILE,  # what was said must outlast the broker, as counters are billed
+                storage=StorageType.FILE,  # must survive a broker restart, as the counters do
                 max_age=600,
                 max_bytes=64 * 1024 * 1024,
                 discard=DiscardPolicy.OLD,
@@ -125,27 +125,27 @@ class IngestReader:
         return self._subscription
 
     async def close(self) -> None:
-        """Leave the consumer to others; what was fetched but not acknowledged comes to them."""
+        """Unsubscribe; unacknowledged messages are redelivered to other instances."""
         subscription, self._subscription = self._subscription, None
         if subscription is not None:
             try:
                 await subscription.unsubscribe()
             except (nats.errors.Error, OSError, ValueError):
-                log.debug("ingest_subscription_was_gone")
+                log.debug("ingest_subscription_already_closed")
 
 
 async def _fetch(subscription: JetStreamContext.PullSubscription) -> list[Msg]:
     try:
-        return await subscription.fetch(BATCH, timeout=FETCH_S)
+        return await subscription.fetch(BATCH, timeout=FETCH_TIMEOUT_S)
     except (nats.errors.TimeoutError, TimeoutError):
         return []
 
 
-def _ingested(message: Msg) -> Ingested | None:
+def _parse_message(message: Msg) -> IngestMessage | None:
     arrival = parse_ingest_subject(message.subject)
     if arrival is None:
         return None
-    return Ingested(
+    return IngestMessage(
         sequence=message.metadata.sequence.stream,
         tenant_id=arrival.tenant_id,
         client_id=arrival.client_id if ULID_PATTERN.match(arrival.client_id) else "",
@@ -154,7 +154,7 @@ def _ingested(message: Msg) -> Ingested | None:
 
 
 def header_size(headers: dict[str, str] | None) -> int:
-    """The bytes of a message's headers on the wire, which the broker counts with the payload."""
+    """The size of a message's headers on the wire; the broker counts it with the payload."""
     if not headers:
         return 0
     lines = sum(len(name.encode()) + len(value.encode()) + _HEADER_LINE for name, value in headers.items())

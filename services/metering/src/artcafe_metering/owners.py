@@ -1,4 +1,4 @@
-"""Whose a connection is: a client's, the tenant's own user's, or a gateway's bridge."""
+"""The owner of a connection's traffic: a client, the tenant's own NATS user, or a gateway's bridge."""
 
 from collections import OrderedDict
 from datetime import datetime
@@ -12,78 +12,79 @@ from artcafe_common.bus.client import Bus
 from artcafe_common.bus.errors import CommandError
 from artcafe_common.clock import now
 from artcafe_common.contracts.identity.accounts import AccountMissing, FindAccount
-from artcafe_metering.connections import Seen
+from artcafe_metering.connections import ConnectionSnapshot
 
-REMEMBERED_ACCOUNTS = 10_000
-ANSWER_WITHIN_S = 2.0
+MAX_CACHED_ACCOUNTS = 10_000
+ACCOUNT_DEADLINE_S = 2.0
 
 
-class Owner(msgspec.Struct, frozen=True, kw_only=True):
-    """Who a connection's traffic is counted for; a bridge's is counted by its gateway."""
+class ConnectionOwner(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose usage a connection's traffic is; a bridge's traffic is counted by its gateway instead."""
 
     client_id: str = ""
     bridge: bool = False
 
 
-class _Account(msgspec.Struct, frozen=True, kw_only=True):
+class _CachedAccount(msgspec.Struct, frozen=True, kw_only=True):
     platform_key: str
-    asked_at: datetime
+    requested_at: datetime
 
 
-class Owners:
-    """Answers from memory where an answer cannot have changed, otherwise from identity."""
+class OwnerResolver:
+    """Finds the owners of connections, with a cache of identity's accounts."""
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
-        self._accounts: OrderedDict[str, _Account] = OrderedDict()
+        self._accounts: OrderedDict[str, _CachedAccount] = OrderedDict()
 
-    async def resolve(self, some: list[Seen]) -> dict[str, Owner | None]:
-        """The owners by connection key; whoever cannot be told now is left out, never guessed.
+    async def resolve(self, snapshots: list[ConnectionSnapshot]) -> dict[str, ConnectionOwner | None]:
+        """The owners by connection key; a connection is left out while its owner cannot be determined.
 
-        None is for connections of accounts that no longer exist, and for the platform's own work.
+        The value is None for connections of deleted accounts and for the platform's own work.
         """
-        owners: dict[str, Owner | None] = {}
-        missing: set[str] = set()
-        answering = True
-        for seen in some:
-            if ULID_PATTERN.match(seen.user):
-                owners[seen.key] = Owner(client_id=seen.user)
+        owners: dict[str, ConnectionOwner | None] = {}
+        deleted: set[str] = set()
+        identity_answers = True
+        for snapshot in snapshots:
+            if ULID_PATTERN.match(snapshot.user):
+                owners[snapshot.key] = ConnectionOwner(client_id=snapshot.user)
                 continue
-            account = self._known(seen)
-            if account is None and answering and seen.account not in missing:
+            account = self._find_cached(snapshot)
+            if account is None and identity_answers and snapshot.account not in deleted:
                 try:
-                    account = await self._ask(seen.account)
+                    account = await self._fetch_account(snapshot.account)
                 except AccountMissing:
-                    missing.add(seen.account)
+                    deleted.add(snapshot.account)
                 except CommandError:
-                    answering = False  # one wait for identity in a round is enough
-            if seen.account in missing:
-                owners[seen.key] = None
+                    identity_answers = False  # wait for one timeout per call, not one per account
+            if snapshot.account in deleted:
+                owners[snapshot.key] = None
             elif account is not None:
-                ours = seen.issuer == account.platform_key
-                owners[seen.key] = (
-                    None if ours and seen.name == PLATFORM_CONNECTION_NAME else Owner(bridge=ours)
-                )
+                bridge = snapshot.issuer == account.platform_key
+                is_platform_work = bridge and snapshot.name == PLATFORM_CONNECTION_NAME
+                owners[snapshot.key] = None if is_platform_work else ConnectionOwner(bridge=bridge)
         return owners
 
-    def _known(self, seen: Seen) -> _Account | None:
-        account = self._accounts.get(seen.account)
+    def _find_cached(self, snapshot: ConnectionSnapshot) -> _CachedAccount | None:
+        account = self._accounts.get(snapshot.account)
         if account is None:
             return None
-        # Another issuer may be the platform's newer key, if the connection is younger than our word.
-        if seen.issuer != account.platform_key and account.asked_at <= seen.start:
+        # An unknown issuer of a connection newer than the cached account may be a new platform key.
+        if snapshot.issuer != account.platform_key and account.requested_at <= snapshot.start:
             return None
-        self._accounts.move_to_end(seen.account)
+        self._accounts.move_to_end(snapshot.account)
         return account
 
-    async def _ask(self, account: str) -> _Account:
-        asked_at = now()
+    async def _fetch_account(self, account: str) -> _CachedAccount:
+        requested_at = now()
         found = await self._bus.call(
-            FindAccount(account=account), caller=CallerContext.service("metering"), deadline_s=ANSWER_WITHIN_S
+            FindAccount(account=account),
+            caller=CallerContext.service("metering"),
+            deadline_s=ACCOUNT_DEADLINE_S,
         )
-        known = _Account(platform_key=found.platform_key, asked_at=asked_at)
-        self._accounts[account] = known
+        cached = _CachedAccount(platform_key=found.platform_key, requested_at=requested_at)
+        self._accounts[account] = cached
         self._accounts.move_to_end(account)
-        if len(self._accounts) > REMEMBERED_ACCOUNTS:
+        if len(self._accounts) > MAX_CACHED_ACCOUNTS:
             self._accounts.popitem(last=False)
-        return known
+        return cached

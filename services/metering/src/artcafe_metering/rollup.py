@@ -1,40 +1,40 @@
-"""Daily totals, written to where they are kept for good."""
+"""Copies daily totals from Redis to DynamoDB."""
 
 from datetime import timedelta
 
 from artcafe_common.clock import now
-from artcafe_metering.store import Archive, Counters
+from artcafe_metering.store import UsageArchive, UsageCounters
 from artcafe_metering.tables import DayItem
 
 RECENT_DAYS = 2
-# A batch can be as old as the stream of events keeps it.
+# The events stream keeps a gateway's batch for this long, so it can arrive this late.
 LATE_DAYS = 8
-LATE_EVERY = 60
-TENANTS_AT_ONCE = 500
+LATE_EVERY_RUNS = 60
+TENANTS_PER_READ = 500
 
 
 class Rollup:
-    """Writes absolute totals, so that it can be done twice, or by several instances at once."""
+    """Writes absolute totals, so repeated and concurrent runs are harmless."""
 
-    def __init__(self, counters: Counters, archive: Archive) -> None:
+    def __init__(self, counters: UsageCounters, archive: UsageArchive) -> None:
         self._counters = counters
         self._archive = archive
-        self._round = 0
+        self._runs = 0
         self._written: dict[str, DayItem] = {}
 
     async def run(self) -> None:
-        """Write every recent day that changed; now and then also the days that late batches reach."""
-        days = LATE_DAYS if self._round % LATE_EVERY == 0 else RECENT_DAYS
+        """Write the totals of recent days that changed; every 60th run also covers days of late batches."""
+        days = LATE_DAYS if self._runs % LATE_EVERY_RUNS == 0 else RECENT_DAYS
         today = now().date()
         written: dict[str, DayItem] = {}
         for day in [today - timedelta(days=back) for back in range(days)]:
-            tenants = await self._counters.tenants_of(day)
-            for start in range(0, len(tenants), TENANTS_AT_ONCE):
-                wanted = [(tenant_id, day) for tenant_id in tenants[start : start + TENANTS_AT_ONCE]]
-                for item in await self._counters.days(wanted):
+            tenants = await self._counters.active_tenants(day)
+            for start in range(0, len(tenants), TENANTS_PER_READ):
+                tenant_days = [(tenant_id, day) for tenant_id in tenants[start : start + TENANTS_PER_READ]]
+                for item in await self._counters.daily_totals(tenant_days):
                     if self._written.get(item.id) != item:
-                        await self._archive.raise_to(item)
+                        await self._archive.raise_totals(item)
                     written[item.id] = item
-        # Only what was all written is remembered, and only as long as it is looked at.
+        # Replaced only after a complete run; items of other days are dropped.
         self._written = written
-        self._round += 1
+        self._runs += 1

@@ -1,4 +1,4 @@
-"""What metering reads from the environment."""
+"""The metering service's settings."""
 
 from typing import Annotated
 
@@ -6,21 +6,21 @@ from artcafe_common.settings import StoreSettings, env
 
 
 class Settings(StoreSettings, frozen=True, kw_only=True):
-    """Settings of metering."""
+    """The settings of the metering service."""
 
-    redis_url: Annotated[str, env("The Redis that keeps the counters.", name="REDIS_URL")] = (
+    redis_url: Annotated[str, env("The Redis server that stores the counters.", name="REDIS_URL")] = (
         "redis://127.0.0.1:6379/0"
     )
     poll_interval_s: Annotated[
-        float, env("How often the broker is asked for its connections' counters.", unit="seconds", ge=0.05)
+        float,
+        env("How often the counters of the broker's connections are read.", unit="seconds", ge=0.05),
     ] = 1.0
     closed_interval_s: Annotated[
-        float,
-        env("How often the broker is asked for connections that have ended.", unit="seconds", ge=0.05),
+        float, env("How often the broker's closed connections are read.", unit="seconds", ge=0.05)
     ] = 30.0
     settle_after_s: Annotated[
         float,
-        env("How long after a gateway's connection ended its last reports are waited for.", unit="seconds"),
+        env("Time to wait for a gateway's last reports after its connection closed.", unit="seconds"),
     ] = 5.0
     rollup_interval_s: Annotated[
         float, env("How often daily totals are written to DynamoDB.", unit="seconds", ge=0.05)

@@ -1,4 +1,4 @@
-"""All that metering keeps: live counters in Redis, daily totals in DynamoDB."""
+"""Usage counters in Redis and daily totals in DynamoDB: the only code that accesses either."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -15,30 +15,31 @@ from artcafe_common.bus.errors import StoreUnavailable
 from artcafe_common.contracts.metering import BridgeReport, UsageEntry
 from artcafe_common.storage.dynamo import ConditionFailed, Database
 from artcafe_common.storage.tenant_table import TenantTable
-from artcafe_metering.connections import Seen, connection_key
-from artcafe_metering.ingest import Ingested
-from artcafe_metering.owners import Owner
-from artcafe_metering.periods import day_key, stamp
+from artcafe_metering.connections import ConnectionSnapshot, connection_key
+from artcafe_metering.ingest import IngestMessage
+from artcafe_metering.owners import ConnectionOwner
+from artcafe_metering.periods import day_key, hour_bucket
 from artcafe_metering.tables import TABLES, TOTALS, USAGE_METRICS, DayItem
 
 CONNECT_TIMEOUT_S = 2
-ANSWER_TIMEOUT_S = 3
-ENDED_BRIDGES = "meter:ended"
-# Connections that one script handles, so that none holds Redis for long.
-AT_ONCE = 500
-LISTED = 1000
-CROSSED_KEPT_S = 40 * 24 * 3600
+REPLY_TIMEOUT_S = 3
+CLOSED_BRIDGES = "meter:ended"
+# Connections per script call, because a script blocks Redis while it runs.
+BATCH = 500
+MAX_LISTED = 1000
+# Longer than a month, so that each threshold is published once a month.
+CROSSING_TTL_S = 40 * 24 * 3600
 OTHER = "other"
 FIELDS = ("messages", "deliveries", "bytes_in", "bytes_out", "api_calls", "connection_seconds")
-_MEMBER_FIELDS = FIELDS[:4]
+_TRAFFIC_FIELDS = FIELDS[:4]
 
 Script = Callable[..., Awaitable[Any]]
-# What was counted, by field; a field is absent or 0 where nothing was.
+# Counted amounts by field.
 Amounts = dict[str, int]
 
 
-class Local(msgspec.Struct, frozen=True, kw_only=True):
-    """Today's counters of a tenant, of its hours, and of its busiest clients and channels by id."""
+class LiveCounters(msgspec.Struct, frozen=True, kw_only=True):
+    """A tenant's counters of today, of some hours, and of its busiest clients and channels by id."""
 
     today: Amounts
     hours: list[Amounts]
@@ -47,227 +48,245 @@ class Local(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @asynccontextmanager
-async def counters(url: str) -> AsyncIterator["Counters"]:
-    """The counters in the Redis at `url`, which need not be there yet."""
+async def open_counters(url: str) -> AsyncIterator["UsageCounters"]:
+    """The counters in the Redis at `url`, which need not be reachable yet."""
     client = Redis.from_url(
         url,
         decode_responses=True,
-        socket_timeout=ANSWER_TIMEOUT_S,
+        socket_timeout=REPLY_TIMEOUT_S,
         socket_connect_timeout=CONNECT_TIMEOUT_S,
     )
     try:
-        yield Counters(client)
+        yield UsageCounters(client)
     finally:
         await client.aclose()
 
 
-class Counters:
-    """The live counters; every change is one script, so it happens whole and once."""
+class UsageCounters:
+    """The usage counters in Redis; each change is one script, so it is atomic."""
 
     def __init__(self, client: "Redis") -> None:
         self._redis = client
-        # Tenants for whom something was counted; whoever looks at them takes them out.
-        self.touched: set[str] = set()
+        # Tenants whose usage grew since their quota was last checked.
+        self.changed_tenants: set[str] = set()
         folder = files("artcafe_metering") / "lua"
-        shared = (folder / "common.lua").read_text()
+        common = (folder / "common.lua").read_text()
 
         def script(name: str) -> Script:
-            return cast(Script, client.register_script(shared + (folder / f"{name}.lua").read_text()))
+            return cast(Script, client.register_script(common + (folder / f"{name}.lua").read_text()))
 
-        self._batch, self._broker, self._settle = (
+        self._apply_gateway_batch, self._apply_broker_totals, self._count_unreported = (
             script("apply_gateway_batch"),
             script("apply_broker_totals"),
             script("count_unreported"),
         )
 
     async def check(self) -> None:
-        """StoreUnavailable unless Redis answers."""
-        with _reaching_redis():
+        """Raise StoreUnavailable unless Redis answers."""
+        with _translating_redis_errors():
             await self._redis.ping()
 
-    async def apply_batch(
+    async def apply_gateway_batch(
         self, event_id: str, at: datetime, entries: Sequence[UsageEntry], bridges: Sequence[BridgeReport]
     ) -> bool:
-        """Count a gateway's batch; False when it was counted before."""
-        when = stamp(at)
+        """Count a gateway's usage batch; returns False if it was already counted."""
+        bucket = hour_bucket(at)
         rows = [
-            (e.tenant_id, e.client_id, e.channel_id, [getattr(e, field) for field in FIELDS]) for e in entries
-        ]
-        reports = [(connection_key(b.server, b.cid), b.tenant_id, b.messages, b.bytes_in) for b in bridges]
-        with _reaching_redis():
-            applied = await self._batch(
-                keys=[f"meter:batch:{event_id}"], args=[when.day, when.hour, _json(rows), _json(reports)]
+            (
+                entry.tenant_id,
+                entry.client_id,
+                entry.channel_id,
+                [getattr(entry, field) for field in FIELDS],
             )
-        self.touched.update(e.tenant_id for e in entries if e.messages)
+            for entry in entries
+        ]
+        reports = [
+            (connection_key(bridge.server, bridge.cid), bridge.tenant_id, bridge.messages, bridge.bytes_in)
+            for bridge in bridges
+        ]
+        with _translating_redis_errors():
+            applied = await self._apply_gateway_batch(
+                keys=[f"meter:batch:{event_id}"], args=[bucket.day, bucket.hour, _json(rows), _json(reports)]
+            )
+        self.changed_tenants.update(entry.tenant_id for entry in entries if entry.messages)
         return bool(applied)
 
-    async def apply_broker(
+    async def apply_broker_totals(
         self,
         now: datetime,
-        seen: Sequence[tuple[Seen, Owner]],
+        snapshots: Sequence[tuple[ConnectionSnapshot, ConnectionOwner]],
         *,
         stream: str = "",
-        ingested: Sequence[Ingested] = (),
+        ingested: Sequence[IngestMessage] = (),
     ) -> None:
-        """Count by how much connections grew, less the messages for the platform among that.
+        """Count the growth of connections' traffic totals, minus the ingest messages included in it.
 
-        Totals are absolute and messages have sequences in their `stream`: both can be given
-        again, in any order, by any instance.
+        Idempotent, in any order and from any instance: totals are absolute, and messages are identified by
+        their sequence in `stream`.
         """
-        rows = [one.row(owner.client_id, bridge=owner.bridge, now=now) for one, owner in seen]
-        messages = [(one.sequence, one.tenant_id, one.client_id, one.size) for one in ingested]
-        when = stamp(now)
-        for start in range(0, max(len(rows), 1), AT_ONCE):
-            last = start + AT_ONCE >= len(rows)
-            with _reaching_redis():
-                await self._broker(
-                    keys=[ENDED_BRIDGES, f"meter:ingest:{stream}"],
+        rows = [
+            snapshot.script_row(owner.client_id, bridge=owner.bridge, now=now)
+            for snapshot, owner in snapshots
+        ]
+        messages = [
+            (message.sequence, message.tenant_id, message.client_id, message.size) for message in ingested
+        ]
+        bucket = hour_bucket(now)
+        for start in range(0, max(len(rows), 1), BATCH):
+            last = start + BATCH >= len(rows)
+            with _translating_redis_errors():
+                await self._apply_broker_totals(
+                    keys=[CLOSED_BRIDGES, f"meter:ingest:{stream}"],
                     args=[
-                        when.day,
-                        when.hour,
-                        _json(rows[start : start + AT_ONCE]),
+                        bucket.day,
+                        bucket.hour,
+                        _json(rows[start : start + BATCH]),
                         _json(messages if last else []),
                     ],
                 )
+        self.changed_tenants.update(snapshot.tenant_id for snapshot, _owner in snapshots)
 
-        self.touched.update(one.tenant_id for one, _owner in seen)
-
-    async def ended_bridges(self, before: datetime) -> list[str]:
-        """Some of the gateways' connections that ended before a moment and are not settled yet."""
-        with _reaching_redis():
+    async def closed_bridges(self, before: datetime) -> list[str]:
+        """The keys of some bridges that closed before a time and are not reconciled yet."""
+        with _translating_redis_errors():
             found = await self._redis.zrangebyscore(
-                ENDED_BRIDGES, "-inf", before.timestamp() * 1000, start=0, num=AT_ONCE
+                CLOSED_BRIDGES, "-inf", before.timestamp() * 1000, start=0, num=BATCH
             )
         return cast(list[str], found)
 
-    async def settle(self, now: datetime, bridges: Sequence[str]) -> None:
-        """Count what these connections took in that no report tells of."""
-        when = stamp(now)
-        with _reaching_redis():
-            await self._settle(keys=[ENDED_BRIDGES], args=[when.day, when.hour, _json(bridges)])
+    async def count_unreported(self, now: datetime, bridges: Sequence[str]) -> None:
+        """Count what was published over bridges but not reported by their gateways."""
+        bucket = hour_bucket(now)
+        with _translating_redis_errors():
+            await self._count_unreported(
+                keys=[CLOSED_BRIDGES], args=[bucket.day, bucket.hour, _json(bridges)]
+            )
 
-    async def tenants_of(self, day: date) -> list[str]:
-        """Every tenant that something was counted for on a day."""
-        with _reaching_redis():
+    async def active_tenants(self, day: date) -> list[str]:
+        """The tenants with usage on a day."""
+        with _translating_redis_errors():
             return sorted(
                 await cast(Awaitable[set[str]], self._redis.smembers(f"meter:tenants:{day_key(day)}"))
             )
 
-    async def days(self, wanted: Sequence[tuple[str, date]]) -> list[DayItem]:
-        """The totals of tenants' days, in the order given, in one round trip."""
+    async def daily_totals(self, tenant_days: Sequence[tuple[str, date]]) -> list[DayItem]:
+        """The daily totals of tenants, in the given order; one round trip."""
         pipeline = self._redis.pipeline(transaction=False)
-        for tenant_id, day in wanted:
+        for tenant_id, day in tenant_days:
             key = day_key(day)
             pipeline.hgetall(f"stats:d:{key}:{tenant_id}")
             pipeline.scard(f"active:d:{key}:{tenant_id}:clients")
             pipeline.scard(f"active:d:{key}:{tenant_id}:channels")
-        with _reaching_redis():
-            answers = await pipeline.execute()
+        with _translating_redis_errors():
+            replies = await pipeline.execute()
         return [
             DayItem(
                 id=f"{tenant_id}#{day}",
                 tenant_id=tenant_id,
                 date=str(day),
-                active_clients=answers[3 * n + 1],
-                active_channels=answers[3 * n + 2],
-                **_amounts(answers[3 * n]),
+                active_clients=replies[3 * n + 1],
+                active_channels=replies[3 * n + 2],
+                **_amounts(replies[3 * n]),
             )
-            for n, (tenant_id, day) in enumerate(wanted)
+            for n, (tenant_id, day) in enumerate(tenant_days)
         ]
 
-    async def month(self, tenant_id: str, first: date) -> Amounts:
-        """The totals of a tenant's calendar month."""
-        with _reaching_redis():
+    async def monthly_totals(self, tenant_id: str, first: date) -> Amounts:
+        """The totals of a tenant in the calendar month that starts at `first`."""
+        with _translating_redis_errors():
             key = f"stats:m:{first:%Y%m}:{tenant_id}"
             return _amounts(await cast(Awaitable[dict[str, str]], self._redis.hgetall(key)))
 
-    async def messages_of(self, tenants: Sequence[str], first: date) -> dict[str, int]:
-        """How many messages each of some tenants published in a calendar month, in one round trip."""
+    async def monthly_messages(self, tenants: Sequence[str], first: date) -> dict[str, int]:
+        """The messages that each tenant published in a calendar month; one round trip."""
         pipeline = self._redis.pipeline(transaction=False)
         for tenant_id in tenants:
             pipeline.hget(f"stats:m:{first:%Y%m}:{tenant_id}", "messages")
-        with _reaching_redis():
-            answers = await pipeline.execute() if tenants else []
-        return {tenant_id: int(used or 0) for tenant_id, used in zip(tenants, answers, strict=True)}
+        with _translating_redis_errors():
+            replies = await pipeline.execute() if tenants else []
+        return {tenant_id: int(used or 0) for tenant_id, used in zip(tenants, replies, strict=True)}
 
-    async def was_announced(self, name: str) -> bool:
-        """Whether `remember_announced` was called with this name."""
-        with _reaching_redis():
-            return bool(await self._redis.exists(f"meter:crossed:{name}"))
+    async def is_crossing_published(self, crossing: str) -> bool:
+        """Whether a crossed threshold was marked as published."""
+        with _translating_redis_errors():
+            return bool(await self._redis.exists(f"meter:crossed:{crossing}"))
 
-    async def remember_announced(self, name: str) -> None:
-        """Remember for longer than a month that something was announced."""
-        with _reaching_redis():
-            await self._redis.set(f"meter:crossed:{name}", 1, ex=CROSSED_KEPT_S)
+    async def mark_crossing_published(self, crossing: str) -> None:
+        """Mark a crossed threshold as published."""
+        with _translating_redis_errors():
+            await self._redis.set(f"meter:crossed:{crossing}", 1, ex=CROSSING_TTL_S)
 
-    async def local(self, tenant_id: str, hours: Sequence[datetime]) -> Local:
-        """Today's counters (the day of the last of `hours`), in one round trip."""
-        today = stamp(hours[-1]).day
+    async def live_counters(self, tenant_id: str, hours: Sequence[datetime]) -> LiveCounters:
+        """The counters of `hours` and of the day of the last one; one round trip."""
+        today = hour_bucket(hours[-1]).day
         daily = f"stats:d:{today}:{tenant_id}"
         pipeline = self._redis.pipeline(transaction=False)
         pipeline.hgetall(daily)
-        for each in map(stamp, hours):
-            pipeline.hgetall(f"stats:h:{each.day}:{each.hour}:{tenant_id}")
+        for bucket in map(hour_bucket, hours):
+            pipeline.hgetall(f"stats:h:{bucket.day}:{bucket.hour}:{tenant_id}")
         for kind in ("client", "channel"):
             member = f"{daily}:{kind}"
             pipeline.sort(
                 f"active:d:{today}:{tenant_id}:{kind}s",
                 by=f"{member}:*->messages",
                 start=0,
-                num=LISTED,
+                num=MAX_LISTED,
                 desc=True,
-                get=["#", *(f"{member}:*->{field}" for field in _MEMBER_FIELDS)],
+                get=["#", *(f"{member}:*->{field}" for field in _TRAFFIC_FIELDS)],
                 groups=True,
             )
             pipeline.hgetall(f"{member}:{OTHER}")
-        with _reaching_redis():
-            answers = await pipeline.execute()
-        clients, other_clients, channels, other_channels = answers[-4:]
-        return Local(
-            today=_amounts(answers[0]),
-            hours=[_amounts(raw) for raw in answers[1:-4]],
-            clients=_members(clients, other_clients),
-            channels=_members(channels, other_channels),
+        with _translating_redis_errors():
+            replies = await pipeline.execute()
+        clients, other_clients, channels, other_channels = replies[-4:]
+        return LiveCounters(
+            today=_amounts(replies[0]),
+            hours=[_amounts(raw) for raw in replies[1:-4]],
+            clients=_by_id(clients, other_clients),
+            channels=_by_id(channels, other_channels),
         )
 
 
-class Archive:
-    """The daily totals that are kept for good."""
+class UsageArchive:
+    """The daily totals in DynamoDB, which do not expire."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._days = TenantTable(database, USAGE_METRICS)
 
     async def check(self) -> None:
-        """StoreUnavailable unless the table is there."""
+        """Raise StoreUnavailable unless the table exists."""
         await self._database.check(TABLES)
 
-    async def raise_to(self, day: DayItem) -> None:
-        """Store a day's totals; none is ever lowered, whoever else writes at the same time."""
-        if await self._raised(day):
+    async def raise_totals(self, day: DayItem) -> None:
+        """Store a day's totals, each as the maximum of the stored and the given value.
+
+        Raises StoreUnavailable when a concurrent write prevents it; the next rollup writes it again.
+        """
+        if await self._try_raise(day):
             return
         try:
             await self._days.put(day.tenant_id, day, new=True)
         except ConditionFailed:
             stored = await self._days.get(day.tenant_id, day.id, consistent=True)
             if stored is None:
-                raise StoreUnavailable("the day's totals are being written elsewhere") from None
+                raise StoreUnavailable("another instance is writing the day's totals") from None
             highest = {name: max(getattr(stored, name), getattr(day, name)) for name in TOTALS}
             if any(getattr(stored, name) != value for name, value in highest.items()):
-                await self._raised(msgspec.structs.replace(day, **highest))
+                await self._try_raise(msgspec.structs.replace(day, **highest))
 
-    async def _raised(self, day: DayItem) -> bool:
-        lower = Attr("id").exists()
+    async def _try_raise(self, day: DayItem) -> bool:
+        not_lower = Attr("id").exists()
         for name in TOTALS:
-            lower &= Attr(name).lte(getattr(day, name))
+            not_lower &= Attr(name).lte(getattr(day, name))
         values = {name: getattr(day, name) for name in TOTALS}
         try:
-            await self._days.update(day.tenant_id, day.id, set_=values, condition=lower)
+            await self._days.update(day.tenant_id, day.id, set_=values, condition=not_lower)
         except ConditionFailed:
             return False
         return True
 
-    async def days(self, tenant_id: str, first: date, last: date) -> list[DayItem]:
+    async def list_days(self, tenant_id: str, first: date, last: date) -> list[DayItem]:
         """The stored days of a period, both ends included."""
         page = await self._days.list(
             tenant_id, limit=(last - first).days + 1, range_=Key("date").between(str(first), str(last))
@@ -276,7 +295,7 @@ class Archive:
 
 
 @contextmanager
-def _reaching_redis() -> Iterator[None]:
+def _translating_redis_errors() -> Iterator[None]:
     try:
         yield
     except (
@@ -295,14 +314,15 @@ def _json(value: object) -> str:
 
 
 def _amounts(raw: dict[str, str]) -> Amounts:
-    # A message for the platform can be heard of a moment before its connection's counters are.
+    # Negative for a short time if an ingest message is subtracted before its connection's totals are added.
     return {field: max(0, int(raw.get(field, 0))) for field in FIELDS}
 
 
-def _members(rows: list[tuple[str, ...]], other: dict[str, str]) -> dict[str, Amounts]:
-    found = {
-        row[0]: _amounts({f: v for f, v in zip(_MEMBER_FIELDS, row[1:], strict=True) if v}) for row in rows
+def _by_id(rows: list[tuple[str, ...]], other: dict[str, str]) -> dict[str, Amounts]:
+    amounts = {
+        member_id: _amounts({f: v for f, v in zip(_TRAFFIC_FIELDS, values, strict=True) if v})
+        for member_id, *values in rows
     }
     if other:
-        found[OTHER] = _amounts(other)
-    return found
+        amounts[OTHER] = _amounts(other)
+    return amounts

@@ -1,4 +1,4 @@
-"""metering's table."""
+"""The metering service's DynamoDB table."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ class DayItem(msgspec.Struct, frozen=True, kw_only=True):
     active_channels: int = 0
 
 
-# What only ever grows; the rest of an item says whose day it is.
+# These only grow; the other fields identify the tenant and the day.
 TOTALS = tuple(name for name in DayItem.__struct_fields__ if name not in ("id", "tenant_id", "date"))
 
 USAGE_METRICS = TableSpec(

@@ -1,8 +1,8 @@
-"""`python -m artcafe_presence`."""
+"""Run the presence service: `python -m artcafe_presence`."""
 
 from artcafe_common.lifecycle import run
 from artcafe_presence.app import app
-from artcafe_presence.settings import PresenceSettings
+from artcafe_presence.settings import Settings
 
 if __name__ == "__main__":
-    run("presence", PresenceSettings, app)
+    run("presence", Settings, app)

@@ -16,24 +16,24 @@ from artcafe_common.contracts.presence import GatewayAlive, HeartbeatsReceived
 from artcafe_common.lifecycle import run_background, run_periodically
 from artcafe_common.runtime import Check, run_service
 from artcafe_common.storage.dynamo import Database
-from artcafe_presence.broker_connections import Broker
-from artcafe_presence.deadlines import Deadlines
+from artcafe_presence.broker_connections import BrokerConnectionMonitor
+from artcafe_presence.deadlines import DeadlineChecker
 from artcafe_presence.endpoints import Endpoints
-from artcafe_presence.gateways import Gateways
-from artcafe_presence.outbox import announcements, table_changes
-from artcafe_presence.reports import Reports
-from artcafe_presence.settings import PresenceSettings
+from artcafe_presence.gateways import GatewayEventHandler
+from artcafe_presence.outbox import row_relay, transition_relay
+from artcafe_presence.reports import ReportBuffer
+from artcafe_presence.settings import Settings
 from artcafe_presence.store import Store
 
 NAME = "presence"
-FLUSH_S = 0.05
-RETRY_S = 0.5
+FLUSH_INTERVAL_S = 0.05
+RETRY_INTERVAL_S = 0.5
 log = structlog.get_logger()
 
 
 @asynccontextmanager
-async def app(settings: PresenceSettings) -> AsyncIterator[None]:
-    """The presence service, from its stores to its jobs; left in the reverse order."""
+async def app(settings: Settings) -> AsyncIterator[None]:
+    """Run the presence service until the context exits; parts stop in reverse order."""
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(
             Database(region=settings.aws_region, prefix=settings.table_prefix)
@@ -42,50 +42,52 @@ async def app(settings: PresenceSettings) -> AsyncIterator[None]:
         checks: dict[str, Check] = {"redis": store.check_redis, "dynamodb": store.check_dynamodb}
         host = await stack.enter_async_context(run_service(NAME, settings, checks))
 
-        comparison_asked = asyncio.Event()
-        system = await stack.enter_async_context(_system(settings, comparison_asked))
+        reconcile_requested = asyncio.Event()
+        system = await stack.enter_async_context(_system_account(settings, reconcile_requested))
         await host.serve_when_ready(Endpoints(store, heartbeat_interval_s=settings.heartbeat_interval_s))
 
-        gateways = Gateways(store)
-        reports = Reports(store, on_unknown_broker=comparison_asked.set)
-        broker = Broker(
+        gateways = GatewayEventHandler(store)
+        reports = ReportBuffer(store, on_unknown_server=reconcile_requested.set)
+        broker = BrokerConnectionMonitor(
             system,
             store,
-            asked=comparison_asked,
+            reconcile_requested=reconcile_requested,
             grace_s=settings.reconnect_grace_s,
-            sweep_interval_s=settings.sweep_interval_s,
+            interval_s=settings.sweep_interval_s,
         )
-        deadlines = Deadlines(store, host.bus.nc, on_lost=comparison_asked.set)
-        consumer = EventConsumer(host.bus, NAME, gateways.events(), concurrent=True)
+        deadlines = DeadlineChecker(store, host.bus.nc, on_state_restored=reconcile_requested.set)
+        consumer = EventConsumer(host.bus, NAME, gateways.handlers(), concurrent=True)
 
-        # Whoever listens must not find deadlines that passed while nobody did.
+        # Deadlines that passed while no instance ran are extended before anything can expire.
         with suppress(CommandError):
             await deadlines.check()
-        await broker.listen()
-        await host.bus.subscribe_signal(HeartbeatsReceived, gateways.beats)
-        await host.bus.subscribe_signal(GatewayAlive, gateways.alive)
+        await broker.subscribe()
+        await host.bus.subscribe_signal(HeartbeatsReceived, gateways.on_heartbeats)
+        await host.bus.subscribe_signal(GatewayAlive, gateways.on_gateway_alive)
         await host.bus.nc.subscribe(INGEST_SUBJECT, queue=NAME, cb=reports.receive)
         stack.push_async_callback(reports.flush)
         await stack.enter_async_context(
             run_background(
                 consumer.run(),
-                run_periodically(FLUSH_S, reports.flush, name="reports"),
-                run_periodically(settings.deadline_check_s, deadlines.check, name="deadlines"),
-                run_periodically(RETRY_S, broker.round, name="broker"),
-                run_periodically(0, announcements(store, host.bus).drain, name="announcements"),
-                run_periodically(0, table_changes(store).drain, name="rows"),
+                run_periodically(FLUSH_INTERVAL_S, reports.flush, name="flush_reports"),
+                run_periodically(settings.deadline_check_s, deadlines.check, name="check_deadlines"),
+                run_periodically(RETRY_INTERVAL_S, broker.reconcile_when_due, name="reconcile_connections"),
+                run_periodically(0, transition_relay(store, host.bus).drain, name="publish_transitions"),
+                run_periodically(0, row_relay(store).drain, name="write_rows"),
             )
         )
         yield
 
 
 @asynccontextmanager
-async def _system(settings: PresenceSettings, comparison_asked: asyncio.Event) -> AsyncIterator[Nats]:
-    async def back() -> None:
-        comparison_asked.set()
+async def _system_account(settings: Settings, reconcile_requested: asyncio.Event) -> AsyncIterator[Nats]:
+    """A connection to the broker's system account."""
+
+    async def on_reconnect() -> None:
+        reconcile_requested.set()
 
     system = await connect(
-        settings.nats_url, settings.keys_dir / f"{NAME}-system.creds", name=NAME, on_reconnect=back
+        settings.nats_url, settings.keys_dir / f"{NAME}-system.creds", name=NAME, on_reconnect=on_reconnect
     )
     try:
         yield system

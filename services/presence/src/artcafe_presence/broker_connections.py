@@ -1,4 +1,4 @@
-"""What the broker itself tells of direct NATS connections: live, and by comparing lists."""
+"""Direct NATS connections, from the broker's CONNECT and DISCONNECT events and its connection lists."""
 
 import asyncio
 
@@ -19,101 +19,125 @@ from artcafe_common.broker.system_account import (
 )
 from artcafe_common.bus.errors import CommandError
 from artcafe_common.contracts.presence import Transport
-from artcafe_presence.records import Opened, milliseconds, nats_connection_id
+from artcafe_presence.records import OpenConnection, nats_connection_id, to_ms
 from artcafe_presence.store import Store
 
 QUEUE = "presence"
-# The clients of a broker that goes down are given time to come back, here or elsewhere.
+# After a shutdown of the broker its clients get time to reconnect, there or to another server.
 SHUTDOWN = "Server Shutdown"
 log = structlog.get_logger()
 
 
-class Broker:
-    """Keeps the NATS side of the connection table equal to the broker's."""
+class BrokerConnectionMonitor:
+    """Keeps the NATS connections of the live state equal to the broker's.
+
+    Events report changes at once; reconciliation finds the changes whose events were missed:
+
+        starting    --broker's list opened--------> requested
+        requested   --grace_s---------------------> reconciling
+        reconciling --done------------------------> idle
+        reconciling --failed, or requested again--> requested
+        idle        --requested-------------------> requested
+        idle        --interval_s------------------> reconciling
+
+    Reconciliation is requested at the start, after a reconnect, a missed event, a shutdown of the
+    broker, a report from an unknown server, and a restore of the live state.
+    """
 
     def __init__(
-        self, system: Nats, store: Store, *, asked: asyncio.Event, grace_s: float, sweep_interval_s: float
+        self,
+        system: Nats,
+        store: Store,
+        *,
+        reconcile_requested: asyncio.Event,
+        grace_s: float,
+        interval_s: float,
     ) -> None:
         self._system = system
         self._store = store
-        self._asked = asked
+        self._reconcile_requested = reconcile_requested
         self._grace_s = grace_s
-        self._interval_s = sweep_interval_s
-        self._compared = False
+        self._interval_s = interval_s
+        self._started = False
 
-    async def listen(self) -> None:
-        """Hear of connections as they come and go; instances share the work."""
+    async def subscribe(self) -> None:
+        """Subscribe to connection events; all instances share them."""
         await self._system.subscribe(CONNECTED, queue=QUEUE, cb=self._on_connect)
         await self._system.subscribe(DISCONNECTED, queue=QUEUE, cb=self._on_disconnect)
 
-    async def round(self) -> None:
-        """Compare once it is due: at the start, soon after `asked`, and every so often.
+    async def reconcile_when_due(self) -> None:
+        """Wait until reconciliation is requested or the interval has passed, then reconcile.
 
-        The first time, and after the broker was away, clients get the grace to come back.
+        A request is delayed by the grace period, in which clients can reconnect.
         """
-        if not self._compared:
+        if not self._started:
             await self.open_listed()
-            self._compared = True
-            self._asked.set()
+            self._started = True
+            self._reconcile_requested.set()
         try:
             async with asyncio.timeout(self._interval_s):
-                await self._asked.wait()
-            self._asked.clear()
+                await self._reconcile_requested.wait()
+            self._reconcile_requested.clear()
             await asyncio.sleep(self._grace_s)
         except TimeoutError:
             pass
         try:
             await self.reconcile()
         except CommandError:
-            self._asked.set()
+            self._reconcile_requested.set()
             raise
-        while await self._store.renew():
+        while await self._store.renew_ttls():
             pass
 
     async def open_listed(self) -> dict[str, set[str]]:
-        """Open every client's connection that the broker has; their ids by server."""
+        """Open every client connection that the broker lists; returns their ids by server id."""
         listings = await list_connections(self._system)
-        opened: list[Opened] = []
+        listed: list[OpenConnection] = []
         for listing in listings:
-            await self._store.learn_server(listing.server.name, listing.server.id)
-            opened += _clients(listing)
-        await self._store.open(opened)
-        present: dict[str, set[str]] = {listing.server.id: set() for listing in listings}
-        for each in opened:
-            present[each.holder].add(each.id)
-        return present
+            await self._store.record_server_id(listing.server.name, listing.server.id)
+            listed += _client_connections(listing)
+        await self._store.open_connections(listed)
+        ids: dict[str, set[str]] = {listing.server.id: set() for listing in listings}
+        for connection in listed:
+            ids[connection.holder].add(connection.id)
+        return ids
 
     async def reconcile(self) -> None:
-        """Open what the broker has, close what it no longer has; put off while it comes and goes."""
-        lives = self._system.stats["reconnects"]
-        if self._is_disturbed(lives):
+        """Open the connections that the broker lists, and close those that it no longer lists.
+
+        Nothing is closed while the broker is reconnecting or another reconciliation is requested.
+        """
+        reconnects = self._system.stats["reconnects"]
+        if self._is_stale(reconnects):
             return
-        began = await self._store.clock()
-        missing = await self._missing()
+        began_at = await self._store.clock_ms()
+        missing = await self._find_unlisted()
         if missing:
-            # A listing of several pages, or of several servers, may have a gap: ask again.
-            missing &= await self._missing()
-        if missing and not self._is_disturbed(lives):
-            await self._store.vanish(began, sorted(missing))
+            # A list of several pages or servers can have gaps, so only twice missing counts.
+            missing &= await self._find_unlisted()
+        if missing and not self._is_stale(reconnects):
+            await self._store.close_unlisted(began_at, sorted(missing))
             log.info("connections_vanished", count=len(missing))
 
-    def _is_disturbed(self, lives: int) -> bool:
-        # What was listed across a reconnection was listed before the clients could come back.
+    def _is_stale(self, reconnects: int) -> bool:
+        # A list from before a reconnect lacks the clients that are still reconnecting.
         return (
-            self._asked.is_set() or not self._system.is_connected or self._system.stats["reconnects"] != lives
+            self._reconcile_requested.is_set()
+            or not self._system.is_connected
+            or self._system.stats["reconnects"] != reconnects
         )
 
-    async def _missing(self) -> set[str]:
-        present = await self.open_listed()
+    async def _find_unlisted(self) -> set[str]:
+        listed = await self.open_listed()
         missing: set[str] = set()
-        for server_id, known in (await self._store.broker_connections()).items():
-            missing |= known - present.get(server_id, set())
-            if not known and server_id not in present:
-                await self._store.forget_broker(server_id)
+        for server_id, stored in (await self._store.nats_connection_ids()).items():
+            missing |= stored - listed.get(server_id, set())
+            if not stored and server_id not in listed:
+                await self._store.remove_server(server_id)
         return missing
 
     async def _on_connect(self, message: Msg) -> None:
-        event = _event(message)
+        event = _parse_event(message)
         if event is None or not _is_client(event.client.name_tag, event.client.user):
             return
         client = event.client
@@ -126,51 +150,52 @@ class Broker:
             start=client.start,
         )
         try:
-            await self._store.open([_opened(event.server, connection)])
+            await self._store.open_connections([_to_open_connection(event.server, connection)])
         except CommandError as error:
-            self._miss(error)
+            self._on_event_missed(error)
 
     async def _on_disconnect(self, message: Msg) -> None:
-        event = _event(message)
+        event = _parse_event(message)
         if event is None or not _is_client(event.client.name_tag, event.client.user):
             return
         if event.reason == SHUTDOWN:
-            self._asked.set()
+            self._reconcile_requested.set()
             return
+        connection_id = nats_connection_id(event.server.id, event.client.id)
         try:
-            await self._store.close(nats_connection_id(event.server.id, event.client.id), "disconnected")
+            await self._store.close_connection(connection_id, "disconnected")
         except CommandError as error:
-            self._miss(error)
+            self._on_event_missed(error)
 
-    def _miss(self, error: CommandError) -> None:
-        # The comparison that is asked for finds what this event would have told.
+    def _on_event_missed(self, error: CommandError) -> None:
+        # Reconciliation finds the change that this event reported.
         log.warning("broker_event_missed", reason=error.detail)
-        self._asked.set()
+        self._reconcile_requested.set()
 
 
-def _event(message: Msg) -> ConnectionEvent | None:
+def _parse_event(message: Msg) -> ConnectionEvent | None:
     try:
         return msgspec.json.decode(message.data, type=ConnectionEvent)
     except msgspec.DecodeError:
-        log.exception("broker_event_not_understood", subject=message.subject)
+        log.exception("broker_event_invalid", subject=message.subject)
         return None
 
 
 def _is_client(tenant_id: str, user: str) -> bool:
-    """Gateways' bridges show a public key for a user, accounts of the platform no tenant."""
+    """False for gateways' bridges, whose user is a public key, and for the platform's accounts."""
     return bool(ULID_PATTERN.match(tenant_id) and ULID_PATTERN.match(user))
 
 
-def _clients(listing: ServerConnections) -> list[Opened]:
+def _client_connections(listing: ServerConnections) -> list[OpenConnection]:
     return [
-        _opened(listing.server, each)
-        for each in listing.connections
-        if _is_client(each.name_tag, each.authorized_user)
+        _to_open_connection(listing.server, connection)
+        for connection in listing.connections
+        if _is_client(connection.name_tag, connection.authorized_user)
     ]
 
 
-def _opened(server: Server, connection: BrokerConnection) -> Opened:
-    return Opened(
+def _to_open_connection(server: Server, connection: BrokerConnection) -> OpenConnection:
+    return OpenConnection(
         id=nats_connection_id(server.id, connection.cid),
         tenant=connection.name_tag,
         client=connection.authorized_user,
@@ -178,6 +203,6 @@ def _opened(server: Server, connection: BrokerConnection) -> Opened:
         transport=Transport.NATS,
         server=server.name,
         holder=server.id,
-        connected_at=milliseconds(connection.start),
+        connected_at=to_ms(connection.start),
         ip=connection.ip,
     )

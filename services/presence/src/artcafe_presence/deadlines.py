@@ -1,4 +1,4 @@
-"""The clock of the service: deadlines that pass, and a live state that was lost."""
+"""Expiry of overdue connections, and recovery of a lost live state."""
 
 from collections.abc import Callable
 
@@ -10,22 +10,22 @@ from artcafe_presence.store import Store
 log = structlog.get_logger()
 
 
-class Deadlines:
-    """Looks at the deadlines, as long as it could have heard what would put them off."""
+class DeadlineChecker:
+    """Closes overdue connections while NATS, which carries the heartbeats, is connected."""
 
-    def __init__(self, store: Store, nc: Nats, *, on_lost: Callable[[], None]) -> None:
+    def __init__(self, store: Store, nc: Nats, *, on_state_restored: Callable[[], None]) -> None:
         self._store = store
         self._nc = nc
-        self._on_lost = on_lost
+        self._on_state_restored = on_state_restored
 
     async def check(self) -> None:
-        """End what is overdue; make the live state anew when Redis has lost it."""
+        """Close overdue connections; restore the live state if Redis has lost it."""
         if not self._nc.is_connected:
             return
-        tick = await self._store.tick()
-        if tick.lost:
-            count = await self._store.restore()
-            self._on_lost()
+        result = await self._store.expire_overdue()
+        if result.state_lost:
+            count = await self._store.restore_from_table()
+            self._on_state_restored()
             log.info("live_state_restored", connections=count)
-        while tick.more:
-            tick = await self._store.tick()
+        while result.more_due:
+            result = await self._store.expire_overdue()

@@ -1,6 +1,5 @@
-"""What the presence service answers."""
+"""The presence service's command handlers."""
 
-from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -18,15 +17,15 @@ from artcafe_common.contracts.presence import (
     GetPresences,
     ReserveConnection,
 )
-from artcafe_presence.health import judge
-from artcafe_presence.records import SeenClient, moment
+from artcafe_presence.health import assess_health
+from artcafe_presence.records import ClientState, from_ms
 from artcafe_presence.store import Store
 
 MAX_CLIENTS = 200
 
 
 class Endpoints:
-    """One method for each command of the contract."""
+    """One handler for each command of the contract."""
 
     def __init__(self, store: Store, *, heartbeat_interval_s: float) -> None:
         self._store = store
@@ -40,50 +39,48 @@ class Endpoints:
             raise InvalidRequest(message, errors=(FieldError(field="client_ids", message=message),))
         if not request.client_ids:
             return ClientPresences(clients=[])
-        seen = await self._store.read(tenant_id, request.client_ids)
-        return ClientPresences(clients=[self._presence(client, seen.now) for client in seen.clients])
+        snapshot = await self._store.read_clients(tenant_id, request.client_ids)
+        return ClientPresences(
+            clients=[self._to_presence(client, snapshot.now) for client in snapshot.clients]
+        )
 
     @handles(CountConnections)
-    async def count_connections(self, request: CountConnections) -> ConnectionCount:  # noqa: ARG002 - has no field
-        return ConnectionCount(connections=await self._store.count(current_tenant()))
+    async def count_connections(self, request: CountConnections) -> ConnectionCount:  # noqa: ARG002 - has no fields
+        return ConnectionCount(connections=await self._store.count_connections(current_tenant()))
 
     @handles(ReserveConnection)
     async def reserve_connection(self, request: ReserveConnection) -> ConnectionReservation:
-        granted = await self._store.reserve(current_tenant(), request.connection_id, request.limit)
+        granted = await self._store.reserve_connection(current_tenant(), request.connection_id, request.limit)
         return ConnectionReservation(granted=granted)
 
-    def _presence(self, client: SeenClient, now: int) -> ClientPresence:
-        beats = client.beating and client.beat_at is not None
+    def _to_presence(self, client: ClientState, now: int) -> ClientPresence:
+        heartbeat_at = client.last_heartbeat_at if client.sends_heartbeats else None
         return ClientPresence(
             client_id=client.client_id,
             online=client.online,
-            health=judge(
+            health=assess_health(
                 online=client.online,
-                since_beat_s=(now - (client.beat_at or now)) / 1000 if beats else None,
+                heartbeat_age_s=None if heartbeat_at is None else (now - heartbeat_at) / 1000,
                 status=client.status,
                 reason=client.reason,
                 interval_s=self._interval_s,
             ),
-            last_seen=_moment(client.last_seen),
+            last_seen=None if client.last_seen is None else from_ms(client.last_seen),
             connections=[
                 Connection(
-                    connection_id=each.connection_id,
-                    transport=each.transport,
-                    server=each.server,
-                    connected_at=moment(each.connected_at),
-                    last_seen=moment(each.last_seen),
-                    ip=each.ip,
+                    connection_id=connection.connection_id,
+                    transport=connection.transport,
+                    server=connection.server,
+                    connected_at=from_ms(connection.connected_at),
+                    last_seen=from_ms(connection.last_seen),
+                    ip=connection.ip,
                 )
-                for each in client.connections
+                for connection in client.connections
             ],
-            metrics=_json(client.metrics),
-            metadata=_json(client.metadata),
+            metrics=_decode_json(client.metrics),
+            metadata=_decode_json(client.metadata),
         )
 
 
-def _moment(milliseconds: int | None) -> datetime | None:
-    return None if milliseconds is None else moment(milliseconds)
-
-
-def _json(text: str | None) -> dict[str, Any] | None:
+def _decode_json(text: str | None) -> dict[str, Any] | None:
     return None if text is None else msgspec.json.decode(text, type=dict[str, Any])

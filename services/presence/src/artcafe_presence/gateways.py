@@ -1,4 +1,4 @@
-"""What gateways tell: sockets that come and go, heartbeats, and that they live."""
+"""Events and signals of gateways: opened and closed sockets, heartbeats, and the gateways' own liveness."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -15,28 +15,31 @@ from artcafe_common.contracts.presence import (
     HeartbeatsReceived,
     Transport,
 )
-from artcafe_presence.records import Act, Opened, Report, milliseconds
-from artcafe_presence.reports import limited_json, limited_status
+from artcafe_presence.records import ConnectionReport, OpenConnection, ReportType, to_ms
+from artcafe_presence.reports import encode_json, truncate_status
 from artcafe_presence.store import Store
 
 log = structlog.get_logger()
 
 
-class Gateways:
-    """Applies the events and signals of gateways."""
+class GatewayEventHandler:
+    """Applies the events and signals of gateways to the live state."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        # Events are applied at once: who came and went within a moment must have come first.
+        # Events are applied concurrently; a close waits for the open of the same connection.
         self._opening: dict[str, asyncio.Event] = {}
 
-    def events(self) -> dict[type[Event], Callable[[Any], Awaitable[None]]]:
-        """What is applied until it succeeded."""
-        return {ConnectionOpened: self.opened, ConnectionClosed: self.closed}
+    def handlers(self) -> dict[type[Event], Callable[[Any], Awaitable[None]]]:
+        """The handlers of events that are redelivered until they succeed."""
+        return {
+            ConnectionOpened: self.on_connection_opened,
+            ConnectionClosed: self.on_connection_closed,
+        }
 
-    async def opened(self, event: ConnectionOpened) -> None:
-        """A socket was admitted."""
-        connection = Opened(
+    async def on_connection_opened(self, event: ConnectionOpened) -> None:
+        """A gateway accepted a socket."""
+        connection = OpenConnection(
             id=event.connection_id,
             tenant=event.tenant_id,
             client=event.client_id,
@@ -44,46 +47,46 @@ class Gateways:
             transport=Transport.WEBSOCKET,
             server=event.server_id,
             holder=event.instance,
-            connected_at=milliseconds(event.occurred_at),
+            connected_at=to_ms(event.occurred_at),
             ip=event.ip,
             kind=event.kind,
         )
-        done = self._opening[event.connection_id] = asyncio.Event()
+        opened = self._opening[event.connection_id] = asyncio.Event()
         try:
-            await self._store.open([connection])
+            await self._store.open_connections([connection])
         finally:
             self._opening.pop(event.connection_id, None)
-            done.set()
+            opened.set()
 
-    async def closed(self, event: ConnectionClosed) -> None:
-        """A socket is gone."""
+    async def on_connection_closed(self, event: ConnectionClosed) -> None:
+        """A socket closed."""
         if opening := self._opening.get(event.connection_id):
             await opening.wait()
-        await self._store.close(event.connection_id, event.reason or "closed")
+        await self._store.close_connection(event.connection_id, event.reason or "closed")
 
-    async def beats(self, signal: HeartbeatsReceived) -> None:
-        """A second's heartbeats of one gateway, in one call; lost while Redis does not answer."""
+    async def on_heartbeats(self, signal: HeartbeatsReceived) -> None:
+        """Apply a gateway's heartbeats of one second in one call; they are dropped if Redis does not answer."""
         try:
-            await self._store.touch(
+            await self._store.apply_reports(
                 [
-                    Report(
-                        act=Act.BEAT,
-                        tenant_id=beat.tenant_id,
-                        client_id=beat.client_id,
-                        connection_id=beat.connection_id,
-                        status=limited_status(beat.status),
-                        metrics=limited_json(beat.metrics),
-                        metadata=limited_json(beat.metadata),
+                    ConnectionReport(
+                        type=ReportType.HEARTBEAT,
+                        tenant_id=heartbeat.tenant_id,
+                        client_id=heartbeat.client_id,
+                        connection_id=heartbeat.connection_id,
+                        status=truncate_status(heartbeat.status),
+                        metrics=encode_json(heartbeat.metrics),
+                        metadata=encode_json(heartbeat.metadata),
                     )
-                    for beat in signal.heartbeats
+                    for heartbeat in signal.heartbeats
                 ]
             )
         except CommandError as error:
-            log.warning("heartbeats_lost", reason=error.detail, count=len(signal.heartbeats))
+            log.warning("heartbeats_dropped", reason=error.detail, count=len(signal.heartbeats))
 
-    async def alive(self, signal: GatewayAlive) -> None:
-        """A gateway process lives."""
+    async def on_gateway_alive(self, signal: GatewayAlive) -> None:
+        """Extend the deadline of a gateway process."""
         try:
-            await self._store.gateway_alive(signal.instance, signal.timeout_s)
+            await self._store.extend_gateway_deadline(signal.instance, signal.timeout_s)
         except CommandError as error:
-            log.warning("gateway_signal_lost", reason=error.detail, server=signal.server_id)
+            log.warning("gateway_signal_dropped", reason=error.detail, server=signal.server_id)

@@ -1,28 +1,28 @@
-"""The rules by which a client's health is judged."""
+"""The health of a client, derived from its heartbeats and its own status."""
 
 from artcafe_common.contracts.presence import ClientHealth
 
-OVERDUE = 1.5
-_UNHEALTHY_WORDS = frozenset({"unhealthy", "error", "critical", "failing"})
-_DEGRADED_WORDS = frozenset({"degraded", "warning"})
-_TIMEOUTS = frozenset({"heartbeat_timeout", "gateway_gone"})
+DEGRADED_AFTER_INTERVALS = 1.5
+_UNHEALTHY_STATUSES = frozenset({"unhealthy", "error", "critical", "failing"})
+_DEGRADED_STATUSES = frozenset({"degraded", "warning"})
+_TIMEOUT_REASONS = frozenset({"heartbeat_timeout", "gateway_gone"})
 
 
-def judge(
-    *, online: bool, since_beat_s: float | None, status: str | None, reason: str | None, interval_s: float
+def assess_health(
+    *, online: bool, heartbeat_age_s: float | None, status: str | None, reason: str | None, interval_s: float
 ) -> ClientHealth:
     """The health of a client.
 
-    `since_beat_s` is None when no connection of it ever sent a heartbeat, `status` its own word,
-    `reason` why it went offline.
+    `heartbeat_age_s` is None when no live connection sends heartbeats, `status` is the client's own
+    report, and `reason` is why it went offline.
     """
     if not online:
-        return ClientHealth.UNHEALTHY if reason in _TIMEOUTS else ClientHealth.UNKNOWN
-    word = (status or "").lower()
-    if word in _UNHEALTHY_WORDS:
+        return ClientHealth.UNHEALTHY if reason in _TIMEOUT_REASONS else ClientHealth.UNKNOWN
+    reported = (status or "").lower()
+    if reported in _UNHEALTHY_STATUSES:
         return ClientHealth.UNHEALTHY
-    if since_beat_s is None:
+    if heartbeat_age_s is None:
         return ClientHealth.UNKNOWN
-    if word in _DEGRADED_WORDS or since_beat_s > OVERDUE * interval_s:
+    if reported in _DEGRADED_STATUSES or heartbeat_age_s > DEGRADED_AFTER_INTERVALS * interval_s:
         return ClientHealth.DEGRADED
     return ClientHealth.HEALTHY

@@ -1,4 +1,4 @@
-"""Telling others what changed: out of the outboxes, in order for each client or connection."""
+"""The relay of the transactional outboxes: publishes their entries, in order for each key."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -12,110 +12,116 @@ import structlog
 from artcafe_common.bus.client import Bus
 from artcafe_common.bus.errors import CommandError
 from artcafe_common.contracts.presence import PresenceChanged, PresenceUpdate
-from artcafe_presence.records import Entry, RowChange, Transition, moment
+from artcafe_presence.records import OutboxEntry, RowChange, Transition, from_ms
 from artcafe_presence.store import Store
 
 BATCH = 200
-LOOK_S = 0.25
-HOLD_S = 1
-ANNOUNCEMENTS_AT_ONCE = 100
+POLL_INTERVAL_S = 0.25
+LEASE_RENEWAL_S = 1
+CONCURRENT_TRANSITIONS = 100
 log = structlog.get_logger()
 
 T = TypeVar("T", bound=msgspec.Struct)
 
 
-class Outbox(Generic[T]):
-    """Sends the entries of one outbox and removes them once they were sent.
+class OutboxRelay(Generic[T]):
+    """Sends the entries of one outbox and deletes those that were sent.
 
-    `send` is given all that is `about` the same thing, oldest first; what failed comes again.
+    `send` receives the entries of one `key`, oldest first. Delivery is at least once:
+
+        written --claim_entries--> leased --send--> sent --delete_entries--> gone
+           ^                         |                |
+           +---- send failed, or the lease expired ---+
+
+    One instance at a time holds the lease of an outbox; entries stay in Redis until they are deleted.
     """
 
     def __init__(
         self,
         store: Store,
-        name: str,
-        kind: type[T],
+        outbox: str,
+        item_type: type[T],
         *,
-        about: Callable[[T], str],
-        send: Callable[[list[tuple[Entry, T]]], Awaitable[None]],
-        at_once: int = 1,
+        key: Callable[[T], str],
+        send: Callable[[list[tuple[OutboxEntry, T]]], Awaitable[None]],
+        concurrency: int = 1,
     ) -> None:
         self._store = store
-        self._name = name
-        self._kind = kind
-        self._about = about
+        self._outbox = outbox
+        self._item_type = item_type
+        self._key = key
         self._send = send
-        self._slots = asyncio.Semaphore(at_once)
+        self._slots = asyncio.Semaphore(concurrency)
 
     async def drain(self) -> None:
-        """Wait a moment for news, then send until nothing is left that this instance may send."""
-        news = self._store.emitted[self._name]
+        """Wait for entries or the next poll, then send until the outbox is empty or leased elsewhere."""
+        ready = self._store.outbox_ready[self._outbox]
         try:
-            async with asyncio.timeout(LOOK_S):
-                await news.wait()
+            async with asyncio.timeout(POLL_INTERVAL_S):
+                await ready.wait()
         except TimeoutError:
-            pass  # another instance may have left something
-        news.clear()
-        entries = await self._store.claim(self._name, BATCH)
+            pass  # another instance may have left entries behind
+        ready.clear()
+        entries = await self._store.claim_entries(self._outbox, BATCH)
         if not entries:
             return
-        async with self._holding():
+        async with self._lease():
             while entries:
                 await self._send_batch(entries)
-                entries = await self._store.claim(self._name, BATCH)
+                entries = await self._store.claim_entries(self._outbox, BATCH)
 
-    async def _send_batch(self, entries: list[Entry]) -> None:
-        lines: dict[str, list[tuple[Entry, T]]] = {}
-        unreadable: list[str] = []
+    async def _send_batch(self, entries: list[OutboxEntry]) -> None:
+        groups: dict[str, list[tuple[OutboxEntry, T]]] = {}
+        invalid: list[str] = []
         for entry in entries:
             try:
-                item = msgspec.json.decode(entry.data, type=self._kind)
+                item = msgspec.json.decode(entry.data, type=self._item_type)
             except msgspec.DecodeError:
-                log.exception("outbox_entry_not_understood", outbox=self._name, entry=entry.id)
-                unreadable.append(entry.id)
+                log.exception("outbox_entry_invalid", outbox=self._outbox, entry=entry.id)
+                invalid.append(entry.id)
                 continue
-            lines.setdefault(self._about(item), []).append((entry, item))
-        results = await asyncio.gather(*map(self._send_line, lines.values()), return_exceptions=True)
-        done = [
+            groups.setdefault(self._key(item), []).append((entry, item))
+        results = await asyncio.gather(*map(self._send_group, groups.values()), return_exceptions=True)
+        sent = [
             entry.id
-            for line, result in zip(lines.values(), results, strict=True)
+            for group, result in zip(groups.values(), results, strict=True)
             if result is None
-            for entry, _ in line
+            for entry, _ in group
         ]
-        await self._store.sent(self._name, unreadable + done)
+        await self._store.delete_entries(self._outbox, invalid + sent)
         for result in results:
             if result is not None:
                 raise result
 
-    async def _send_line(self, line: list[tuple[Entry, T]]) -> None:
+    async def _send_group(self, group: list[tuple[OutboxEntry, T]]) -> None:
         async with self._slots:
-            await self._send(line)
+            await self._send(group)
 
     @asynccontextmanager
-    async def _holding(self) -> AsyncIterator[None]:
-        # Short-lived, so that what a killed instance left is not left for long.
-        keeper = asyncio.create_task(self._keep_holding())
+    async def _lease(self) -> AsyncIterator[None]:
+        # Short-lived, so that another instance soon sends what a killed one left.
+        renewal = asyncio.create_task(self._renew_lease())
         try:
             yield
         finally:
-            keeper.cancel()
+            renewal.cancel()
             with suppress(CommandError):
-                await self._store.hold(self._name, release=True)
+                await self._store.release_lease(self._outbox)
 
-    async def _keep_holding(self) -> None:
+    async def _renew_lease(self) -> None:
         while True:
-            await asyncio.sleep(HOLD_S)
+            await asyncio.sleep(LEASE_RENEWAL_S)
             with suppress(CommandError):
-                await self._store.hold(self._name)
+                await self._store.renew_lease(self._outbox)
 
 
-def announcements(store: Store, bus: Bus) -> Outbox[Transition]:
-    """Tells the platform and the tenant that a client went online or offline, in order for each client."""
+def transition_relay(store: Store, bus: Bus) -> OutboxRelay[Transition]:
+    """Publish each client's transitions to the platform and to its tenant, in order."""
 
-    async def send(line: list[tuple[Entry, Transition]]) -> None:
-        for entry, transition in line:
-            last_seen = moment(transition.last_seen)
-            # Announced again, the broker knows it by its id.
+    async def send(group: list[tuple[OutboxEntry, Transition]]) -> None:
+        for entry, transition in group:
+            last_seen = from_ms(transition.last_seen)
+            # The event id is the same when it is published again, so JetStream drops the duplicate.
             await bus.publish(
                 PresenceChanged(
                     event_id=entry.event_id,
@@ -130,29 +136,29 @@ def announcements(store: Store, bus: Bus) -> Outbox[Transition]:
                     kind=transition.kind,
                 )
             )
-            notice = PresenceUpdate(
+            update = PresenceUpdate(
                 client_id=transition.client_id,
                 status="online" if transition.online else "offline",
                 last_seen=last_seen,
             )
             subject = f"artcafe.tenant.{transition.account}.presence.{transition.client_id}"
             with suppress(nats.errors.Error, OSError):
-                await bus.nc.publish(subject, msgspec.json.encode(notice))
+                await bus.nc.publish(subject, msgspec.json.encode(update))
 
-    return Outbox(
+    return OutboxRelay(
         store,
         "transitions",
         Transition,
-        about=lambda transition: transition.client_id,
+        key=lambda transition: transition.client_id,
         send=send,
-        at_once=ANNOUNCEMENTS_AT_ONCE,
+        concurrency=CONCURRENT_TRANSITIONS,
     )
 
 
-def table_changes(store: Store) -> Outbox[RowChange]:
-    """Writes the connection table; a DynamoDB that is away delays it and nothing else."""
+def row_relay(store: Store) -> OutboxRelay[RowChange]:
+    """Write row changes to the connection table; a DynamoDB outage only delays them."""
 
-    async def send(line: list[tuple[Entry, RowChange]]) -> None:
-        await store.write_rows([change for _, change in line])
+    async def send(group: list[tuple[OutboxEntry, RowChange]]) -> None:
+        await store.write_rows([change for _, change in group])
 
-    return Outbox(store, "rows", RowChange, about=lambda _: "the table", send=send)
+    return OutboxRelay(store, "rows", RowChange, key=lambda _: "rows", send=send)

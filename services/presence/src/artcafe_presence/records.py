@@ -1,4 +1,4 @@
-"""What goes into the live state and comes out of it; times are Unix milliseconds of Redis's clock."""
+"""Records exchanged with the live state in Redis; times are Unix milliseconds of Redis's clock."""
 
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -8,25 +8,26 @@ import msgspec
 from artcafe_common.contracts.presence import ClientKind, Transport
 
 
-def moment(milliseconds: float) -> datetime:
-    """The time that a number of the live state stands for."""
+def from_ms(milliseconds: float) -> datetime:
+    """Convert Unix milliseconds to a UTC datetime."""
     return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
-def milliseconds(time: datetime) -> int:
-    """The number by which the live state knows a time."""
+def to_ms(time: datetime) -> int:
+    """Convert a datetime to Unix milliseconds."""
     return int(time.timestamp() * 1000)
 
 
 def nats_connection_id(server_id: str, cid: int) -> str:
-    """The name of a direct NATS connection; unique for ever, since a broker's id is new at each start."""
+    """The connection id of a direct NATS connection; never reused, because a server id is new at each start."""
     return f"nats:{server_id}:{cid}"
 
 
-class Opened(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A connection as its gateway or the broker reports it.
+class OpenConnection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An open connection as its gateway or the broker reports it.
 
-    `holder` is what it lives and dies with: the run of a gateway process, or of a nats-server.
+    `holder` is the run of the gateway process or nats-server that serves it; when that ends, the
+    connection ends.
     """
 
     id: str
@@ -41,22 +42,22 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     kind: ClientKind = ClientKind.CLIENT
 
 
-class Act(StrEnum):
-    """What a report does to its connection; metrics are only shown."""
+class ReportType(StrEnum):
+    """The effect of a report; METRICS is stored only and does not affect liveness."""
 
-    BEAT = "beat"
+    HEARTBEAT = "heartbeat"
     CONNECT = "connect"
     DISCONNECT = "disconnect"
     METRICS = "metrics"
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a client says of itself on one connection; `metrics` and `metadata` are JSON text.
+class ConnectionReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A client's report about itself on one connection; `metrics` and `metadata` are JSON text.
 
-    The connection is named by its id, or by the broker's name and connection number.
+    The connection is identified by `connection_id`, or by the broker's `server` name and `cid`.
     """
 
-    act: Act
+    type: ReportType
     tenant_id: str
     client_id: str
     connection_id: str | None = None
@@ -68,8 +69,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     metadata: str | None = None
 
 
-class SeenConnection(msgspec.Struct, frozen=True, kw_only=True):
-    """A live connection as it is read."""
+class ConnectionState(msgspec.Struct, frozen=True, kw_only=True):
+    """The stored state of a live connection."""
 
     connection_id: str
     transport: Transport
@@ -79,30 +80,30 @@ class SeenConnection(msgspec.Struct, frozen=True, kw_only=True):
     ip: str = ""
 
 
-class SeenClient(msgspec.Struct, frozen=True, kw_only=True):
-    """A client as it is read; `beating`: some connection of it sends heartbeats."""
+class ClientState(msgspec.Struct, frozen=True, kw_only=True):
+    """The stored state of a client; `sends_heartbeats` is true if any of its live connections does."""
 
     client_id: str
     online: bool = False
-    beating: bool = False
+    sends_heartbeats: bool = False
     last_seen: int | None = None
-    beat_at: int | None = None
+    last_heartbeat_at: int | None = None
     status: str | None = None
     reason: str | None = None
     metrics: str | None = None
     metadata: str | None = None
-    connections: list[SeenConnection] = []
+    connections: list[ConnectionState] = []
 
 
-class Seen(msgspec.Struct, frozen=True, kw_only=True):
-    """An answer of the live state, and when it was given."""
+class PresenceSnapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """The states of some clients at the time `now`."""
 
     now: int
-    clients: list[SeenClient]
+    clients: list[ClientState]
 
 
 class Transition(msgspec.Struct, frozen=True, kw_only=True):
-    """A client went online or offline."""
+    """Outbox entry: a client went online or offline."""
 
     tenant_id: str
     client_id: str
@@ -115,7 +116,7 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RowChange(msgspec.Struct, frozen=True, kw_only=True):
-    """A connection became live or ceased to be; all of it is told only in the first case."""
+    """Outbox entry: a row of the connection table to write (`live`) or delete (only the ids are set)."""
 
     connection_id: str
     tenant_id: str
@@ -130,15 +131,15 @@ class RowChange(msgspec.Struct, frozen=True, kw_only=True):
     kind: ClientKind = ClientKind.CLIENT
 
 
-class Tick(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of a look at the deadlines."""
+class ExpiryResult(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether more connections are overdue, and whether Redis has lost the live state."""
 
-    more: bool
-    lost: bool
+    more_due: bool
+    state_lost: bool
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """Something of an outbox, written at `at`; `event_id` is a ULID made of the entry's place in it."""
+class OutboxEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry of an outbox, written at `at`; `event_id` is a ULID derived from the stream entry's id."""
 
     id: str
     event_id: str

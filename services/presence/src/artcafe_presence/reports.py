@@ -1,4 +1,4 @@
-"""What direct NATS clients say of themselves, across the border of their account."""
+"""Heartbeats, status, presence and metrics that direct NATS clients publish across their account's border."""
 
 from collections import deque
 from collections.abc import Callable
@@ -17,118 +17,117 @@ from artcafe_common.contracts.ingest import (
     RequestInfo,
     parse_ingest_subject,
 )
-from artcafe_common.contracts.ingest import ClientReport as Body
-from artcafe_presence.records import Act, Report
+from artcafe_common.contracts.ingest import ClientReport as IngestReport
+from artcafe_presence.records import ConnectionReport, ReportType
 from artcafe_presence.store import Store
 
-# More than this of a client's own words is not kept.
 MAX_JSON_BYTES = 16 * 1024
-MAX_STATUS = 64
+MAX_STATUS_LENGTH = 64
 MAX_PENDING = 20_000
-# msgspec tells of bytes that are no UTF-8, and of bottomless nesting, in the language's own words.
-_NOT_UNDERSTOOD = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-_ACTS = {
-    IngestKind.HEARTBEAT: Act.BEAT,
-    IngestKind.STATUS: Act.BEAT,
-    IngestKind.METRICS: Act.METRICS,
+# msgspec raises Python's own errors for invalid UTF-8 and for too deep nesting.
+_DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_REPORT_TYPES = {
+    IngestKind.HEARTBEAT: ReportType.HEARTBEAT,
+    IngestKind.STATUS: ReportType.HEARTBEAT,
+    IngestKind.METRICS: ReportType.METRICS,
 }
 log = structlog.get_logger()
 
 
-class Reports:
-    """Takes what arrives and applies it a moment later, many in one call.
+class ReportBuffer:
+    """Buffers client reports and applies them in batches.
 
-    A flood, or a Redis that does not answer, costs the oldest reports and never memory.
+    When too many arrive, or Redis does not answer, the oldest reports are dropped.
     """
 
-    def __init__(self, store: Store, *, on_unknown_broker: Callable[[], None]) -> None:
+    def __init__(self, store: Store, *, on_unknown_server: Callable[[], None]) -> None:
         self._store = store
-        self._on_unknown_broker = on_unknown_broker
-        self._pending: deque[Report] = deque(maxlen=MAX_PENDING)
+        self._on_unknown_server = on_unknown_server
+        self._pending: deque[ConnectionReport] = deque(maxlen=MAX_PENDING)
 
     async def receive(self, message: Msg) -> None:
-        """Take one message of the ingest subjects."""
-        report = understand(message.subject, message.headers or {}, message.data)
+        """Buffer one message of the ingest subjects."""
+        report = parse_report(message.subject, message.headers or {}, message.data)
         if report is not None:
             self._pending.append(report)
 
     async def flush(self) -> None:
-        """Apply what has come."""
+        """Apply the buffered reports."""
         if not self._pending:
             return
-        some = list(self._pending)
+        reports = list(self._pending)
         self._pending.clear()
         try:
-            unknown = await self._store.touch(some)
+            from_unknown_servers = await self._store.apply_reports(reports)
         except CommandError as error:
-            log.warning("heartbeats_lost", reason=error.detail, count=len(some))
+            log.warning("heartbeats_dropped", reason=error.detail, count=len(reports))
             return
-        if unknown:
-            self._on_unknown_broker()
+        if from_unknown_servers:
+            self._on_unknown_server()
 
 
-def understand(subject: str, headers: dict[str, str], data: bytes) -> Report | None:
-    """The report in a message; None unless the client that it names is the one that sent it."""
+def parse_report(subject: str, headers: dict[str, str], data: bytes) -> ConnectionReport | None:
+    """The report in a message; None unless the sender is the client named in the subject."""
     arrival = parse_ingest_subject(subject)
-    if arrival is None or not _is_by_its_client(arrival, info := _origin(headers)) or info is None:
+    info = _parse_request_info(headers)
+    if arrival is None or info is None or not _is_sender_verified(arrival, info):
         return None
-    body = _body(data, arrival.kind)
+    body = _parse_body(data, arrival.kind)
     if body is None:
         return None
-    act = _ACTS.get(arrival.kind) or (Act.DISCONNECT if body.type == "disconnect" else Act.CONNECT)
-    return Report(
-        act=act,
+    report_type = _REPORT_TYPES.get(arrival.kind) or (
+        ReportType.DISCONNECT if body.type == "disconnect" else ReportType.CONNECT
+    )
+    return ConnectionReport(
+        type=report_type,
         tenant_id=arrival.tenant_id,
         client_id=arrival.client_id,
         server=info.server,
         cid=info.id,
         account=arrival.account,
-        status=limited_status(body.status) if act is Act.BEAT else None,
-        metrics=limited_json(body.metrics),
-        metadata=limited_json(body.metadata),
+        status=truncate_status(body.status) if report_type is ReportType.HEARTBEAT else None,
+        metrics=encode_json(body.metrics),
+        metadata=encode_json(body.metadata),
     )
 
 
-def limited_status(word: str | None) -> str | None:
-    """A client's word on its health, as far as it is one."""
-    return None if word is None else word[:MAX_STATUS]
+def truncate_status(status: str | None) -> str | None:
+    """A client's status, cut to the stored length."""
+    return None if status is None else status[:MAX_STATUS_LENGTH]
 
 
-def limited_json(value: dict[str, Any] | None) -> str | None:
-    """The JSON text that is kept; None when it is too much."""
+def encode_json(value: dict[str, Any] | None) -> str | None:
+    """The JSON text to store; None when it is over `MAX_JSON_BYTES`."""
     if value is None:
         return None
     text = msgspec.json.encode(value)
     return text.decode() if len(text) <= MAX_JSON_BYTES else None
 
 
-def _is_by_its_client(arrival: IngestSubject, info: RequestInfo | None) -> bool:
+def _is_sender_verified(arrival: IngestSubject, info: RequestInfo) -> bool:
     return (
-        info is not None
-        and info.acc == arrival.account
-        and info.user == arrival.client_id
-        and bool(ULID_PATTERN.match(info.user))
+        info.acc == arrival.account and info.user == arrival.client_id and bool(ULID_PATTERN.match(info.user))
     )
 
 
-def _origin(headers: dict[str, str]) -> RequestInfo | None:
+def _parse_request_info(headers: dict[str, str]) -> RequestInfo | None:
     try:
         return msgspec.json.decode(headers.get(REQUEST_INFO_HEADER, ""), type=RequestInfo)
-    except _NOT_UNDERSTOOD:
+    except _DECODE_ERRORS:
         return None
 
 
-def _body(data: bytes, kind: IngestKind) -> Body | None:
+def _parse_body(data: bytes, kind: IngestKind) -> IngestReport | None:
     if kind is IngestKind.METRICS:
-        # The report is the metrics, bare or in a field of that name.
+        # The metrics are the whole body, or its field `metrics`.
         try:
             metrics = msgspec.json.decode(data, type=dict[str, Any])
-        except _NOT_UNDERSTOOD:
+        except _DECODE_ERRORS:
             return None
         inner = metrics.get("metrics")
-        return Body(metrics=inner if isinstance(inner, dict) else metrics)
+        return IngestReport(metrics=inner if isinstance(inner, dict) else metrics)
     try:
-        return msgspec.json.decode(data, type=Body)
-    except _NOT_UNDERSTOOD:
-        # A heartbeat is one whatever stands in it; anything else says nothing.
-        return None if kind is IngestKind.PRESENCE else Body()
+        return msgspec.json.decode(data, type=IngestReport)
+    except _DECODE_ERRORS:
+        # A heartbeat counts whatever its body is; a presence message needs its type.
+        return None if kind is IngestKind.PRESENCE else IngestReport()

@@ -1,6 +1,6 @@
-"""The live state in Redis and its copy in DynamoDB: the only code that speaks to either.
+"""The live state in Redis and the connection table in DynamoDB: the only code that accesses either.
 
-Every change of the live state is one Lua script, and thereby atomic; each can be repeated.
+Each change of the live state is one Lua script, so it is atomic, and each is idempotent.
 """
 
 import asyncio
@@ -22,16 +22,25 @@ from artcafe_common.bus.errors import StoreUnavailable
 from artcafe_common.clock import now
 from artcafe_common.contracts.presence import Transport
 from artcafe_common.storage.dynamo import Database
-from artcafe_presence.records import Entry, Opened, Report, RowChange, Seen, Tick, milliseconds, moment
-from artcafe_presence.settings import PresenceSettings
+from artcafe_presence.records import (
+    ConnectionReport,
+    ExpiryResult,
+    OpenConnection,
+    OutboxEntry,
+    PresenceSnapshot,
+    RowChange,
+    from_ms,
+    to_ms,
+)
+from artcafe_presence.settings import Settings
 from artcafe_presence.tables import CONNECTIONS, TABLES, ConnectionRow
 
 CHUNK = 500
 ROW_TTL_S = 24 * 3600
-SENDER_MS = 3000
-RESERVED_MS = 30_000
-# A gap of this many rounds of looking at deadlines means that nobody listened.
-BLIND_ROUNDS = 1.5
+LEASE_MS = 3000
+RESERVATION_MS = 30_000
+# A longer gap between deadline checks, in check intervals, means that no instance was running.
+MAX_CHECK_GAP = 1.5
 _SCRIPTS = (
     "open_connections",
     "close_connection",
@@ -56,15 +65,15 @@ _UNAVAILABLE = (
 
 
 class Store:
-    """The connection table. StoreUnavailable from any method when Redis or DynamoDB do not answer."""
+    """The connection table; methods raise StoreUnavailable when Redis or DynamoDB does not answer."""
 
-    def __init__(self, database: Database, settings: PresenceSettings) -> None:
+    def __init__(self, database: Database, settings: Settings) -> None:
         self._database = database
-        self._all_rows = database.table(CONNECTIONS)
+        self._rows = database.table(CONNECTIONS)
         self._timeout_ms = int(settings.heartbeat_timeout_s * 1000)
         self._gateway_grace_ms = int(settings.gateway_grace_s * 1000)
-        self._blind_ms = int(BLIND_ROUNDS * settings.deadline_check_s * 1000)
-        self._token = secrets.token_hex(8)
+        self._max_check_gap_ms = int(MAX_CHECK_GAP * settings.deadline_check_s * 1000)
+        self._lease_token = secrets.token_hex(8)
         self._redis = Redis(
             connection_pool=BlockingConnectionPool.from_url(
                 settings.redis_url,
@@ -82,8 +91,8 @@ class Store:
         self._scripts = {
             name: self._redis.register_script(common + (lua / f"{name}.lua").read_text()) for name in _SCRIPTS
         }
-        # Set when something waits in an outbox.
-        self.emitted = {"transitions": asyncio.Event(), "rows": asyncio.Event()}
+        # Set when entries were added to an outbox.
+        self.outbox_ready = {"transitions": asyncio.Event(), "rows": asyncio.Event()}
 
     async def __aenter__(self) -> Self:
         return self
@@ -93,122 +102,127 @@ class Store:
         await self._redis.connection_pool.disconnect()
 
     async def check_redis(self) -> None:
-        """StoreUnavailable unless Redis answers."""
+        """Raise StoreUnavailable unless Redis answers."""
         await self._call(self._redis.ping())
 
     async def check_dynamodb(self) -> None:
-        """StoreUnavailable unless the table is there."""
+        """Raise StoreUnavailable unless the table exists."""
         await self._database.check(TABLES)
 
     # -- the live state ----------------------------------------------------------------------
 
-    async def open(self, connections: Sequence[Opened]) -> None:
-        """Connections that exist; what is known of them already stays."""
-        for some in _chunks(connections):
-            body = msgspec.json.encode(some).decode()
-            self._emitted(await self._run("open_connections", self._timeout_ms, self._gateway_grace_ms, body))
+    async def open_connections(self, connections: Sequence[OpenConnection]) -> None:
+        """Add open connections; those already stored are not changed."""
+        for chunk in _chunks(connections):
+            body = msgspec.json.encode(chunk).decode()
+            self._notify_relays(
+                await self._run("open_connections", self._timeout_ms, self._gateway_grace_ms, body)
+            )
 
-    async def close(self, connection_id: str, reason: str) -> None:
-        """A connection that ended; it cannot be opened any more, in whichever order the news come."""
-        self._emitted(await self._run("close_connection", connection_id, reason))
+    async def close_connection(self, connection_id: str, reason: str) -> None:
+        """Close a connection; an open event that arrives later does not reopen it."""
+        self._notify_relays(await self._run("close_connection", connection_id, reason))
 
-    async def touch(self, reports: Sequence[Report]) -> int:
-        """Apply what clients say of themselves; how many came from a broker that is not known yet."""
+    async def apply_reports(self, reports: Sequence[ConnectionReport]) -> int:
+        """Apply reports of clients; returns how many came from a nats-server that is not known yet."""
         unknown = 0
-        for some in _chunks(reports):
-            body = msgspec.json.encode(some).decode()
-            emitted, strangers = await self._run("apply_reports", self._timeout_ms, body)
-            self._emitted(emitted)
-            unknown += strangers
+        for chunk in _chunks(reports):
+            body = msgspec.json.encode(chunk).decode()
+            emitted, from_unknown = await self._run("apply_reports", self._timeout_ms, body)
+            self._notify_relays(emitted)
+            unknown += from_unknown
         return unknown
 
-    async def gateway_alive(self, instance: str, timeout_s: float) -> None:
-        """Put off the deadline of a gateway process."""
+    async def extend_gateway_deadline(self, instance: str, timeout_s: float) -> None:
+        """Extend the deadline of a gateway process."""
         await self._run("extend_gateway_deadline", instance, int(timeout_s * 1000))
 
-    async def tick(self) -> Tick:
-        """End what time has ended; a time in which no instance called this does not count."""
-        emitted, more, lost = await self._run(
-            "expire_overdue", self._blind_ms, self._timeout_ms, self._gateway_grace_ms, CHUNK
+    async def expire_overdue(self) -> ExpiryResult:
+        """Close overdue connections; deadlines are extended by the time in which no instance called this."""
+        emitted, more_due, state_lost = await self._run(
+            "expire_overdue", self._max_check_gap_ms, self._timeout_ms, self._gateway_grace_ms, CHUNK
         )
-        self._emitted(emitted)
-        return Tick(more=bool(more), lost=bool(lost))
+        self._notify_relays(emitted)
+        return ExpiryResult(more_due=bool(more_due), state_lost=bool(state_lost))
 
-    async def renew(self) -> bool:
-        """Lengthen the life of some lasting connections; whether more are due."""
-        emitted, more = await self._run("renew_ttls", CHUNK)
-        self._emitted(emitted)
-        return bool(more)
+    async def renew_ttls(self) -> bool:
+        """Renew the expiry of some long-lived connections; returns whether more are due."""
+        emitted, more_due = await self._run("renew_ttls", CHUNK)
+        self._notify_relays(emitted)
+        return bool(more_due)
 
-    async def read(self, tenant_id: str, client_ids: Sequence[str]) -> Seen:
-        """What is known of a tenant's clients; details only when one is asked for."""
-        return msgspec.json.decode(await self._run("read_clients", tenant_id, *client_ids), type=Seen)
+    async def read_clients(self, tenant_id: str, client_ids: Sequence[str]) -> PresenceSnapshot:
+        """The states of a tenant's clients; with connections, metrics and metadata if only one is requested."""
+        return msgspec.json.decode(
+            await self._run("read_clients", tenant_id, *client_ids), type=PresenceSnapshot
+        )
 
-    async def count(self, tenant_id: str) -> int:
-        """How many live connections a tenant has."""
+    async def count_connections(self, tenant_id: str) -> int:
+        """The number of a tenant's live connections."""
         return int(await self._call(self._redis.scard(f"presence:tenant:{tenant_id}")))
 
-    async def reserve(self, tenant_id: str, connection_id: str, limit: int) -> bool:
-        """Hold a place for a connection that is about to open; False when the tenant has none left."""
-        return bool(await self._run("reserve_connection", tenant_id, connection_id, limit, RESERVED_MS))
+    async def reserve_connection(self, tenant_id: str, connection_id: str, limit: int) -> bool:
+        """Reserve a slot for a connection that is about to open; False when the limit is reached."""
+        return bool(await self._run("reserve_connection", tenant_id, connection_id, limit, RESERVATION_MS))
 
-    # -- what the broker lists ---------------------------------------------------------------
+    # -- direct NATS connections -------------------------------------------------------------
 
-    async def clock(self) -> int:
-        """Redis's time."""
+    async def clock_ms(self) -> int:
+        """The time of Redis's clock, in Unix milliseconds."""
         seconds, microseconds = await self._call(self._redis.time())
         return int(seconds) * 1000 + int(microseconds) // 1000
 
-    async def learn_server(self, name: str, server_id: str) -> None:
-        """Remember the present id of a nats-server."""
+    async def record_server_id(self, name: str, server_id: str) -> None:
+        """Store the current id of a nats-server."""
         await self._call(self._redis.hset("presence:servers", name, server_id))
 
-    async def broker_connections(self) -> dict[str, set[str]]:
-        """The ids of the known NATS connections, by the id of their server."""
-        holders = await self._call(self._redis.smembers("presence:brokers"))
+    async def nats_connection_ids(self) -> dict[str, set[str]]:
+        """The ids of the stored NATS connections, by server id."""
+        server_ids = await self._call(self._redis.smembers("presence:brokers"))
         return {
-            holder: await self._call(self._redis.smembers(f"presence:holder:{holder}")) for holder in holders
+            server_id: await self._call(self._redis.smembers(f"presence:holder:{server_id}"))
+            for server_id in server_ids
         }
 
-    async def vanish(self, listed_at: int, connection_ids: Sequence[str]) -> None:
-        """Close what a listing that began at `listed_at` did not have, unless it is newer than that."""
-        for some in _chunks(connection_ids):
-            self._emitted(await self._run("close_unlisted", listed_at, *some))
+    async def close_unlisted(self, listed_at: int, connection_ids: Sequence[str]) -> None:
+        """Close connections missing from a list that was requested at `listed_at`; newer ones stay open."""
+        for chunk in _chunks(connection_ids):
+            self._notify_relays(await self._run("close_unlisted", listed_at, *chunk))
 
-    async def forget_broker(self, server_id: str) -> None:
-        """No nats-server has this id any more, and no connection is left of it."""
+    async def remove_server(self, server_id: str) -> None:
+        """Remove a nats-server that has ended and has no stored connections."""
         await self._call(self._redis.srem("presence:brokers", server_id))
 
-    # -- the copy in DynamoDB ----------------------------------------------------------------
+    # -- the table in DynamoDB ---------------------------------------------------------------
 
     async def write_rows(self, changes: Sequence[RowChange]) -> None:
-        """Bring the table to what the live state was when `changes` were written down.
+        """Apply row changes to the table.
 
-        Their ids are the platform's own and never used twice, so no write needs a condition.
+        Connection ids are generated by the platform and never reused, so no write needs a condition.
         """
-        last = {change.connection_id: change for change in changes}
+        latest = {change.connection_id: change for change in changes}
         await self._database.batch_write(
             [
-                self._all_rows.build_put(_row(change))
+                self._rows.build_put(_to_row(change))
                 if change.live
-                else self._all_rows.build_delete(change.connection_id)
-                for change in last.values()
+                else self._rows.build_delete(change.connection_id)
+                for change in latest.values()
             ]
         )
 
-    async def restore(self) -> int:
-        """Make the live state from the table, after Redis lost it; how many WebSockets there were.
+    async def restore_from_table(self) -> int:
+        """Restore the WebSocket connections of a lost live state; returns their number.
 
-        Direct NATS connections are the broker's to tell.
+        Direct NATS connections are restored from the broker's lists.
         """
-        alive = [
+        rows = [
             row
-            for row in await self._all_rows.scan()
+            for row in await self._rows.scan()
             if row.transport is Transport.WEBSOCKET and row.expires_at > now().timestamp()
         ]
-        await self.open(
+        await self.open_connections(
             [
-                Opened(
+                OpenConnection(
                     id=row.connection_id,
                     tenant=row.tenant_id,
                     client=row.client_id,
@@ -216,59 +230,63 @@ class Store:
                     transport=row.transport,
                     server=row.server,
                     holder=row.instance,
-                    connected_at=milliseconds(row.connected_at),
+                    connected_at=to_ms(row.connected_at),
                     ip=row.ip,
                     kind=row.kind,
                 )
-                for row in alive
+                for row in rows
             ]
         )
         await self._call(self._redis.set("presence:restored", "1"))
-        return len(alive)
+        return len(rows)
 
     # -- the outboxes ------------------------------------------------------------------------
 
-    async def claim(self, outbox: str, limit: int) -> list[Entry]:
-        """The oldest entries, if no other instance is sending them; they stay until `sent`."""
-        entries = await self._run("claim_entries", outbox, self._token, SENDER_MS, limit)
-        return [_entry(entry_id, fields[1]) for entry_id, fields in entries]
+    async def claim_entries(self, outbox: str, limit: int) -> list[OutboxEntry]:
+        """Acquire the outbox's lease and read its oldest entries; empty when another instance has the lease."""
+        entries = await self._run("claim_entries", outbox, self._lease_token, LEASE_MS, limit)
+        return [_to_entry(entry_id, fields[1]) for entry_id, fields in entries]
 
-    async def sent(self, outbox: str, entry_ids: Sequence[str]) -> None:
-        """Remove entries that were sent."""
+    async def delete_entries(self, outbox: str, entry_ids: Sequence[str]) -> None:
+        """Delete entries that were sent."""
         if entry_ids:
             await self._call(self._redis.xdel(f"presence:outbox:{outbox}", *entry_ids))
 
-    async def hold(self, outbox: str, *, release: bool = False) -> None:
-        """Stay the one that sends from an outbox, or leave it to others."""
-        await self._run("lease", outbox, self._token, 0 if release else SENDER_MS)
+    async def renew_lease(self, outbox: str) -> None:
+        """Renew this instance's lease of an outbox."""
+        await self._run("lease", outbox, self._lease_token, LEASE_MS)
+
+    async def release_lease(self, outbox: str) -> None:
+        """Release this instance's lease of an outbox."""
+        await self._run("lease", outbox, self._lease_token, 0)
 
     # -- Redis -------------------------------------------------------------------------------
 
     async def _run(self, script: str, *arguments: str | int) -> Any:
         return await self._call(self._scripts[script](args=list(arguments)))
 
-    async def _call(self, answer: Any) -> Any:
+    async def _call(self, reply: Any) -> Any:
         try:
-            return await answer
+            return await reply
         except _UNAVAILABLE as error:
             raise StoreUnavailable("Redis did not answer") from error
 
-    def _emitted(self, count: int) -> None:
-        if count:
-            for event in self.emitted.values():
-                event.set()
+    def _notify_relays(self, emitted: int) -> None:
+        if emitted:
+            for ready in self.outbox_ready.values():
+                ready.set()
 
 
-def _entry(entry_id: str, data: str) -> Entry:
+def _to_entry(entry_id: str, data: str) -> OutboxEntry:
     at, number = (int(part) for part in entry_id.split("-"))
-    # The same entry gives the same ULID, so that the broker knows an event that is announced twice.
+    # The same entry gives the same ULID, so that JetStream drops an event published twice.
     event_id = str(ULID.from_bytes(at.to_bytes(6) + hashlib.sha256(entry_id.encode()).digest()[:10]))
-    # Entries of one millisecond are told apart, so that whoever compares times sees their order.
-    written_at = moment(at) + timedelta(microseconds=min(number, 999))
-    return Entry(id=entry_id, event_id=event_id, at=written_at, data=data)
+    # The sequence number becomes microseconds, so that times sort entries of one millisecond.
+    written_at = from_ms(at) + timedelta(microseconds=min(number, 999))
+    return OutboxEntry(id=entry_id, event_id=event_id, at=written_at, data=data)
 
 
-def _row(change: RowChange) -> ConnectionRow:
+def _to_row(change: RowChange) -> ConnectionRow:
     return ConnectionRow(
         connection_id=change.connection_id,
         tenant_id=change.tenant_id,
@@ -277,7 +295,7 @@ def _row(change: RowChange) -> ConnectionRow:
         transport=change.transport,
         server=change.server,
         instance=change.instance,
-        connected_at=moment(change.connected_at),
+        connected_at=from_ms(change.connected_at),
         ip=change.ip,
         kind=change.kind,
         expires_at=int(now().timestamp()) + ROW_TTL_S,

@@ -1,4 +1,4 @@
-"""The connection table in DynamoDB: what the live state in Redis can be made from again."""
+"""The connection table in DynamoDB, from which the live state in Redis can be restored."""
 
 from datetime import datetime
 
@@ -9,7 +9,7 @@ from artcafe_common.storage.tables import Index, TableSpec
 
 
 class ConnectionRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A live connection; `instance` is the run of the server that holds it, `expires_at` Unix seconds."""
+    """A live connection; `instance` is the run of the server that serves it, `expires_at` is in Unix seconds."""
 
     connection_id: str
     tenant_id: str

@@ -1,15 +1,16 @@
--- A gateway's batch, applied once. KEYS: its mark. ARGV: day, hour, entries, bridge reports.
+-- Counts a gateway's usage batch once; returns 0 if it was already counted.
+-- KEYS: the batch's marker. ARGV: day, hour, entries, bridge reports
 if not redis.call('SET', KEYS[1], 1, 'NX', 'EX', 8 * DAY) then return 0 end
-local when = {ARGV[1], ARGV[2]}
+local bucket = {ARGV[1], ARGV[2]}
 for _, entry in ipairs(cjson.decode(ARGV[3])) do
-  count(when, entry[1], entry[2], entry[3], entry[4])
+  count(bucket, entry[1], entry[2], entry[3], entry[4])
 end
 for _, bridge in ipairs(cjson.decode(ARGV[4])) do
   local key = bridge[1]
   redis.call('HSET', key, 'tenant', bridge[2])
-  raise(key, {reported_msgs = bridge[3], reported_bytes = bridge[4]})
-  settle(key, when)
-  remember(key)
+  raise_totals(key, {reported_msgs = bridge[3], reported_bytes = bridge[4]})
+  count_unreported(key, bucket)
+  extend_connection(key)
 end
-finish()
+apply_expiry()
 return 1

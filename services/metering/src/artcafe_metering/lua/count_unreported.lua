@@ -1,11 +1,11 @@
--- Bridges whose gateways have reported all that they will. KEYS: the ended bridges.
--- ARGV: day, hour, connections.
+-- Reconciles bridges whose gateways will report nothing more. KEYS: the closed bridges
+-- ARGV: day, hour, connection keys
 for _, key in ipairs(cjson.decode(ARGV[3])) do
   if redis.call('EXISTS', key) == 1 then
     redis.call('HSET', key, 'settled', 1)
-    settle(key, {ARGV[1], ARGV[2]})
-    remember(key)
+    count_unreported(key, {ARGV[1], ARGV[2]})
+    extend_connection(key)
   end
   redis.call('ZREM', KEYS[1], key)
 end
-finish()
+apply_expiry()

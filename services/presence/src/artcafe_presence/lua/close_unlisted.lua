@@ -1,7 +1,7 @@
--- Connections that the broker no longer lists. ARGV: when the listing began (ms), connection ids…
--- One that was opened since is none of them; none gets a tombstone, for a listing may have gaps.
+-- Closes connections that the broker no longer lists. ARGV: time of the list (ms), connection ids…
+-- Connections stored since then stay open. No tombstone is written, because a list can have gaps.
 for i = 2, #ARGV do
   local known_at = redis.call('HGET', connection_key(ARGV[i]), 'known_at')
-  if known_at and tonumber(known_at) < tonumber(ARGV[1]) then close(ARGV[i], 'vanished') end
+  if known_at and tonumber(known_at) < tonumber(ARGV[1]) then delete_connection(ARGV[i], 'vanished') end
 end
 return emitted

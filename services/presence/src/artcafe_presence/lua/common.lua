@@ -1,6 +1,6 @@
--- Stands before every script: the keys, and how a connection becomes live and ceases to be.
--- Redis's own clock is the only one, so that instances need not agree on the time (milliseconds).
--- Keys are composed in here: the live state wants one Redis primary, not a cluster.
+-- Prepended to every script: the keys, and how a connection becomes live and stops being live.
+-- All times are milliseconds of Redis's clock, so that instances' clocks need not agree.
+-- Keys are composed in the scripts, so the live state needs a single Redis primary, not a cluster.
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local DAY = 86400
@@ -23,7 +23,7 @@ local function tenant_key(tenant) return 'presence:tenant:' .. tenant end
 local function reserved_key(tenant) return 'presence:reserved:' .. tenant end
 local function holder_key(holder) return 'presence:holder:' .. holder end
 
-local function load(id)
+local function load_connection(id)
   local flat = redis.call('HGETALL', connection_key(id))
   if #flat == 0 then return nil end
   local c = {id = id}
@@ -35,7 +35,7 @@ local function is_live(client, id)
   return redis.call('SISMEMBER', live_key(client), id) == 1
 end
 
--- What has to be told to others is written down in the same step, and sent by whoever drains it.
+-- Transactional outbox: the entry is written with the change, and a relay sends it later.
 local function emit(outbox, entry)
   emitted = emitted + 1
   redis.call('XADD', 'presence:outbox:' .. outbox, 'MAXLEN', '~', OUTBOX_LENGTH, '*',
@@ -59,7 +59,7 @@ local function emit_transition(c, online, last_seen, reason)
     last_seen = tonumber(last_seen), reason = reason, ip = c.ip, kind = c.kind or 'client'})
 end
 
-local function keep(c)
+local function extend_ttls(c)
   redis.call('EXPIRE', connection_key(c.id), DAY)
   redis.call('EXPIRE', live_key(c.client), DAY)
   redis.call('EXPIRE', tenant_key(c.tenant), DAY)
@@ -68,7 +68,8 @@ local function keep(c)
   redis.call('ZADD', RENEWALS, now + RENEW_AFTER, c.id)
 end
 
-local function up(c)
+-- Makes a stored connection live. Idempotent.
+local function mark_live(c)
   if redis.call('SADD', live_key(c.client), c.id) == 0 then return end
   local key = client_key(c.client)
   redis.call('SADD', tenant_key(c.tenant), c.id)
@@ -82,26 +83,27 @@ local function up(c)
     redis.call('HINCRBY', key, 'beating', 1)
     redis.call('HSET', key, 'beat_at', now)
   end
-  keep(c)
+  extend_ttls(c)
   emit_row(c, true)
 end
 
-local function down(c, at, reason)
+-- Ends a live connection, but keeps it stored: a later report can make it live again. Idempotent.
+local function mark_ended(c, at, reason)
   redis.call('ZREM', DEADLINES, c.id)
   if redis.call('SREM', live_key(c.client), c.id) == 0 then return end
   local key = client_key(c.client)
   redis.call('SREM', tenant_key(c.tenant), c.id)
-  local seen = math.max(tonumber(at), tonumber(redis.call('HGET', key, 'last_seen') or 0))
-  redis.call('HSET', key, 'last_seen', seen)
+  local last_seen = math.max(tonumber(at), tonumber(redis.call('HGET', key, 'last_seen') or 0))
+  redis.call('HSET', key, 'last_seen', last_seen)
   if c.beats == '1' then redis.call('HINCRBY', key, 'beating', -1) end
   emit_row(c, false)
   if redis.call('SCARD', live_key(c.client)) == 0 then
     redis.call('HSET', key, 'reason', reason)
-    emit_transition(c, false, seen, reason)
+    emit_transition(c, false, last_seen, reason)
   end
 end
 
-local function create(c)
+local function create_connection(c)
   c.connected_at = c.connected_at or now
   redis.call('HSET', connection_key(c.id),
     'tenant', c.tenant, 'client', c.client, 'account', c.account, 'transport', c.transport,
@@ -109,13 +111,13 @@ local function create(c)
     'known_at', now, 'ip', c.ip or '', 'kind', c.kind or 'client', 'beats', c.beats)
   c.ip = c.ip or ''
   if c.transport == 'nats' then redis.call('SADD', BROKERS, c.holder) end
-  up(c)
+  mark_live(c)
 end
 
-local function close(id, reason)
-  local c = load(id)
+local function delete_connection(id, reason)
+  local c = load_connection(id)
   if not c then return end
-  down(c, now, reason)
+  mark_ended(c, now, reason)
   redis.call('SREM', holder_key(c.holder), id)
   redis.call('ZREM', RENEWALS, id)
   redis.call('DEL', connection_key(id))

@@ -1,5 +1,6 @@
--- A place for a WebSocket that is about to open. ARGV: tenant, connection id, limit, for how long (ms)
--- Those that are about to open count with those that are live, so that none slips in between.
+-- Reserves a slot for a WebSocket that is about to open; returns 0 when the limit is reached.
+-- ARGV: tenant, connection id, limit, duration of the reservation (ms)
+-- Reservations and live connections count together, so that concurrent handshakes cannot exceed the limit.
 local reserved, live = reserved_key(ARGV[1]), tenant_key(ARGV[1])
 redis.call('ZREMRANGEBYSCORE', reserved, '-inf', now)
 if redis.call('ZSCORE', reserved, ARGV[2]) or redis.call('SISMEMBER', live, ARGV[2]) == 1 then return 1 end
