@@ -12,7 +12,6 @@ from nats.aio.client import RawCredentials
 from redis.asyncio import Redis
 
 from artcafe_common.broker import claims
-from artcafe_common.broker.bootstrap import load_platform_keys
 from artcafe_common.broker.connect import connect
 from artcafe_common.broker.nkeys import KeyKind, KeyPair, create
 from artcafe_common.bus.caller import CallerContext
@@ -32,6 +31,7 @@ from artcafe_common.contracts.metering import (
     UsageRecorded,
 )
 from artcafe_common.dev.stack import REGION, Stack
+from artcafe_common.installation.bootstrap import load_platform_keys
 from artcafe_common.plans import LIMITS, Plan
 from artcafe_common.storage.dynamo import Database
 from artcafe_common.storage.tenant_table import TenantTable

@@ -12,7 +12,6 @@ import nats
 import pytest
 from redis.asyncio import Redis
 
-from artcafe_common.broker.bootstrap import load_platform_keys
 from artcafe_common.broker.claims import (
     AccountClaims,
     AccountLimits,
@@ -41,6 +40,7 @@ from artcafe_common.contracts.presence import (
     Transport,
 )
 from artcafe_common.dev.stack import REGION, Stack
+from artcafe_common.installation.bootstrap import load_platform_keys
 from artcafe_common.storage.dynamo import Database
 from artcafe_presence.app import app
 from artcafe_presence.settings import Settings

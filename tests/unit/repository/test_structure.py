@@ -11,9 +11,9 @@ import nats.errors
 import pytest
 from nats.aio.client import RawCredentials
 
-from artcafe_common.broker.bootstrap import ANNOUNCES, CALLS
 from artcafe_common.bus.client import inbox_prefix
 from artcafe_common.dev.stack import Stack
+from artcafe_common.installation.bootstrap import ANNOUNCES, CALLS
 from support.stack import free_ports
 
 ROOT = Path(__file__).parents[3]

@@ -1,0 +1,1 @@
+"""The keys, credentials and configuration of an installation."""
