@@ -31,7 +31,7 @@ from artcafe_common.contracts.metering import (
     UsageRecorded,
 )
 from artcafe_common.dev.stack import REGION, Stack
-from artcafe_common.installation.bootstrap import load_platform_keys
+from artcafe_common.installation.platform_keys import load_platform_keys
 from artcafe_common.plans import LIMITS, Plan
 from artcafe_common.storage.dynamo import Database
 from artcafe_common.storage.tenant_table import TenantTable

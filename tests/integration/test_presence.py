@@ -40,7 +40,7 @@ from artcafe_common.contracts.presence import (
     Transport,
 )
 from artcafe_common.dev.stack import REGION, Stack
-from artcafe_common.installation.bootstrap import load_platform_keys
+from artcafe_common.installation.platform_keys import load_platform_keys
 from artcafe_common.storage.dynamo import Database
 from artcafe_presence.app import app
 from artcafe_presence.settings import Settings

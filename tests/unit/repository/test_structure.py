@@ -13,7 +13,7 @@ from nats.aio.client import RawCredentials
 
 from artcafe_common.bus.client import inbox_prefix
 from artcafe_common.dev.stack import Stack
-from artcafe_common.installation.bootstrap import ANNOUNCES, CALLS
+from artcafe_common.installation.permissions import called_services, published_events
 from support.stack import free_ports
 
 ROOT = Path(__file__).parents[3]
@@ -203,11 +203,11 @@ async def test_a_service_may_do_its_own_and_no_more(installation, service):
         # Not another's replies, nor another's commands.
         await me.may_not("subscribe", f"{inbox_prefix(other)}.>")
         await me.may_not("subscribe", f"artcafe.{other}.>")
-        if other not in CALLS[service] and other in ON_THE_BUS:
+        if other not in called_services(service) and other in ON_THE_BUS:
             await me.may_not("publish", f"artcafe.{other}.some.command")
     # Events are announced by those whose facts they are.
-    for what in {each for all_ in ANNOUNCES.values() for each in all_}:
-        able = me.may if what in ANNOUNCES[service] else me.may_not
+    for what in {noun for each in SERVICES for noun in published_events(each)}:
+        able = me.may if what in published_events(service) else me.may_not
         await able("publish", f"artcafe.events.{what}.happened")
     await me.may("subscribe", f"{inbox_prefix(service)}.>")
     if service != "admin":

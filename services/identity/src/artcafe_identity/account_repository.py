@@ -13,7 +13,7 @@ from artcafe_common.broker.nkeys import KeyKind, KeyPair, create
 from artcafe_common.bus.errors import ServiceUnavailable
 from artcafe_common.cache import Cache
 from artcafe_common.contracts.identity.accounts import AccountMissing
-from artcafe_common.installation.bootstrap import PlatformKeys
+from artcafe_common.installation.platform_keys import PlatformKeys
 from artcafe_common.plans import Plan
 from artcafe_identity.seed_cipher import SeedCipher
 from artcafe_identity.store import Store

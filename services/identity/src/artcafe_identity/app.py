@@ -12,7 +12,7 @@ from artcafe_common.broker.nkeys import KeyPair
 from artcafe_common.bus.consumer import EventConsumer
 from artcafe_common.bus.errors import ServiceUnavailable
 from artcafe_common.contracts.tenancy.events import ClientRevoked
-from artcafe_common.installation.bootstrap import load_platform_keys
+from artcafe_common.installation.platform_keys import load_platform_keys
 from artcafe_common.lifecycle import run_background, run_periodically, wait_until_available
 from artcafe_common.runtime import run_service
 from artcafe_common.settings import read_key, read_secret

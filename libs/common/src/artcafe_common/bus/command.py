@@ -1,7 +1,7 @@
-"""What a contract is made of: commands that are answered, events that are announced, signals.
+"""The message types of a contract: commands and queries, events, signals.
 
-The request *is* the command: its class carries subject, reply type, errors and policy, and
-both the typed call and the endpoint follow from that one declaration.
+The request is the command: its class declares subject, reply type, errors and policy. The typed call, the
+endpoint and the NATS permissions of each service follow from that declaration.
 """
 
 import typing
@@ -20,43 +20,52 @@ R = TypeVar("R")
 class Command(msgspec.Struct, Generic[R], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A request that one service answers with an `R`, named in the imperative.
 
-    `subject` is where it is answered (its second token names the service), `raises` the errors
-    it may give besides the common ones, `deadline_s` how long a caller waits in seconds. Only
-    an `idempotent` command is tried again after a deadline.
+    `subject` is the NATS subject, whose second token is the answering service. `callers` are the services
+    that may send it; `admin` is the operator's command line. `raises` are its errors apart from
+    COMMON_ERRORS, `deadline_s` is the time limit of a call in seconds. An `idempotent` command is sent again
+    when the service answers that it is unavailable.
     """
 
     subject: ClassVar[str] = ""
+    callers: ClassVar[tuple[str, ...]] = ("gateway",)
     raises: ClassVar[tuple[type[CommandError], ...]] = ()
     deadline_s: ClassVar[float] = 5.0
     idempotent: ClassVar[bool] = False
 
 
 class Query(Command[R], Generic[R], frozen=True, kw_only=True):
-    """A command that reads and changes nothing, and is therefore idempotent."""
+    """A command that only reads, and is therefore idempotent."""
 
     idempotent = True
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
-    """A fact, named in the past tense, kept in the EVENTS stream and delivered at least once.
+    """A fact, named in the past tense, stored in the EVENTS stream and delivered at least once.
 
-    Whoever applies one does so idempotently by `event_id` (a ULID).
+    `publishers` are the services that may publish it, `consumers` the durable consumers that handle it:
+    `<service>` or `<service>-<name>`. Handlers are idempotent by `event_id` (a ULID).
     """
 
     subject: ClassVar[str] = ""
+    publishers: ClassVar[tuple[str, ...]] = ()
+    consumers: ClassVar[tuple[str, ...]] = ()
 
     event_id: str = msgspec.field(default_factory=lambda: str(ULID()))
     occurred_at: datetime = msgspec.field(default_factory=lambda: datetime.now(UTC))
 
 
 class Signal(msgspec.Struct, frozen=True, kw_only=True):
-    """News that is worth nothing later: published to whoever listens now, never stored."""
+    """A notification that is not stored: it reaches the instances that are subscribed when it is published.
+
+    The second token of `subject` is the receiving service.
+    """
 
     subject: ClassVar[str] = ""
+    publishers: ClassVar[tuple[str, ...]] = ()
 
 
 class Empty(msgspec.Struct, frozen=True, kw_only=True):
-    """The reply of a command that has nothing to tell."""
+    """A reply without content."""
 
 
 @cache
@@ -69,6 +78,6 @@ def reply_type(command: type[Command[R]]) -> type[R]:
     raise TypeError(f"{command.__name__} must derive from Command[Reply]")
 
 
-def service_of(command: type[Command[R]]) -> str:
-    """The service that answers a command: the second token of its subject."""
-    return command.subject.split(".")[1]
+def service_of(message: type[Command[R]] | type[Signal]) -> str:
+    """The service that receives a command or signal: the second token of its subject."""
+    return message.subject.split(".")[1]

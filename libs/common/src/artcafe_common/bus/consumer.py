@@ -38,6 +38,9 @@ class EventConsumer:
         *,
         concurrent: bool = False,
     ) -> None:
+        for kind in handlers:
+            if durable not in kind.consumers:
+                raise TypeError(f"{kind.__name__} does not declare the consumer {durable}")
         self._bus = bus
         self._durable = durable
         self._kinds = {kind.subject: kind for kind in handlers}

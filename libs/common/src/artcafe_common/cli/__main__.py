@@ -58,7 +58,8 @@ def bootstrap_command(
     ] = False,
 ) -> None:
     """Make the operator, the accounts, every service's credentials and nats-server.conf."""
-    from artcafe_common.installation.bootstrap import NatsServerConfig, bootstrap, write_server_configuration
+    from artcafe_common.installation.bootstrap import bootstrap
+    from artcafe_common.installation.nats_server import NatsServerConfig, write_server_configuration
 
     listen = NatsServerConfig(
         host=host, port=port, websocket_port=websocket_port, store=store, server_name=server_name

@@ -9,6 +9,7 @@ class ChannelSubscribersRequested(Signal, frozen=True, kw_only=True):
     """Every gateway process tells who listens to a channel over its WebSockets."""
 
     subject = "artcafe.gateway.listeners"
+    publishers = ("gateway",)
     tenant_id: str
     channel_id: str
 

@@ -18,6 +18,7 @@ class IdentityHealth(Command[HealthReport], frozen=True, kw_only=True):
     """How identity is."""
 
     subject = "artcafe.identity.health"
+    callers = ("gateway", "admin")
     deadline_s = 2.0
 
 
@@ -25,6 +26,7 @@ class TenancyHealth(Command[HealthReport], frozen=True, kw_only=True):
     """How tenancy is."""
 
     subject = "artcafe.tenancy.health"
+    callers = ("gateway", "admin")
     deadline_s = 2.0
 
 
@@ -32,6 +34,7 @@ class PresenceHealth(Command[HealthReport], frozen=True, kw_only=True):
     """How presence is."""
 
     subject = "artcafe.presence.health"
+    callers = ("gateway", "admin")
     deadline_s = 2.0
 
 
@@ -39,6 +42,7 @@ class MeteringHealth(Command[HealthReport], frozen=True, kw_only=True):
     """How metering is."""
 
     subject = "artcafe.metering.health"
+    callers = ("gateway", "admin")
     deadline_s = 2.0
 
 

@@ -156,6 +156,8 @@ class QuotaCrossed(Event, frozen=True, kw_only=True):
     """
 
     subject = "artcafe.events.quota.crossed"
+    publishers = ("metering",)
+    consumers = ("tenancy",)
     tenant_id: str
     percent: int
     used: int
@@ -181,6 +183,8 @@ class UsageRecorded(Event, frozen=True, kw_only=True):
     """A gateway's counts since its last batch; applied once by `event_id`."""
 
     subject = "artcafe.events.usage.recorded"
+    publishers = ("gateway",)
+    consumers = ("metering",)
     server_id: str
     entries: list[UsageEntry]
     bridges: list[BridgeReport] = []

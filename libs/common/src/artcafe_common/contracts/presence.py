@@ -114,6 +114,8 @@ class ConnectionOpened(Event, frozen=True, kw_only=True):
     """
 
     subject = "artcafe.events.connection.opened"
+    publishers = ("gateway",)
+    consumers = ("presence",)
     connection_id: str
     tenant_id: str
     client_id: str
@@ -129,6 +131,8 @@ class ConnectionClosed(Event, frozen=True, kw_only=True):
     """A client's WebSocket is gone."""
 
     subject = "artcafe.events.connection.closed"
+    publishers = ("gateway",)
+    consumers = ("presence",)
     connection_id: str
     tenant_id: str
     client_id: str
@@ -151,6 +155,7 @@ class HeartbeatsReceived(Signal, frozen=True, kw_only=True):
     """The heartbeats that a gateway took in since the last signal (at most a second ago)."""
 
     subject = "artcafe.presence.heartbeats"
+    publishers = ("gateway",)
     server_id: str
     heartbeats: list[Heartbeat]
 
@@ -159,6 +164,7 @@ class GatewayAlive(Signal, frozen=True, kw_only=True):
     """A gateway process says every 2 s that it lives; silence for `timeout_s` ends its connections."""
 
     subject = "artcafe.presence.gateway_alive"
+    publishers = ("gateway",)
     server_id: str
     instance: str
     timeout_s: int = 10
@@ -168,6 +174,8 @@ class PresenceChanged(Event, frozen=True, kw_only=True):
     """A client went online or offline; `account` is its tenant's NATS account, `ip` the connection's."""
 
     subject = "artcafe.events.presence.changed"
+    publishers = ("presence",)
+    consumers = ("tenancy",)
     tenant_id: str
     client_id: str
     account: str

@@ -23,7 +23,8 @@ from aiobotocore.session import get_session
 from botocore.exceptions import BotoCoreError, ClientError
 
 from artcafe_common.dev.supervisor import Program, Supervisor, end_leftovers
-from artcafe_common.installation.bootstrap import NatsServerConfig, bootstrap
+from artcafe_common.installation.bootstrap import bootstrap
+from artcafe_common.installation.nats_server import NatsServerConfig
 from artcafe_common.storage.create import create_tables
 
 SERVERS = ("nats", "redis", "moto")

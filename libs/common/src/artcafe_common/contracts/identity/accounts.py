@@ -43,6 +43,7 @@ class EnsureAccount(Command[BrokerAccount], frozen=True, kw_only=True):
     """Give a tenant its NATS account with its plan's limits, or bring the limits up to date."""
 
     subject = "artcafe.identity.account.ensure"
+    callers = ("tenancy",)
     idempotent = True
     tenant_id: str
     plan: Plan
@@ -52,6 +53,7 @@ class CompareAccounts(Command[AccountComparison], frozen=True, kw_only=True):
     """Compare every account with what the broker holds; with `push`, give the broker what differs."""
 
     subject = "artcafe.identity.account.compare"
+    callers = ("admin",)
     deadline_s = 30.0
     idempotent = True
     push: bool = False
@@ -61,6 +63,7 @@ class FindAccount(Query[BrokerAccount], frozen=True, kw_only=True):
     """The tenant behind a NATS account's public key."""
 
     subject = "artcafe.identity.account.find"
+    callers = ("metering",)
     raises = (AccountMissing,)
     account: str
 

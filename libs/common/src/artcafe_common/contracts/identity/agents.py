@@ -64,6 +64,7 @@ class ParseAgentKey(Command[AgentKey], frozen=True, kw_only=True):
     """Understand a public key in OpenSSH's or PEM form; InvalidRequest for any that no agent may have."""
 
     subject = "artcafe.identity.agent.read_key"
+    callers = ("tenancy",)
     idempotent = True
     public_key: str
 
@@ -72,6 +73,7 @@ class IssueAgentKey(Command[AgentKeyIssued], frozen=True, kw_only=True):
     """Make a key pair for an agent of the caller's tenant; only the caller ever sees the private key."""
 
     subject = "artcafe.identity.agent.issue_key"
+    callers = ("tenancy",)
     raises = (KeyRateExceeded,)
     key_type: AgentKeyType
 

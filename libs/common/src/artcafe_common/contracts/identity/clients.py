@@ -59,6 +59,7 @@ class IssueClientKey(Command[KeyPairIssued], frozen=True, kw_only=True):
     """Make a user NKey for a client of the caller's tenant; only the caller ever sees the seed."""
 
     subject = "artcafe.identity.client.issue_key"
+    callers = ("tenancy",)
     raises = (KeyRateExceeded,)
 
 

@@ -29,6 +29,7 @@ class EnsureStream(Command[Empty], frozen=True, kw_only=True):
     """
 
     subject = "artcafe.identity.stream.ensure"
+    callers = ("tenancy",)
     raises = (AccountMissing, SubjectOverlap, StreamRefused)
     idempotent = True
     tenant_id: str
@@ -46,6 +47,7 @@ class RemoveStream(Command[Empty], frozen=True, kw_only=True):
     """Delete a tenant's stream with all that is in it; one that is not there is fine."""
 
     subject = "artcafe.identity.stream.remove"
+    callers = ("tenancy",)
     raises = (AccountMissing,)
     idempotent = True
     tenant_id: str
@@ -56,6 +58,7 @@ class PurgeStream(Command[Empty], frozen=True, kw_only=True):
     """Delete what a tenant's stream holds of one subject; a stream that is not there holds nothing."""
 
     subject = "artcafe.identity.stream.purge"
+    callers = ("tenancy",)
     raises = (AccountMissing,)
     idempotent = True
     tenant_id: str

@@ -63,6 +63,7 @@ class GetAccount(Query[Account], frozen=True, kw_only=True):
     """The caller's tenant."""
 
     subject = "artcafe.tenancy.account.get"
+    callers = ("gateway", "metering")
     raises = (AccountNotFound,)
 
 
@@ -80,6 +81,7 @@ class ChangePlan(Command[Account], frozen=True, kw_only=True):
     """Put a tenant on another plan: an operator's command, not a route."""
 
     subject = "artcafe.tenancy.account.change_plan"
+    callers = ("admin",)
     raises = (AccountNotFound,)
     idempotent = True
     tenant_id: str

@@ -59,6 +59,8 @@ class ActivityRecorded(Event, frozen=True, kw_only=True):
     """
 
     subject = "artcafe.events.activity.recorded"
+    publishers = ("gateway", "identity", "tenancy")
+    consumers = ("tenancy",)
     tenant_id: str
     activity: Activity
     kept: bool = False

@@ -86,6 +86,7 @@ class ListAgents(ListQuery[Agents], frozen=True, kw_only=True):
     """The agents of the caller's tenant, of one status if asked for."""
 
     subject = "artcafe.tenancy.agent.list"
+    callers = ("gateway", "admin")
     status: ClientStatus | None = None
 
 
@@ -125,6 +126,7 @@ class MigrateAgent(Command[Client], frozen=True, kw_only=True):
     """
 
     subject = "artcafe.tenancy.agent.migrate"
+    callers = ("admin",)
     raises = (AgentNotFound, NameTaken)
     agent_id: str
     nkey_public: str

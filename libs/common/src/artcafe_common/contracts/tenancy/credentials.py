@@ -34,6 +34,7 @@ class FindClientCredential(Query[ClientCredential], frozen=True, kw_only=True):
     """The client of a public key or of an id, whatever its tenant: identity asks, to authenticate."""
 
     subject = "artcafe.tenancy.client.find_credential"
+    callers = ("identity",)
     raises = (ClientNotFound,)
     nkey_public: str | None = None
     client_id: str | None = None
@@ -43,5 +44,6 @@ class FindAgentCredential(Query[AgentCredential], frozen=True, kw_only=True):
     """The agent of an id, whatever its tenant: identity asks, to authenticate."""
 
     subject = "artcafe.tenancy.agent.find_credential"
+    callers = ("identity",)
     raises = (AgentNotFound,)
     agent_id: str

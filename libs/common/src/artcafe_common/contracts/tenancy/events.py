@@ -20,6 +20,8 @@ class ClientRevoked(Event, frozen=True, kw_only=True):
     """A client's live connections must end now; `nkey_public` is the key that they were made with."""
 
     subject = "artcafe.events.client.revoked"
+    publishers = ("tenancy",)
+    consumers = ("identity", "tenancy")
     tenant_id: str
     client_id: str
     nkey_public: str
@@ -30,6 +32,7 @@ class ClientChanged(Event, frozen=True, kw_only=True):
     """A client was created or changed: caches of it are stale."""
 
     subject = "artcafe.events.client.changed"
+    publishers = ("tenancy",)
     tenant_id: str
     client_id: str
     nkey_public: str
@@ -39,6 +42,8 @@ class AgentRevoked(Event, frozen=True, kw_only=True):
     """An agent's live connections must end now."""
 
     subject = "artcafe.events.agent.revoked"
+    publishers = ("tenancy",)
+    consumers = ("tenancy",)
     tenant_id: str
     agent_id: str
     reason: RevocationReason
@@ -48,6 +53,7 @@ class MembershipChanged(Event, frozen=True, kw_only=True):
     """A user's place in a tenant changed; `role` is None when they left, and their sockets end."""
 
     subject = "artcafe.events.member.changed"
+    publishers = ("tenancy",)
     tenant_id: str
     user_id: str
     role: Role | None
@@ -57,6 +63,8 @@ class ChannelChanged(Event, frozen=True, kw_only=True):
     """A channel was created, changed or deleted."""
 
     subject = "artcafe.events.channel.changed"
+    publishers = ("tenancy",)
+    consumers = ("tenancy-streams",)
     tenant_id: str
     channel_id: str
     deleted: bool
@@ -66,6 +74,8 @@ class SubjectChanged(Event, frozen=True, kw_only=True):
     """A subject was created, changed or deleted: its stream is to be brought into step."""
 
     subject = "artcafe.events.subject.changed"
+    publishers = ("tenancy",)
+    consumers = ("tenancy-streams",)
     tenant_id: str
     subject_id: str
 
@@ -74,6 +84,8 @@ class ChannelSubscribed(Event, frozen=True, kw_only=True):
     """A client subscribed to a channel over WebSocket, for the first time in a day on this gateway."""
 
     subject = "artcafe.events.subscription.made"
+    publishers = ("gateway",)
+    consumers = ("tenancy",)
     tenant_id: str
     client_id: str
     channel_id: str
@@ -83,5 +95,6 @@ class PlanChanged(Event, frozen=True, kw_only=True):
     """A tenant is on another plan."""
 
     subject = "artcafe.events.account.plan_changed"
+    publishers = ("tenancy",)
     tenant_id: str
     plan: Plan
