@@ -1,4 +1,4 @@
-"""DynamoDB access to who subscribed to which channel."""
+"""DynamoDB access to channel subscriptions."""
 
 from datetime import datetime
 
@@ -7,17 +7,17 @@ from boto3.dynamodb.conditions import Key
 from artcafe_common.storage.dynamo import Database
 from artcafe_tenancy.tables import SUBSCRIPTIONS, SubscriptionItem
 
-PAGE = 200
+PAGE_SIZE = 200
 
 
 class SubscriptionTable:
-    """Clients by channel. Whoever asks has made sure that the channel is of their tenant."""
+    """Subscriptions by client and by channel. Callers check that the channel belongs to their tenant."""
 
     def __init__(self, database: Database) -> None:
         self._items = database.table(SUBSCRIPTIONS)
 
-    async def keep(self, tenant_id: str, client_id: str, channel_id: str, at: datetime) -> None:
-        """Note that a client subscribed."""
+    async def put(self, tenant_id: str, client_id: str, channel_id: str, at: datetime) -> None:
+        """Store a subscription."""
         await self._items.put(
             SubscriptionItem(agent_id=client_id, channel_id=channel_id, tenant_id=tenant_id, subscribed_at=at)
         )
@@ -25,7 +25,7 @@ class SubscriptionTable:
     async def list(
         self, tenant_id: str, channel_id: str, *, limit: int, after: str | None
     ) -> list[SubscriptionItem]:
-        """Up to `limit` subscribers of a channel, by id, behind one of them."""
+        """Up to `limit` subscriptions of a channel in the order of client ids, starting after `after`."""
         page = await self._items.query(
             channel_id,
             index="ChannelIndex",
@@ -34,18 +34,18 @@ class SubscriptionTable:
         )
         return [item for item in page.items if item.tenant_id == tenant_id]
 
-    async def forget_client(self, client_id: str) -> None:
-        """Remove all that a client subscribed to."""
-        while items := (await self._items.query(client_id, limit=PAGE)).items:
+    async def delete_client(self, client_id: str) -> None:
+        """Delete all subscriptions of a client."""
+        while items := (await self._items.query(client_id, limit=PAGE_SIZE)).items:
             for item in items:
                 await self._items.delete(item.agent_id, item.channel_id)
 
-    async def forget_channel(self, channel_id: str) -> None:
-        """Remove all who subscribed to a channel."""
+    async def delete_channel(self, channel_id: str) -> None:
+        """Delete all subscriptions of a channel."""
         after: str | None = None
         while True:
             range_ = None if after is None else Key("agent_id").gt(after)
-            page = await self._items.query(channel_id, index="ChannelIndex", limit=PAGE, range_=range_)
+            page = await self._items.query(channel_id, index="ChannelIndex", limit=PAGE_SIZE, range_=range_)
             for item in page.items:
                 await self._items.delete(item.agent_id, item.channel_id)
             if page.position is None:

@@ -1,4 +1,4 @@
-"""Who subscribes to a channel: now, as the gateways tell, and before, as it was recorded."""
+"""Channel subscribers: current ones, as the gateways report them, and recorded ones."""
 
 from artcafe_common import authorization
 from artcafe_common.bus.endpoints import handles
@@ -16,46 +16,46 @@ from artcafe_common.contracts.tenancy.events import (
     RevocationReason,
 )
 from artcafe_common.contracts.tenancy.members import Role
-from artcafe_tenancy.endpoint_base import Handlers
+from artcafe_tenancy.endpoint_base import EndpointBase
 from artcafe_tenancy.store import Store
 from artcafe_tenancy.stream_reconciler import StreamReconciler
 
 
 class ChannelSubscriptionRecorder:
-    """Applies what is announced of channels and their subscribers; safe to be told twice."""
+    """Applies events of channels and their subscribers. Idempotent."""
 
     def __init__(self, store: Store, streams: StreamReconciler) -> None:
         self._store = store
         self._streams = streams
 
-    async def subscribed(self, event: ChannelSubscribed) -> None:
-        """Record a subscriber; a channel or client that is not there is none."""
+    async def on_channel_subscribed(self, event: ChannelSubscribed) -> None:
+        """Record a subscription if its channel and client exist."""
         if await self._store.channels.get(event.tenant_id, event.channel_id) is None:
             return
-        known = self._store.clients, self._store.agents
-        if not any([await table.get(event.tenant_id, event.client_id) for table in known]):
+        tables = self._store.clients, self._store.agents
+        if not any([await table.get(event.tenant_id, event.client_id) for table in tables]):
             return
-        await self._store.subscriptions.keep(
+        await self._store.subscriptions.put(
             event.tenant_id, event.client_id, event.channel_id, event.occurred_at
         )
 
-    async def revoked(self, event: ClientRevoked | AgentRevoked) -> None:
-        """Forget a client or agent that was deleted."""
+    async def on_credential_revoked(self, event: ClientRevoked | AgentRevoked) -> None:
+        """Delete the subscriptions of a deleted client or agent."""
         if event.reason is RevocationReason.DELETED:
-            whom = event.agent_id if isinstance(event, AgentRevoked) else event.client_id
-            await self._store.subscriptions.forget_client(whom)
+            client_id = event.agent_id if isinstance(event, AgentRevoked) else event.client_id
+            await self._store.subscriptions.delete_client(client_id)
 
-    async def channel_changed(self, event: ChannelChanged) -> None:
-        """Forget a channel that was deleted, with its history; see that one that is there has one."""
+    async def on_channel_changed(self, event: ChannelChanged) -> None:
+        """Delete the history and subscriptions of a deleted channel; ensure the history of any other."""
         if event.deleted:
-            await self._streams.forget_channel(event.tenant_id, event.channel_id)
-            await self._store.subscriptions.forget_channel(event.channel_id)
-        elif (tenant := await self._store.tenant(event.tenant_id)) is not None:
-            await self._streams.keep_history(tenant)
+            await self._streams.purge_channel(event.tenant_id, event.channel_id)
+            await self._store.subscriptions.delete_channel(event.channel_id)
+        elif (tenant := await self._store.get_tenant(event.tenant_id)) is not None:
+            await self._streams.ensure_history(tenant)
 
 
-class SubscriptionEndpoints(Handlers):
-    """Reading them."""
+class SubscriptionEndpoints(EndpointBase):
+    """The command that lists the subscribers of a channel."""
 
     @handles(ListChannelSubscribers)
     async def list_subscribers(self, request: ListChannelSubscribers) -> ChannelSubscribers:
@@ -68,19 +68,19 @@ class SubscriptionEndpoints(Handlers):
         recorded = await self.store.subscriptions.list(
             tenant_id, request.channel_id, limit=request.limit + 1, after=after
         )
-        at = {item.agent_id: item.subscribed_at for item in recorded}
+        subscribed_at = {item.agent_id: item.subscribed_at for item in recorded}
         live = {client for client in request.live if after is None or client > after}
-        merged = sorted(live | at.keys())
-        shown = merged[: request.limit]
-        more = {"client_id": shown[-1]} if len(merged) > len(shown) else None
+        merged = sorted(live | subscribed_at.keys())
+        page = merged[: request.limit]
+        position_after = {"client_id": page[-1]} if len(merged) > len(page) else None
         return ChannelSubscribers(
             subscribers=[
                 ChannelSubscriber(
                     client_id=client,
                     connections=request.live.get(client, 0),
-                    subscribed_at=at.get(client),
+                    subscribed_at=subscribed_at.get(client),
                 )
-                for client in shown
+                for client in page
             ],
-            next_cursor=self.cursors.encode(tenant_id, scope, more),
+            next_cursor=self.cursors.encode(tenant_id, scope, position_after),
         )

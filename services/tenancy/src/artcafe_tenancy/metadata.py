@@ -1,4 +1,4 @@
-"""Pure rules of metadata: whatever its owner likes, up to a size."""
+"""Rules of metadata: any JSON object up to a size."""
 
 import msgspec
 
@@ -7,7 +7,7 @@ from artcafe_common.contracts.tenancy.fields import MAX_METADATA_BYTES, Metadata
 
 
 def check(metadata: Metadata) -> None:
-    """InvalidRequest for metadata that is too large as JSON."""
+    """Raises InvalidRequest for metadata that is too large as JSON."""
     if len(msgspec.json.encode(metadata)) > MAX_METADATA_BYTES:
-        message = f"metadata has at most {MAX_METADATA_BYTES} bytes as JSON"
+        message = f"metadata must not exceed {MAX_METADATA_BYTES} bytes as JSON"
         raise InvalidRequest(message, errors=(FieldError(field="metadata", message=message),))

@@ -1,7 +1,12 @@
-"""What goes with every change: its entry in the activity log, and the events that it causes.
+"""Transactional outbox: the activity entry of a change and the events that it causes.
 
-Both are written in the transaction of the change, as one item. The events are announced at
-once; where the process was killed before that, another look at what is pending announces them.
+Both are one item, written in the transaction of the change. An entry has two states:
+
+    write_for() in the transaction        publish() or publish_pending()
+    ───────────────────────────▶ PENDING ─────────────────────────────▶ PUBLISHED
+
+`publish` runs right after the transaction. If the process ends before that, `publish_pending` of any
+instance publishes the entry. An event may be published more than once; its id stays the same.
 """
 
 import asyncio
@@ -22,33 +27,33 @@ from artcafe_common.contracts.tenancy.activity import Activity, ActivityRecorded
 from artcafe_common.storage.dynamo import ConditionFailed, Database, Write
 from artcafe_tenancy.tables import ACTIVITY, PENDING, ActivityItem, PendingEvent
 
-KEPT = timedelta(days=30)
-# What is younger is still being announced by whoever made it.
-LEFT_OVER_S = 1.5
-AT_ONCE = 100
-LEAVE_WITHIN_S = 3
+RETENTION = timedelta(days=30)
+# A younger entry is still being published by the instance that wrote it.
+PENDING_AFTER_S = 1.5
+BATCH_SIZE = 100
+CLOSE_TIMEOUT_S = 3
 log = structlog.get_logger()
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """An activity with the events that its change causes."""
+class OutboxEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """An activity and the events of the change that it records."""
 
     tenant_id: str
     activity: Activity
     events: tuple[Event, ...] = ()
 
 
-def entry(
+def build_entry(
     type_: ActivityType,
     action: str,
     resource: str,
     *events: Event,
     tenant_id: str = "",
     metadata: dict[str, Any] | None = None,
-) -> Entry:
-    """What the current caller does to a resource of their tenant, or of the one that is named."""
+) -> OutboxEntry:
+    """An entry for an action of the current caller, in the caller's tenant unless another is given."""
     caller = current_caller()
-    return Entry(
+    return OutboxEntry(
         tenant_id=tenant_id or caller.tenant_id,
         activity=Activity(
             activity_id=clock.new_id(),
@@ -66,7 +71,7 @@ def entry(
 
 
 class Outbox:
-    """Keeps entries, and announces what they tell."""
+    """Stores entries and publishes their events."""
 
     def __init__(self, database: Database, bus: Bus) -> None:
         self._database = database
@@ -74,49 +79,50 @@ class Outbox:
         self._bus = bus
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def keeping(self, new: Entry) -> Write:
-        """The write that belongs into the transaction of the change."""
+    def write_for(self, entry: OutboxEntry) -> Write:
+        """The write that stores a pending entry, for the transaction of the change."""
         events = [
             PendingEvent(subject=type(event).subject, body=msgspec.json.encode(event).decode())
-            for event in new.events
+            for event in entry.events
         ]
-        return self._items.build_put(item_of(new.tenant_id, new.activity, events), new=True)
+        return self._items.build_put(to_item(entry.tenant_id, entry.activity, events), new=True)
 
-    async def tell(self, new: Entry) -> None:
-        """Announce a change that was stored; what cannot be announced now is announced later."""
+    async def publish(self, entry: OutboxEntry) -> None:
+        """Publish the events of a stored entry; on failure the entry stays pending."""
         try:
-            for event in new.events:
+            for event in entry.events:
                 await self._bus.publish(event)
         except CommandError as error:
-            log.warning("announcement_waits", reason=error.detail)
+            log.warning("outbox_publish_delayed", reason=error.detail)
         else:
-            self._spawn(self._settle(new.tenant_id, new.activity))
+            self._run_in_background(self._mark_published(entry.tenant_id, entry.activity))
 
-    async def tell_left_over(self) -> None:
-        """Announce what others stored and did not announce."""
-        before = stamp(clock.now() - timedelta(seconds=LEFT_OVER_S))
+    async def publish_pending(self) -> None:
+        """Publish the entries that are still pending after PENDING_AFTER_S."""
+        before = to_timestamp(clock.now() - timedelta(seconds=PENDING_AFTER_S))
         page = await self._items.query(
-            PENDING, index="PendingIndex", limit=AT_ONCE, range_=Key("timestamp").lt(before)
+            PENDING, index="PendingIndex", limit=BATCH_SIZE, range_=Key("timestamp").lt(before)
         )
-        await asyncio.gather(*(self._tell_left_over(item) for item in page.items))
+        await asyncio.gather(*(self._publish_item(item) for item in page.items))
 
-    async def _tell_left_over(self, item: ActivityItem) -> None:
+    async def _publish_item(self, item: ActivityItem) -> None:
         try:
             for pending in item.events:
                 event_id = msgspec.json.decode(pending.body, type=Event).event_id
                 await self._bus.publish_encoded(pending.subject, event_id, pending.body.encode())
         except CommandError as error:
-            log.warning("announcement_waits", reason=error.detail)
+            log.warning("outbox_publish_delayed", reason=error.detail)
             return
-        await self._settle(item.tenant_id, activity_of(item))
-        log.info("left_over_announced", activity_id=item.id)
+        await self._mark_published(item.tenant_id, to_activity(item))
+        log.info("pending_entry_published", activity_id=item.id)
 
     async def close(self) -> None:
-        """Finish what is under way."""
+        """Wait for background updates, up to CLOSE_TIMEOUT_S."""
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=LEAVE_WITHIN_S)
+            await asyncio.wait(self._tasks, timeout=CLOSE_TIMEOUT_S)
 
-    async def _settle(self, tenant_id: str, activity: Activity) -> None:
+    async def _mark_published(self, tenant_id: str, activity: Activity) -> None:
+        """Publish the activity itself, then move the entry from PENDING to PUBLISHED."""
         try:
             await self._bus.publish(
                 ActivityRecorded(
@@ -132,28 +138,28 @@ class Outbox:
                 condition=Attr("pending").exists(),
             )
         except ConditionFailed:
-            return  # another one did
+            return  # Another instance published it.
         except CommandError as error:
-            log.warning("announcement_waits", reason=error.detail)
+            log.warning("outbox_publish_delayed", reason=error.detail)
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _run_in_background(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
 
-def stamp(moment: datetime) -> str:
-    """A time as text that sorts as times do."""
-    return f"{moment:%Y-%m-%dT%H:%M:%S.%f}Z"
+def to_timestamp(time: datetime) -> str:
+    """The time in ISO 8601 with microseconds, so that texts sort by time."""
+    return f"{time:%Y-%m-%dT%H:%M:%S.%f}Z"
 
 
-def item_of(tenant_id: str, activity: Activity, events: list[PendingEvent] | None = None) -> ActivityItem:
-    """An entry as it is stored; with a list of events, be it empty, it is still to be announced."""
+def to_item(tenant_id: str, activity: Activity, events: list[PendingEvent] | None = None) -> ActivityItem:
+    """An activity as a DynamoDB item; pending unless `events` is None."""
     return ActivityItem(
         id=activity.activity_id,
         tenant_id=tenant_id,
-        timestamp=stamp(activity.timestamp),
-        expires_at=int((activity.timestamp + KEPT).timestamp()),
+        timestamp=to_timestamp(activity.timestamp),
+        expires_at=int((activity.timestamp + RETENTION).timestamp()),
         type=activity.type,
         status=activity.status,
         action=activity.action,
@@ -167,8 +173,8 @@ def item_of(tenant_id: str, activity: Activity, events: list[PendingEvent] | Non
     )
 
 
-def activity_of(item: ActivityItem) -> Activity:
-    """An entry as it is shown."""
+def to_activity(item: ActivityItem) -> Activity:
+    """An activity as the API returns it."""
     return Activity(
         activity_id=item.id,
         type=item.type,

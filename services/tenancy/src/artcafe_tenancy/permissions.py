@@ -1,4 +1,4 @@
-"""Pure rules of permissions: patterns stay inside of the tenant."""
+"""Rules of permissions: every pattern must stay within the tenant."""
 
 from artcafe_common.broker.subjects import BadSubject, ForbiddenSubject, permission_patterns
 from artcafe_common.bus.errors import FieldError
@@ -9,7 +9,7 @@ MAX_PATTERNS = 100
 
 
 def check(tenant_id: str, permissions: Permissions) -> None:
-    """InvalidPermission that names every pattern that is malformed or leaves the tenant."""
+    """Raises InvalidPermission with every pattern that is malformed or outside the tenant."""
     errors = (
         *_errors(tenant_id, "permissions.publish", permissions.publish),
         *_errors(tenant_id, "permissions.subscribe", permissions.subscribe),

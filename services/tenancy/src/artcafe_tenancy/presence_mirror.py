@@ -1,4 +1,4 @@
-"""The mirror of presence on clients and agents, so that lists can be filtered by status."""
+"""Copies presence to clients and agents, so that lists can be filtered by status."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -10,28 +10,28 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 class PresenceMirror:
-    """Applies what presence announces; safe to be told twice, late or out of order."""
+    """Applies PresenceChanged. Idempotent; late and reordered events are ignored."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def apply(self, event: PresenceChanged) -> None:
-        """Note a transition, unless something newer is known."""
+    async def on_presence_changed(self, event: PresenceChanged) -> None:
+        """Store the presence unless a newer one is stored."""
         table = self._store.agents if event.kind is ClientKind.AGENT else self._store.clients
-        await table.mirror(
+        await table.update_presence(
             event.tenant_id,
             event.client_id,
             online=event.online,
-            seen_us=microseconds(event.last_seen),
-            told_us=microseconds(event.occurred_at),
+            seen_us=to_microseconds(event.last_seen),
+            told_us=to_microseconds(event.occurred_at),
         )
 
 
-def microseconds(time: datetime) -> int:
-    """A time as an integer that stores compare exactly."""
+def to_microseconds(time: datetime) -> int:
+    """Microseconds since the epoch, which DynamoDB compares exactly."""
     return (time - _EPOCH) // _MICROSECOND
 
 
-def time_of(microseconds: int | None) -> datetime | None:
-    """The time that `microseconds` stands for."""
+def from_microseconds(microseconds: int | None) -> datetime | None:
+    """The time in UTC; None for None."""
     return None if microseconds is None else _EPOCH + microseconds * _MICROSECOND

@@ -1,4 +1,4 @@
-"""What the operator decides for tenancy."""
+"""The settings of tenancy, read from environment variables."""
 
 from typing import Annotated
 
@@ -7,8 +7,8 @@ from artcafe_common.settings import StoreSettings, env
 
 
 class Settings(StoreSettings, frozen=True, kw_only=True):
-    """The settings of tenancy."""
+    """Environment variables of tenancy."""
 
     default_plan: Annotated[
-        Plan, env("The plan that new organizations get: free, basic, pro or enterprise.")
+        Plan, env("The plan of new organizations: free, basic, pro or enterprise.")
     ] = Plan.FREE

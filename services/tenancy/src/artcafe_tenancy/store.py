@@ -1,4 +1,4 @@
-"""DynamoDB access to organizations and their members; the other tables have files of their own."""
+"""DynamoDB access of tenancy: organizations, members and profiles; other tables have their own modules."""
 
 import asyncio
 from collections.abc import Callable
@@ -14,8 +14,8 @@ from artcafe_common.contracts.tenancy.fields import NameTaken
 from artcafe_common.contracts.tenancy.members import LastOwner, MemberExists, Role
 from artcafe_common.storage.dynamo import ConditionFailed, Database, Page, TransactionFailed, Write
 from artcafe_tenancy.channel_subscription_table import SubscriptionTable
-from artcafe_tenancy.names import is_id, is_user_id
-from artcafe_tenancy.outbox import Entry, Outbox
+from artcafe_tenancy.names import is_ulid, is_user_id
+from artcafe_tenancy.outbox import Outbox, OutboxEntry
 from artcafe_tenancy.subject_table import SubjectTable
 from artcafe_tenancy.tables import (
     CHANNELS,
@@ -28,163 +28,163 @@ from artcafe_tenancy.tables import (
     ProfileItem,
     TenantItem,
 )
-from artcafe_tenancy.unique_names import ATTEMPTS, AgentTable, ClientTable, NamedTable, pause
+from artcafe_tenancy.unique_names import AgentTable, ClientTable, UniqueNameTable
+from artcafe_tenancy.write_conflicts import MAX_ATTEMPTS, backoff
 
 
 class Store:
-    """Everything that tenancy keeps."""
+    """Reads and writes organizations, members and profiles, and gives access to the other tables."""
 
-    def __init__(self, database: Database, journal: Outbox) -> None:
+    def __init__(self, database: Database, outbox: Outbox) -> None:
         self._database = database
-        self._journal = journal
+        self._outbox = outbox
         self._tenants = database.table(TENANTS)
         self._members = database.table(MEMBERS)
         self._profiles = database.table(PROFILES)
-        self.clients = ClientTable(database, journal, self._tenants)
-        self.agents = AgentTable(database, journal, self._tenants)
-        self.channels = NamedTable(database, journal, CHANNELS, self._tenants, counter="channels_count")
-        self.subjects = SubjectTable(database, journal)
+        self.clients = ClientTable(database, outbox, self._tenants)
+        self.agents = AgentTable(database, outbox, self._tenants)
+        self.channels = UniqueNameTable(database, outbox, CHANNELS, self._tenants, counter="channels_count")
+        self.subjects = SubjectTable(database, outbox)
         self.subscriptions = SubscriptionTable(database)
 
     # -- organizations ---------------------------------------------------------------------------
 
-    async def found(self, tenant: TenantItem, owner: MemberItem, new: Entry) -> None:
-        """Store a new organization together with its first member."""
+    async def create_tenant(self, tenant: TenantItem, owner: MemberItem, entry: OutboxEntry) -> None:
+        """Store a new organization with its first owner."""
         await self._database.transact_write(
             [
                 self._tenants.build_put(tenant, new=True),
                 self._members.build_put(owner, new=True),
-                self._journal.keeping(new),
+                self._outbox.write_for(entry),
             ]
         )
-        await self._journal.tell(new)
+        await self._outbox.publish(entry)
 
-    async def tenant(self, tenant_id: str) -> TenantItem | None:
-        """An organization, as it is now."""
-        return await self._tenants.get(tenant_id, consistent=True) if is_id(tenant_id) else None
+    async def get_tenant(self, tenant_id: str) -> TenantItem | None:
+        """An organization (strongly consistent); None for a text that is not a well-formed id."""
+        return await self._tenants.get(tenant_id, consistent=True) if is_ulid(tenant_id) else None
 
-    async def tenants(self, tenant_ids: list[str]) -> list[TenantItem | None]:
-        """Organizations, read at once."""
-        return list(await asyncio.gather(*map(self.tenant, tenant_ids)))
+    async def get_tenants(self, tenant_ids: list[str]) -> list[TenantItem | None]:
+        """Organizations, read concurrently, in the order of the ids."""
+        return list(await asyncio.gather(*map(self.get_tenant, tenant_ids)))
 
-    async def change_tenant(self, tenant_id: str, changes: dict[str, Any], new: Entry) -> TenantItem:
-        """Set attributes of an organization; AccountNotFound."""
-        if not is_id(tenant_id):
+    async def update_tenant(self, tenant_id: str, changes: dict[str, Any], entry: OutboxEntry) -> TenantItem:
+        """Set attributes of an organization and publish the entry. Raises AccountNotFound."""
+        if not is_ulid(tenant_id):
             raise AccountNotFound
         update = self._tenants.build_update(
             tenant_id, set_={**changes, "updated_at": clock.now()}, condition=Attr("id").exists()
         )
         try:
-            await self._database.transact_write([update, self._journal.keeping(new)])
+            await self._database.transact_write([update, self._outbox.write_for(entry)])
         except TransactionFailed:
             raise AccountNotFound from None
-        await self._journal.tell(new)
-        changed = await self.tenant(tenant_id)
-        if changed is None:
+        await self._outbox.publish(entry)
+        updated = await self.get_tenant(tenant_id)
+        if updated is None:
             raise AccountNotFound
-        return changed
+        return updated
 
     # -- agents ----------------------------------------------------------------------------------
 
     async def migrate_agent(
-        self, tenant_id: str, agent_id: str, become: Callable[[AgentItem], tuple[ClientItem, Entry]]
+        self, tenant_id: str, agent_id: str, to_client: Callable[[AgentItem], tuple[ClientItem, OutboxEntry]]
     ) -> ClientItem | None:
-        """Put the client that `become` makes in an agent's place, and tell of it; None without the agent.
+        """Replace an agent with the client that `to_client` builds; None if the agent does not exist.
 
-        NameTaken when another client bears the agent's name.
+        Raises NameTaken if a client already uses the agent's name.
         """
-        for _ in range(ATTEMPTS):
+        for _ in range(MAX_ATTEMPTS):
             agent = await self.agents.get(tenant_id, agent_id)
             if agent is None:
                 return None
-            client, new = become(agent)
-            moving = [*self.clients.moving_in(client), *self.agents.moving_out(agent)]
+            client, entry = to_client(agent)
+            writes = [*self.clients.transfer_in_writes(client), *self.agents.transfer_out_writes(agent)]
             try:
-                await self._database.transact_write([*moving, self._journal.keeping(new)])
+                await self._database.transact_write([*writes, self._outbox.write_for(entry)])
             except TransactionFailed as error:
                 if error.failed == (1,):
                     raise NameTaken from None
-                await pause()
+                await backoff()
             else:
-                await self._journal.tell(new)
+                await self._outbox.publish(entry)
                 return client
-        raise StoreUnavailable("too many changes of one item at once")
+        raise StoreUnavailable("too many concurrent changes of one agent")
 
     # -- members ---------------------------------------------------------------------------------
 
-    async def member(self, tenant_id: str, user_id: str) -> MemberItem | None:
-        """A user's place in an organization, as it is now."""
-        if not is_user_id(user_id) or not is_id(tenant_id):
+    async def get_member(self, tenant_id: str, user_id: str) -> MemberItem | None:
+        """A user's membership of an organization (strongly consistent)."""
+        if not is_user_id(user_id) or not is_ulid(tenant_id):
             return None
         return await self._members.get(user_id, tenant_id, consistent=True)
 
-    async def members(
+    async def list_members(
         self, tenant_id: str, *, limit: int, position: dict[str, Any] | None
     ) -> Page[MemberItem]:
         """A page of an organization's members."""
         return await self._members.query(tenant_id, index="TenantIndex", limit=limit, position=position)
 
-    async def memberships(
+    async def list_memberships(
         self, user_id: str, *, limit: int, position: dict[str, Any] | None = None
     ) -> Page[MemberItem]:
-        """A page of a user's places."""
+        """A page of the memberships of a user."""
         return await self._members.query(user_id, limit=limit, position=position)
 
-    async def add_member(self, member: MemberItem, new: Entry) -> None:
-        """Store a new member; MemberExists."""
-        writes = [self._members.build_put(member, new=True), self._journal.keeping(new)]
+    async def add_member(self, member: MemberItem, entry: OutboxEntry) -> None:
+        """Store a new member and publish the entry. Raises MemberExists."""
+        writes = [self._members.build_put(member, new=True), self._outbox.write_for(entry)]
         if member.role is Role.OWNER:
-            writes.append(self._counting_owners(member.tenant_id, 1))
+            writes.append(self._count_owners(member.tenant_id, 1))
         try:
             await self._database.transact_write(writes)
         except TransactionFailed as error:
             if 0 in error.failed:
                 raise MemberExists from None
             raise
-        await self._journal.tell(new)
+        await self._outbox.publish(entry)
 
-    async def change_member(
+    async def update_member(
         self,
         tenant_id: str,
         user_id: str,
         role: Role | None,
         check: Callable[[Role], None],
-        tells: Callable[[MemberItem], Entry],
+        build_entry: Callable[[MemberItem], OutboxEntry],
     ) -> MemberItem | None:
-        """Give a member another role, or (None) remove them; the member as changed or last seen.
+        """Change a member's role, or remove the member for None; returns the member, None if not found.
 
-        `check` raises when a member of the role that it is given must not be changed so. LastOwner
-        when no owner would be left, also when the last two leave at once. What is told of it is
-        what `tells` makes of the member as they were.
+        `check` receives the current role and raises if the change is not allowed. `build_entry` receives
+        the member before the change. Raises LastOwner if no owner would be left.
         """
-        for _ in range(ATTEMPTS):
-            member = await self.member(tenant_id, user_id)
+        for _ in range(MAX_ATTEMPTS):
+            member = await self.get_member(tenant_id, user_id)
             if member is None:
                 return None
             check(member.role)
             if member.role is role:
                 return member
-            new = tells(member)
+            entry = build_entry(member)
             try:
-                changed = await self._change_member(member, role, new)
+                updated = await self._update_member(member, role, entry)
             except ConditionFailed:
-                await pause()
+                await backoff()
             else:
-                await self._journal.tell(new)
-                return changed
-        raise StoreUnavailable("too many changes of one member at once")
+                await self._outbox.publish(entry)
+                return updated
+        raise StoreUnavailable("too many concurrent changes of one member")
 
-    async def _change_member(self, member: MemberItem, role: Role | None, new: Entry) -> MemberItem:
+    async def _update_member(self, member: MemberItem, role: Role | None, entry: OutboxEntry) -> MemberItem:
         key, unchanged = (member.user_id, member.tenant_id), Attr("role").eq(member.role.value)
         changes = {"role": role, "updated_at": clock.now()}
         writes = [
             self._members.build_delete(*key, condition=unchanged)
             if role is None
             else self._members.build_update(*key, set_=changes, condition=unchanged),
-            self._journal.keeping(new),
+            self._outbox.write_for(entry),
         ]
         if Role.OWNER in (member.role, role):
-            writes.append(self._counting_owners(member.tenant_id, 1 if role is Role.OWNER else -1))
+            writes.append(self._count_owners(member.tenant_id, 1 if role is Role.OWNER else -1))
         try:
             await self._database.transact_write(writes)
         except TransactionFailed as error:
@@ -193,16 +193,16 @@ class Store:
             raise LastOwner from None
         return member if role is None else msgspec.structs.replace(member, **changes)
 
-    # -- people ----------------------------------------------------------------------------------
+    # -- profiles --------------------------------------------------------------------------------
 
-    async def profile(self, user_id: str) -> ProfileItem:
-        """A person's profile, as it is now; empty where they never had one."""
+    async def get_profile(self, user_id: str) -> ProfileItem:
+        """A user's profile (strongly consistent); an empty one if none is stored."""
         return await self._profiles.get(user_id, consistent=True) or ProfileItem(user_id=user_id)
 
-    async def change_profile(self, user_id: str, changes: dict[str, Any]) -> ProfileItem:
-        """Set attributes of a person's profile."""
+    async def update_profile(self, user_id: str, changes: dict[str, Any]) -> ProfileItem:
+        """Set attributes of a user's profile."""
         return await self._profiles.update(user_id, set_={**changes, "updated_at": clock.now()})
 
-    def _counting_owners(self, tenant_id: str, change: int) -> Write:
-        enough = Attr("id").exists() if change > 0 else Attr("owners_count").gt(1)
-        return self._tenants.build_update(tenant_id, add={"owners_count": change}, condition=enough)
+    def _count_owners(self, tenant_id: str, change: int) -> Write:
+        condition = Attr("id").exists() if change > 0 else Attr("owners_count").gt(1)
+        return self._tenants.build_update(tenant_id, add={"owners_count": change}, condition=condition)

@@ -1,8 +1,8 @@
-"""The streams of subjects and of the channels' history, kept in step with their records.
+"""Reconciles JetStream streams with subject records and with the channels' history.
 
-A record is stored together with the news of its change (journal), and the news is heard until it
-was applied. Applying it brings the stream to what the record says *now* and then looks whether
-that is still so: whoever comes last leaves both in step, and whoever is killed is stood in for.
+A record's change is stored together with its event (outbox), and the event is redelivered until it is
+applied. Applying it brings the stream into the *current* state of the record and retries if the record
+changed in between. So concurrent, repeated and reordered events all end in the same state.
 """
 
 import asyncio
@@ -28,54 +28,57 @@ from artcafe_common.contracts.tenancy.fields import PlanLimitReached
 from artcafe_common.contracts.tenancy.subjects import Retention, SubjectStatus
 from artcafe_common.plans import LIMITS
 from artcafe_common.storage.dynamo import ConditionFailed
-from artcafe_tenancy.outbox import entry
+from artcafe_tenancy.outbox import build_entry
 from artcafe_tenancy.store import Store
-from artcafe_tenancy.subject_patterns import channel_subjects, history_key, stream_of
+from artcafe_tenancy.subject_patterns import all_channels_subject, history_key, stream_name
 from artcafe_tenancy.tables import SubjectItem, TenantItem
-from artcafe_tenancy.unique_names import ATTEMPTS
+from artcafe_tenancy.write_conflicts import MAX_ATTEMPTS
 
-# What the history of channels keeps: a week, so many messages of a channel, so many bytes in all.
-HISTORY = Retention(max_age_s=7 * 24 * 3600, max_bytes=64 * 1024**2)
-HISTORY_PER_CHANNEL = 10_000
-# How long a caller waits for its stream before it is told that it will come.
-SETTLED_WITHIN_S = 3.0
+HISTORY_RETENTION = Retention(max_age_s=7 * 24 * 3600, max_bytes=64 * 1024**2)
+HISTORY_MESSAGES_PER_CHANNEL = 10_000
+# After this time a caller gets the record while its stream is still pending.
+RECONCILE_TIMEOUT_S = 3.0
+POLL_INTERVAL_S = 0.03
+MAX_POLL_INTERVAL_S = 0.3
 log = structlog.get_logger()
 
 
 class StreamReconciler:
-    """Applies SubjectChanged; safe to be told twice, late or out of order."""
+    """Applies SubjectChanged. Idempotent; events may be late or reordered."""
 
     def __init__(self, store: Store, bus: Bus) -> None:
         self._store = store
         self._bus = bus
-        self._history: Cache[str, str | None] = Cache(size=50_000, age_s=600)
-        self._history_there: Cache[str, bool] = Cache(size=50_000, age_s=600)
+        # By tenant: whether a history record exists (None: no storage left), and whether its stream does.
+        self._history_records: Cache[str, str | None] = Cache(size=50_000, age_s=600)
+        self._history_streams: Cache[str, bool] = Cache(size=50_000, age_s=600)
 
-    async def apply(self, event: SubjectChanged) -> None:
-        """Bring the stream of a subject into step."""
-        for _ in range(ATTEMPTS):
-            item = await self._store.subjects.any(event.tenant_id, event.subject_id)
+    async def on_subject_changed(self, event: SubjectChanged) -> None:
+        """Create, update or delete the stream of a subject to match its record."""
+        for _ in range(MAX_ATTEMPTS):
+            item = await self._store.subjects.get_record(event.tenant_id, event.subject_id)
             if item is None or item.deleting:
-                await self._remove(event.tenant_id, stream_of(event.subject_id))
+                await self._delete_stream(event.tenant_id, stream_name(event.subject_id))
                 if item is not None:
-                    await self._store.subjects.finish_delete(item)
+                    await self._store.subjects.remove(item)
                 return
-            if await self._ensure(item):
+            if await self._ensure_stream(item):
                 return
-        raise StoreUnavailable("too many changes of one subject at once")
+        raise StoreUnavailable("too many concurrent changes of one subject")
 
-    async def settled(self, tenant_id: str, key: str) -> SubjectItem | None:
-        """The record once its stream is in step, or as it is when that takes too long; None when gone."""
-        until, pause = asyncio.get_running_loop().time() + SETTLED_WITHIN_S, 0.03
+    async def wait_until_reconciled(self, tenant_id: str, key: str) -> SubjectItem | None:
+        """The record once its stream matches it, or after RECONCILE_TIMEOUT_S; None if it is removed."""
+        loop = asyncio.get_running_loop()
+        deadline, interval = loop.time() + RECONCILE_TIMEOUT_S, POLL_INTERVAL_S
         while True:
-            now = await self._store.subjects.any(tenant_id, key)
-            waits = now is not None and (now.deleting or now.status is SubjectStatus.PENDING)
-            if not waits or asyncio.get_running_loop().time() > until:
-                return now
-            await asyncio.sleep(pause)
-            pause = min(pause * 1.5, 0.3)
+            item = await self._store.subjects.get_record(tenant_id, key)
+            pending = item is not None and (item.deleting or item.status is SubjectStatus.PENDING)
+            if not pending or loop.time() > deadline:
+                return item
+            await asyncio.sleep(interval)
+            interval = min(interval * 1.5, MAX_POLL_INTERVAL_S)
 
-    async def _ensure(self, item: SubjectItem) -> bool:
+    async def _ensure_stream(self, item: SubjectItem) -> bool:
         status, refusal = SubjectStatus.ACTIVE, None
         try:
             await self._bus.call(
@@ -94,31 +97,32 @@ class StreamReconciler:
         except (SubjectOverlap, StreamRefused, AccountMissing) as error:
             status, refusal = SubjectStatus.REFUSED, error.code
             log.warning("subject_refused", subject_id=item.subject_id, reason=error.detail)
-        return await self._store.subjects.mark(item, status, refusal)
+        return await self._store.subjects.set_status(item, status, refusal)
 
-    async def _remove(self, tenant_id: str, stream: str) -> None:
+    async def _delete_stream(self, tenant_id: str, stream: str) -> None:
         try:
             await self._bus.call(RemoveStream(tenant_id=tenant_id, stream=stream))
         except AccountMissing:
-            return  # and everything in it is gone
+            return  # The account was deleted with its streams.
 
     # -- the history of channels -----------------------------------------------------------------
 
-    async def keep_history(self, tenant: TenantItem) -> bool:
-        """Begin to keep the messages of a tenant's channels, once; False when its plan has no room."""
-        return await self._history.get(tenant.id, lambda: self._begin_history(tenant)) is not None
+    async def ensure_history(self, tenant: TenantItem) -> bool:
+        """Create the tenant's history record unless it exists; False if its plan has no storage left."""
+        key = await self._history_records.get(tenant.id, lambda: self._ensure_history_record(tenant))
+        return key is not None
 
-    async def history_there(self, tenant: TenantItem) -> None:
-        """Return when messages of channels are kept from now on, or will be soon, or cannot be."""
-        if await self.keep_history(tenant):
-            await self._history_there.get(tenant.id, lambda: self._see_history(tenant.id))
+    async def wait_for_history(self, tenant: TenantItem) -> None:
+        """Ensure the history and wait, up to RECONCILE_TIMEOUT_S, until channel messages are stored."""
+        if await self.ensure_history(tenant):
+            await self._history_streams.get(tenant.id, lambda: self._wait_for_history_stream(tenant.id))
 
-    async def _see_history(self, tenant_id: str) -> bool:
-        return await self.settled(tenant_id, history_key(tenant_id)) is not None
+    async def _wait_for_history_stream(self, tenant_id: str) -> bool:
+        return await self.wait_until_reconciled(tenant_id, history_key(tenant_id)) is not None
 
-    async def _begin_history(self, tenant: TenantItem) -> str | None:
+    async def _ensure_history_record(self, tenant: TenantItem) -> str | None:
         key = history_key(tenant.id)
-        if await self._store.subjects.any(tenant.id, key) is not None:
+        if await self._store.subjects.get_record(tenant.id, key) is not None:
             return key
         now = clock.now()
         item = SubjectItem(
@@ -126,16 +130,16 @@ class StreamReconciler:
             tenant_id=tenant.id,
             name="",
             pattern="",
-            raw=[channel_subjects(tenant.id)],
+            raw=[all_channels_subject(tenant.id)],
             stream=HISTORY_STREAM,
-            retention=HISTORY,
-            max_messages_per_subject=HISTORY_PER_CHANNEL,
+            retention=HISTORY_RETENTION,
+            max_messages_per_subject=HISTORY_MESSAGES_PER_CHANNEL,
             description="",
             metadata={},
             created_at=now,
             updated_at=now,
         )
-        told = entry(
+        entry = build_entry(
             ActivityType.CHANNEL,
             "channels.history_begun",
             f"account:{tenant.id}",
@@ -143,16 +147,16 @@ class StreamReconciler:
             tenant_id=tenant.id,
         )
         try:
-            await self._store.subjects.create(item, LIMITS[tenant.plan].storage_bytes, told)
+            await self._store.subjects.create(item, LIMITS[tenant.plan].storage_bytes, entry)
         except (PlanLimitReached, SubjectOverlap) as error:
-            log.info("no_room_for_history", tenant_id=tenant.id, reason=error.detail)
+            log.info("channel_history_skipped", tenant_id=tenant.id, reason=error.detail)
             return None
         except ConditionFailed:
-            return key  # another one did
+            return key  # Another instance created it.
         return key
 
-    async def forget_channel(self, tenant_id: str, channel_id: str) -> None:
-        """Delete what is kept of a channel."""
+    async def purge_channel(self, tenant_id: str, channel_id: str) -> None:
+        """Delete the history of a channel. Idempotent."""
         try:
             await self._bus.call(
                 PurgeStream(
@@ -162,4 +166,4 @@ class StreamReconciler:
                 )
             )
         except AccountMissing:
-            return
+            return  # The account was deleted with its streams.

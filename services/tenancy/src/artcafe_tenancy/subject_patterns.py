@@ -1,4 +1,4 @@
-"""Pure rules of subject records: what a pattern listens to, and which ones fit beside each other."""
+"""Rules of subject records: the NATS subjects of a pattern, and conflicts between patterns."""
 
 from collections.abc import Mapping
 
@@ -6,63 +6,67 @@ from artcafe_common.broker.subjects import HISTORY_STREAM, PRESENCE, ForbiddenSu
 from artcafe_common.contracts.identity.streams import SubjectOverlap
 from artcafe_common.contracts.tenancy.fields import NameTaken, PlanLimitReached
 from artcafe_common.contracts.tenancy.subjects import MAX_SUBJECTS
-from artcafe_tenancy.tables import Reservation
+from artcafe_tenancy.tables import SubjectReservation
 
 
 def history_key(tenant_id: str) -> str:
-    """The key of the record of the channels' history; never the id of a subject."""
+    """The key of the record for the channels' history, which is never a valid subject id."""
     return f"history#{tenant_id}"
 
 
-def stream_of(subject_id: str) -> str:
-    """The name of a subject's stream."""
+def stream_name(subject_id: str) -> str:
+    """The name of a subject's JetStream stream."""
     return HISTORY_STREAM if subject_id.startswith("history#") else f"SUBJECT_{subject_id}"
 
 
-def channel_subjects(tenant_id: str) -> str:
-    """Where all messages of all channels travel."""
+def all_channels_subject(tenant_id: str) -> str:
+    """The wildcard subject of all channel messages of a tenant."""
     return f"tenant.{tenant_id}.channel.>"
 
 
-def raw_subjects(tenant_id: str, pattern: str) -> list[str]:
-    """The NATS subjects of a pattern: those on which the gateway publishes and listens.
+def to_raw_subjects(tenant_id: str, pattern: str) -> list[str]:
+    """The NATS subjects of a pattern, as the gateway publishes and subscribes to them.
 
-    BadSubject, ForbiddenSubject (another tenant's, the system's) or SubjectOverlap (the channels').
+    Raises BadSubject, ForbiddenSubject (the pattern covers another tenant's or system subjects) or
+    SubjectOverlap (it covers channels).
     """
     raw = list(resolve(tenant_id, pattern, wildcards=True).subscribe_subjects)
-    if any(each.split(".")[:3] == ["tenant", tenant_id, PRESENCE] for each in raw):
-        raise ForbiddenSubject("presence is the platform's own")
-    if any(overlaps(each, channel_subjects(tenant_id)) for each in raw):
+    if any(subject.split(".")[:3] == ["tenant", tenant_id, PRESENCE] for subject in raw):
+        raise ForbiddenSubject("presence subjects are reserved for the platform")
+    if any(overlaps(subject, all_channels_subject(tenant_id)) for subject in raw):
         raise SubjectOverlap(
-            f"the pattern takes messages of channels, which keep their own: begin with a word of"
-            f" your own, as in {_suggested(pattern)}"
+            "the pattern covers channel messages, which are already stored: begin it with a token of your"
+            f" own, for example {_example_pattern(pattern)}"
         )
     return raw
 
 
-def check_fits(
-    entries: Mapping[str, Reservation], subject_id: str, wanted: Reservation, storage: int | None
+def check_reservation(
+    reservations: Mapping[str, SubjectReservation],
+    subject_id: str,
+    wanted: SubjectReservation,
+    storage: int | None,
 ) -> None:
-    """NameTaken, SubjectOverlap or PlanLimitReached unless `wanted` has room beside the others.
+    """Raises NameTaken, SubjectOverlap or PlanLimitReached if `wanted` conflicts with the others.
 
-    `storage` is what the plan allows for all streams, in bytes; who is over it already may keep what
-    they have.
+    `storage` is the plan's limit for all streams, in bytes. A tenant above it may not reserve more, but
+    keeps its existing reservations.
     """
-    others = [each for key, each in entries.items() if key != subject_id]
+    others = [each for key, each in reservations.items() if key != subject_id]
     if len(others) > MAX_SUBJECTS:
-        raise PlanLimitReached(f"an organization has at most {MAX_SUBJECTS} subjects")
+        raise PlanLimitReached(f"an organization can have at most {MAX_SUBJECTS} subjects")
     for other in others:
         if wanted.name and other.name == wanted.name:
             raise NameTaken
         if any(overlaps(mine, theirs) for mine in wanted.raw for theirs in other.raw):
             raise SubjectOverlap
-    before = entries.get(subject_id)
+    before = reservations.get(subject_id)
     total = wanted.max_bytes + sum(other.max_bytes for other in others)
     grows = before is None or wanted.max_bytes > before.max_bytes
     if storage is not None and total > storage and grows:
-        left = max(0, storage - total + wanted.max_bytes)
-        raise PlanLimitReached(f"of the plan's storage, max_bytes of {left} are left")
+        available = max(0, storage - total + wanted.max_bytes)
+        raise PlanLimitReached(f"the plan's storage allows max_bytes of at most {available}")
 
 
-def _suggested(pattern: str) -> str:
+def _example_pattern(pattern: str) -> str:
     return "events.>" if pattern.endswith(">") else "events.*"

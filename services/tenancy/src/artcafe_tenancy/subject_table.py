@@ -1,10 +1,21 @@
-"""DynamoDB access to subject records, with the ledger of what each reserves.
+"""DynamoDB access to subject records and to the ledger of what they reserve.
 
-A change, the ledger and the event that brings the stream into step are one transaction.
+A change of a record, its ledger and its outbox entry are one transaction. The entry's event makes the
+stream reconciler bring the stream into the state of the record. The states of a record:
+
+    create ──▶ PENDING ── stream created or updated ──▶ ACTIVE
+                ▲  │                                      │
+                │  └───── broker refuses the stream ──▶ REFUSED
+                │                                         │
+                └────────── update, revert ───────────────┘
+
+    any ── mark_deleting ──▶ deleting ── stream deleted, remove ──▶ (no record)
+
+`deleting` is a flag beside the status. A record in this state is hidden from the API and keeps its
+reservation until its stream is deleted. Each transition except `set_status` increments the version, and
+`set_status` applies to one version only: a late result for an older version has no effect.
 """
 
-import asyncio
-import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,123 +29,127 @@ from artcafe_common.contracts.tenancy.subjects import SubjectStatus
 from artcafe_common.storage.dynamo import ConditionFailed, Database, Page, TransactionFailed, Write
 from artcafe_common.storage.tables import TableSpec
 from artcafe_common.storage.tenant_table import TenantTable
-from artcafe_tenancy.names import is_id, normalised
-from artcafe_tenancy.outbox import Entry, Outbox
-from artcafe_tenancy.subject_patterns import check_fits
-from artcafe_tenancy.tables import SUBJECTS, Reservation, SubjectItem, SubjectLedger
+from artcafe_tenancy.names import is_ulid, normalize
+from artcafe_tenancy.outbox import Outbox, OutboxEntry
+from artcafe_tenancy.subject_patterns import check_reservation
+from artcafe_tenancy.tables import SUBJECTS, SubjectItem, SubjectLedger, SubjectReservation
+from artcafe_tenancy.write_conflicts import backoff
 
-# All changes of an organization's subjects meet in its ledger.
-ATTEMPTS = 25
-PAUSE_S = 0.02
-_PLENTY = "too many changes of one organization's subjects at once"
+# All changes of a tenant's subjects update the same ledger, so conflicts are frequent.
+MAX_ATTEMPTS = 25
+_CONTENTION = "too many concurrent changes of one organization's subjects"
 
 
 class SubjectTable:
-    """A tenant's subjects; what is `deleting` is found by `any` alone."""
+    """A tenant's subject records; only `get_record` returns records that are being deleted."""
 
-    def __init__(self, database: Database, journal: Outbox) -> None:
+    def __init__(self, database: Database, outbox: Outbox) -> None:
         self._database = database
-        self._journal = journal
+        self._outbox = outbox
         self._items = TenantTable(database, SUBJECTS)
         self._ledgers = database.table(
             TableSpec(name=SUBJECTS.name, item=SubjectLedger, partition=SUBJECTS.partition)
         )
 
     async def get(self, tenant_id: str, subject_id: str) -> SubjectItem | None:
-        """A subject as it is now; a text that is no id has none."""
-        item = await self.any(tenant_id, subject_id) if is_id(subject_id) else None
+        """A subject (strongly consistent); None for a text that is not a well-formed id."""
+        item = await self.get_record(tenant_id, subject_id) if is_ulid(subject_id) else None
         return None if item is None or item.deleting else item
 
-    async def any(self, tenant_id: str, key: str) -> SubjectItem | None:
-        """A record as it is now, whatever it is."""
+    async def get_record(self, tenant_id: str, key: str) -> SubjectItem | None:
+        """A record in any state (strongly consistent), including the channels' history."""
         return await self._items.get(tenant_id, key, consistent=True)
 
     async def list(self, tenant_id: str, *, limit: int, position: dict[str, Any] | None) -> Page[SubjectItem]:
         """A page of subjects, oldest first."""
-        shown = Attr("deleting").eq(False) & Attr("stream").ne(HISTORY_STREAM)  # noqa: FBT003 - a value
-        return await self._items.list(tenant_id, limit=limit, position=position, where=shown)
+        visible = Attr("deleting").eq(False) & Attr("stream").ne(HISTORY_STREAM)  # noqa: FBT003 - a value
+        return await self._items.list(tenant_id, limit=limit, position=position, where=visible)
 
-    async def create(self, item: SubjectItem, storage: int | None, new: Entry) -> None:
-        """Store a new record and tell of it; NameTaken, SubjectOverlap or PlanLimitReached."""
-        for attempt in range(ATTEMPTS):
+    async def create(self, item: SubjectItem, storage: int | None, entry: OutboxEntry) -> None:
+        """Store a new record and publish its entry.
+
+        Raises NameTaken, SubjectOverlap, PlanLimitReached, or ConditionFailed if the record exists.
+        """
+        for attempt in range(MAX_ATTEMPTS):
             try:
                 await self._database.transact_write(
                     [
                         self._items.build_put(item.tenant_id, item, new=True),
-                        await self._reserving(item, storage),
-                        self._journal.keeping(new),
+                        await self._reserve(item, storage),
+                        self._outbox.write_for(entry),
                     ]
                 )
             except TransactionFailed as error:
                 if 0 in error.failed:
                     raise ConditionFailed from None
-                await _pause(attempt)
+                await backoff(attempt)
             else:
-                await self._journal.tell(new)
+                await self._outbox.publish(entry)
                 return
-        raise StoreUnavailable(_PLENTY)
+        raise StoreUnavailable(_CONTENTION)
 
-    async def change(
+    async def update(
         self,
         tenant_id: str,
         subject_id: str,
         changes: dict[str, Any],
         storage: int | None,
-        tells: Callable[[SubjectItem], Entry],
+        build_entry: Callable[[SubjectItem], OutboxEntry],
     ) -> tuple[SubjectItem, SubjectItem] | None:
-        """Set attributes and tell of it; the record before and after, which then is pending.
+        """Set attributes and publish the entry; returns the record before and after.
 
-        NameTaken, SubjectOverlap or PlanLimitReached.
+        Raises NameTaken, SubjectOverlap or PlanLimitReached.
         """
-        for attempt in range(ATTEMPTS):
+        for attempt in range(MAX_ATTEMPTS):
             item = await self.get(tenant_id, subject_id)
             if item is None:
                 return None
-            changed = msgspec.structs.replace(item, **changes, **_renewed(item))
-            if await self._replace(item, changed, [await self._reserving(changed, storage)], tells(changed)):
-                return item, changed
-            await _pause(attempt)
-        raise StoreUnavailable(_PLENTY)
+            updated = msgspec.structs.replace(item, **changes, **_next_version(item))
+            reserve = await self._reserve(updated, storage)
+            if await self._replace(item, updated, [reserve], build_entry(updated)):
+                return item, updated
+            await backoff(attempt)
+        raise StoreUnavailable(_CONTENTION)
 
-    async def put_back(self, before: SubjectItem, after: SubjectItem, new: Entry) -> bool:
-        """Undo a change, if nothing else came since."""
-        back = msgspec.structs.replace(before, **_renewed(after))
-        return await self._replace(after, back, [await self._reserving(back, None)], new)
+    async def revert(self, before: SubjectItem, after: SubjectItem, entry: OutboxEntry) -> bool:
+        """Undo an update; False if the record has changed since."""
+        reverted = msgspec.structs.replace(before, **_next_version(after))
+        return await self._replace(after, reverted, [await self._reserve(reverted, None)], entry)
 
-    async def begin_delete(
-        self, tenant_id: str, subject_id: str, tells: Callable[[SubjectItem], Entry]
+    async def mark_deleting(
+        self, tenant_id: str, subject_id: str, build_entry: Callable[[SubjectItem], OutboxEntry]
     ) -> SubjectItem | None:
-        """Hide a subject, and tell that its stream is to go; the subject as it was."""
-        for attempt in range(ATTEMPTS):
+        """Start to delete a subject and publish the entry; returns the subject as it was."""
+        for attempt in range(MAX_ATTEMPTS):
             item = await self.get(tenant_id, subject_id)
             if item is None:
                 return None
-            gone = msgspec.structs.replace(item, deleting=True, **_renewed(item))
-            if await self._replace(item, gone, [], tells(item)):
+            deleting = msgspec.structs.replace(item, deleting=True, **_next_version(item))
+            if await self._replace(item, deleting, [], build_entry(item)):
                 return item
-            await _pause(attempt)
-        raise StoreUnavailable(_PLENTY)
+            await backoff(attempt)
+        raise StoreUnavailable(_CONTENTION)
 
-    async def finish_delete(self, item: SubjectItem) -> None:
-        """Remove a record whose stream is gone, and give back what it reserved."""
-        for attempt in range(ATTEMPTS):
+    async def remove(self, item: SubjectItem) -> None:
+        """Remove a record whose stream is deleted, and release its reservation. Idempotent."""
+        for attempt in range(MAX_ATTEMPTS):
             try:
                 await self._database.transact_write(
                     [
                         self._items.build_delete(item.tenant_id, item.subject_id),
-                        await self._releasing(item),
+                        await self._release(item),
                     ]
                 )
             except TransactionFailed as error:
                 if 0 in error.failed:
-                    return  # another one did
-                await _pause(attempt)
+                    return  # Another instance removed it.
+                await backoff(attempt)
             else:
                 return
-        raise StoreUnavailable(_PLENTY)
+        raise StoreUnavailable(_CONTENTION)
 
-    async def mark(self, item: SubjectItem, status: SubjectStatus, refusal: str | None) -> bool:
-        """Note how the stream of this version is; False when there is another version by now."""
+    async def set_status(self, item: SubjectItem, status: SubjectStatus, refusal: str | None) -> bool:
+        """Store the status of this version's stream; False if the record has a newer version."""
         try:
             await self._items.update(
                 item.tenant_id,
@@ -147,7 +162,7 @@ class SubjectTable:
         return True
 
     async def _replace(
-        self, before: SubjectItem, after: SubjectItem, writes: Sequence[Write], new: Entry
+        self, before: SubjectItem, after: SubjectItem, writes: Sequence[Write], entry: OutboxEntry
     ) -> bool:
         values = {
             field: value
@@ -158,34 +173,40 @@ class SubjectTable:
             after.tenant_id, after.subject_id, set_=values, condition=Attr("version").eq(before.version)
         )
         try:
-            await self._database.transact_write([update, *writes, self._journal.keeping(new)])
+            await self._database.transact_write([update, *writes, self._outbox.write_for(entry)])
         except TransactionFailed:
             return False
-        await self._journal.tell(new)
+        await self._outbox.publish(entry)
         return True
 
-    async def _reserving(self, item: SubjectItem, storage: int | None) -> Write:
-        ledger = await self._ledger(item.tenant_id)
-        wanted = Reservation(name=normalised(item.name), raw=item.raw, max_bytes=item.retention.max_bytes)
-        check_fits(ledger.entries, item.subject_id, wanted, storage)
-        return self._writing(item.tenant_id, ledger, {**ledger.entries, item.subject_id: wanted})
+    async def _reserve(self, item: SubjectItem, storage: int | None) -> Write:
+        ledger = await self._get_ledger(item.tenant_id)
+        wanted = SubjectReservation(
+            name=normalize(item.name), raw=item.raw, max_bytes=item.retention.max_bytes
+        )
+        check_reservation(ledger.entries, item.subject_id, wanted, storage)
+        return self._update_ledger(
+            item.tenant_id, ledger, {**ledger.entries, item.subject_id: wanted}
+        )
 
-    async def _releasing(self, item: SubjectItem) -> Write:
-        ledger = await self._ledger(item.tenant_id)
+    async def _release(self, item: SubjectItem) -> Write:
+        ledger = await self._get_ledger(item.tenant_id)
         entries = {key: each for key, each in ledger.entries.items() if key != item.subject_id}
-        return self._writing(item.tenant_id, ledger, entries)
+        return self._update_ledger(item.tenant_id, ledger, entries)
 
-    async def _ledger(self, tenant_id: str) -> SubjectLedger:
+    async def _get_ledger(self, tenant_id: str) -> SubjectLedger:
         return await self._ledgers.get(_ledger_key(tenant_id), consistent=True) or SubjectLedger()
 
-    def _writing(self, tenant_id: str, read: SubjectLedger, entries: dict[str, Reservation]) -> Write:
-        unchanged = Attr("version").eq(read.version) if read.version else Attr("version").not_exists()
+    def _update_ledger(
+        self, tenant_id: str, ledger: SubjectLedger, entries: dict[str, SubjectReservation]
+    ) -> Write:
+        unchanged = Attr("version").eq(ledger.version) if ledger.version else Attr("version").not_exists()
         return self._ledgers.build_update(
             _ledger_key(tenant_id), set_={"entries": entries}, add={"version": 1}, condition=unchanged
         )
 
 
-def _renewed(item: SubjectItem) -> dict[str, Any]:
+def _next_version(item: SubjectItem) -> dict[str, Any]:
     return {
         "version": item.version + 1,
         "status": SubjectStatus.PENDING,
@@ -196,7 +217,3 @@ def _renewed(item: SubjectItem) -> dict[str, Any]:
 
 def _ledger_key(tenant_id: str) -> str:
     return f"ledger#{tenant_id}"
-
-
-async def _pause(attempt: int) -> None:
-    await asyncio.sleep(random.uniform(0, PAUSE_S * (attempt + 1)))

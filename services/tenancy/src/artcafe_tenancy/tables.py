@@ -1,4 +1,4 @@
-"""The tables of tenancy, and what an item of each looks like."""
+"""The DynamoDB tables of tenancy and the structure of their items."""
 
 from datetime import datetime
 from typing import Any
@@ -18,7 +18,7 @@ from artcafe_common.storage.tables import Index, TableSpec
 
 
 class TenantItem(msgspec.Struct, frozen=True, kw_only=True):
-    """An organization; the counts change only in transactions with what they count."""
+    """An organization. Each counter changes in the transaction that adds or removes a counted item."""
 
     id: str
     name: str
@@ -33,7 +33,7 @@ class TenantItem(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MemberItem(msgspec.Struct, frozen=True, kw_only=True):
-    """A user's place in an organization."""
+    """A user's membership of an organization."""
 
     user_id: str
     tenant_id: str
@@ -43,8 +43,8 @@ class MemberItem(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: datetime
 
 
-class NamedItem(msgspec.Struct, frozen=True, kw_only=True):
-    """What has a name of its own in its tenant; `version` grows with each change of the owner's."""
+class UniqueNameItem(msgspec.Struct, frozen=True, kw_only=True):
+    """An item whose name is unique in its tenant; `version` increments with each update by a user."""
 
     tenant_id: str
     name: str
@@ -54,11 +54,11 @@ class NamedItem(msgspec.Struct, frozen=True, kw_only=True):
     version: int = 0
 
 
-class CredentialItem(NamedItem, frozen=True, kw_only=True):
-    """What connects.
+class CredentialItem(UniqueNameItem, frozen=True, kw_only=True):
+    """An item that can connect.
 
-    `online`, `seen_us` (its last sign of life) and `told_us` (when that was reported), both in
-    microseconds since 1970, mirror what presence announced.
+    `online`, `seen_us` (the last activity) and `told_us` (when presence reported it) are copied from
+    presence events; times are microseconds since the epoch.
     """
 
     state: ClientState = ClientState.ACTIVE
@@ -68,7 +68,7 @@ class CredentialItem(NamedItem, frozen=True, kw_only=True):
 
 
 class ClientItem(CredentialItem, frozen=True, kw_only=True):
-    """An agent program."""
+    """A client, which authenticates with an NKey."""
 
     client_id: str
     nkey_public: str
@@ -76,7 +76,7 @@ class ClientItem(CredentialItem, frozen=True, kw_only=True):
 
 
 class AgentItem(CredentialItem, frozen=True, kw_only=True):
-    """An agent program of the legacy kind, with its SSH key."""
+    """A legacy agent, which authenticates with an SSH key."""
 
     id: str
     description: str
@@ -85,26 +85,26 @@ class AgentItem(CredentialItem, frozen=True, kw_only=True):
     fingerprint: str
 
 
-class ChannelItem(NamedItem, frozen=True, kw_only=True):
-    """A named topic."""
+class ChannelItem(UniqueNameItem, frozen=True, kw_only=True):
+    """A channel."""
 
     channel_id: str
     description: str
 
 
-class NameGuard(msgspec.Struct, frozen=True, kw_only=True):
-    """Reserves a name in the table of the items that bear it, for the item `holder`.
+class NameReservation(msgspec.Struct, frozen=True, kw_only=True):
+    """Reserves a name for the item `holder`, in the same table as that item.
 
-    It carries no `tenant_id`, so that indexes skip it and no access by tenant can reach it.
+    It has no `tenant_id`, so indexes and reads by tenant exclude it.
     """
 
     holder: str
 
 
 class ProfileItem(msgspec.Struct, frozen=True, kw_only=True):
-    """A person's profile and preferences; None where they chose nothing.
+    """A user's profile and preferences; None is an unset preference.
 
-    Each preference is an attribute of its own, so that two changes at once do not undo each other.
+    Each preference is a separate attribute, so concurrent updates do not overwrite each other.
     """
 
     user_id: str
@@ -122,7 +122,7 @@ class ProfileItem(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SubscriptionItem(msgspec.Struct, frozen=True, kw_only=True):
-    """That an agent (or client) listens to a channel, or did."""
+    """A channel subscription of a client or agent, current or past."""
 
     agent_id: str
     channel_id: str
@@ -130,11 +130,11 @@ class SubscriptionItem(msgspec.Struct, frozen=True, kw_only=True):
     subscribed_at: datetime
 
 
-class SubjectItem(NamedItem, frozen=True, kw_only=True):
-    """A subject record, or (without a name) the stream of the channels' history.
+class SubjectItem(UniqueNameItem, frozen=True, kw_only=True):
+    """A subject record and its stream; without a name, the stream of the channels' history.
 
-    `raw` are the NATS subjects that `stream` listens to. One that is `deleting` is gone for everybody
-    but those who have yet to delete its stream. `refusal` is the code of the broker's.
+    `raw` are the NATS subjects of the stream. `refusal` is the error code with which the broker refused
+    the stream. The states of a record are described in `subject_table`.
     """
 
     subject_id: str
@@ -149,8 +149,8 @@ class SubjectItem(NamedItem, frozen=True, kw_only=True):
     deleting: bool = False
 
 
-class Reservation(msgspec.Struct, frozen=True, kw_only=True):
-    """What a subject takes of its tenant: a name (normalised), raw subjects, storage."""
+class SubjectReservation(msgspec.Struct, frozen=True, kw_only=True):
+    """The normalized name, NATS subjects and storage that a subject reserves in its tenant."""
 
     name: str
     raw: list[str]
@@ -158,24 +158,24 @@ class Reservation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SubjectLedger(msgspec.Struct, frozen=True, kw_only=True):
-    """All reservations of a tenant by subject, in one item: two that do not fit cannot both be made.
+    """All reservations of a tenant by subject id, in one item so that conflicting ones cannot both succeed.
 
-    It carries no `tenant_id`, so that indexes skip it and no access by tenant can reach it.
+    It has no `tenant_id`, so indexes and reads by tenant exclude it.
     """
 
-    entries: dict[str, Reservation] = {}
+    entries: dict[str, SubjectReservation] = {}
     version: int = 0
 
 
 class PendingEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """An event that a change caused, as JSON."""
+    """A NATS subject and the event to publish on it, as JSON."""
 
     subject: str
     body: str
 
 
-class ActivityMark(msgspec.Struct, frozen=True, kw_only=True):
-    """What the summary reads of an entry; `timestamp` has microseconds."""
+class ActivitySummaryFields(msgspec.Struct, frozen=True, kw_only=True):
+    """The fields of an activity that its summary reads; `timestamp` has microseconds."""
 
     id: str
     tenant_id: str
@@ -185,11 +185,11 @@ class ActivityMark(msgspec.Struct, frozen=True, kw_only=True):
     action: str
 
 
-class ActivityItem(ActivityMark, frozen=True, kw_only=True):
+class ActivityItem(ActivitySummaryFields, frozen=True, kw_only=True):
     """An entry of the activity log; `expires_at` in Unix seconds.
 
-    `pending` is there until its change and its `events` were announced, and it is in the
-    PendingIndex only so long.
+    `pending` and `events` are set until the outbox has published the entry; the PendingIndex contains
+    only such entries.
     """
 
     expires_at: int
