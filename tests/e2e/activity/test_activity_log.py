@@ -18,7 +18,7 @@ from artcafe_common.dev.stack import REGION
 from artcafe_common.storage.dynamo import Database
 from artcafe_common.storage.items import dump
 from artcafe_common.storage.tenant_table import TenantTable
-from artcafe_tenancy.outbox import item_of
+from artcafe_tenancy.outbox import to_item
 from artcafe_tenancy.tables import ACTIVITY, CLIENTS, PENDING, PendingEvent
 from support.actors import PASSWORD, User
 from support.cleanup import close_after_test
@@ -219,7 +219,7 @@ async def test_what_is_told_twice_is_in_the_log_once(stack, tenant):
 async def test_what_is_too_old_is_left_out(stack, tenant):
     async with database(stack) as store:
         for age in (timedelta(hours=2), timedelta(days=31)):
-            item = item_of(tenant.id, an_entry(now() - age))
+            item = to_item(tenant.id, an_entry(now() - age))
             await TenantTable(store, ACTIVITY).put(tenant.id, item, new=True)
     assert len(await entries(tenant, hours=1)) == 1
     assert len(await entries(tenant, hours=720)) == 2
@@ -232,7 +232,7 @@ async def test_a_filter_that_finds_little_reads_on_within_bounds(own_stack):
     async with database(own_stack) as store:
         later = now() + timedelta(seconds=5)
         for _ in range(84):
-            some = [item_of(tenant.id, an_entry(later)) for _ in range(25)]
+            some = [to_item(tenant.id, an_entry(later)) for _ in range(25)]
             puts = [{"PutRequest": {"Item": dump(item)}} for item in some]
             await store.call("batch_write_item", RequestItems={f"artcafe-{ACTIVITY.name}": puts})
     first = await tenant.call("GET", "/activity/logs", 200, params={"type": "account"})
@@ -402,7 +402,7 @@ async def test_a_deletion_that_nobody_announced_still_cuts_the_client(own_stack)
     unknown = PendingEvent(subject="artcafe.events.client.renamed", body='{"event_id":"x","more":1}')
     async with database(own_stack) as store:
         await TenantTable(store, CLIENTS).delete(org.id, agent.id)
-        item = item_of(org.id, deleted, [unknown, pending])
+        item = to_item(org.id, deleted, [unknown, pending])
         await TenantTable(store, ACTIVITY).put(org.id, item, new=True)
     assert socket.closed is None
     own_stack.start("tenancy")

@@ -6,24 +6,24 @@ from artcafe_common.broker.subjects import BadSubject, ForbiddenSubject
 from artcafe_common.contracts.identity.streams import SubjectOverlap
 from artcafe_common.contracts.tenancy.fields import NameTaken, PlanLimitReached
 from artcafe_common.contracts.tenancy.subjects import MAX_SUBJECTS
-from artcafe_tenancy.subject_patterns import check_fits, raw_subjects
-from artcafe_tenancy.tables import Reservation
+from artcafe_tenancy.subject_patterns import check_reservation, to_raw_subjects
+from artcafe_tenancy.tables import SubjectReservation
 
 TENANT = "01JADAR0000000000000000000"
 OTHER = "01JADAR0000000000000000001"
 
 
 def reservation(name="a", raw=("t.a",), max_bytes=10):
-    return Reservation(name=name, raw=list(raw), max_bytes=max_bytes)
+    return SubjectReservation(name=name, raw=list(raw), max_bytes=max_bytes)
 
 
 @pytest.mark.parametrize("pattern", ["x.>", f"{TENANT}.x.>", f"tenant.{TENANT}.x.>"])
 def test_all_spellings_of_a_name_listen_to_the_same(pattern):
-    assert raw_subjects(TENANT, pattern) == [f"{TENANT}.x.>", f"tenant.{TENANT}.x.>"]
+    assert to_raw_subjects(TENANT, pattern) == [f"{TENANT}.x.>", f"tenant.{TENANT}.x.>"]
 
 
 def test_old_habits_are_taken_as_they_are():
-    assert raw_subjects(TENANT, f"channels.{TENANT}.x") == [f"channels.{TENANT}.x"]
+    assert to_raw_subjects(TENANT, f"channels.{TENANT}.x") == [f"channels.{TENANT}.x"]
 
 
 @pytest.mark.parametrize(
@@ -41,24 +41,24 @@ def test_old_habits_are_taken_as_they_are():
 )
 def test_what_is_not_an_organizations_to_keep_is_refused(pattern, error):
     with pytest.raises(error):
-        raw_subjects(TENANT, pattern)
+        to_raw_subjects(TENANT, pattern)
 
 
 def test_what_does_not_overlap_fits():
-    check_fits({"1": reservation()}, "2", reservation("b", ["t.b"]), 20)
-    check_fits({"1": reservation()}, "1", reservation("a", ["t.>"]), 10)
+    check_reservation({"1": reservation()}, "2", reservation("b", ["t.b"]), 20)
+    check_reservation({"1": reservation()}, "1", reservation("a", ["t.>"]), 10)
 
 
 def test_names_patterns_and_storage_are_had_once():
     held = {"1": reservation()}
     with pytest.raises(NameTaken):
-        check_fits(held, "2", reservation("a", ["t.b"]), None)
+        check_reservation(held, "2", reservation("a", ["t.b"]), None)
     with pytest.raises(SubjectOverlap):
-        check_fits(held, "2", reservation("b", ["t.*"]), None)
+        check_reservation(held, "2", reservation("b", ["t.*"]), None)
     with pytest.raises(PlanLimitReached):
-        check_fits(held, "2", reservation("b", ["t.b"], 11), 20)
+        check_reservation(held, "2", reservation("b", ["t.b"], 11), 20)
     with pytest.raises(PlanLimitReached):
-        check_fits(
+        check_reservation(
             {str(n): reservation(str(n), [f"t.{n}"]) for n in range(MAX_SUBJECTS + 1)},
             "x",
             reservation(),
@@ -68,7 +68,7 @@ def test_names_patterns_and_storage_are_had_once():
 
 def test_who_is_over_the_plan_may_keep_and_shrink_but_not_grow():
     held = {"1": reservation(max_bytes=50), "2": reservation("b", ["t.b"], 50)}
-    check_fits(held, "1", reservation(max_bytes=50), 20)
-    check_fits(held, "1", reservation(max_bytes=40), 20)
+    check_reservation(held, "1", reservation(max_bytes=50), 20)
+    check_reservation(held, "1", reservation(max_bytes=40), 20)
     with pytest.raises(PlanLimitReached):
-        check_fits(held, "1", reservation(max_bytes=51), 20)
+        check_reservation(held, "1", reservation(max_bytes=51), 20)

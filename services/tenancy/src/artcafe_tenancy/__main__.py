@@ -1,4 +1,4 @@
-"""`python -m artcafe_tenancy`."""
+"""Runs tenancy: `python -m artcafe_tenancy`."""
 
 from artcafe_common.lifecycle import run
 from artcafe_tenancy.app import app

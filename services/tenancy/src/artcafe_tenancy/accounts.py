@@ -22,13 +22,13 @@ from artcafe_common.contracts.tenancy.events import MembershipChanged, PlanChang
 from artcafe_common.contracts.tenancy.members import Role
 from artcafe_common.plans import LIMITS
 from artcafe_tenancy import metadata, names
-from artcafe_tenancy.endpoint_base import Handlers, changed_fields, require_found
-from artcafe_tenancy.outbox import Entry, entry
+from artcafe_tenancy.endpoint_base import EndpointBase, changed_fields, require_found
+from artcafe_tenancy.outbox import OutboxEntry, build_entry
 from artcafe_tenancy.tables import MemberItem, TenantItem
 
 
-class AccountEndpoints(Handlers):
-    """Founding, reading and changing organizations."""
+class AccountEndpoints(EndpointBase):
+    """Commands that create, read and update organizations."""
 
     @handles(CreateAccount)
     async def create_account(self, request: CreateAccount) -> Account:
@@ -54,59 +54,61 @@ class AccountEndpoints(Handlers):
             created_at=now,
             updated_at=now,
         )
-        # First the broker: an account there without a tenant harms nobody, the reverse is half a tenant.
+        # The broker comes first: an account without a tenant is harmless, a tenant without an account is not.
         await self.bus.call(EnsureAccount(tenant_id=tenant.id, plan=tenant.plan))
-        # It is no longer their only organization, where another one was.
+        # Gateways cache a user's only organization; the event invalidates it.
         joined = MembershipChanged(tenant_id=tenant.id, user_id=user_id, role=Role.OWNER)
-        await self.store.found(tenant, owner, _told(tenant.id, "account.created", joined))
-        return _shown(tenant, Role.OWNER)
+        await self.store.create_tenant(tenant, owner, _build_entry(tenant.id, "account.created", joined))
+        return _to_account(tenant, Role.OWNER)
 
     @handles(ListAccounts)
     async def list_accounts(self, request: ListAccounts) -> Accounts:
         user_id = authorization.require_person()
-        items, next_cursor = await self.read_page(self.store.memberships, user_id, "accounts", request)
-        tenants = await self.store.tenants([place.tenant_id for place in items])
+        items, next_cursor = await self.read_page(self.store.list_memberships, user_id, "accounts", request)
+        tenants = await self.store.get_tenants([membership.tenant_id for membership in items])
         pairs = zip(items, tenants, strict=True)
         return Accounts(
-            accounts=[_shown(tenant, place.role) for place, tenant in pairs if tenant is not None],
+            accounts=[_to_account(tenant, each.role) for each, tenant in pairs if tenant is not None],
             next_cursor=next_cursor,
         )
 
     @handles(GetAccount)
     async def get_account(self, request: GetAccount) -> Account:  # noqa: ARG002 - it has no fields
-        tenant = await self.store.tenant(authorization.require_role(Role.VIEWER))
+        tenant = await self.store.get_tenant(authorization.require_role(Role.VIEWER))
         tenant = require_found(tenant, AccountNotFound)
-        return _shown(tenant, authorization.role_of(current_caller()))
+        return _to_account(tenant, authorization.role_of(current_caller()))
 
     @handles(UpdateAccount)
     async def update_account(self, request: UpdateAccount) -> Account:
         tenant_id = authorization.require_role(Role.ADMIN)
         changes = changed_fields(request)
-        new = _told(tenant_id, "account.updated", metadata={"changed": sorted(changes)})
-        tenant = await self.store.change_tenant(tenant_id, changes, new)
-        return _shown(tenant, authorization.role_of(current_caller()))
+        entry = _build_entry(tenant_id, "account.updated", metadata={"changed": sorted(changes)})
+        tenant = await self.store.update_tenant(tenant_id, changes, entry)
+        return _to_account(tenant, authorization.role_of(current_caller()))
 
     @handles(ChangePlan)
     async def change_plan(self, request: ChangePlan) -> Account:
         authorization.require_operator()
-        new = _told(
+        entry = _build_entry(
             request.tenant_id,
             "account.plan_changed",
             PlanChanged(tenant_id=request.tenant_id, plan=request.plan),
             metadata={"plan": request.plan.value},
         )
-        tenant = await self.store.change_tenant(request.tenant_id, {"plan": request.plan}, new)
+        tenant = await self.store.update_tenant(request.tenant_id, {"plan": request.plan}, entry)
         await self.bus.call(EnsureAccount(tenant_id=tenant.id, plan=tenant.plan))
-        return _shown(tenant, Role.OWNER)
+        return _to_account(tenant, Role.OWNER)
 
 
-def _told(tenant_id: str, action: str, *events: Event, metadata: dict[str, Any] | None = None) -> Entry:
-    return entry(
+def _build_entry(
+    tenant_id: str, action: str, *events: Event, metadata: dict[str, Any] | None = None
+) -> OutboxEntry:
+    return build_entry(
         ActivityType.ACCOUNT, action, f"account:{tenant_id}", *events, tenant_id=tenant_id, metadata=metadata
     )
 
 
-def _shown(tenant: TenantItem, role: Role) -> Account:
+def _to_account(tenant: TenantItem, role: Role) -> Account:
     return Account(
         account_id=tenant.id,
         name=tenant.name,

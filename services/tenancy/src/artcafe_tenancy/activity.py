@@ -1,4 +1,4 @@
-"""The activity log: what others tell goes in, what its organization asks for comes out."""
+"""The activity log: records events and lists entries."""
 
 import hashlib
 from collections import Counter
@@ -26,44 +26,48 @@ from artcafe_common.contracts.tenancy.activity import (
 )
 from artcafe_common.contracts.tenancy.members import Role
 from artcafe_tenancy.activity_table import ActivityTable
-from artcafe_tenancy.endpoint_base import Handlers
-from artcafe_tenancy.outbox import activity_of
+from artcafe_tenancy.endpoint_base import EndpointBase
+from artcafe_tenancy.outbox import to_activity
 from artcafe_tenancy.store import Store
 
-# The organizations of one user that are told of a login.
-MAX_PLACES = 50
-SUMMARY_PAGE = 1000
-SUMMARY_PAGES = 20
+# A login is recorded in at most this many organizations of the user.
+MAX_ORGANIZATIONS = 50
+SUMMARY_PAGE_SIZE = 1000
+MAX_SUMMARY_PAGES = 20
 
 
 class ActivityRecorder:
-    """Stores what is announced; safe to be told twice."""
+    """Records events in the activity log. Idempotent."""
 
     def __init__(self, store: Store, table: ActivityTable, bus: Bus) -> None:
         self._store = store
         self._table = table
         self._bus = bus
 
-    async def recorded(self, event: ActivityRecorded) -> None:
-        """Keep an entry of the tenant that it names, or of every one that its user belongs to."""
+    async def on_activity_recorded(self, event: ActivityRecorded) -> None:
+        """Record an activity in its tenant, or in every tenant of its user if it has none."""
         if event.kept:
             return
         if event.tenant_id:
-            # Whoever was denied access may have named any tenant.
-            if await self._store.tenant(event.tenant_id) is not None:
-                await self._keep(event.tenant_id, event.activity)
+            # A denied request may name a tenant that does not exist.
+            if await self._store.get_tenant(event.tenant_id) is not None:
+                await self._record(event.tenant_id, event.activity)
             return
         user_id = event.activity.actor.partition(":")[2]
-        for place in (await self._store.memberships(user_id, limit=MAX_PLACES)).items:
-            if place.created_at > event.activity.timestamp:
-                continue  # heard late: it was not theirs yet
-            own = _derived(f"{event.activity.activity_id} {place.tenant_id}", event.activity.timestamp)
-            await self._keep(place.tenant_id, msgspec.structs.replace(event.activity, activity_id=own))
+        for membership in (await self._store.list_memberships(user_id, limit=MAX_ORGANIZATIONS)).items:
+            if membership.created_at > event.activity.timestamp:
+                continue  # The user became a member after the activity.
+            activity_id = _derive_id(
+                f"{event.activity.activity_id} {membership.tenant_id}", event.activity.timestamp
+            )
+            await self._record(
+                membership.tenant_id, msgspec.structs.replace(event.activity, activity_id=activity_id)
+            )
 
-    async def came_or_went(self, event: PresenceChanged) -> None:
-        """Keep that a client or agent connected or disconnected."""
+    async def on_presence_changed(self, event: PresenceChanged) -> None:
+        """Record that a client or agent connected or disconnected."""
         activity = Activity(
-            activity_id=_derived(event.event_id, event.occurred_at),
+            activity_id=_derive_id(event.event_id, event.occurred_at),
             type=ActivityType.CONNECTION,
             action=f"{event.kind}.connected" if event.online else f"{event.kind}.disconnected",
             actor=f"{event.kind}:{event.client_id}",
@@ -72,12 +76,12 @@ class ActivityRecorder:
             metadata={"reason": event.reason} if event.reason else {},
             timestamp=event.occurred_at,
         )
-        await self._keep(event.tenant_id, activity)
+        await self._record(event.tenant_id, activity)
 
-    async def quota_crossed(self, event: QuotaCrossed) -> None:
-        """Keep that most or all of a month's messages are used up."""
+    async def on_quota_crossed(self, event: QuotaCrossed) -> None:
+        """Record that a month's usage crossed a threshold of the quota."""
         activity = Activity(
-            # Announced again it has another time, but the same id.
+            # A repeated event has another time but the same id.
             activity_id=event.event_id,
             type=ActivityType.QUOTA,
             status=ActivityStatus.WARNING,
@@ -87,11 +91,11 @@ class ActivityRecorder:
             metadata={"percent": event.percent, "used": event.used, "limit": event.limit},
             timestamp=event.occurred_at,
         )
-        await self._keep(event.tenant_id, activity)
+        await self._record(event.tenant_id, activity)
 
-    async def _keep(self, tenant_id: str, activity: Activity) -> None:
-        await self._table.keep(tenant_id, activity)
-        # Told again, the broker knows it by its id.
+    async def _record(self, tenant_id: str, activity: Activity) -> None:
+        await self._table.record(tenant_id, activity)
+        # JetStream removes duplicates by the event id.
         await self._bus.publish(
             ActivityRecorded(
                 event_id=f"activity-{activity.activity_id}", tenant_id=tenant_id, activity=activity, kept=True
@@ -99,8 +103,8 @@ class ActivityRecorder:
         )
 
 
-class ActivityEndpoints(Handlers):
-    """Reading the log."""
+class ActivityEndpoints(EndpointBase):
+    """Commands that read the activity log."""
 
     @handles(ListActivity)
     async def list_activity(self, request: ListActivity) -> ActivityPage:
@@ -114,7 +118,7 @@ class ActivityEndpoints(Handlers):
             type_=request.type,
             status=request.status,
         )
-        return ActivityPage(logs=[activity_of(item) for item in items], next_cursor=next_cursor)
+        return ActivityPage(logs=[to_activity(item) for item in items], next_cursor=next_cursor)
 
     @handles(GetActivitySummary)
     async def summarize_activity(self, request: GetActivitySummary) -> ActivitySummary:
@@ -125,8 +129,10 @@ class ActivityEndpoints(Handlers):
         actions: Counter[str] = Counter()
         hours: Counter[str] = Counter()
         position: dict[str, Any] | None = None
-        for _ in range(SUMMARY_PAGES):
-            page = await self.activity.marks(tenant_id, since, limit=SUMMARY_PAGE, position=position)
+        for _ in range(MAX_SUMMARY_PAGES):
+            page = await self.activity.list_summary_fields(
+                tenant_id, since, limit=SUMMARY_PAGE_SIZE, position=position
+            )
             items, position = page.items, page.position
             types.update(item.type.value for item in items)
             statuses.update(item.status.value for item in items)
@@ -148,7 +154,7 @@ class ActivityEndpoints(Handlers):
         )
 
 
-def _derived(name: str, at: datetime) -> str:
-    # The same event gives the same id, so that an entry is kept once.
+def _derive_id(name: str, at: datetime) -> str:
+    # A ULID derived from the event, so that a repeated event is recorded once.
     milliseconds = int(at.timestamp() * 1000)
     return str(ULID.from_bytes(milliseconds.to_bytes(6) + hashlib.sha256(name.encode()).digest()[:10]))

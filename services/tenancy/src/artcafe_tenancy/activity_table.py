@@ -9,28 +9,30 @@ from artcafe_common.contracts.tenancy.activity import Activity, ActivityStatus, 
 from artcafe_common.storage.dynamo import ConditionFailed, Database, Page
 from artcafe_common.storage.tables import TableSpec
 from artcafe_common.storage.tenant_table import TenantTable
-from artcafe_tenancy.outbox import item_of, stamp
-from artcafe_tenancy.tables import ACTIVITY, ActivityItem, ActivityMark
+from artcafe_tenancy.outbox import to_item, to_timestamp
+from artcafe_tenancy.tables import ACTIVITY, ActivityItem, ActivitySummaryFields
 
-# How far a filtered page reads on, a hundred entries or more at a time.
+# DynamoDB queries per filtered page, of a hundred entries or more each.
 MAX_READS = 20
 
 
 class ActivityTable:
-    """The entries of one tenant at a time."""
+    """The activity entries of a tenant."""
 
     def __init__(self, database: Database) -> None:
         self._items = TenantTable(database, ACTIVITY)
-        # The same entries, without what is expensive to read and only the log itself shows.
-        self._marks = TenantTable(
+        # The same items, read without the large fields that only the log itself returns.
+        self._summary_fields = TenantTable(
             database,
-            TableSpec(name=ACTIVITY.name, item=ActivityMark, partition="id", indexes=ACTIVITY.indexes),
+            TableSpec(
+                name=ACTIVITY.name, item=ActivitySummaryFields, partition="id", indexes=ACTIVITY.indexes
+            ),
         )
 
-    async def keep(self, tenant_id: str, activity: Activity) -> None:
-        """Store an entry, unless it is there already."""
+    async def record(self, tenant_id: str, activity: Activity) -> None:
+        """Store an entry unless it exists."""
         try:
-            await self._items.put(tenant_id, item_of(tenant_id, activity), new=True)
+            await self._items.put(tenant_id, to_item(tenant_id, activity), new=True)
         except ConditionFailed:
             return
 
@@ -44,33 +46,33 @@ class ActivityTable:
         type_: ActivityType | None = None,
         status: ActivityStatus | None = None,
     ) -> Page[ActivityItem]:
-        """A page of entries, newest first; of one type or status if given.
+        """A page of entries, newest first, optionally filtered by type and status.
 
-        Where these are rare a page may be short, even empty, and yet not the last.
+        A page of rare entries may be short or empty without being the last.
         """
         where: ConditionBase | None = None
         for name, wanted in (("type", type_), ("status", status)):
             if wanted is not None:
-                one = Attr(name).eq(wanted.value)
-                where = one if where is None else where & one
+                condition = Attr(name).eq(wanted.value)
+                where = condition if where is None else where & condition
         return await self._items.list(
             tenant_id,
             limit=limit,
             position=position,
             where=where,
-            range_=Key("timestamp").gte(stamp(since)),
+            range_=Key("timestamp").gte(to_timestamp(since)),
             newest_first=True,
             max_reads=MAX_READS,
         )
 
-    async def marks(
+    async def list_summary_fields(
         self, tenant_id: str, since: datetime, *, limit: int, position: dict[str, Any] | None
-    ) -> Page[ActivityMark]:
-        """A page of what is counted, newest first."""
-        return await self._marks.list(
+    ) -> Page[ActivitySummaryFields]:
+        """A page of the fields that the summary counts, newest first."""
+        return await self._summary_fields.list(
             tenant_id,
             limit=limit,
             position=position,
-            range_=Key("timestamp").gte(stamp(since)),
+            range_=Key("timestamp").gte(to_timestamp(since)),
             newest_first=True,
         )

@@ -32,33 +32,33 @@ from artcafe_common.contracts.tenancy.events import AgentRevoked, ClientChanged,
 from artcafe_common.contracts.tenancy.members import Role
 from artcafe_common.plans import LIMITS
 from artcafe_tenancy import metadata, names
-from artcafe_tenancy.clients import shown
-from artcafe_tenancy.endpoint_base import Handlers, changed_fields, require_found
-from artcafe_tenancy.outbox import Entry, entry
-from artcafe_tenancy.presence_mirror import time_of
+from artcafe_tenancy.clients import to_client
+from artcafe_tenancy.endpoint_base import EndpointBase, changed_fields, require_found
+from artcafe_tenancy.outbox import OutboxEntry, build_entry
+from artcafe_tenancy.presence_mirror import from_microseconds
 from artcafe_tenancy.tables import AgentItem, ClientItem
 from artcafe_tenancy.unique_names import status_filter
 
-COUNTED_AT_ONCE = 1000
+SUMMARY_PAGE_SIZE = 1000
 
 
-class AgentEndpoints(Handlers):
-    """The programs of an organization that prove an SSH key."""
+class AgentEndpoints(EndpointBase):
+    """Commands of agents, which authenticate with an SSH key."""
 
     @handles(CreateAgent)
     async def create_agent(self, request: CreateAgent) -> AgentCreated:
         tenant_id = authorization.require_role(Role.MEMBER)
         names.check(request.name)
         metadata.check(request.metadata)
-        tenant = await self.tenant(tenant_id)
+        tenant = await self.get_tenant(tenant_id)
         limit = LIMITS[tenant.plan].clients
-        await self.store.agents.check_room(tenant, request.name, limit)
+        await self.store.agents.check_capacity(tenant, request.name, limit)
         private_key = None
         if request.public_key is None:
             issued = await self.bus.call(IssueAgentKey(key_type=request.key_type))
             key, private_key = issued.key, issued.private_key
         else:
-            key = await self._read(request.public_key)
+            key = await self._parse_key(request.public_key)
         now = clock.now()
         agent = AgentItem(
             id=clock.new_id(),
@@ -70,8 +70,8 @@ class AgentEndpoints(Handlers):
             created_at=now,
             updated_at=now,
         )
-        await self.store.agents.create(agent, limit, _told(agent, "agent.created"))
-        return AgentCreated(agent=_shown(agent), private_key=private_key)
+        await self.store.agents.create(agent, limit, _build_entry(agent, "agent.created"))
+        return AgentCreated(agent=_to_agent(agent), private_key=private_key)
 
     @handles(ListAgents)
     async def list_agents(self, request: ListAgents) -> Agents:
@@ -80,13 +80,13 @@ class AgentEndpoints(Handlers):
         items, next_cursor = await self.read_page(
             self.store.agents.list, tenant_id, "agents", request, where=where
         )
-        return Agents(agents=[_shown(agent) for agent in items], next_cursor=next_cursor)
+        return Agents(agents=[_to_agent(agent) for agent in items], next_cursor=next_cursor)
 
     @handles(GetAgent)
     async def get_agent(self, request: GetAgent) -> Agent:
         tenant_id = authorization.require_role(Role.VIEWER)
         agent = await self.store.agents.get(tenant_id, request.agent_id)
-        return _shown(require_found(agent, AgentNotFound))
+        return _to_agent(require_found(agent, AgentNotFound))
 
     @handles(UpdateAgent)
     async def update_agent(self, request: UpdateAgent) -> Agent:
@@ -94,27 +94,29 @@ class AgentEndpoints(Handlers):
         given = changed_fields(request, key="agent_id")
         changes = {"state" if name == "status" else name: value for name, value in given.items()}
         if request.public_key is not UNSET:
-            changes |= structs.asdict(await self._read(request.public_key))
+            changes |= structs.asdict(await self._parse_key(request.public_key))
 
-        def tells(before: AgentItem, agent: AgentItem) -> Entry:
-            # Said again of one that is suspended already, so that trying again ends what was left over.
-            ends = None
+        def build_update_entry(before: AgentItem, agent: AgentItem) -> OutboxEntry:
+            # Published even if the agent is already suspended, so that a retry closes remaining connections.
+            revoked = None
             if request.status is ClientState.SUSPENDED:
-                ends = RevocationReason.SUSPENDED
+                revoked = RevocationReason.SUSPENDED
             elif agent.public_key != before.public_key:
-                ends = RevocationReason.KEY_REGENERATED
-            return _told(agent, "agent.updated", ends, {"changed": sorted(given)})
+                revoked = RevocationReason.KEY_REGENERATED
+            return _build_entry(agent, "agent.updated", revoked, {"changed": sorted(given)})
 
-        agent = await self.store.agents.change(tenant_id, request.agent_id, changes, tells)
-        return _shown(require_found(agent, AgentNotFound))
+        agent = await self.store.agents.update(tenant_id, request.agent_id, changes, build_update_entry)
+        return _to_agent(require_found(agent, AgentNotFound))
 
     @handles(DeleteAgent)
     async def delete_agent(self, request: DeleteAgent) -> Agent:
         tenant_id = authorization.require_role(Role.MEMBER)
         agent = await self.store.agents.delete(
-            tenant_id, request.agent_id, lambda gone: _told(gone, "agent.deleted", RevocationReason.DELETED)
+            tenant_id,
+            request.agent_id,
+            lambda item: _build_entry(item, "agent.deleted", RevocationReason.DELETED),
         )
-        return _shown(require_found(agent, AgentNotFound))
+        return _to_agent(require_found(agent, AgentNotFound))
 
     @handles(MigrateAgent)
     async def migrate_agent(self, request: MigrateAgent) -> Client:
@@ -125,8 +127,8 @@ class AgentEndpoints(Handlers):
             field = FieldError(field="nkey_public", message=str(error))
             raise InvalidRequest(field.message, errors=(field,)) from None
 
-        def become(agent: AgentItem) -> tuple[ClientItem, Entry]:
-            described = {"description": agent.description} if agent.description else {}
+        def to_migrated_client(agent: AgentItem) -> tuple[ClientItem, OutboxEntry]:
+            description = {"description": agent.description} if agent.description else {}
             client = ClientItem(
                 client_id=agent.id,
                 tenant_id=agent.tenant_id,
@@ -137,11 +139,11 @@ class AgentEndpoints(Handlers):
                 online=agent.online,
                 seen_us=agent.seen_us,
                 told_us=agent.told_us,
-                metadata={**described, **agent.metadata},
+                metadata={**description, **agent.metadata},
                 created_at=agent.created_at,
                 updated_at=clock.now(),
             )
-            return client, entry(
+            return client, build_entry(
                 ActivityType.AGENT,
                 "agent.migrated",
                 f"agent:{agent.id}",
@@ -150,8 +152,8 @@ class AgentEndpoints(Handlers):
                 metadata={"name": agent.name},
             )
 
-        client = await self.store.migrate_agent(current_tenant(), request.agent_id, become)
-        return shown(require_found(client, AgentNotFound))
+        client = await self.store.migrate_agent(current_tenant(), request.agent_id, to_migrated_client)
+        return to_client(require_found(client, AgentNotFound))
 
     @handles(SummarizeAgents)
     async def summarize_agents(self, request: SummarizeAgents) -> AgentSummary:  # noqa: ARG002
@@ -159,7 +161,7 @@ class AgentEndpoints(Handlers):
         counts = dict.fromkeys(ClientStatus, 0)
         position = None
         while True:
-            page = await self.store.agents.list(tenant_id, limit=COUNTED_AT_ONCE, position=position)
+            page = await self.store.agents.list(tenant_id, limit=SUMMARY_PAGE_SIZE, position=position)
             for agent in page.items:
                 counts[_status(agent)] += 1
             position = page.position
@@ -170,7 +172,7 @@ class AgentEndpoints(Handlers):
 
     @handles(FindAgentCredential)
     async def find_agent_credential(self, request: FindAgentCredential) -> AgentCredential:
-        agent = require_found(await self.store.agents.by_id(request.agent_id), AgentNotFound)
+        agent = require_found(await self.store.agents.find_by_id(request.agent_id), AgentNotFound)
         return AgentCredential(
             agent_id=agent.id,
             tenant_id=agent.tenant_id,
@@ -180,20 +182,27 @@ class AgentEndpoints(Handlers):
             state=agent.state,
         )
 
-    async def _read(self, public_key: str) -> AgentKey:
+    async def _parse_key(self, public_key: str) -> AgentKey:
         return await self.bus.call(ParseAgentKey(public_key=public_key))
 
 
-def _told(
-    agent: AgentItem, action: str, ends: RevocationReason | None = None, more: dict[str, Any] | None = None
-) -> Entry:
-    events = [] if ends is None else [AgentRevoked(tenant_id=agent.tenant_id, agent_id=agent.id, reason=ends)]
-    return entry(
+def _build_entry(
+    agent: AgentItem,
+    action: str,
+    revoked: RevocationReason | None = None,
+    metadata: dict[str, Any] | None = None,
+) -> OutboxEntry:
+    events = (
+        []
+        if revoked is None
+        else [AgentRevoked(tenant_id=agent.tenant_id, agent_id=agent.id, reason=revoked)]
+    )
+    return build_entry(
         ActivityType.AGENT,
         action,
         f"agent:{agent.id}",
         *events,
-        metadata={"name": agent.name, **(more or {})},
+        metadata={"name": agent.name, **(metadata or {})},
     )
 
 
@@ -203,7 +212,7 @@ def _status(agent: AgentItem) -> ClientStatus:
     return ClientStatus.ONLINE if agent.online else ClientStatus.OFFLINE
 
 
-def _shown(agent: AgentItem) -> Agent:
+def _to_agent(agent: AgentItem) -> Agent:
     return Agent(
         agent_id=agent.id,
         tenant_id=agent.tenant_id,
@@ -213,7 +222,7 @@ def _shown(agent: AgentItem) -> Agent:
         key_type=agent.key_type,
         fingerprint=agent.fingerprint,
         status=_status(agent),
-        last_seen=time_of(agent.seen_us),
+        last_seen=from_microseconds(agent.seen_us),
         metadata=agent.metadata,
         created_at=agent.created_at,
         updated_at=agent.updated_at,

@@ -1,4 +1,4 @@
-"""The composition of tenancy, from settings to a running service."""
+"""Composition root of tenancy."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -23,7 +23,7 @@ from artcafe_tenancy.activity import ActivityRecorder
 from artcafe_tenancy.activity_table import ActivityTable
 from artcafe_tenancy.channel_subscriptions import ChannelSubscriptionRecorder
 from artcafe_tenancy.endpoints import Endpoints
-from artcafe_tenancy.outbox import LEFT_OVER_S, Outbox
+from artcafe_tenancy.outbox import PENDING_AFTER_S, Outbox
 from artcafe_tenancy.presence_mirror import PresenceMirror
 from artcafe_tenancy.settings import Settings
 from artcafe_tenancy.store import Store
@@ -33,58 +33,64 @@ from artcafe_tenancy.tables import TABLES
 
 @asynccontextmanager
 async def app(settings: Settings) -> AsyncIterator[None]:
-    """Organizations and what they own, answered until this is left."""
+    """Run tenancy until the context is left."""
     cursors = CursorCodec(read_secret(settings.keys_dir / "cursor.key"))
     async with (
         Database(region=settings.aws_region, prefix=settings.table_prefix) as database,
-        run_service("tenancy", settings, {"dynamodb": lambda: database.check(TABLES)}) as host,
+        run_service("tenancy", settings, {"dynamodb": lambda: database.check(TABLES)}) as runtime,
     ):
-        journal, activity = Outbox(database, host.bus), ActivityTable(database)
-        store = Store(database, journal)
-        streams = StreamReconciler(store, host.bus)
+        outbox = Outbox(database, runtime.bus)
+        activity = ActivityTable(database)
+        store = Store(database, outbox)
+        streams = StreamReconciler(store, runtime.bus)
         endpoints = Endpoints(
             store=store,
             activity=activity,
             streams=streams,
-            bus=host.bus,
+            bus=runtime.bus,
             cursors=cursors,
             default_plan=settings.default_plan,
         )
-        await host.serve_when_ready(endpoints)
-        mirror, keeper = PresenceMirror(store), ActivityRecorder(store, activity, host.bus)
+        mirror = PresenceMirror(store)
+        recorder = ActivityRecorder(store, activity, runtime.bus)
         subscriptions = ChannelSubscriptionRecorder(store, streams)
 
-        async def came_or_went(event: PresenceChanged) -> None:
-            await mirror.apply(event)
-            await keeper.came_or_went(event)
+        async def on_presence_changed(event: PresenceChanged) -> None:
+            await mirror.on_presence_changed(event)
+            await recorder.on_presence_changed(event)
 
-        # Concurrent: each event is its own item, and the mirror itself refuses what comes out of order.
+        # Concurrent: the events concern separate items, and the presence mirror ignores reordered ones.
         consumer = EventConsumer(
-            host.bus,
+            runtime.bus,
             "tenancy",
             {
-                PresenceChanged: came_or_went,
-                ActivityRecorded: keeper.recorded,
-                QuotaCrossed: keeper.quota_crossed,
-                ChannelSubscribed: subscriptions.subscribed,
-                ClientRevoked: subscriptions.revoked,
-                AgentRevoked: subscriptions.revoked,
+                PresenceChanged: on_presence_changed,
+                ActivityRecorded: recorder.on_activity_recorded,
+                QuotaCrossed: recorder.on_quota_crossed,
+                ChannelSubscribed: subscriptions.on_channel_subscribed,
+                ClientRevoked: subscriptions.on_credential_revoked,
+                AgentRevoked: subscriptions.on_credential_revoked,
             },
             concurrent=True,
         )
-        # By itself: these wait for identity and the broker, and the others do not wait for them.
+        # A separate consumer, because these handlers wait for identity and the broker.
         stream_consumer = EventConsumer(
-            host.bus,
+            runtime.bus,
             "tenancy-streams",
-            {SubjectChanged: streams.apply, ChannelChanged: subscriptions.channel_changed},
+            {
+                SubjectChanged: streams.on_subject_changed,
+                ChannelChanged: subscriptions.on_channel_changed,
+            },
             concurrent=True,
         )
+
+        await runtime.serve_when_ready(endpoints)
         async with run_background(
             consumer.run(),
             stream_consumer.run(),
-            run_periodically(LEFT_OVER_S, journal.tell_left_over, name="left_over"),
+            run_periodically(PENDING_AFTER_S, outbox.publish_pending, name="publish_pending"),
         ):
             try:
                 yield
             finally:
-                await journal.close()
+                await outbox.close()

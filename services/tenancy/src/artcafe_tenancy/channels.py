@@ -23,22 +23,22 @@ from artcafe_common.contracts.tenancy.events import ChannelChanged
 from artcafe_common.contracts.tenancy.members import Role
 from artcafe_common.plans import LIMITS
 from artcafe_tenancy import metadata, names
-from artcafe_tenancy.endpoint_base import Handlers, changed_fields, require_found
-from artcafe_tenancy.outbox import Entry, entry
+from artcafe_tenancy.endpoint_base import EndpointBase, changed_fields, require_found
+from artcafe_tenancy.outbox import OutboxEntry, build_entry
 from artcafe_tenancy.tables import ChannelItem
 
 log = structlog.get_logger()
 
 
-class ChannelEndpoints(Handlers):
-    """The named topics of an organization."""
+class ChannelEndpoints(EndpointBase):
+    """Commands of channels."""
 
     @handles(CreateChannel)
     async def create_channel(self, request: CreateChannel) -> Channel:
         tenant_id = authorization.require_role(Role.MEMBER)
         names.check(request.name)
         metadata.check(request.metadata)
-        tenant = await self.tenant(tenant_id)
+        tenant = await self.get_tenant(tenant_id)
         now = clock.now()
         channel = ChannelItem(
             channel_id=clock.new_id(),
@@ -50,45 +50,48 @@ class ChannelEndpoints(Handlers):
             updated_at=now,
         )
         limit = LIMITS[tenant.plan].channels
-        await self.store.channels.create(channel, limit, _told(channel, "channel.created"))
+        await self.store.channels.create(channel, limit, _build_entry(channel, "channel.created"))
         try:
-            await self.streams.history_there(tenant)
+            await self.streams.wait_for_history(tenant)
         except CommandError as error:
-            # The news of the channel makes up for it.
-            log.warning("history_waits", tenant_id=tenant_id, reason=error.detail)
-        return _shown(channel)
+            # The ChannelChanged event creates the history later.
+            log.warning("channel_history_delayed", tenant_id=tenant_id, reason=error.detail)
+        return _to_channel(channel)
 
     @handles(ListChannels)
     async def list_channels(self, request: ListChannels) -> Channels:
         tenant_id = authorization.require_role(Role.VIEWER)
         items, next_cursor = await self.read_page(self.store.channels.list, tenant_id, "channels", request)
-        return Channels(channels=[_shown(channel) for channel in items], next_cursor=next_cursor)
+        return Channels(channels=[_to_channel(channel) for channel in items], next_cursor=next_cursor)
 
     @handles(GetChannel)
     async def get_channel(self, request: GetChannel) -> Channel:
         channel = await self.store.channels.get(authorization.require_role(Role.VIEWER), request.channel_id)
-        return _shown(require_found(channel, ChannelNotFound))
+        return _to_channel(require_found(channel, ChannelNotFound))
 
     @handles(UpdateChannel)
     async def update_channel(self, request: UpdateChannel) -> Channel:
         tenant_id = authorization.require_role(Role.MEMBER)
         changes = changed_fields(request, key="channel_id")
-        channel = await self.store.channels.change(
-            tenant_id, request.channel_id, changes, lambda _, now: _told(now, "channel.updated", changes)
+        channel = await self.store.channels.update(
+            tenant_id,
+            request.channel_id,
+            changes,
+            lambda _, item: _build_entry(item, "channel.updated", changes),
         )
-        return _shown(require_found(channel, ChannelNotFound))
+        return _to_channel(require_found(channel, ChannelNotFound))
 
     @handles(DeleteChannel)
     async def delete_channel(self, request: DeleteChannel) -> Channel:
         tenant_id = authorization.require_role(Role.MEMBER)
         channel = await self.store.channels.delete(
-            tenant_id, request.channel_id, lambda gone: _told(gone, "channel.deleted")
+            tenant_id, request.channel_id, lambda item: _build_entry(item, "channel.deleted")
         )
-        return _shown(require_found(channel, ChannelNotFound))
+        return _to_channel(require_found(channel, ChannelNotFound))
 
 
-def _told(channel: ChannelItem, action: str, changes: Iterable[str] = ()) -> Entry:
-    return entry(
+def _build_entry(channel: ChannelItem, action: str, changes: Iterable[str] = ()) -> OutboxEntry:
+    return build_entry(
         ActivityType.CHANNEL,
         action,
         f"channel:{channel.channel_id}",
@@ -101,7 +104,7 @@ def _told(channel: ChannelItem, action: str, changes: Iterable[str] = ()) -> Ent
     )
 
 
-def _shown(channel: ChannelItem) -> Channel:
+def _to_channel(channel: ChannelItem) -> Channel:
     return Channel(
         channel_id=channel.channel_id,
         tenant_id=channel.tenant_id,

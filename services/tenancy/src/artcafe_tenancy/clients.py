@@ -32,26 +32,26 @@ from artcafe_common.contracts.tenancy.members import Role
 from artcafe_common.plans import LIMITS
 from artcafe_common.storage.dynamo import ConditionFailed
 from artcafe_tenancy import metadata, names, permissions
-from artcafe_tenancy.endpoint_base import Handlers, changed_fields, require_found
-from artcafe_tenancy.outbox import Entry, entry
-from artcafe_tenancy.presence_mirror import time_of
+from artcafe_tenancy.endpoint_base import EndpointBase, changed_fields, require_found
+from artcafe_tenancy.outbox import OutboxEntry, build_entry
+from artcafe_tenancy.presence_mirror import from_microseconds
 from artcafe_tenancy.tables import ClientItem
 from artcafe_tenancy.unique_names import status_filter
 
 
-class ClientEndpoints(Handlers):
-    """The agent programs of an organization, and their keys."""
+class ClientEndpoints(EndpointBase):
+    """Commands of clients and their keys."""
 
     @handles(CreateClient)
     async def create_client(self, request: CreateClient) -> ClientCreated:
         tenant_id = authorization.require_role(Role.MEMBER)
-        allowed = request.permissions or Permissions()
+        granted = request.permissions or Permissions()
         names.check(request.name)
-        permissions.check(tenant_id, allowed)
+        permissions.check(tenant_id, granted)
         metadata.check(request.metadata)
-        tenant = await self.tenant(tenant_id)
+        tenant = await self.get_tenant(tenant_id)
         limit = LIMITS[tenant.plan].clients
-        await self.store.clients.check_room(tenant, request.name, limit)
+        await self.store.clients.check_capacity(tenant, request.name, limit)
         key = await self.bus.call(IssueClientKey())
         now = clock.now()
         client = ClientItem(
@@ -59,13 +59,15 @@ class ClientEndpoints(Handlers):
             tenant_id=tenant_id,
             name=request.name,
             nkey_public=key.nkey_public,
-            permissions=allowed,
+            permissions=granted,
             metadata=request.metadata,
             created_at=now,
             updated_at=now,
         )
-        await self.store.clients.create(client, limit, _told(client, "client.created", _changed(client)))
-        return ClientCreated(client=shown(client), nkey_seed=key.nkey_seed)
+        await self.store.clients.create(
+            client, limit, _build_entry(client, "client.created", _changed_event(client))
+        )
+        return ClientCreated(client=to_client(client), nkey_seed=key.nkey_seed)
 
     @handles(ListClients)
     async def list_clients(self, request: ListClients) -> Clients:
@@ -74,11 +76,11 @@ class ClientEndpoints(Handlers):
         items, next_cursor = await self.read_page(
             self.store.clients.list, tenant_id, "clients", request, where=where
         )
-        return Clients(clients=[shown(client) for client in items], next_cursor=next_cursor)
+        return Clients(clients=[to_client(client) for client in items], next_cursor=next_cursor)
 
     @handles(GetClient)
     async def get_client(self, request: GetClient) -> Client:
-        return shown(await self._client(authorization.require_role(Role.VIEWER), request.client_id))
+        return to_client(await self._get_client(authorization.require_role(Role.VIEWER), request.client_id))
 
     @handles(UpdateClient)
     async def update_client(self, request: UpdateClient) -> Client:
@@ -88,18 +90,18 @@ class ClientEndpoints(Handlers):
             permissions.check(tenant_id, request.permissions)
         changes = {"state" if name == "status" else name: value for name, value in given.items()}
 
-        def tells(before: ClientItem, client: ClientItem) -> Entry:
-            # Said again of one that is suspended already, so that trying again ends what was left over.
+        def build_update_entry(before: ClientItem, client: ClientItem) -> OutboxEntry:
+            # Published even if the client is already suspended, so that a retry closes remaining connections.
             if request.status is ClientState.SUSPENDED:
-                event: Event = _revoked(client, RevocationReason.SUSPENDED)
+                event: Event = _revoked_event(client, RevocationReason.SUSPENDED)
             elif client.permissions != before.permissions:
-                event = _revoked(client, RevocationReason.PERMISSIONS_CHANGED)
+                event = _revoked_event(client, RevocationReason.PERMISSIONS_CHANGED)
             else:
-                event = _changed(client)
-            return _told(client, "client.updated", event, {"changed": sorted(changes)})
+                event = _changed_event(client)
+            return _build_entry(client, "client.updated", event, {"changed": sorted(changes)})
 
-        client = await self.store.clients.change(tenant_id, request.client_id, changes, tells)
-        return shown(require_found(client, ClientNotFound))
+        client = await self.store.clients.update(tenant_id, request.client_id, changes, build_update_entry)
+        return to_client(require_found(client, ClientNotFound))
 
     @handles(DeleteClient)
     async def delete_client(self, request: DeleteClient) -> Client:
@@ -107,31 +109,31 @@ class ClientEndpoints(Handlers):
         client = await self.store.clients.delete(
             tenant_id,
             request.client_id,
-            lambda gone: _told(gone, "client.deleted", _revoked(gone, RevocationReason.DELETED)),
+            lambda item: _build_entry(item, "client.deleted", _revoked_event(item, RevocationReason.DELETED)),
         )
-        return shown(require_found(client, ClientNotFound))
+        return to_client(require_found(client, ClientNotFound))
 
     @handles(RegenerateClientKey)
     async def regenerate_client_key(self, request: RegenerateClientKey) -> ClientCreated:
         tenant_id = authorization.require_role(Role.MEMBER)
-        before = await self._client(tenant_id, request.client_id)
+        before = await self._get_client(tenant_id, request.client_id)
         key = await self.bus.call(IssueClientKey())
         try:
-            revoked = _revoked(before, RevocationReason.KEY_REGENERATED)
-            new = _told(before, "client.key_regenerated", revoked)
-            client = await self.store.clients.rekey(before, key.nkey_public, new)
+            event = _revoked_event(before, RevocationReason.KEY_REGENERATED)
+            entry = _build_entry(before, "client.key_regenerated", event)
+            client = await self.store.clients.replace_key(before, key.nkey_public, entry)
         except ConditionFailed:
-            await self._client(tenant_id, request.client_id)
-            # Not tried again: that would end the key that the other one was just given.
+            await self._get_client(tenant_id, request.client_id)
+            # Not retried: that would revoke the key that the concurrent request just returned.
             raise KeyConflict from None
-        return ClientCreated(client=shown(client), nkey_seed=key.nkey_seed)
+        return ClientCreated(client=to_client(client), nkey_seed=key.nkey_seed)
 
     @handles(FindClientCredential)
-    async def find_credential(self, request: FindClientCredential) -> ClientCredential:
+    async def find_client_credential(self, request: FindClientCredential) -> ClientCredential:
         if request.nkey_public is not None:
-            client = await self._by_key(request.nkey_public)
+            client = await self._find_by_key(request.nkey_public)
         elif request.client_id is not None:
-            client = await self.store.clients.by_id(request.client_id)
+            client = await self.store.clients.find_by_id(request.client_id)
         else:
             raise InvalidRequest("nkey_public or client_id is required")
         if client is None or request.client_id not in (None, client.client_id):
@@ -145,24 +147,24 @@ class ClientEndpoints(Handlers):
             permissions=client.permissions,
         )
 
-    async def _by_key(self, nkey_public: str) -> ClientItem | None:
+    async def _find_by_key(self, nkey_public: str) -> ClientItem | None:
         try:
             nkeys.decode_public(nkey_public, nkeys.KeyKind.USER)
         except nkeys.InvalidNKeyError:
             return None
-        return await self.store.clients.by_key(nkey_public)
+        return await self.store.clients.find_by_key(nkey_public)
 
-    async def _client(self, tenant_id: str, client_id: str) -> ClientItem:
+    async def _get_client(self, tenant_id: str, client_id: str) -> ClientItem:
         return require_found(await self.store.clients.get(tenant_id, client_id), ClientNotFound)
 
 
-def _changed(client: ClientItem) -> ClientChanged:
+def _changed_event(client: ClientItem) -> ClientChanged:
     return ClientChanged(
         tenant_id=client.tenant_id, client_id=client.client_id, nkey_public=client.nkey_public
     )
 
 
-def _revoked(client: ClientItem, reason: RevocationReason) -> ClientRevoked:
+def _revoked_event(client: ClientItem, reason: RevocationReason) -> ClientRevoked:
     return ClientRevoked(
         tenant_id=client.tenant_id,
         client_id=client.client_id,
@@ -171,27 +173,29 @@ def _revoked(client: ClientItem, reason: RevocationReason) -> ClientRevoked:
     )
 
 
-def _told(client: ClientItem, action: str, event: Event, more: dict[str, Any] | None = None) -> Entry:
-    return entry(
+def _build_entry(
+    client: ClientItem, action: str, event: Event, metadata: dict[str, Any] | None = None
+) -> OutboxEntry:
+    return build_entry(
         ActivityType.CLIENT,
         action,
         f"client:{client.client_id}",
         event,
-        metadata={"name": client.name, **(more or {})},
+        metadata={"name": client.name, **(metadata or {})},
     )
 
 
-def shown(client: ClientItem) -> Client:
-    """A client as it is shown."""
-    seen = ClientStatus.ONLINE if client.online else ClientStatus.OFFLINE
+def to_client(client: ClientItem) -> Client:
+    """A client as the API returns it."""
+    presence = ClientStatus.ONLINE if client.online else ClientStatus.OFFLINE
     return Client(
         client_id=client.client_id,
         tenant_id=client.tenant_id,
         name=client.name,
         nkey_public=client.nkey_public,
         permissions=client.permissions,
-        status=ClientStatus.SUSPENDED if client.state is ClientState.SUSPENDED else seen,
-        last_seen=time_of(client.seen_us),
+        status=ClientStatus.SUSPENDED if client.state is ClientState.SUSPENDED else presence,
+        last_seen=from_microseconds(client.seen_us),
         metadata=client.metadata,
         created_at=client.created_at,
         updated_at=client.updated_at,

@@ -1,4 +1,4 @@
-"""The base of the endpoint classes, and the forms that list, get, update and delete endpoints share."""
+"""Base class and helpers of the endpoint classes."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
@@ -22,8 +22,8 @@ T = TypeVar("T")
 Item = TypeVar("Item", bound=msgspec.Struct)
 
 
-class Handlers:
-    """The base of the endpoint classes."""
+class EndpointBase:
+    """The dependencies that all endpoint classes share."""
 
     def __init__(
         self,
@@ -50,34 +50,34 @@ class Handlers:
         request: ListQuery[Any],
         **filters: Any,
     ) -> tuple[list[Item], str | None]:
-        """One page of `owner_id`'s items and its `next_cursor`, which is valid for this owner and scope only."""
+        """A page of the owner's items and its `next_cursor`, which is valid only for this owner and scope."""
         position = self.cursors.decode(owner_id, scope, request.cursor)
         page = await list_items(owner_id, limit=request.limit, position=position, **filters)
         return page.items, self.cursors.encode(owner_id, scope, page.position)
 
-    async def tenant(self, tenant_id: str) -> TenantItem:
-        """A tenant that must be there; one that is not tells no more than one that is closed to you."""
-        tenant = await self.store.tenant(tenant_id)
+    async def get_tenant(self, tenant_id: str) -> TenantItem:
+        """An existing tenant. Raises Forbidden, which does not reveal whether the tenant exists."""
+        tenant = await self.store.get_tenant(tenant_id)
         if tenant is None:
             raise Forbidden
         return tenant
 
 
 def require_found(item: T | None, error: type[CommandError]) -> T:
-    """The item; raises `error` for None."""
+    """The item. Raises `error` for None."""
     if item is None:
         raise error
     return item
 
 
 def given_fields(struct: msgspec.Struct) -> dict[str, Any]:
-    """The fields of a struct that are not UNSET."""
+    """The fields that are not UNSET."""
     fields = msgspec.structs.asdict(struct)
     return {name: value for name, value in fields.items() if value is not msgspec.UNSET}
 
 
 def changed_fields(request: Command[Any], *, key: str = "") -> dict[str, Any]:
-    """The fields that an update command sets, without its `key`; InvalidRequest for a bad name or metadata."""
+    """The fields that an update command sets, except `key`. Raises InvalidRequest for a bad name or metadata."""
     changes = given_fields(request)
     changes.pop(key, None)
     if "name" in changes:

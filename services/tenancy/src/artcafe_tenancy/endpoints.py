@@ -1,4 +1,4 @@
-"""The endpoints of tenancy: one method for each command of its contract, by noun."""
+"""The endpoints of tenancy, one class per noun and one method per command."""
 
 from artcafe_tenancy.accounts import AccountEndpoints
 from artcafe_tenancy.activity import ActivityEndpoints
@@ -22,4 +22,4 @@ class Endpoints(
     SubjectEndpoints,
     SubscriptionEndpoints,
 ):
-    """All of them."""
+    """All commands of tenancy's contract."""

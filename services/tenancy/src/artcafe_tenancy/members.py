@@ -1,4 +1,4 @@
-"""Endpoints of members, and the gate of every request of a person."""
+"""Endpoints of members, and the membership check of every user request."""
 
 import asyncio
 
@@ -22,36 +22,36 @@ from artcafe_common.contracts.tenancy.members import (
     UpdateMember,
 )
 from artcafe_tenancy import names
-from artcafe_tenancy.endpoint_base import Handlers, require_found
-from artcafe_tenancy.outbox import Entry, entry
+from artcafe_tenancy.endpoint_base import EndpointBase, require_found
+from artcafe_tenancy.outbox import OutboxEntry, build_entry
 from artcafe_tenancy.tables import MemberItem
 
 
-class MemberEndpoints(Handlers):
-    """Who belongs to an organization, and as what."""
+class MemberEndpoints(EndpointBase):
+    """Commands of members and their roles."""
 
     @handles(ResolveMembership)
     async def resolve_membership(self, request: ResolveMembership) -> Membership:
         tenant_id = request.tenant_id
         if tenant_id is None:
-            tenant_id = await self._only_tenant(request.user_id)
-        # Both reads in any case: not even the time taken tells whether a tenant exists.
+            tenant_id = await self._get_only_tenant(request.user_id)
+        # Both are always read, so the response time does not reveal whether the tenant exists.
         member, tenant = await asyncio.gather(
-            self.store.member(tenant_id, request.user_id), self.store.tenant(tenant_id)
+            self.store.get_member(tenant_id, request.user_id), self.store.get_tenant(tenant_id)
         )
         if member is None or tenant is None:
             raise Forbidden
         return Membership(tenant_id=tenant.id, user_id=member.user_id, role=member.role, plan=tenant.plan)
 
-    async def _only_tenant(self, user_id: str) -> str:
+    async def _get_only_tenant(self, user_id: str) -> str:
         if not names.is_user_id(user_id):
             raise Forbidden
-        places = (await self.store.memberships(user_id, limit=2)).items
-        if not places:
+        memberships = (await self.store.list_memberships(user_id, limit=2)).items
+        if not memberships:
             raise Forbidden
-        if len(places) > 1:
+        if len(memberships) > 1:
             raise TenantRequired
-        return places[0].tenant_id
+        return memberships[0].tenant_id
 
     @handles(AddMember)
     async def add_member(self, request: AddMember) -> Member:
@@ -66,27 +66,27 @@ class MemberEndpoints(Handlers):
             created_at=now,
             updated_at=now,
         )
-        await self.store.add_member(member, _told(member, "member.added", member.role))
-        return _shown(member)
+        await self.store.add_member(member, _build_entry(member, "member.added", member.role))
+        return _to_member(member)
 
     @handles(ListMembers)
     async def list_members(self, request: ListMembers) -> Members:
         tenant_id = authorization.require_role(Role.VIEWER)
-        items, next_cursor = await self.read_page(self.store.members, tenant_id, "members", request)
-        return Members(members=[_shown(member) for member in items], next_cursor=next_cursor)
+        items, next_cursor = await self.read_page(self.store.list_members, tenant_id, "members", request)
+        return Members(members=[_to_member(member) for member in items], next_cursor=next_cursor)
 
     @handles(UpdateMember)
     async def update_member(self, request: UpdateMember) -> Member:
         tenant_id = authorization.require_role(Role.ADMIN)
-        return await self._change_member(tenant_id, request.user_id, request.role)
+        return await self._update_member(tenant_id, request.user_id, request.role)
 
     @handles(RemoveMember)
     async def remove_member(self, request: RemoveMember) -> Member:
-        leaving = _is(current_caller(), request.user_id)
+        leaving = _is_user(current_caller(), request.user_id)
         tenant_id = authorization.require_role(Role.VIEWER if leaving else Role.ADMIN)
-        return await self._change_member(tenant_id, request.user_id, None, leaving=leaving)
+        return await self._update_member(tenant_id, request.user_id, None, leaving=leaving)
 
-    async def _change_member(
+    async def _update_member(
         self, tenant_id: str, user_id: str, role: Role | None, *, leaving: bool = False
     ) -> Member:
         actor = authorization.role_of(current_caller())
@@ -96,14 +96,14 @@ class MemberEndpoints(Handlers):
                 authorization.check_member_change(actor, before, role)
 
         action = "member.updated" if role is not None else "member.left" if leaving else "member.removed"
-        member = await self.store.change_member(
-            tenant_id, user_id, role, check, lambda before: _told(before, action, role)
+        member = await self.store.update_member(
+            tenant_id, user_id, role, check, lambda before: _build_entry(before, action, role)
         )
-        return _shown(require_found(member, MemberNotFound))
+        return _to_member(require_found(member, MemberNotFound))
 
 
-def _told(member: MemberItem, action: str, role: Role | None) -> Entry:
-    return entry(
+def _build_entry(member: MemberItem, action: str, role: Role | None) -> OutboxEntry:
+    return build_entry(
         ActivityType.MEMBER,
         action,
         f"user:{member.user_id}",
@@ -112,11 +112,11 @@ def _told(member: MemberItem, action: str, role: Role | None) -> Entry:
     )
 
 
-def _is(caller: CallerContext, user_id: str) -> bool:
+def _is_user(caller: CallerContext, user_id: str) -> bool:
     return caller.actor == f"user:{user_id}"
 
 
-def _shown(member: MemberItem) -> Member:
+def _to_member(member: MemberItem) -> Member:
     return Member(
         user_id=member.user_id,
         email=member.email,

@@ -1,4 +1,4 @@
-"""Endpoints of people's profiles and preferences."""
+"""Endpoints of users' profiles and preferences."""
 
 import functools
 import zoneinfo
@@ -20,19 +20,19 @@ from artcafe_common.contracts.tenancy.profiles import (
     UpdateProfile,
 )
 from artcafe_tenancy import names
-from artcafe_tenancy.endpoint_base import Handlers, given_fields
+from artcafe_tenancy.endpoint_base import EndpointBase, given_fields
 from artcafe_tenancy.tables import ProfileItem
 
 MAX_ORGANIZATIONS = 200
 
 
-class ProfileEndpoints(Handlers):
-    """The person who asks, and nobody else."""
+class ProfileEndpoints(EndpointBase):
+    """Commands on the caller's own profile and preferences."""
 
     @handles(GetProfile)
     async def get_profile(self, request: GetProfile) -> Profile:
         user_id = authorization.require_person()
-        return await self._profile(await self.store.profile(user_id), request.email)
+        return await self._to_profile(await self.store.get_profile(user_id), request.email)
 
     @handles(UpdateProfile)
     async def update_profile(self, request: UpdateProfile) -> Profile:
@@ -41,11 +41,11 @@ class ProfileEndpoints(Handlers):
             names.check(request.name)
         changes = given_fields(request)
         del changes["email"]
-        return await self._profile(await self.store.change_profile(user_id, changes), request.email)
+        return await self._to_profile(await self.store.update_profile(user_id, changes), request.email)
 
     @handles(GetPreferences)
     async def get_preferences(self, request: GetPreferences) -> Preferences:  # noqa: ARG002 - it has no fields
-        return _preferences(await self.store.profile(authorization.require_person()))
+        return _to_preferences(await self.store.get_profile(authorization.require_person()))
 
     @handles(UpdatePreferences)
     async def update_preferences(self, request: UpdatePreferences) -> Preferences:
@@ -58,42 +58,44 @@ class ProfileEndpoints(Handlers):
             changes |= {
                 f"notify_{name}": value for name, value in given_fields(request.notifications).items()
             }
-        return _preferences(await self.store.change_profile(user_id, changes))
+        return _to_preferences(await self.store.update_profile(user_id, changes))
 
-    async def _profile(self, item: ProfileItem, email: str) -> Profile:
-        places = (await self.store.memberships(item.user_id, limit=MAX_ORGANIZATIONS)).items
-        tenants = await self.store.tenants([place.tenant_id for place in places])
+    async def _to_profile(self, item: ProfileItem, email: str) -> Profile:
+        memberships = (await self.store.list_memberships(item.user_id, limit=MAX_ORGANIZATIONS)).items
+        tenants = await self.store.get_tenants([each.tenant_id for each in memberships])
         organizations = [
-            Organization(account_id=tenant.id, name=tenant.name, role=place.role, plan=tenant.plan)
-            for place, tenant in zip(places, tenants, strict=True)
+            Organization(account_id=tenant.id, name=tenant.name, role=membership.role, plan=tenant.plan)
+            for membership, tenant in zip(memberships, tenants, strict=True)
             if tenant is not None
         ]
-        chosen = current_caller().tenant_id
-        if not chosen and len(organizations) == 1:
-            chosen = organizations[0].account_id
+        current = current_caller().tenant_id
+        if not current and len(organizations) == 1:
+            current = organizations[0].account_id
         return Profile(
             user_id=item.user_id,
-            email=email or next((place.email for place in places if place.email), ""),
+            email=email or next((each.email for each in memberships if each.email), ""),
             name=item.name,
             avatar_url=item.avatar_url,
             organizations=organizations,
-            current_organization=next((each for each in organizations if each.account_id == chosen), None),
+            current_organization=next((each for each in organizations if each.account_id == current), None),
             updated_at=item.updated_at,
         )
 
 
-def _preferences(item: ProfileItem) -> Preferences:
-    flags = {name: getattr(item, f"notify_{name}") for name in Notifications.__struct_fields__}
-    chosen = {name: getattr(item, name) for name in ("theme", "language", "timezone")}
+def _to_preferences(item: ProfileItem) -> Preferences:
+    notifications = {name: getattr(item, f"notify_{name}") for name in Notifications.__struct_fields__}
+    preferences = {name: getattr(item, name) for name in ("theme", "language", "timezone")}
     return Preferences(
-        **{name: value for name, value in chosen.items() if value is not None},
-        notifications=Notifications(**{name: value for name, value in flags.items() if value is not None}),
+        **{name: value for name, value in preferences.items() if value is not None},
+        notifications=Notifications(
+            **{name: value for name, value in notifications.items() if value is not None}
+        ),
     )
 
 
 def _check_timezone(name: str) -> None:
     if name not in _timezones():
-        message = "not a timezone of the IANA database"
+        message = "not a time zone of the IANA database"
         raise InvalidRequest(message, errors=(FieldError(field="timezone", message=message),))
 
 

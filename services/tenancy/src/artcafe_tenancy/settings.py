@@ -9,6 +9,6 @@ from artcafe_common.settings import StoreSettings, env
 class Settings(StoreSettings, frozen=True, kw_only=True):
     """Environment variables of tenancy."""
 
-    default_plan: Annotated[
-        Plan, env("The plan of new organizations: free, basic, pro or enterprise.")
-    ] = Plan.FREE
+    default_plan: Annotated[Plan, env("The plan of new organizations: free, basic, pro or enterprise.")] = (
+        Plan.FREE
+    )

@@ -185,9 +185,7 @@ class SubjectTable:
             name=normalize(item.name), raw=item.raw, max_bytes=item.retention.max_bytes
         )
         check_reservation(ledger.entries, item.subject_id, wanted, storage)
-        return self._update_ledger(
-            item.tenant_id, ledger, {**ledger.entries, item.subject_id: wanted}
-        )
+        return self._update_ledger(item.tenant_id, ledger, {**ledger.entries, item.subject_id: wanted})
 
     async def _release(self, item: SubjectItem) -> Write:
         ledger = await self._get_ledger(item.tenant_id)

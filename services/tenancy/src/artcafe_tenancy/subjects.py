@@ -1,4 +1,4 @@
-"""Endpoints of subject records: patterns whose messages are kept in streams."""
+"""Endpoints of subject records: patterns whose messages are stored in streams."""
 
 from collections.abc import Iterable
 from contextlib import suppress
@@ -25,20 +25,20 @@ from artcafe_common.contracts.tenancy.subjects import (
 )
 from artcafe_common.plans import LIMITS
 from artcafe_tenancy import metadata, names, subject_patterns
-from artcafe_tenancy.endpoint_base import Handlers, changed_fields, require_found
-from artcafe_tenancy.outbox import Entry, entry
+from artcafe_tenancy.endpoint_base import EndpointBase, changed_fields, require_found
+from artcafe_tenancy.outbox import OutboxEntry, build_entry
 from artcafe_tenancy.tables import SubjectItem
 
 
-class SubjectEndpoints(Handlers):
-    """What an organization keeps of its messages, besides its channels' history."""
+class SubjectEndpoints(EndpointBase):
+    """Commands of subject records."""
 
     @handles(CreateSubject)
     async def create_subject(self, request: CreateSubject) -> Subject:
         tenant_id = authorization.require_role(Role.MEMBER)
         names.check(request.name)
         metadata.check(request.metadata)
-        raw = subject_patterns.raw_subjects(tenant_id, request.pattern)
+        raw = subject_patterns.to_raw_subjects(tenant_id, request.pattern)
         subject_id, now = clock.new_id(), clock.now()
         item = SubjectItem(
             subject_id=subject_id,
@@ -46,84 +46,90 @@ class SubjectEndpoints(Handlers):
             name=request.name,
             pattern=request.pattern,
             raw=raw,
-            stream=subject_patterns.stream_of(subject_id),
+            stream=subject_patterns.stream_name(subject_id),
             retention=request.retention,
             description=request.description,
             metadata=request.metadata,
             created_at=now,
             updated_at=now,
         )
-        await self.store.subjects.create(item, await self._storage(tenant_id), _told(item, "subject.created"))
-        settled = await self.streams.settled(tenant_id, item.subject_id)
-        if settled is not None and _refused(settled, item):
-            await self.store.subjects.begin_delete(
-                tenant_id, subject_id, lambda gone: _told(gone, "subject.deleted")
+        await self.store.subjects.create(
+            item, await self._storage_limit(tenant_id), _build_entry(item, "subject.created")
+        )
+        reconciled = await self.streams.wait_until_reconciled(tenant_id, item.subject_id)
+        if reconciled is not None and _is_refused(reconciled, item):
+            await self.store.subjects.mark_deleting(
+                tenant_id, subject_id, lambda item: _build_entry(item, "subject.deleted")
             )
-            # What it had taken is free again.
-            await self.streams.settled(tenant_id, subject_id)
-            raise _refusal(settled)
-        return _shown(settled or item)
+            # Returns once the reservation is released.
+            await self.streams.wait_until_reconciled(tenant_id, subject_id)
+            raise _refusal_error(reconciled)
+        return _to_subject(reconciled or item)
 
     @handles(ListSubjects)
     async def list_subjects(self, request: ListSubjects) -> Subjects:
         tenant_id = authorization.require_role(Role.VIEWER)
         items, next_cursor = await self.read_page(self.store.subjects.list, tenant_id, "subjects", request)
-        return Subjects(subjects=[_shown(item) for item in items], next_cursor=next_cursor)
+        return Subjects(subjects=[_to_subject(item) for item in items], next_cursor=next_cursor)
 
     @handles(GetSubject)
     async def get_subject(self, request: GetSubject) -> Subject:
         item = await self.store.subjects.get(authorization.require_role(Role.VIEWER), request.subject_id)
-        return _shown(require_found(item, SubjectNotFound))
+        return _to_subject(require_found(item, SubjectNotFound))
 
     @handles(UpdateSubject)
     async def update_subject(self, request: UpdateSubject) -> Subject:
         tenant_id = authorization.require_role(Role.MEMBER)
         changes = changed_fields(request, key="subject_id")
-        given = sorted(changes)
+        changed_names = sorted(changes)
         if request.pattern is not UNSET:
-            changes["raw"] = subject_patterns.raw_subjects(tenant_id, request.pattern)
-        changed = await self.store.subjects.change(
+            changes["raw"] = subject_patterns.to_raw_subjects(tenant_id, request.pattern)
+        updated = await self.store.subjects.update(
             tenant_id,
             request.subject_id,
             changes,
-            await self._storage(tenant_id),
-            lambda now: _told(now, "subject.updated", given),
+            await self._storage_limit(tenant_id),
+            lambda item: _build_entry(item, "subject.updated", changed_names),
         )
-        before, item = require_found(changed, SubjectNotFound)
-        settled = await self.streams.settled(tenant_id, item.subject_id)
-        if settled is not None and _refused(settled, item):
+        before, item = require_found(updated, SubjectNotFound)
+        reconciled = await self.streams.wait_until_reconciled(tenant_id, item.subject_id)
+        if reconciled is not None and _is_refused(reconciled, item):
             with suppress(CommandError):
-                # Where somebody else has taken its place meanwhile, it stays as refused.
-                await self.store.subjects.put_back(before, item, _told(before, "subject.updated", given))
-            raise _refusal(settled)
-        return _shown(settled or item)
+                # If the old pattern or name is reserved by now, the record stays refused.
+                await self.store.subjects.revert(
+                    before, item, _build_entry(before, "subject.updated", changed_names)
+                )
+            raise _refusal_error(reconciled)
+        return _to_subject(reconciled or item)
 
     @handles(DeleteSubject)
     async def delete_subject(self, request: DeleteSubject) -> Subject:
         tenant_id = authorization.require_role(Role.MEMBER)
-        gone = await self.store.subjects.begin_delete(
-            tenant_id, request.subject_id, lambda item: _told(item, "subject.deleted")
+        gone = await self.store.subjects.mark_deleting(
+            tenant_id, request.subject_id, lambda item: _build_entry(item, "subject.deleted")
         )
         item = require_found(gone, SubjectNotFound)
-        await self.streams.settled(tenant_id, item.subject_id)
-        return _shown(item)
+        await self.streams.wait_until_reconciled(tenant_id, item.subject_id)
+        return _to_subject(item)
 
-    async def _storage(self, tenant_id: str) -> int | None:
-        return LIMITS[(await self.tenant(tenant_id)).plan].storage_bytes
-
-
-def _refused(now: SubjectItem, mine: SubjectItem) -> bool:
-    return now.status is SubjectStatus.REFUSED and now.version == mine.version
+    async def _storage_limit(self, tenant_id: str) -> int | None:
+        return LIMITS[(await self.get_tenant(tenant_id)).plan].storage_bytes
 
 
-def _refusal(item: SubjectItem) -> CommandError:
+def _is_refused(current: SubjectItem, written: SubjectItem) -> bool:
+    return current.status is SubjectStatus.REFUSED and current.version == written.version
+
+
+def _refusal_error(item: SubjectItem) -> CommandError:
     if item.refusal == SubjectOverlap.code:
-        return SubjectOverlap("a stream that the organization made itself keeps some of the same messages")
-    return StreamRefused("the broker does not take a stream with these limits")
+        return SubjectOverlap(
+            "a stream that the organization created itself already stores some of the same messages"
+        )
+    return StreamRefused("the broker does not accept a stream with these limits")
 
 
-def _told(item: SubjectItem, action: str, changes: Iterable[str] = ()) -> Entry:
-    return entry(
+def _build_entry(item: SubjectItem, action: str, changes: Iterable[str] = ()) -> OutboxEntry:
+    return build_entry(
         ActivityType.SUBJECT,
         action,
         f"subject:{item.subject_id}",
@@ -132,7 +138,7 @@ def _told(item: SubjectItem, action: str, changes: Iterable[str] = ()) -> Entry:
     )
 
 
-def _shown(item: SubjectItem) -> Subject:
+def _to_subject(item: SubjectItem) -> Subject:
     return Subject(
         subject_id=item.subject_id,
         tenant_id=item.tenant_id,

@@ -89,9 +89,7 @@ class UniqueNameTable(Generic[T]):
                 [
                     self._items.build_put(item.tenant_id, item, new=True),
                     self._reserve_name(item, item.name),
-                    self._tenants.build_update(
-                        item.tenant_id, add={self._counter: 1}, condition=below_limit
-                    ),
+                    self._tenants.build_update(item.tenant_id, add={self._counter: 1}, condition=below_limit),
                     self._outbox.write_for(entry),
                 ]
             )
@@ -127,9 +125,7 @@ class UniqueNameTable(Generic[T]):
                 return updated
         raise StoreUnavailable(_CONTENTION)
 
-    async def delete(
-        self, tenant_id: str, key: str, build_entry: Callable[[T], OutboxEntry]
-    ) -> T | None:
+    async def delete(self, tenant_id: str, key: str, build_entry: Callable[[T], OutboxEntry]) -> T | None:
         """Remove an item and its name reservation, and publish the entry; returns the removed item."""
         for _ in range(MAX_ATTEMPTS):
             item = await self.get(tenant_id, key)
@@ -170,9 +166,7 @@ class UniqueNameTable(Generic[T]):
     async def _update(self, item: T, attributes: dict[str, Any], entry: OutboxEntry) -> None:
         unchanged = Attr("version").eq(item.version)
         writes = [
-            self._items.build_update(
-                item.tenant_id, self._key(item), set_=attributes, condition=unchanged
-            ),
+            self._items.build_update(item.tenant_id, self._key(item), set_=attributes, condition=unchanged),
             self._outbox.write_for(entry),
         ]
         name = attributes.get("name", item.name)
