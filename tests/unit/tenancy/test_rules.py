@@ -100,6 +100,6 @@ def test_metadata_up_to_its_size():
 def test_times_survive_as_integers(moment):
     aware = moment.replace(tzinfo=UTC)
     assert presence_mirror.from_microseconds(presence_mirror.to_microseconds(aware)) == aware
-    assert presence_mirror.to_microseconds(aware) < presence_mirror.microseconds(
+    assert presence_mirror.to_microseconds(aware) < presence_mirror.to_microseconds(
         aware + timedelta(microseconds=1)
     )
