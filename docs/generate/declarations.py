@@ -14,7 +14,7 @@ from artcafe_common.bus.errors import CommandError, all_errors
 from artcafe_common.settings import ServiceSettings, Variable, variables
 from artcafe_gateway.api import create_api
 from artcafe_gateway.openapi.asyncapi import asyncapi
-from artcafe_gateway.openapi.openapi import openapi
+from artcafe_gateway.openapi.rest import openapi
 
 PACKAGES = (
     "artcafe_common",

@@ -13,8 +13,8 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from artcafe_common.bus.errors import CommandError
 from artcafe_gateway.api import CONTROLLERS, create_api
 from artcafe_gateway.openapi.asyncapi import asyncapi
-from artcafe_gateway.openapi.openapi import openapi
 from artcafe_gateway.routes.problems import ProblemsController
+from artcafe_gateway.openapi.rest import openapi
 from artcafe_gateway.sessions.agent import AgentSession
 from artcafe_gateway.sessions.client import ClientSession
 from artcafe_gateway.sessions.dashboard import DashboardSession

@@ -11,7 +11,7 @@ from litestar.params import FromPath
 
 from artcafe_gateway.http.request import NotFound
 from artcafe_gateway.openapi.asyncapi import asyncapi
-from artcafe_gateway.openapi.openapi import openapi
+from artcafe_gateway.openapi.rest import openapi
 
 _ASSETS = {"swagger-ui.css", "swagger-ui-bundle.js"}
 _PACKAGE = "swagger_ui"
