@@ -13,8 +13,8 @@ from litestar.routes import WebSocketRoute
 from artcafe_common.bus.errors import CommandError, all_errors
 from artcafe_common.settings import ServiceSettings, Variable, variables
 from artcafe_gateway.api import create_api
-from artcafe_gateway.openapi.asyncapi import asyncapi
-from artcafe_gateway.openapi.rest import openapi
+from artcafe_gateway.openapi.asyncapi import build_asyncapi
+from artcafe_gateway.openapi.rest import build_openapi
 
 PACKAGES = (
     "artcafe_common",
@@ -68,13 +68,13 @@ def application() -> Litestar:
 
 def openapi_document() -> dict[str, Any]:
     """The OpenAPI document as a client reads it."""
-    document: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(openapi(application())))
+    document: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(build_openapi(application())))
     return document
 
 
 def asyncapi_document() -> dict[str, Any]:
     """The AsyncAPI document as a client reads it."""
-    document: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(asyncapi()))
+    document: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(build_asyncapi()))
     return document
 
 

@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from artcafe_gateway.wire.asgi import texts
-from artcafe_gateway.wire.transport import frame
+from artcafe_gateway.wire.asgi import unpack_text_frames
+from artcafe_gateway.wire.transport import text_frame
 from support.actors import User
 from support.waiting import eventually
 
@@ -30,7 +30,7 @@ async def org(plain):
 
 def test_joined_frames_come_apart_again():
     payloads = [b"", b"a", b"b" * 125, b"c" * 126, b"d" * 65535, b"e" * 65536]
-    assert list(texts(b"".join(map(frame, payloads)))) == payloads
+    assert list(unpack_text_frames(b"".join(map(text_frame, payloads)))) == payloads
 
 
 async def test_everybody_gets_everything_in_order(org):

@@ -12,9 +12,9 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from artcafe_common.bus.errors import CommandError
 from artcafe_gateway.api import CONTROLLERS, create_api
-from artcafe_gateway.openapi.asyncapi import asyncapi
+from artcafe_gateway.openapi.asyncapi import build_asyncapi
+from artcafe_gateway.openapi.rest import build_openapi
 from artcafe_gateway.routes.problems import ProblemsController
-from artcafe_gateway.openapi.rest import openapi
 from artcafe_gateway.sessions.agent import AgentSession
 from artcafe_gateway.sessions.client import ClientSession
 from artcafe_gateway.sessions.dashboard import DashboardSession
@@ -22,8 +22,8 @@ from artcafe_gateway.wire import agent_frames, frames, socket
 from docs.generate.declarations import every_error
 
 SCHEMA = Path(__file__).parents[2] / "support/asyncapi/3.0.0.json.gz"
-REST = msgspec.json.decode(msgspec.json.encode(openapi(create_api(None, None))))
-SOCKETS = asyncapi()
+REST = msgspec.json.decode(msgspec.json.encode(build_openapi(create_api(None, None))))
+SOCKETS = build_asyncapi()
 SESSION_TYPES = {"client": ClientSession, "agent": AgentSession, "dashboard": DashboardSession}
 OPERATIONS = [
     pytest.param(operation, id=f"{method.upper()} {path}")
@@ -111,7 +111,7 @@ def test_every_frame_and_close_code_is_in_it():
         names = {SOCKETS["components"]["messages"][key]["name"] for key in channel["messages"]}
         assert {kind.__struct_config__.tag for kind in session_type.received_frames} <= names
         codes = {value for name, value in vars(socket).items() if name.startswith("CLOSE_")}
-        codes |= {socket.PROTOCOL_ERROR, socket.TOO_LARGE}
+        codes |= {socket.CLOSE_PROTOCOL_ERROR, socket.CLOSE_TOO_LARGE}
         assert {int(code) for code in channel["x-close-codes"]} == codes
 
 

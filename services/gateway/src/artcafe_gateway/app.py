@@ -55,7 +55,7 @@ async def app(settings: Settings) -> AsyncIterator[None]:
         gateway = _compose(settings, Bus(nc, service="gateway"), redis)
         stack.push_async_callback(gateway.usage.flush)
         stack.push_async_callback(gateway.bridges.close)
-        stack.push_async_callback(gateway.presence.finish)
+        stack.push_async_callback(gateway.presence.drain)
         await stack.enter_async_context(serving(create_api(gateway, idempotency_store), settings))
         stack.push_async_callback(gateway.sessions.drain)
 
@@ -84,7 +84,7 @@ async def app(settings: Settings) -> AsyncIterator[None]:
             run_background(
                 gateway.presence.run(),
                 run_periodically(TICK_S, gateway.sessions.tick, name="sessions"),
-                run_periodically(HEARTBEATS_S, gateway.presence.tick, name="presence"),
+                run_periodically(HEARTBEATS_S, gateway.presence.send_heartbeats, name="presence"),
                 run_periodically(settings.usage_interval_s, gateway.usage.flush, name="usage"),
                 run_periodically(QUOTA_CHECK_S, gateway.quotas.refresh_all, name="quotas"),
                 run_periodically(IDLE_CHECK_S, gateway.bridges.close_idle, name="bridges"),
@@ -117,7 +117,7 @@ def _compose(settings: Settings, bus: Bus, redis: RedisClient) -> Gateway:
         ),
         handshake_limiter=HandshakeLimiter(settings.handshakes_at_once),
         activity_feed=ActivityFeed(),
-        denials=DenialReporter(presence.announce),
+        denials=DenialReporter(presence.enqueue),
         presence=presence,
         channel_subscribers=ChannelSubscriberTracker(bus=bus, presence=presence),
         history=HistoryReader(CursorCodec(read_secret(settings.keys_dir / "cursor.key"))),

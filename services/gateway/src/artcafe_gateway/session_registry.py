@@ -124,7 +124,7 @@ class SessionRegistry:
     def _count(self, member: TenantUser, now: float) -> None:
         if member.owner.startswith(PROGRAMS):
             client_id = member.owner.partition(":")[2]
-            self._usage.connected(member.tenant_id, client_id, now - member.counted_at)
+            self._usage.record_connection_time(member.tenant_id, client_id, now - member.counted_at)
             member.counted_at = now
 
 

@@ -28,7 +28,7 @@ from artcafe_common.bus.client import Bus
 from artcafe_common.bus.errors import CommandError
 from artcafe_common.contracts.identity.accounts import IssueBridgeCredentials
 from artcafe_common.contracts.metering import BridgeReport, UsageEntry
-from artcafe_gateway.bridges.connection import BridgeConnection, header_block
+from artcafe_gateway.bridges.connection import BridgeConnection, encode_headers
 from artcafe_gateway.bridges.counters import ConnectionCounters
 from artcafe_gateway.bridges.token_bucket import TokenBucket
 from artcafe_gateway.delivery.fanout import BrokerSubscription, NaiveRenderGroup, RenderGroup
@@ -58,15 +58,15 @@ class Bridge:
 
     def __init__(self, *, tenant_id: str, bus: Bus, settings: Settings) -> None:
         self.tenant_id = tenant_id
-        self.bucket = TokenBucket(settings.publish_rate)
+        self.publish_bucket = TokenBucket(settings.publish_rate)
         # When the month ends whose messages are used up, in Unix seconds; 0 while there are some left.
         self.quota_exhausted_until = 0.0
-        self.user_count = 0
+        self.reference_count = 0
         self.idle_since = time.monotonic()
         self._bus = bus
         self._settings = settings
         self._group_type = NaiveRenderGroup if settings.fanout == "naive" else RenderGroup
-        self._current: ConnectionCounters | None = None
+        self._counters: ConnectionCounters | None = None
         self._subscriptions: dict[str, BrokerSubscription] = {}
         self._flushing: asyncio.Task[None] | None = None
         self._next_flush: asyncio.Task[None] | None = None
@@ -120,7 +120,7 @@ class Bridge:
         await nc.flush(FLUSH_TIMEOUT_S)
         for subject, subscription in subscriptions.items():
             subscription.confirmed = self._subscriptions.get(subject) is subscription
-        self._current = ConnectionCounters(nc)
+        self._counters = ConnectionCounters(nc)
         # What was asked for, or given back, meanwhile.
         for subject, subscription in self._subscriptions.items() - subscriptions.items():
             await nc.attach(subject, subscription)
@@ -133,9 +133,9 @@ class Bridge:
         log.warning("bridge_problem", tenant_id=self.tenant_id, reason=repr(error))
 
     async def _on_closed(self, nc: BridgeConnection) -> None:
-        if self._current is None or self._current.nc is not nc:
+        if self._counters is None or self._counters.nc is not nc:
             return
-        self._current = None
+        self._counters = None
         for subscription in self._subscriptions.values():
             subscription.confirmed = False
         if not self._closed and self._reconnecting is None:
@@ -144,7 +144,7 @@ class Bridge:
     async def _reconnect(self) -> None:
         pause = FIRST_PAUSE_S
         try:
-            while not self._closed and self._current is None:
+            while not self._closed and self._counters is None:
                 try:
                     await self._connect()
                 except (CommandError, nats.errors.Error, OSError, TimeoutError) as error:
@@ -159,7 +159,7 @@ class Bridge:
         self._closed = True
         if self._reconnecting is not None:
             self._reconnecting.cancel()
-        counters, self._current = self._current, None
+        counters, self._counters = self._counters, None
         if counters is not None:
             with suppress(nats.errors.Error, OSError, TimeoutError):
                 await counters.nc.close()
@@ -167,10 +167,10 @@ class Bridge:
     @property
     def connected(self) -> bool:
         """Whether a message could be published now."""
-        return self._current is not None and self._current.nc.is_connected
+        return self._counters is not None and self._counters.nc.is_connected
 
     def _require_connection(self) -> ConnectionCounters:
-        counters = self._current
+        counters = self._counters
         if counters is None or not counters.nc.is_connected:
             raise BrokerUnavailable
         return counters
@@ -183,7 +183,7 @@ class Bridge:
             if left > 0:
                 raise QuotaExceeded(retry_after_s=math.ceil(left))
             self.quota_exhausted_until = 0.0
-        self.bucket.take()
+        self.publish_bucket.consume()
 
     def publish(
         self,
@@ -199,7 +199,7 @@ class Bridge:
         self._check_limits()
         counters = self._require_connection()
         try:
-            counters.nc.send(subject, headers, payload, reply)
+            counters.nc.publish_nowait(subject, headers, payload, reply)
         except nats.errors.MaxPayloadError as error:
             raise PayloadTooLarge from error
         except nats.errors.OutboundBufferLimitError as error:
@@ -216,7 +216,7 @@ class Bridge:
         counters = self._require_connection()
         try:
             self._check_limits()
-            counters.record_publish(client_id, "", payload, header_block(headers))
+            counters.record_publish(client_id, "", payload, encode_headers(headers))
             return await counters.nc.request(subject, payload, timeout=timeout_s, headers=headers)
         except nats.errors.NoRespondersError as error:
             raise NoResponders from error
@@ -235,7 +235,7 @@ class Bridge:
         async with self._stream_requests:
             counters = self._require_connection()
             inbox = counters.nc.new_inbox()
-            async with self.subscribe_temporarily(inbox) as subscription:
+            async with self.temporary_subscription(inbox) as subscription:
                 counters.record_stream_request(payload)
                 await counters.nc.publish(subject, payload, reply=inbox)
                 while not answers or not is_last(answers[-1]):
@@ -243,7 +243,7 @@ class Bridge:
         return answers
 
     @asynccontextmanager
-    async def subscribe_temporarily(self, inbox: str) -> AsyncIterator[NatsSubscription]:
+    async def temporary_subscription(self, inbox: str) -> AsyncIterator[NatsSubscription]:
         """Hear what comes on a subject that is nobody's, for a moment."""
         counters = self._require_connection()
         try:
@@ -294,17 +294,17 @@ class Bridge:
 
     # -- subscribing ---------------------------------------------------------------------------
 
-    async def acquire_subscription(self, subject: str, make: type[R]) -> R:
+    async def acquire_subscription(self, subject: str, subscription_type: type[R]) -> R:
         """The subscription of a raw subject, subscribed if need be; give it back with `drop`."""
         subscription = self._subscriptions.get(subject)
         if subscription is None:
-            subscription = self._subscriptions[subject] = make(self.tenant_id, self._group_type)
-            if self._current is not None:
+            subscription = self._subscriptions[subject] = subscription_type(self.tenant_id, self._group_type)
+            if self._counters is not None:
                 try:
-                    await self._current.nc.attach(subject, subscription)
+                    await self._counters.nc.attach(subject, subscription)
                 except (nats.errors.Error, OSError) as error:
                     log.warning("subscription_waits", tenant_id=self.tenant_id, reason=repr(error))
-        subscription.user_count += 1
+        subscription.reference_count += 1
         return cast("R", subscription)
 
     async def confirm_subscription(self, subscription: BrokerSubscription) -> None:
@@ -312,20 +312,20 @@ class Bridge:
         while not subscription.confirmed:
             counters = self._require_connection()
             await self.flush()
-            subscription.confirmed = self._current is counters
+            subscription.confirmed = self._counters is counters
 
     async def release_subscription(self, subject: str) -> None:
         """Give a subscription back; the last one out ends the NATS subscription."""
         subscription = self._subscriptions.get(subject)
         if subscription is None:
             return
-        subscription.user_count -= 1
-        if subscription.user_count:
+        subscription.reference_count -= 1
+        if subscription.reference_count:
             return
         del self._subscriptions[subject]
-        if self._current is not None:
+        if self._counters is not None:
             with suppress(nats.errors.Error, OSError):
-                await self._current.nc.detach(subscription)
+                await self._counters.nc.detach(subscription)
 
     @property
     def subscription_count(self) -> int:
@@ -336,7 +336,7 @@ class Bridge:
 
     async def collect_usage(self) -> tuple[list[UsageEntry], BridgeReport | None]:
         """What the broker has confirmed since the last time, and the connection's new total."""
-        counters = self._current
+        counters = self._counters
         if counters is None or not (counters.unconfirmed or counters.stream_requests):
             return [], None
         counters.stream_requests = 0
@@ -348,8 +348,8 @@ class Bridge:
             return [], None
         entries = []
         for (client_id, channel_id), (messages, size, wire) in unconfirmed.items():
-            counters.messages += messages
-            counters.bytes_in += wire
+            counters.confirmed_messages += messages
+            counters.confirmed_bytes_in += wire
             entries.append(
                 UsageEntry(
                     tenant_id=self.tenant_id,
@@ -363,7 +363,7 @@ class Bridge:
             tenant_id=self.tenant_id,
             server=counters.server,
             cid=counters.cid,
-            messages=counters.messages,
-            bytes_in=counters.bytes_in,
+            messages=counters.confirmed_messages,
+            bytes_in=counters.confirmed_bytes_in,
         )
         return entries, report

@@ -18,7 +18,7 @@ MAX_PENDING = 8 * 1024 * 1024
 TURN_S = 0.001
 
 
-def header_block(headers: dict[str, str]) -> bytes:
+def encode_headers(headers: dict[str, str]) -> bytes:
     """Headers as they go over the wire."""
     lines = b"".join(b"%b: %b\r\n" % (name.encode(), value.encode()) for name, value in headers.items())
     return b"NATS/1.0\r\n%b\r\n" % lines
@@ -51,7 +51,7 @@ class BridgeConnection(Nats):
             await self._send_unsubscribe(subscription.sid)
             await self._flush_pending()
 
-    def send(self, subject: str, headers: bytes, payload: bytes, reply: str = "") -> None:
+    def publish_nowait(self, subject: str, headers: bytes, payload: bytes, reply: str = "") -> None:
         """Queue a message; MaxPayloadError or OutboundBufferLimitError when the broker cannot take it now."""
         size = len(headers) + len(payload)
         if size > self._max_payload:

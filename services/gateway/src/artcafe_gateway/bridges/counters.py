@@ -14,8 +14,8 @@ class ConnectionCounters:
         self.nc = nc
         self.server = nc.server_id
         self.cid = nc.client_id or 0
-        self.messages = 0
-        self.bytes_in = 0
+        self.confirmed_messages = 0
+        self.confirmed_bytes_in = 0
         self.unconfirmed: dict[tuple[str, str], list[int]] = {}
         self.stream_requests = 0
 
@@ -32,5 +32,5 @@ class ConnectionCounters:
     def record_stream_request(self, payload: bytes) -> None:
         """Note a payload to the broker itself: it is in the broker's count, and nobody's message."""
         self.stream_requests += 1
-        self.messages += 1
-        self.bytes_in += len(payload)
+        self.confirmed_messages += 1
+        self.confirmed_bytes_in += len(payload)

@@ -34,12 +34,12 @@ class BridgePool:
             if self._bridges.get(tenant_id) is task:
                 del self._bridges[tenant_id]
             raise
-        bridge.user_count += 1
+        bridge.reference_count += 1
         return bridge
 
     def release(self, bridge: Bridge) -> None:
         """Give a bridge back; it lingers a while for the next user."""
-        bridge.user_count -= 1
+        bridge.reference_count -= 1
         bridge.idle_since = time.monotonic()
 
     async def _open(self, tenant_id: str) -> Bridge:
@@ -60,7 +60,7 @@ class BridgePool:
         return bridge
 
     @property
-    def open(self) -> list[Bridge]:
+    def open_bridges(self) -> list[Bridge]:
         """Those that are open now."""
         return [
             task.result()
@@ -70,13 +70,13 @@ class BridgePool:
 
     async def close_idle(self) -> None:
         """Close bridges that nobody used for a while."""
-        for bridge in self.open:
-            if bridge.user_count == 0 and time.monotonic() - bridge.idle_since > self.LINGER_S:
+        for bridge in self.open_bridges:
+            if bridge.reference_count == 0 and time.monotonic() - bridge.idle_since > self.LINGER_S:
                 await self._close(bridge)
 
     async def close(self) -> None:
         """Close all, each after its counts were handed over."""
-        for bridge in self.open:
+        for bridge in self.open_bridges:
             await self._close(bridge)
 
     async def _close(self, bridge: Bridge) -> None:

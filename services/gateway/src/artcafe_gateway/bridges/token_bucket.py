@@ -18,7 +18,7 @@ class TokenBucket:
         self._tokens = self._burst
         self._filled_at = time.monotonic()
 
-    def take(self) -> None:
+    def consume(self) -> None:
         """Take one token; RateLimited when there is none."""
         if self._rate <= 0:
             return

@@ -9,14 +9,14 @@ from collections.abc import Callable
 from typing import Protocol
 
 from artcafe_gateway.delivery.message import BrokerMessage
-from artcafe_gateway.wire.transport import SendQueue, frame
+from artcafe_gateway.wire.transport import SendQueue, text_frame
 
 # What is joined before the turn is over, so that a slow subscriber is noticed in time.
-EARLY_FLUSH = 64 * 1024
+EARLY_FLUSH_BYTES = 64 * 1024
 
-Counts = dict[str, list[int]]
+DeliveryCounts = dict[str, list[int]]
 Render = Callable[[BrokerMessage, str], bytes]
-Spell = Callable[[str], str]
+FormatSubject = Callable[[str], str]
 
 
 class MessageListener(Protocol):
@@ -31,7 +31,7 @@ class Subscriber(Protocol):
 
     send_queue: SendQueue
 
-    def on_delivered(self, counts: Counts) -> None:
+    def on_delivered(self, counts: DeliveryCounts) -> None:
         """What was just written: by channel, how many messages and payload bytes."""
 
     def on_request(self, reply: str) -> None:
@@ -41,20 +41,20 @@ class Subscriber(Protocol):
 class RenderGroup:
     """The subscribers of one route who want the same bytes."""
 
-    __slots__ = ("_counts", "_frames", "_loop", "_render", "_size", "_spell", "subscribers")
+    __slots__ = ("_counts", "_format_subject", "_frames", "_loop", "_render", "_size", "subscribers")
 
-    def __init__(self, spell: Spell, render: Render) -> None:
-        self._spell = spell
+    def __init__(self, format_subject: FormatSubject, render: Render) -> None:
+        self._format_subject = format_subject
         self._render = render
         self._loop = asyncio.get_running_loop()
         self._frames: list[bytes] = []
         self._size = 0
-        self._counts: Counts = {}
+        self._counts: DeliveryCounts = {}
         self.subscribers: dict[Subscriber, None] = {}
 
     def render(self, message: BrokerMessage) -> None:
         """Render a message for all subscribers; it leaves at the end of the turn."""
-        framed = frame(self._render(message, self._spell(message.subject)))
+        framed = text_frame(self._render(message, self._format_subject(message.subject)))
         if not self._frames:
             self._loop.call_soon(self.flush)
         self._frames.append(framed)
@@ -67,7 +67,7 @@ class RenderGroup:
         if message.reply is not None:
             for subscriber in self.subscribers:
                 subscriber.on_request(message.reply)
-        if self._size > EARLY_FLUSH:
+        if self._size > EARLY_FLUSH_BYTES:
             self.flush()
 
     def flush(self) -> None:
@@ -87,8 +87,8 @@ class NaiveRenderGroup(RenderGroup):
 
     __slots__ = ("_queue", "_task")
 
-    def __init__(self, spell: Spell, render: Render) -> None:
-        super().__init__(spell, render)
+    def __init__(self, format_subject: FormatSubject, render: Render) -> None:
+        super().__init__(format_subject, render)
         self._queue: asyncio.Queue[BrokerMessage] = asyncio.Queue()
         self._task = asyncio.create_task(self._run())
 
@@ -98,7 +98,7 @@ class NaiveRenderGroup(RenderGroup):
     async def _run(self) -> None:
         while True:
             message = await self._queue.get()
-            text = self._render(message, self._spell(message.subject)).decode()
+            text = self._render(message, self._format_subject(message.subject)).decode()
             for subscriber in tuple(self.subscribers):
                 if await subscriber.send_queue.send_text(text):
                     subscriber.on_delivered({message.channel or "": [1, message.payload_size]})
@@ -107,17 +107,17 @@ class NaiveRenderGroup(RenderGroup):
 class BrokerSubscription:
     """One NATS subscription and everybody behind it.
 
-    `user_count` counts who holds it; `confirmed` is set once the broker is known to have it.
+    `reference_count` counts who holds it; `confirmed` is set once the broker is known to have it.
     """
 
-    __slots__ = ("_group_type", "_groups", "_tenant_id", "confirmed", "listeners", "sid", "user_count")
+    __slots__ = ("_group_type", "_groups", "_tenant_id", "confirmed", "listeners", "reference_count", "sid")
 
     def __init__(self, tenant_id: str, group_type: type[RenderGroup]) -> None:
         self._tenant_id = tenant_id
         self._group_type = group_type
         self._groups: dict[tuple[str, str], RenderGroup] = {}
         self.listeners: dict[MessageListener, None] = {}
-        self.user_count = 0
+        self.reference_count = 0
         self.confirmed = False
         self.sid = 0
 
@@ -135,15 +135,17 @@ class BrokerSubscription:
         for listener in tuple(self.listeners):
             listener.deliver(message)
 
-    def join(self, key: tuple[str, str], subscriber: Subscriber, spell: Spell, render: Render) -> None:
+    def add_subscriber(
+        self, key: tuple[str, str], subscriber: Subscriber, format_subject: FormatSubject, render: Render
+    ) -> None:
         """Give a subscriber all that comes from now on, in the form that `key` names."""
         group = self._groups.get(key)
         if group is None:
-            group = self._groups[key] = self._group_type(spell, render)
+            group = self._groups[key] = self._group_type(format_subject, render)
         group.flush()
         group.subscribers[subscriber] = None
 
-    def leave(self, key: tuple[str, str], subscriber: Subscriber) -> None:
+    def remove_subscriber(self, key: tuple[str, str], subscriber: Subscriber) -> None:
         """Give a subscriber no more; what came before is written."""
         group = self._groups.get(key)
         if group is None:

@@ -15,7 +15,7 @@ _encode = msgspec.json.encode
 class BrokerMessage:
     """A message on its way to sockets; `data` is valid JSON text whatever was published.
 
-    `seq` is its place in its stream, and `previous` that of the message before it on the subject; 0
+    `seq` is its place in its stream, and `previous_seq` that of the message before it on the subject; 0
     where that is not known.
     """
 
@@ -23,7 +23,7 @@ class BrokerMessage:
         "channel",
         "data",
         "payload_size",
-        "previous",
+        "previous_seq",
         "reply",
         "sender",
         "seq",
@@ -40,7 +40,7 @@ class BrokerMessage:
         # Some clients publish with a reply subject that is no inbox: that asks for nothing.
         self.reply = reply if reply.startswith("_INBOX.") else None
         self.timestamp = datetime.now(UTC)
-        self.seq = self.previous = 0
+        self.seq = self.previous_seq = 0
 
 
 def _sender(headers: bytes) -> str | None:

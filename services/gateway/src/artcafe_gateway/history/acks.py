@@ -24,13 +24,13 @@ class _Ack(msgspec.Struct, frozen=True, kw_only=True):
 class PublishAcks(BrokerSubscription):
     """Where the answers for one bridge arrive; `expect` before publishing."""
 
-    __slots__ = ("_expected", "_numbers", "_root")
+    __slots__ = ("_callbacks", "_numbers", "_root")
 
     def __init__(self, tenant_id: str, make: type[RenderGroup]) -> None:
         super().__init__(tenant_id, make)
         self._root = ""
         self._numbers = count()
-        self._expected: dict[str, OnAck] = {}
+        self._callbacks: dict[str, OnAck] = {}
 
     @classmethod
     async def open(cls, bridge: Bridge) -> "PublishAcks":
@@ -41,16 +41,16 @@ class PublishAcks(BrokerSubscription):
         await bridge.confirm_subscription(route)
         return route
 
-    def expect(self, told: OnAck) -> str:
-        """The reply subject for a message; `told` gets its `seq`, or None once it was given up."""
+    def register(self, on_ack: OnAck) -> str:
+        """The reply subject for a message; `on_ack` gets its `seq`, or None once it was given up."""
         reply = f"{self._root}.{next(self._numbers)}"
-        self._expected[reply] = told
+        self._callbacks[reply] = on_ack
         return reply
 
     @contextmanager
-    def expecting(self, told: OnAck) -> Iterator[str]:
+    def registered(self, on_ack: OnAck) -> Iterator[str]:
         """As `expect`, for whoever waits within."""
-        reply = self.expect(told)
+        reply = self.register(on_ack)
         try:
             yield reply
         finally:
@@ -58,12 +58,12 @@ class PublishAcks(BrokerSubscription):
 
     def cancel(self, reply: str) -> bool:
         """Expect no answer any more; whether one was expected."""
-        return self._expected.pop(reply, None) is not None
+        return self._callbacks.pop(reply, None) is not None
 
-    def cancel_after_grace(self, reply: str) -> None:
-        """The broker has the message: if it is kept, that is told within a moment."""
-        if reply in self._expected:
-            asyncio.get_running_loop().call_later(KEPT_WITHIN_S, self._late, reply)
+    def start_timeout(self, reply: str) -> None:
+        """The broker has the message: if it is kept, that is on_ack within a moment."""
+        if reply in self._callbacks:
+            asyncio.get_running_loop().call_later(KEPT_WITHIN_S, self._on_timeout, reply)
 
     def on_message(self, subject: str, reply: str, payload: bytes, headers: bytes) -> None:  # noqa: ARG002
         """Tell who published what was kept."""
@@ -72,10 +72,10 @@ class PublishAcks(BrokerSubscription):
         except msgspec.DecodeError:
             # Whoever hears the message may answer it, too: that is not what is waited for.
             return
-        if ack.stream == HISTORY_STREAM and (told := self._expected.pop(subject, None)) is not None:
-            told(ack.seq)
+        if ack.stream == HISTORY_STREAM and (on_ack := self._callbacks.pop(subject, None)) is not None:
+            on_ack(ack.seq)
 
-    def _late(self, reply: str) -> None:
-        told = self._expected.pop(reply, None)
-        if told is not None:
-            told(None)
+    def _on_timeout(self, reply: str) -> None:
+        on_ack = self._callbacks.pop(reply, None)
+        if on_ack is not None:
+            on_ack(None)

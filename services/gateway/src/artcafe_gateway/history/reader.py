@@ -67,15 +67,17 @@ class HistoryReader:
         self._acks: WeakKeyDictionary[Bridge, PublishAcks] = WeakKeyDictionary()
         self._not_kept: TTLCache[str, None] = TTLCache(KNOWN_TENANTS, UNKNOWN_S)
 
-    async def page(self, bridge: Bridge, channel_id: str, subject: str, wanted: HistoryQuery) -> HistoryPage:
+    async def read_page(
+        self, bridge: Bridge, channel_id: str, subject: str, query: HistoryQuery
+    ) -> HistoryPage:
         """A page of a channel; HistoryUnavailable where nothing is kept."""
         scope = f"messages {channel_id}"
-        position = self._cursors.decode(bridge.tenant_id, scope, wanted.cursor)
-        begin = {"seq": position["seq"]} if position else await _begin(bridge, subject, wanted)
-        messages, more = await read(bridge, subject, begin, wanted.limit)
+        position = self._cursors.decode(bridge.tenant_id, scope, query.cursor)
+        start = {"seq": position["seq"]} if position else await _resolve_start(bridge, subject, query)
+        messages, more = await read_stream_page(bridge, subject, start, query.limit)
         after = {"seq": messages[-1].seq + 1} if messages and more else None
         return HistoryPage(
-            messages=[message_of(channel_id, each) for each in messages],
+            messages=[to_history_message(channel_id, each) for each in messages],
             next_cursor=self._cursors.encode(bridge.tenant_id, scope, after),
         )
 
@@ -83,19 +85,19 @@ class HistoryReader:
         self, bridge: Bridge, subject: str, payload: bytes, headers: bytes, *, channel_id: str
     ) -> int | None:
         """Publish to a channel; once the broker has it, its `seq`, or None where nothing is kept."""
-        acks = await self.acks(bridge, subject)
+        acks = await self.get_acks(bridge, subject)
         if acks is None:
             bridge.publish(subject, payload, headers, channel_id=channel_id)
             await bridge.flush()
             return None
         kept: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
-        with acks.expecting(kept.set_result) as reply:
+        with acks.registered(kept.set_result) as reply:
             bridge.publish(subject, payload, headers, channel_id=channel_id, reply=reply)
             await bridge.flush()
-            acks.cancel_after_grace(reply)
+            acks.start_timeout(reply)
             return await kept
 
-    def known(self, bridge: Bridge) -> bool:
+    def has_cached_acks(self, bridge: Bridge) -> bool:
         """Whether `cached_acks` can tell of a tenant."""
         return bridge.tenant_id in self._not_kept or bridge in self._acks
 
@@ -103,14 +105,14 @@ class HistoryReader:
         """As `acks`, for a tenant that is known."""
         return self._acks.get(bridge)
 
-    async def acks(self, bridge: Bridge, subject: str) -> PublishAcks | None:
+    async def get_acks(self, bridge: Bridge, subject: str) -> PublishAcks | None:
         """Where the stream says that it kept what is published on a channel's subject; None where it does not."""
         if bridge.tenant_id in self._not_kept:
             return None
         found = self._acks.get(bridge)
         if found is None:
             try:
-                await _counted(bridge, subject, 1)
+                await _count_from(bridge, subject, 1)
             except (HistoryUnavailable, BrokerUnavailable):
                 self._not_kept[bridge.tenant_id] = None
                 return None
@@ -134,13 +136,13 @@ class StreamMessage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReplayPosition(msgspec.Struct, frozen=True, kw_only=True):
-    """Where to begin in a channel's history: how the stream is asked, and what is not sent in any case."""
+    """Where to start in a channel's history: how the stream is asked, and what is not sent in any case."""
 
-    begin: dict[str, object]
-    after: int
+    start: dict[str, object]
+    after_seq: int
 
 
-def message_of(channel_id: str, stored: StreamMessage) -> HistoryMessage:
+def to_history_message(channel_id: str, stored: StreamMessage) -> HistoryMessage:
     """A message as it is shown."""
     return HistoryMessage(
         seq=stored.seq,
@@ -153,34 +155,34 @@ def message_of(channel_id: str, stored: StreamMessage) -> HistoryMessage:
     )
 
 
-async def place_of(bridge: Bridge, subject: str, wanted: HistoryQuery) -> ReplayPosition:
+async def find_replay_position(bridge: Bridge, subject: str, query: HistoryQuery) -> ReplayPosition:
     """Where a subscription begins; HistoryUnavailable where nothing is kept."""
-    newest = await _newest(bridge, subject)
-    if wanted.last == 0:
-        return ReplayPosition(begin={"seq": newest + 1}, after=newest)
-    begin = await _begin(bridge, subject, wanted)
-    seq = begin.get("seq")
+    newest = await _get_last_seq(bridge, subject)
+    if query.last == 0:
+        return ReplayPosition(start={"seq": newest + 1}, after_seq=newest)
+    start = await _resolve_start(bridge, subject, query)
+    seq = start.get("seq")
     if isinstance(seq, int):
-        return ReplayPosition(begin=begin, after=min(seq - 1, newest))
-    page, _ = await read(bridge, subject, begin, 1)
+        return ReplayPosition(start=start, after_seq=min(seq - 1, newest))
+    page, _ = await read_stream_page(bridge, subject, start, 1)
     after = page[0].seq - 1 if page else newest
-    return ReplayPosition(begin={"seq": after + 1}, after=after)
+    return ReplayPosition(start={"seq": after + 1}, after_seq=after)
 
 
-async def _begin(bridge: Bridge, subject: str, wanted: HistoryQuery) -> dict[str, object]:
-    if wanted.since is not None and wanted.last is not None:
+async def _resolve_start(bridge: Bridge, subject: str, query: HistoryQuery) -> dict[str, object]:
+    if query.since is not None and query.last is not None:
         raise _invalid("last", "Give either since or last")
-    if wanted.last is not None:
-        return {"seq": await _last(bridge, subject, wanted.last)}
-    if wanted.since is None:
+    if query.last is not None:
+        return {"seq": await _find_seq_from_end(bridge, subject, query.last)}
+    if query.since is None:
         return {"seq": 1}
-    if wanted.since.isascii() and wanted.since.isdigit():
-        seq = int(wanted.since)
+    if query.since.isascii() and query.since.isdigit():
+        seq = int(query.since)
         if seq > MAX_SEQ:
             raise _invalid("since", f"Expected a seq of at most {MAX_SEQ}")
         return {"seq": max(seq, 1)}
     try:
-        since = msgspec.convert(wanted.since, datetime)
+        since = msgspec.convert(query.since, datetime)
     except msgspec.ValidationError:
         since = None
     if since is None or since.tzinfo is None:
@@ -188,16 +190,16 @@ async def _begin(bridge: Bridge, subject: str, wanted: HistoryQuery) -> dict[str
     return {"start_time": since.isoformat()}
 
 
-async def _last(bridge: Bridge, subject: str, count: int) -> int:
+async def _find_seq_from_end(bridge: Bridge, subject: str, count: int) -> int:
     """The seq of the message that is `count` from the end; 1 when there are no more than that."""
-    first, kept = await _counted(bridge, subject, 1)
+    first, kept = await _count_from(bridge, subject, 1)
     if kept <= count:
         return 1
-    low, high = first, await _newest(bridge, subject)
+    low, high = first, await _get_last_seq(bridge, subject)
     # From `low` on there are at least `count`; the broker counts what follows, wherever one asks.
     while low < high:
         middle = (low + high + 1) // 2
-        seq, following = await _counted(bridge, subject, middle)
+        seq, following = await _count_from(bridge, subject, middle)
         if following >= count:
             low = seq
             if following == count:
@@ -207,26 +209,26 @@ async def _last(bridge: Bridge, subject: str, count: int) -> int:
     return low
 
 
-async def _counted(bridge: Bridge, subject: str, seq: int) -> tuple[int, int]:
-    messages, _ = await read(bridge, subject, {"seq": seq}, 1)
+async def _count_from(bridge: Bridge, subject: str, seq: int) -> tuple[int, int]:
+    messages, _ = await read_stream_page(bridge, subject, {"seq": seq}, 1)
     return (messages[0].seq, messages[0].pending + 1) if messages else (seq, 0)
 
 
-async def _newest(bridge: Bridge, subject: str) -> int:
-    found = await _answers(bridge, {"last_by_subj": subject}, is_last=lambda _: True)
+async def _get_last_seq(bridge: Bridge, subject: str) -> int:
+    found = await _direct_get(bridge, {"last_by_subj": subject}, is_last=lambda _: True)
     return found[0].seq if found else 0
 
 
-async def read(
-    bridge: Bridge, subject: str, begin: dict[str, object], limit: int, max_bytes: int = PAGE_BYTES
+async def read_stream_page(
+    bridge: Bridge, subject: str, start: dict[str, object], limit: int, max_bytes: int = PAGE_BYTES
 ) -> tuple[list[StreamMessage], bool]:
     """A page of what is kept of a channel, and whether there is more; HistoryUnavailable, BrokerUnavailable."""
-    query = {**begin, "next_by_subj": subject, "batch": limit, "max_bytes": max_bytes}
-    messages = await _answers(bridge, query, is_last=lambda message: "Status" in _headers(message))
+    query = {**start, "next_by_subj": subject, "batch": limit, "max_bytes": max_bytes}
+    messages = await _direct_get(bridge, query, is_last=lambda message: "Status" in _headers(message))
     return messages, bool(messages) and messages[-1].pending > 0
 
 
-async def _answers(
+async def _direct_get(
     bridge: Bridge, query: dict[str, object], *, is_last: Callable[[Msg], bool]
 ) -> list[StreamMessage]:
     stored = []

@@ -3,7 +3,7 @@
 import msgspec
 
 from artcafe_common.bus.errors import FieldError, InvalidRequest
-from artcafe_gateway.wire.headers import malformed, validate_headers
+from artcafe_gateway.wire.headers import bad_headers, validate_headers
 
 
 class PublishBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -28,5 +28,5 @@ def parse_publish_body(raw: bytes) -> tuple[bytes, dict[str, str]]:
     try:
         headers = msgspec.json.decode(envelope.headers, type=dict[str, str])
     except (msgspec.ValidationError, RecursionError):
-        raise malformed("headers are an object of texts") from None
+        raise bad_headers("headers are an object of texts") from None
     return bytes(envelope.data), validate_headers(headers)

@@ -64,7 +64,7 @@ class RequestLog(ASGIMiddleware):
             # Set once a member was authenticated: what a stranger tries is billed to nobody.
             tenant_id = scope["state"].get("artcafe_tenant")
             if tenant_id:
-                self._gateway.usage.called(tenant_id)
+                self._gateway.usage.record_api_call(tenant_id)
             asked = scope["state"].get("artcafe_asked")
             if asked is not None and status == 403:  # noqa: PLR2004 - Forbidden
                 who, asked_for = asked

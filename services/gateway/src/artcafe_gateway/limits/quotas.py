@@ -49,7 +49,7 @@ class Quotas:
 
     async def refresh_all(self) -> None:
         """Ask for every open bridge: news may have been missed."""
-        for bridge in self._bridges.open:
+        for bridge in self._bridges.open_bridges:
             await self.refresh(bridge)
 
     async def _spent_until(self, tenant_id: str) -> float:
@@ -75,5 +75,5 @@ class Quotas:
         await self._news(event.tenant_id)
 
     async def _news(self, tenant_id: str) -> None:
-        concerned = [bridge for bridge in self._bridges.open if bridge.tenant_id == tenant_id]
+        concerned = [bridge for bridge in self._bridges.open_bridges if bridge.tenant_id == tenant_id]
         await asyncio.gather(*map(self.refresh, concerned))

@@ -16,7 +16,7 @@ from artcafe_gateway.sessions.agent import AgentSession
 from artcafe_gateway.sessions.client import ClientSession
 from artcafe_gateway.sessions.dashboard import DashboardSession
 from artcafe_gateway.wire import agent_frames, frames
-from artcafe_gateway.wire.socket import CLOSES
+from artcafe_gateway.wire.socket import WEBSOCKET_CLOSE_CODES
 
 _REF = "#/components/schemas/{name}"
 _AGENT_FRAMES = (
@@ -81,7 +81,7 @@ _NATS: dict[str, tuple[str, str]] = {
 }
 
 
-def asyncapi() -> dict[str, Any]:
+def build_asyncapi() -> dict[str, Any]:
     """The document."""
     kinds = {kind: _key(kind) for _, _, sent, told, _ in _ENDPOINTS.values() for kind in (*sent, *told)}
     schemas, components = msgspec.json.schema_components(
@@ -159,12 +159,12 @@ def _websocket(address: str, summary: str, kinds: tuple[Any, ...], query: dict[s
                 },
             }
         },
-        "x-close-codes": {str(code): told for code, told in CLOSES.items()},
+        "x-close-codes": {str(code): told for code, told in WEBSOCKET_CLOSE_CODES.items()},
     }
 
 
 def _closes() -> str:
-    return ", ".join(f"{code} ({told})" for code, told in CLOSES.items())
+    return ", ".join(f"{code} ({told})" for code, told in WEBSOCKET_CLOSE_CODES.items())
 
 
 def _address_parameters(address: str) -> dict[str, Any]:

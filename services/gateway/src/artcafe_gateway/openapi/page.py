@@ -10,8 +10,8 @@ from litestar.connection import Request
 from litestar.params import FromPath
 
 from artcafe_gateway.http.request import NotFound
-from artcafe_gateway.openapi.asyncapi import asyncapi
-from artcafe_gateway.openapi.rest import openapi
+from artcafe_gateway.openapi.asyncapi import build_asyncapi
+from artcafe_gateway.openapi.rest import build_openapi
 
 _ASSETS = {"swagger-ui.css", "swagger-ui-bundle.js"}
 _PACKAGE = "swagger_ui"
@@ -58,13 +58,13 @@ class DocumentsController(Controller):
     @get("/openapi.json")
     async def openapi(self, request: Request[Any, Any, Any]) -> Response[bytes]:
         if "openapi" not in self._made:
-            self._made["openapi"] = msgspec.json.encode(openapi(request.app))
+            self._made["openapi"] = msgspec.json.encode(build_openapi(request.app))
         return Response(self._made["openapi"], media_type="application/json")
 
     @get("/asyncapi.json")
     async def asyncapi(self) -> Response[bytes]:
         if "asyncapi" not in self._made:
-            self._made["asyncapi"] = msgspec.json.encode(asyncapi())
+            self._made["asyncapi"] = msgspec.json.encode(build_asyncapi())
         return Response(self._made["asyncapi"], media_type="application/json")
 
     @get("/")

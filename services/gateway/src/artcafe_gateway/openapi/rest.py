@@ -26,7 +26,7 @@ _INTRODUCTION = (
 _IDENTIFIER = {"type": "string", "minLength": 1, "maxLength": 128}
 
 
-def openapi(app: Litestar) -> dict[str, Any]:
+def build_openapi(app: Litestar) -> dict[str, Any]:
     """The document of an application's routes."""
     operations = list(_operations(app))
     types = {id(kind): kind for each in operations for kind in (each.takes, each.gives) if kind is not None}

@@ -49,11 +49,11 @@ class ActivityFeed:
     def __init__(self) -> None:
         self._dashboards: dict[str, dict[Socket, None]] = {}
 
-    def join(self, tenant_id: str, socket: Socket) -> None:
+    def add_dashboard(self, tenant_id: str, socket: Socket) -> None:
         """Show a dashboard what happens from now on."""
         self._dashboards.setdefault(tenant_id, {})[socket] = None
 
-    def leave(self, tenant_id: str, socket: Socket) -> None:
+    def remove_dashboard(self, tenant_id: str, socket: Socket) -> None:
         """Show it no more."""
         some = self._dashboards.get(tenant_id, {})
         some.pop(socket, None)

@@ -40,22 +40,22 @@ class ChannelSubscriberTracker:
         # When each process answered last: a question waits for those that are likely still there.
         self._peers: dict[str, float] = {}
 
-    def subscribed(self, tenant_id: str, client_id: str, channel_id: str) -> None:
+    def add(self, tenant_id: str, client_id: str, channel_id: str) -> None:
         """A client's socket listens to a channel."""
         self._clients.setdefault((tenant_id, channel_id), Counter())[client_id] += 1
         # Whatever is no id is no channel of which there is a record.
         if (client_id, channel_id) in self._recorded or not ULID_PATTERN.match(channel_id):
             return
         try:
-            self._records.take()
+            self._records.consume()
         except RateLimited:
             return  # another time
         self._recorded[client_id, channel_id] = None
-        self._presence.announce(
+        self._presence.enqueue(
             ChannelSubscribed(tenant_id=tenant_id, client_id=client_id, channel_id=channel_id)
         )
 
-    def unsubscribed(self, tenant_id: str, client_id: str, channel_id: str) -> None:
+    def remove(self, tenant_id: str, client_id: str, channel_id: str) -> None:
         """It does not any more."""
         clients = self._clients.get((tenant_id, channel_id))
         if clients is None:

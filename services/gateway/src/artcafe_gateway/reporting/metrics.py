@@ -36,6 +36,6 @@ class Metrics:
         """The text exposition format."""
         self._sockets.set(sockets)
         self._tasks.set(len(asyncio.all_tasks()))
-        self._bridges.set(len(bridges.open))
-        self._subjects.set(sum(bridge.subscription_count for bridge in bridges.open))
+        self._bridges.set(len(bridges.open_bridges))
+        self._subjects.set(sum(bridge.subscription_count for bridge in bridges.open_bridges))
         return generate_latest(self._registry)

@@ -30,14 +30,14 @@ class PresenceReporter:
         self._events: asyncio.Queue[Event] = asyncio.Queue(MAX_QUEUED)
         self._alive_at = float("-inf")
 
-    def announce(self, event: Event) -> None:
+    def enqueue(self, event: Event) -> None:
         """Queue an event for the stream."""
         try:
             self._events.put_nowait(event)
         except asyncio.QueueFull:
             log.error("presence_event_dropped", subject=type(event).subject)
 
-    def heartbeat(
+    def record_heartbeat(
         self,
         connection_id: str,
         tenant_id: str,
@@ -63,12 +63,12 @@ class PresenceReporter:
         while True:
             event = await self._events.get()
             try:
-                await self._announce(event)
+                await self._publish(event)
             except asyncio.CancelledError:
                 self._events.put_nowait(event)
                 raise
 
-    async def _announce(self, event: Event) -> None:
+    async def _publish(self, event: Event) -> None:
         pause = 0.05
         while True:
             try:
@@ -79,7 +79,7 @@ class PresenceReporter:
             else:
                 return
 
-    async def tick(self) -> None:
+    async def send_heartbeats(self) -> None:
         """Send the heartbeats, and every 2 s that this process lives."""
         heartbeats, self._heartbeats = list(self._heartbeats.values()), {}
         for start in range(0, len(heartbeats), HEARTBEATS_PER_SIGNAL):
@@ -93,11 +93,11 @@ class PresenceReporter:
             self._alive_at = time.monotonic()
             await self._bus.notify(GatewayAlive(server_id=self._server_id, instance=self.instance))
 
-    async def finish(self) -> None:
+    async def drain(self) -> None:
         """Announce what is still queued: the process ends."""
         try:
             async with asyncio.timeout(FINISH_S):
                 while not self._events.empty():
-                    await self._announce(self._events.get_nowait())
+                    await self._publish(self._events.get_nowait())
         except TimeoutError:
             log.warning("presence_events_left", count=self._events.qsize())

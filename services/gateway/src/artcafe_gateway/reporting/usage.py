@@ -11,8 +11,8 @@ from artcafe_gateway.bridges.bridge import Bridge
 from artcafe_gateway.bridges.pool import BridgePool
 
 # Batches that the broker did not take yet; each holds all counts of its interval.
-MAX_WAITING = 10_000
-ENTRIES_A_BATCH = 2_000
+MAX_PENDING_BATCHES = 10_000
+MAX_ENTRIES_PER_BATCH = 2_000
 log = structlog.get_logger()
 
 
@@ -27,10 +27,10 @@ class UsageRecorder:
         self._delivered: dict[tuple[str, str, str], list[int]] = {}
         self._calls: dict[str, int] = {}
         self._seconds: dict[tuple[str, str], float] = {}
-        self._waiting: list[UsageRecorded] = []
+        self._pending: list[UsageRecorded] = []
         self._lock = asyncio.Lock()
 
-    def delivered(
+    def record_delivery(
         self, tenant_id: str, client_id: str, channel_id: str, size: int, messages: int = 1
     ) -> None:
         """Messages of `size` payload bytes in all went to one client's socket."""
@@ -40,11 +40,11 @@ class UsageRecorder:
         counts[0] += messages
         counts[1] += size
 
-    def called(self, tenant_id: str) -> None:
+    def record_api_call(self, tenant_id: str) -> None:
         """One REST call was made for a tenant."""
         self._calls[tenant_id] = self._calls.get(tenant_id, 0) + 1
 
-    def connected(self, tenant_id: str, client_id: str, seconds: float) -> None:
+    def record_connection_time(self, tenant_id: str, client_id: str, seconds: float) -> None:
         """A client's socket was open for so long since it was last told."""
         key = (tenant_id, client_id)
         self._seconds[key] = self._seconds.get(key, 0.0) + seconds
@@ -52,22 +52,22 @@ class UsageRecorder:
     async def flush(self) -> None:
         """Hand over everything counted so far; what cannot be handed over now waits, in order."""
         async with self._lock:
-            entries, reports = self._take(), []
-            for bridge in self._bridges.open:
+            entries, reports = self._drain_counters(), []
+            for bridge in self._bridges.open_bridges:
                 published, report = await bridge.collect_usage()
                 entries += published
                 reports += [] if report is None else [report]
             self._queue(entries, reports)
-            await self._hand_over()
+            await self._publish_batches()
 
     async def flush_bridge(self, bridge: Bridge) -> None:
         """Hand over what one bridge counted, before it closes."""
         async with self._lock:
             published, report = await bridge.collect_usage()
             self._queue(published, [] if report is None else [report])
-            await self._hand_over()
+            await self._publish_batches()
 
-    def _take(self) -> list[UsageEntry]:
+    def _drain_counters(self) -> list[UsageEntry]:
         delivered, self._delivered = self._delivered, {}
         calls, self._calls = self._calls, {}
         entries = [
@@ -87,9 +87,9 @@ class UsageRecorder:
 
     def _queue(self, entries: list[UsageEntry], reports: list[BridgeReport]) -> None:
         # A bridge's report goes with its counts: both are applied, or neither.
-        if len(entries) <= ENTRIES_A_BATCH:
+        if len(entries) <= MAX_ENTRIES_PER_BATCH:
             if entries or reports:
-                self._waiting.append(
+                self._pending.append(
                     UsageRecorded(server_id=self._server_id, entries=entries, bridges=reports)
                 )
             return
@@ -98,16 +98,16 @@ class UsageRecorder:
             by_tenant.setdefault(entry.tenant_id, []).append(entry)
         for tenant_id, some in by_tenant.items():
             mine = [report for report in reports if report.tenant_id == tenant_id]
-            self._waiting.append(UsageRecorded(server_id=self._server_id, entries=some, bridges=mine))
+            self._pending.append(UsageRecorded(server_id=self._server_id, entries=some, bridges=mine))
 
-    async def _hand_over(self) -> None:
-        while self._waiting:
+    async def _publish_batches(self) -> None:
+        while self._pending:
             try:
-                await self._bus.publish(self._waiting[0])
+                await self._bus.publish(self._pending[0])
             except CommandError as error:
-                log.warning("usage_waits", batches=len(self._waiting), reason=error.detail)
-                if len(self._waiting) > MAX_WAITING:
+                log.warning("usage_waits", batches=len(self._pending), reason=error.detail)
+                if len(self._pending) > MAX_PENDING_BATCHES:
                     log.error("usage_dropped", batches=1)
-                    del self._waiting[0]
+                    del self._pending[0]
                 return
-            del self._waiting[0]
+            del self._pending[0]

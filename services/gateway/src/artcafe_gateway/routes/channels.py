@@ -23,7 +23,7 @@ from artcafe_common.contracts.tenancy.channels import (
     ListChannelSubscribers,
     UpdateChannel,
 )
-from artcafe_gateway.bridges.connection import header_block
+from artcafe_gateway.bridges.connection import encode_headers
 from artcafe_gateway.errors import (
     BrokerUnavailable,
     HistoryUnavailable,
@@ -166,7 +166,7 @@ class ChannelsController(Controller):
                 bridge,
                 channel.subject,
                 payload,
-                header_block({**headers, MESSAGE_ID_HEADER: accepted.message_id}),
+                encode_headers({**headers, MESSAGE_ID_HEADER: accepted.message_id}),
                 channel_id=channel.channel_id,
             )
         finally:
@@ -192,7 +192,7 @@ class ChannelsController(Controller):
         wanted = query(request, HistoryQuery)
         bridge = await gateway.bridges.acquire(member.caller.tenant_id)
         try:
-            page = await gateway.history.page(bridge, channel.channel_id, channel.subject, wanted)
+            page = await gateway.history.read_page(bridge, channel.channel_id, channel.subject, wanted)
         finally:
             gateway.bridges.release(bridge)
         return Response(msgspec.json.encode(page), media_type="application/json")

@@ -67,7 +67,7 @@ class ClientSession(FrameDispatcher):
         set_caller(self._caller)
         settings = self._gateway.settings
         self._opened = True
-        self._gateway.presence.announce(
+        self._gateway.presence.enqueue(
             ConnectionOpened(
                 connection_id=self.socket.connection_id,
                 tenant_id=self.tenant_id,
@@ -89,7 +89,7 @@ class ClientSession(FrameDispatcher):
                 heartbeat_interval_s=settings.heartbeat_interval_s,
             )
         )
-        self.socket.send_queue.on_slow = self._gateway.metrics.slow_consumers.inc
+        self.socket.send_queue.on_slow_consumer = self._gateway.metrics.slow_consumers.inc
         self.socket.send_queue.protocol.fast_path = self.handle_fast_path
         await self.socket.serve_frames(self.decoder, self.dispatch)
 
@@ -98,9 +98,9 @@ class ClientSession(FrameDispatcher):
         self._gateway.sessions.remove(self)
         self.socket.send_queue.protocol.fast_path = None
         self._publisher.close()
-        await self._subscriptions.clear()
+        await self._subscriptions.unsubscribe_all()
         if self._opened:
-            self._gateway.presence.announce(
+            self._gateway.presence.enqueue(
                 ConnectionClosed(
                     connection_id=self.socket.connection_id,
                     tenant_id=self.tenant_id,
@@ -145,7 +145,7 @@ class ClientSession(FrameDispatcher):
         metadata: dict[str, Any] | None = None,
     ) -> None:
         self._heartbeat_at = self.socket.last_received_at
-        self._gateway.presence.heartbeat(
+        self._gateway.presence.record_heartbeat(
             self.socket.connection_id,
             self.tenant_id,
             self._identity.client_id,
@@ -180,9 +180,9 @@ class ClientSession(FrameDispatcher):
         confirmation = frames.Subscribed(subject=received.subject, channel=received.channel, id=received.id)
         key = _subscription_key(received.subject, received.channel)
         if history is None:
-            await self._subscriptions.add(key, name)
+            await self._subscriptions.subscribe(key, name)
         else:
-            await self._subscriptions.follow(key, name, history)
+            await self._subscriptions.subscribe_from(key, name, history)
         self.socket.send(confirmation)
         self._subscriptions.activate(key)
 
@@ -190,7 +190,7 @@ class ClientSession(FrameDispatcher):
     async def handle_unsubscribe(self, received: frames.Unsubscribe) -> None:
         """End a subscription."""
         self._names.resolve(received.subject, received.channel, wildcards=True)
-        await self._subscriptions.remove(_subscription_key(received.subject, received.channel))
+        await self._subscriptions.unsubscribe(_subscription_key(received.subject, received.channel))
         self.socket.send(
             frames.Unsubscribed(subject=received.subject, channel=received.channel, id=received.id)
         )

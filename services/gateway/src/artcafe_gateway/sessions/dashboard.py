@@ -122,13 +122,13 @@ class DashboardSession(FrameDispatcher):
                 heartbeat_interval_s=self._gateway.settings.heartbeat_interval_s,
             )
         )
-        self._gateway.activity_feed.join(self.tenant_id, self.socket)
+        self._gateway.activity_feed.add_dashboard(self.tenant_id, self.socket)
         await self.socket.serve_frames(self.decoder, self.dispatch)
 
     async def end(self) -> None:
         """Leave no trace of the socket."""
         self._expiry.cancel()
-        self._gateway.activity_feed.leave(self.tenant_id, self.socket)
+        self._gateway.activity_feed.remove_dashboard(self.tenant_id, self.socket)
         self._gateway.sessions.remove(self)
         for look in self._looks:
             look.end()

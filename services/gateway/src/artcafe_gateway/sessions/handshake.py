@@ -10,7 +10,7 @@ from artcafe_common.bus.caller import CallerContext
 from artcafe_common.contracts.identity.clients import AuthenticateClient, ClientIdentity
 from artcafe_gateway.gateway import Gateway
 from artcafe_gateway.wire import frames
-from artcafe_gateway.wire.socket import Socket, within
+from artcafe_gateway.wire.socket import Socket, receive_within
 
 NONCE_BYTES = 32
 _AUTH = msgspec.json.Decoder(frames.Auth)
@@ -41,7 +41,9 @@ async def authenticate(
         )
     nonce = secrets.token_urlsafe(NONCE_BYTES)
     connection.send(frames.Challenge(nonce=nonce))
-    answer: frames.Auth = await within(gateway.settings.handshake_timeout_s, connection.next(_AUTH))
+    answer: frames.Auth = await receive_within(
+        gateway.settings.handshake_timeout_s, connection.receive_frame(_AUTH)
+    )
     return await _ask(
         gateway,
         AuthenticateClient(

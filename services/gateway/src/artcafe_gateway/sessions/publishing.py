@@ -9,7 +9,7 @@ from artcafe_common.broker.subjects import ResolvedSubject
 from artcafe_common.bus.errors import CommandError
 from artcafe_common.contracts.identity.clients import ClientIdentity
 from artcafe_gateway.bridges.bridge import Bridge
-from artcafe_gateway.bridges.connection import header_block
+from artcafe_gateway.bridges.connection import encode_headers
 from artcafe_gateway.delivery.message import FROM_HEADER, as_json
 from artcafe_gateway.errors import QuotaExceeded, RateLimited, TooManyRequests
 from artcafe_gateway.gateway import Gateway
@@ -19,7 +19,7 @@ from artcafe_gateway.subscriptions.socket_subscriptions import SocketSubscriptio
 from artcafe_gateway.wire import frames
 from artcafe_gateway.wire.headers import validate_headers
 from artcafe_gateway.wire.socket import Socket
-from artcafe_gateway.wire.transport import frame
+from artcafe_gateway.wire.transport import text_frame
 
 MAX_CACHED_TARGETS = 1000
 FLOOD_PAUSE_S = 0.02
@@ -46,7 +46,7 @@ class Publisher:
         self._names = names
         self._subscriptions = subscriptions
         self._headers = {FROM_HEADER: identity.client_id}
-        self._header_block = header_block(self._headers)
+        self._header_block = encode_headers(self._headers)
         # Targets that the client may publish to.
         self._targets: dict[tuple[str | None, str | None], ResolvedSubject] = {}
         self._requests: set[asyncio.Task[None]] = set()
@@ -63,7 +63,7 @@ class Publisher:
         try:
             name = self._target(received.subject, received.channel)
             acknowledged = received.id is not None and name.channel is not None
-            if acknowledged and not self._gateway.history.known(self._bridge):
+            if acknowledged and not self._gateway.history.has_cached_acks(self._bridge):
                 return False
             self._publish(received, name)
         except (RateLimited, QuotaExceeded) as error:
@@ -78,17 +78,17 @@ class Publisher:
         """Publish a message; CommandError when it is refused."""
         name = self._target(received.subject, received.channel)
         if received.id is not None and name.channel is not None:
-            await self._gateway.history.acks(self._bridge, name.publish_subject)
+            await self._gateway.history.get_acks(self._bridge, name.publish_subject)
         self._publish(received, name)
 
     def _publish(self, received: frames.Publish, name: ResolvedSubject) -> None:
         headers = self._header_block
         if received.headers:
-            headers = header_block(validate_headers(received.headers) | self._headers)
+            headers = encode_headers(validate_headers(received.headers) | self._headers)
         acks = None
         if received.id is not None and name.channel is not None:
             acks = self._gateway.history.cached_acks(self._bridge)
-        reply = acks.expect(partial(self._acknowledge, received.id)) if acks is not None else ""
+        reply = acks.register(partial(self._acknowledge, received.id)) if acks is not None else ""
         try:
             self._bridge.publish(
                 name.publish_subject,
@@ -109,7 +109,7 @@ class Publisher:
         self, frame_id: frames.FrameId, acks: PublishAcks | None, reply: str, error: CommandError | None
     ) -> None:
         if acks is not None and error is None:
-            acks.cancel_after_grace(reply)
+            acks.start_timeout(reply)
         elif acks is None and error is None:
             self._acknowledge(frame_id, None)
         elif error is not None and (acks is None or acks.cancel(reply)):
@@ -143,8 +143,8 @@ class Publisher:
             self._socket.send_error(error, received.id)
             return
         data = b'{"type":"reply","id":' + _encode(received.id) + b',"data":' + as_json(reply.data) + b"}"
-        if self._socket.send_queue.push(frame(data)):
-            self._gateway.usage.delivered(self._tenant_id, self._client_id, "", len(reply.data))
+        if self._socket.send_queue.push(text_frame(data)):
+            self._gateway.usage.record_delivery(self._tenant_id, self._client_id, "", len(reply.data))
 
     # -- targets -------------------------------------------------------------------------------
 

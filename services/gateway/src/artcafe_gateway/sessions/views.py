@@ -7,11 +7,11 @@ import msgspec
 
 from artcafe_common.broker.subjects import SubjectForm, matches, to_form
 from artcafe_common.contracts.presence import PresenceUpdate
-from artcafe_gateway.delivery.fanout import BrokerSubscription, Counts
+from artcafe_gateway.delivery.fanout import BrokerSubscription, DeliveryCounts
 from artcafe_gateway.delivery.message import BrokerMessage, channel_message_frame, preview_frame
 from artcafe_gateway.wire import frames
 from artcafe_gateway.wire.socket import Socket
-from artcafe_gateway.wire.transport import frame
+from artcafe_gateway.wire.transport import text_frame
 
 # A preview drops rather than queue more than this: it is a look, not a feed.
 PREVIEW_BACKLOG = 256 * 1024
@@ -41,13 +41,13 @@ class ChannelView:
 
     def begin(self) -> None:
         """Show from now on."""
-        self._route.join(self._key, self, lambda _: self._channel_id, channel_message_frame)
+        self._route.add_subscriber(self._key, self, lambda _: self._channel_id, channel_message_frame)
 
     def end(self) -> None:
         """Show no more."""
-        self._route.leave(self._key, self)
+        self._route.remove_subscriber(self._key, self)
 
-    def on_delivered(self, counts: Counts) -> None:
+    def on_delivered(self, counts: DeliveryCounts) -> None:
         """Looking on is not counted."""
 
     def on_request(self, reply: str) -> None:
@@ -87,7 +87,7 @@ class TopicPreviewView:
             self._dropped += 1
             return
         subject = to_form(self._tenant_id, delivery.subject, SubjectForm.SHORT)
-        self._socket.send_queue.push(frame(preview_frame(delivery, subject, self._dropped)))
+        self._socket.send_queue.push(text_frame(preview_frame(delivery, subject, self._dropped)))
         self._dropped = 0
 
 

@@ -7,7 +7,7 @@ from artcafe_common.bus.errors import CommandError
 from artcafe_gateway.bridges.bridge import Bridge
 from artcafe_gateway.delivery.fanout import BrokerSubscription, Render
 from artcafe_gateway.delivery.message import message_frame
-from artcafe_gateway.history.reader import HistoryQuery, place_of
+from artcafe_gateway.history.reader import HistoryQuery, find_replay_position
 from artcafe_gateway.reporting.channel_subscribers import ChannelSubscriberTracker
 from artcafe_gateway.reporting.usage import UsageRecorder
 from artcafe_gateway.subscriptions.recovery import RecoveringSubscription, ReplaySubscription
@@ -35,19 +35,19 @@ class SocketSubscriptions:
         self.send_queue = send_queue
         self.usage = usage
         # The name of the form in which messages are written, and what writes them.
-        self.kind = "message"
+        self.frame_type = "message"
         self.render: Render = message_frame
         self._bridge = bridge
         self._channel_subscribers = channel_subscribers
         # The names that are a channel's, and how many of them each channel has.
         self._listens: dict[str, str] = {}
         self._channels: Counter[str] = Counter()
-        self._raw: dict[str, SubjectSubscription] = {}
+        self._by_subject: dict[str, SubjectSubscription] = {}
         self.names: dict[str, ResolvedSubject] = {}
         # Where this client was asked for an answer: there it may give one.
         self.reply_subjects: OrderedDict[str, None] = OrderedDict()
 
-    async def add(self, key: str, name: ResolvedSubject) -> None:
+    async def subscribe(self, key: str, name: ResolvedSubject) -> None:
         """Listen for a name, confirmed by the broker; BrokerUnavailable otherwise. Twice is as once.
 
         Nothing is delivered before `activate`.
@@ -57,67 +57,73 @@ class SocketSubscriptions:
         self.names[key] = name
         try:
             for subject in name.subscribe_subjects:
-                raw = self._raw.get(subject)
-                if raw is None:
-                    before = tuple(known for known in self._raw if overlaps(known, subject))
-                    route = await self._bridge.acquire_subscription(subject, BrokerSubscription)
-                    raw = self._raw[subject] = SubjectSubscription(self, subject, route, before)
-                raw.names[key] = name.form
+                subscription = self._by_subject.get(subject)
+                if subscription is None:
+                    earlier_subjects = tuple(known for known in self._by_subject if overlaps(known, subject))
+                    broker_subscription = await self._bridge.acquire_subscription(subject, BrokerSubscription)
+                    subscription = self._by_subject[subject] = SubjectSubscription(
+                        self, subject, broker_subscription, earlier_subjects
+                    )
+                subscription.forms[key] = name.form
             for subject in name.subscribe_subjects:
-                await self._bridge.confirm_subscription(self._raw[subject].route)
+                await self._bridge.confirm_subscription(self._by_subject[subject].broker_subscription)
         except CommandError:
-            await self.remove(key)
+            await self.unsubscribe(key)
             raise
 
-    async def follow(self, key: str, name: ResolvedSubject, wanted: HistoryQuery) -> None:
-        """Listen to a channel from a place of its history on, as `add`; BrokerUnavailable, HistoryUnavailable.
+    async def subscribe_from(self, key: str, name: ResolvedSubject, query: HistoryQuery) -> None:
+        """Listen to a channel from a position of its history on, as `add`; BrokerUnavailable, HistoryUnavailable.
 
         It stands in for what the socket heard of the channel before, by whatever name.
         """
         subject = name.publish_subject
-        raw = self._raw.get(subject)
+        subscription = self._by_subject.get(subject)
         source = f"{REPUBLISH_PREFIX}.{subject}"
-        route = await self._bridge.acquire_subscription(source, ReplaySubscription)
+        broker_subscription = await self._bridge.acquire_subscription(source, ReplaySubscription)
         try:
-            await self._bridge.confirm_subscription(route)
-            place = await place_of(self._bridge, subject, wanted)
+            await self._bridge.confirm_subscription(broker_subscription)
+            position = await find_replay_position(self._bridge, subject, query)
         except CommandError:
             await self._bridge.release_subscription(source)
             raise
-        following = RecoveringSubscription(self, subject, route, self._bridge)
-        following.replay(place)
-        if raw is not None:
-            raw.end()
-            following.names = raw.names
-            await self._bridge.release_subscription(raw.source)
-        self._raw[subject] = following
+        recovering = RecoveringSubscription(self, subject, broker_subscription, self._bridge)
+        recovering.set_position(position)
+        if subscription is not None:
+            subscription.deactivate()
+            recovering.forms = subscription.forms
+            await self._bridge.release_subscription(subscription.broker_subject)
+        self._by_subject[subject] = recovering
         self.names[key] = name
-        following.names[key] = name.form
-        for other in self._raw.values():
-            if other is not following and subject not in other.before and overlaps(other.subject, subject):
-                other.before = (*other.before, subject)
-                other.restart()
+        recovering.forms[key] = name.form
+        for other in self._by_subject.values():
+            if (
+                other is not recovering
+                and subject not in other.earlier_subjects
+                and overlaps(other.subject, subject)
+            ):
+                other.earlier_subjects = (*other.earlier_subjects, subject)
+                other.refresh()
 
-    def render_as(self, kind: str, render: Render) -> None:
+    def render_as(self, frame_type: str, render: Render) -> None:
         """Write messages in another form from now on."""
-        if kind == self.kind:
+        if frame_type == self.frame_type:
             return
-        self.kind, self.render = kind, render
-        for raw in self._raw.values():
-            raw.restart()
+        self.frame_type, self.render = frame_type, render
+        for subscription in self._by_subject.values():
+            subscription.refresh()
 
     def activate(self, key: str) -> None:
         """Deliver from now on: the client was told."""
         name = self.names[key]
         for subject in name.subscribe_subjects:
-            self._raw[subject].begin()
+            self._by_subject[subject].activate()
         if name.channel is not None and key not in self._listens:
             self._listens[key] = name.channel
             self._channels[name.channel] += 1
             if self._channels[name.channel] == 1:
-                self._channel_subscribers.subscribed(self.tenant_id, self.client_id, name.channel)
+                self._channel_subscribers.add(self.tenant_id, self.client_id, name.channel)
 
-    async def remove(self, key: str) -> None:
+    async def unsubscribe(self, key: str) -> None:
         """Stop listening for a name."""
         name = self.names.pop(key, None)
         channel = self._listens.pop(key, None)
@@ -125,25 +131,25 @@ class SocketSubscriptions:
             self._channels[channel] -= 1
             if not self._channels[channel]:
                 del self._channels[channel]
-                self._channel_subscribers.unsubscribed(self.tenant_id, self.client_id, channel)
+                self._channel_subscribers.remove(self.tenant_id, self.client_id, channel)
         for subject in name.subscribe_subjects if name is not None else ():
-            raw = self._raw.get(subject)
-            if raw is None:
+            subscription = self._by_subject.get(subject)
+            if subscription is None:
                 continue
-            raw.names.pop(key, None)
-            if raw.names:
-                raw.begin()
+            subscription.forms.pop(key, None)
+            if subscription.forms:
+                subscription.activate()
                 continue
-            raw.end()
-            del self._raw[subject]
-            await self._bridge.release_subscription(raw.source)
-            for other in self._raw.values():
-                other.before = tuple(known for known in other.before if known != subject)
+            subscription.deactivate()
+            del self._by_subject[subject]
+            await self._bridge.release_subscription(subscription.broker_subject)
+            for other in self._by_subject.values():
+                other.earlier_subjects = tuple(known for known in other.earlier_subjects if known != subject)
 
-    async def clear(self) -> None:
+    async def unsubscribe_all(self) -> None:
         """Stop listening for everything."""
         for key in tuple(self.names):
-            await self.remove(key)
+            await self.unsubscribe(key)
 
     def allow_reply_to(self, reply: str) -> None:
         """An answer is expected on this subject."""

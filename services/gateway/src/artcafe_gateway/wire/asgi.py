@@ -11,7 +11,7 @@ from typing import Any
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from artcafe_gateway.wire.transport import ABORT_AFTER_S, EXTENSION
+from artcafe_gateway.wire.transport import ABORT_AFTER_S, PROTOCOL_EXTENSION
 
 _MEDIUM, _LONG = 126, 127
 
@@ -46,7 +46,7 @@ class AsgiProtocol:
 
     def write(self, joined: bytes) -> None:
         """Queue frames."""
-        for text in texts(joined):
+        for text in unpack_text_frames(joined):
             self._waiting.append(text)
             self._size += len(text)
         self._news.set()
@@ -61,7 +61,7 @@ class AsgiProtocol:
         self.loop.call_later(ABORT_AFTER_S, self._sender.cancel)
         self._ended.set_result({"type": "websocket.disconnect", "code": code, "reason": reason})
 
-    def forget_handshake(self) -> None:
+    def release_handshake(self) -> None:
         """Nothing: the server keeps what it keeps."""
 
     def keep_alive(self, _now: float, _every_s: float) -> bool:
@@ -110,7 +110,7 @@ class AsgiProtocol:
                 return
 
 
-def texts(joined: bytes) -> Iterator[bytes]:
+def unpack_text_frames(joined: bytes) -> Iterator[bytes]:
     """The payloads of unmasked frames that stand one behind the other."""
     at = 0
     while at < len(joined):
@@ -126,11 +126,11 @@ def with_send_queue(api: ASGIApp) -> ASGIApp:
     """The application, with an outbox for every WebSocket whatever server it runs under."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != ScopeType.WEBSOCKET or EXTENSION in (scope.get("extensions") or {}):
+        if scope["type"] != ScopeType.WEBSOCKET or PROTOCOL_EXTENSION in (scope.get("extensions") or {}):
             await api(scope, receive, send)
             return
         protocol = AsgiProtocol(receive, send)
-        scope["extensions"] = {**(scope.get("extensions") or {}), EXTENSION: protocol}  # type: ignore[dict-item]
+        scope["extensions"] = {**(scope.get("extensions") or {}), PROTOCOL_EXTENSION: protocol}  # type: ignore[dict-item]
         try:
             await api(scope, protocol.receive, send)
         finally:

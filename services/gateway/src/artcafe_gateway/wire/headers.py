@@ -18,7 +18,7 @@ class BadHeaders(CommandError):
     title = "The headers are not valid"
 
 
-def malformed(message: str) -> BadHeaders:
+def bad_headers(message: str) -> BadHeaders:
     """The refusal of headers, and why."""
     return BadHeaders(message, errors=(FieldError(field="headers", message=message),))
 
@@ -26,14 +26,14 @@ def malformed(message: str) -> BadHeaders:
 def validate_headers(headers: dict[str, str]) -> dict[str, str]:
     """The same headers; BadHeaders when the broker could not carry them as they are."""
     if len(headers) > MAX_HEADERS:
-        raise malformed(f"a message has at most {MAX_HEADERS} headers")
+        raise bad_headers(f"a message has at most {MAX_HEADERS} headers")
     size = 0
     for name, value in headers.items():
         if not _NAME.fullmatch(name) or name.lower().startswith(_RESERVED):
-            raise malformed("a header's name is a token, and does not begin with Nats- or Artcafe-")
+            raise bad_headers("a header's name is a token, and does not begin with Nats- or Artcafe-")
         if any(character in value for character in "\r\n\0") or not value.isprintable():
-            raise malformed("a header's value is one printable line")
+            raise bad_headers("a header's value is one printable line")
         size += len(name) + len(value.encode("utf-8", "replace"))
     if size > MAX_HEADER_BYTES:
-        raise malformed(f"headers take at most {MAX_HEADER_BYTES} bytes")
+        raise bad_headers(f"headers take at most {MAX_HEADER_BYTES} bytes")
     return headers

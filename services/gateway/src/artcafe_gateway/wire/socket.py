@@ -15,7 +15,13 @@ from artcafe_common.bus.errors import CommandError, InternalError
 from artcafe_common.clock import new_id
 from artcafe_gateway.wire.frames import FrameId, Out, Problem
 from artcafe_gateway.wire.parsing import NotJson, id_of, parse
-from artcafe_gateway.wire.transport import EXTENSION, PROTOCOL_ERROR, TOO_LARGE, SendQueue, frame
+from artcafe_gateway.wire.transport import (
+    CLOSE_PROTOCOL_ERROR,
+    CLOSE_TOO_LARGE,
+    PROTOCOL_EXTENSION,
+    SendQueue,
+    text_frame,
+)
 
 MAX_NOT_JSON = 3
 CLOSE_UNAUTHENTICATED = 4401
@@ -25,10 +31,10 @@ CLOSE_NOT_JSON = 1007
 CLOSE_RESTART = 1012
 CLOSE_TRY_LATER = 1013
 # Every code that a socket is closed with, and what it is told by.
-CLOSES = {
-    PROTOCOL_ERROR: "what came is no WebSocket frame",
+WEBSOCKET_CLOSE_CODES = {
+    CLOSE_PROTOCOL_ERROR: "what came is no WebSocket frame",
     CLOSE_NOT_JSON: "three frames in a row were no JSON",
-    TOO_LARGE: "a frame over 1 MiB",
+    CLOSE_TOO_LARGE: "a frame over 1 MiB",
     CLOSE_RESTART: "the gateway restarts, or permissions changed: connect again",
     CLOSE_TRY_LATER: "not now: connect again later",
     CLOSE_UNAUTHENTICATED: "the key or token does not hold",
@@ -63,11 +69,11 @@ class Socket:
     )
 
     def __init__(self, socket: WebSocket[Any, Any, Any], limit: int) -> None:
-        protocol: Any = socket.scope["extensions"][EXTENSION]  # type: ignore[index]
+        protocol: Any = socket.scope["extensions"][PROTOCOL_EXTENSION]  # type: ignore[index]
         self._socket = socket
         self._not_json = 0
         self.connection_id = new_id()
-        protocol.forget_handshake()
+        protocol.release_handshake()
         self.send_queue = SendQueue(protocol, limit)
         self.last_received_at = time.monotonic()
         self.opened_at = self.last_received_at
@@ -76,7 +82,7 @@ class Socket:
 
     def send(self, out: Out) -> None:
         """Queue a frame."""
-        self.send_queue.push(frame(_encode(out)))
+        self.send_queue.push(text_frame(_encode(out)))
 
     def send_error(self, error: CommandError, frame_id: FrameId | None = None) -> None:
         """Queue an error frame."""
@@ -116,7 +122,7 @@ class Socket:
         data = event.get("bytes")
         return data if isinstance(data, bytes) else b""
 
-    async def next(self, decoder: "msgspec.json.Decoder[Any]") -> Any:
+    async def receive_frame(self, decoder: "msgspec.json.Decoder[Any]") -> Any:
         """The next well-formed frame; anything else is answered with an error, and the next awaited."""
         while True:
             data = await self.receive()
@@ -141,7 +147,7 @@ class Socket:
         """Answer well-formed frames until the connection ends; a refusal never ends it."""
         while True:
             try:
-                received = await self.next(decoder)
+                received = await self.receive_frame(decoder)
             except PeerDisconnected:
                 return
             try:
@@ -164,7 +170,7 @@ def break_reference_cycle(socket: WebSocket[Any, Any, Any]) -> None:
     socket.receive, socket.send = empty_receive, empty_send
 
 
-async def within(seconds: float, receiving: Any) -> Any:
+async def receive_within(seconds: float, receiving: Any) -> Any:
     """The result of a receive, or Gone when it takes too long."""
     try:
         async with asyncio.timeout(seconds):

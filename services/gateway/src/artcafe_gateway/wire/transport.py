@@ -19,20 +19,20 @@ from websockets.server import ServerProtocol
 
 from artcafe_gateway.wire.primitives import LightEvent, ReceiveQueue
 
-EXTENSION = "artcafe.outbox"
-TOO_SLOW = 4408
+PROTOCOL_EXTENSION = "artcafe.outbox"
+CLOSE_TOO_SLOW = 4408
 ABORT_AFTER_S = 1.0
 # What one socket may send to be taken in one loop turn, in bytes, and what one that floods may.
 SLICE = 16 * 1024
 FLOOD_SLICE = 1024
-PROTOCOL_ERROR, NOT_TEXT, TOO_LARGE = 1002, 1007, 1009
-_WORDS: dict[int, str] = {TOO_LARGE: "too_large", NOT_TEXT: "not_text"}
+CLOSE_PROTOCOL_ERROR, CLOSE_NOT_TEXT, CLOSE_TOO_LARGE = 1002, 1007, 1009
+_WORDS: dict[int, str] = {CLOSE_TOO_LARGE: "too_large", CLOSE_NOT_TEXT: "not_text"}
 _UNREADABLE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 )
 
 
-def frame(payload: bytes) -> bytes:
+def text_frame(payload: bytes) -> bytes:
     """A text frame as it goes over the wire from server to client."""
     return Frame(Opcode.TEXT, payload).serialize(mask=False)
 
@@ -43,7 +43,7 @@ class SendQueue:
     Past `limit` bytes (here and in the transport together) the socket is cut with 4408.
     """
 
-    __slots__ = ("_frames", "_limit", "_loop", "_size", "cut", "on_slow", "protocol")
+    __slots__ = ("_frames", "_limit", "_loop", "_size", "cut", "on_slow_consumer", "protocol")
 
     def __init__(self, protocol: "GatewayWebSocketProtocol", limit: int) -> None:
         self.protocol = protocol
@@ -52,7 +52,7 @@ class SendQueue:
         self._frames: list[bytes] = []
         self._size = 0
         self.cut = False
-        self.on_slow: Any = None
+        self.on_slow_consumer: Any = None
 
     @property
     def backlog(self) -> int:
@@ -60,7 +60,7 @@ class SendQueue:
         return self._size + self.protocol.transport.get_write_buffer_size()
 
     @property
-    def filling(self) -> bool:
+    def half_full(self) -> bool:
         """Whether whoever can wait should."""
         return self.backlog > self._limit // 2
 
@@ -100,9 +100,9 @@ class SendQueue:
         return True
 
     def _too_slow(self) -> None:
-        self.close(TOO_SLOW, "too_slow")
-        if self.on_slow is not None:
-            self.on_slow()
+        self.close(CLOSE_TOO_SLOW, "too_slow")
+        if self.on_slow_consumer is not None:
+            self.on_slow_consumer()
 
     def flush(self) -> None:
         """Write what waits."""
@@ -116,7 +116,7 @@ class SendQueue:
         if self.cut:
             return
         self.cut = True
-        if code == TOO_SLOW:
+        if code == CLOSE_TOO_SLOW:
             self._frames.clear()
             self._size = 0
         else:
@@ -185,7 +185,7 @@ class GatewayWebSocketProtocol(WebSocketsSansIOProtocol):
         scope = getattr(self, "scope", None)
         self.last_received_at = self.last_ping_at = time.monotonic()
         if scope is not None:
-            scope["extensions"][EXTENSION] = self
+            scope["extensions"][PROTOCOL_EXTENSION] = self
 
     def data_received(self, data: bytes) -> None:
         if self._buffer or self._paused_by_gateway:
@@ -233,7 +233,7 @@ class GatewayWebSocketProtocol(WebSocketsSansIOProtocol):
         self._paused_by_gateway = False
         self._process_buffered()
 
-    def forget_handshake(self) -> None:
+    def release_handshake(self) -> None:
         """Keep no headers of what is over."""
         self.request: Any = None
         self.response: Any = None
