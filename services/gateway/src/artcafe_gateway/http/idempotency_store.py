@@ -70,8 +70,8 @@ class IdempotencyStore:
 
     def __init__(self, shared: RedisClient, key: bytes) -> None:
         folder = files("artcafe_gateway.http") / "lua"
-        self._begin = shared.script((folder / "begin.lua").read_text())
-        self._finish = shared.script((folder / "finish.lua").read_text())
+        self._begin = shared.script((folder / "claim.lua").read_text())
+        self._finish = shared.script((folder / "complete.lua").read_text())
         self._key = key
 
     async def begin(self, *, owner: str, key: str, request: bytes) -> IdempotencyClaim | StoredResponse:
