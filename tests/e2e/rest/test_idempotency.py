@@ -182,42 +182,42 @@ async def test_the_store_tells_no_secret(stack, tenant):
 
 
 @pytest.fixture
-async def answers(stack):
+async def store(stack):
     shared = RedisClient(stack.endpoints["redis"])
     yield IdempotencyStore(shared, b"k" * 32)
     await shared.close()
 
 
-async def test_what_is_under_way_is_waited_for_within_bounds(answers, monkeypatch):
+async def test_what_is_under_way_is_waited_for_within_bounds(store, monkeypatch):
     same = {"owner": "t|u", "key": str(uuid.uuid4()), "request": b"POST"}
-    claim = await answers.begin(**same)
+    claim = await store.claim(**same)
     assert isinstance(claim, IdempotencyClaim)
-    waiting = asyncio.create_task(answers.begin(**same))
+    waiting = asyncio.create_task(store.claim(**same))
     await asyncio.sleep(0.1)
     answer = StoredResponse(status=201, headers=[(b"a", b"b")], body=b"{}")
-    await answers.keep(claim, answer)
+    await store.complete(claim, answer)
     assert await waiting == answer
     # One that takes too long is told of, and its claim ends when nothing was done.
     monkeypatch.setattr(idempotency_store, "WAIT_S", 0.2)
     same["key"] = str(uuid.uuid4())
-    claim = await answers.begin(**same)
+    claim = await store.claim(**same)
     with pytest.raises(IdempotencyInProgress) as caught:
-        await answers.begin(**same)
+        await store.claim(**same)
     assert caught.value.retry_after_s
     with pytest.raises(IdempotencyKeyReused):
-        await answers.begin(**{**same, "request": b"other"})
-    await answers.cancel(claim)
-    assert isinstance(await answers.begin(**same), IdempotencyClaim)
+        await store.claim(**{**same, "request": b"other"})
+    await store.release(claim)
+    assert isinstance(await store.claim(**same), IdempotencyClaim)
 
 
-async def test_a_claim_that_has_ended_overwrites_nothing(answers, monkeypatch):
-    monkeypatch.setattr(idempotency_store, "CLAIM_S", 0.05)
+async def test_a_claim_that_has_ended_overwrites_nothing(store, monkeypatch):
+    monkeypatch.setattr(idempotency_store, "CLAIM_TTL_S", 0.05)
     same = {"owner": "t|u", "key": str(uuid.uuid4()), "request": b"POST"}
-    late = await answers.begin(**same)
+    late = await store.claim(**same)
     await asyncio.sleep(0.1)
-    second = await answers.begin(**same)
+    second = await store.claim(**same)
     assert isinstance(second, IdempotencyClaim)
-    await answers.keep(second, StoredResponse(status=201, headers=[], body=b"second"))
-    await answers.keep(late, StoredResponse(status=201, headers=[], body=b"late"))
-    await answers.cancel(late)
-    assert (await answers.begin(**same)).body == b"second"
+    await store.complete(second, StoredResponse(status=201, headers=[], body=b"second"))
+    await store.complete(late, StoredResponse(status=201, headers=[], body=b"late"))
+    await store.release(late)
+    assert (await store.claim(**same)).body == b"second"

@@ -137,7 +137,7 @@ def problem(answer, status=None, code=None, fields=None):
     assert answer.headers["content-type"] == "application/problem+json", answer.text
     body = answer.json()
     assert body["status"] == answer.status_code
-    assert body["type"] == f"urn:artcafe:problem:{body['code']}"
+    assert body["type"] == f"/problems/{body['code']}"
     assert re.fullmatch(r"[a-z]+(_[a-z]+)*", body["code"])
     assert body["title"]
     assert body["detail"]

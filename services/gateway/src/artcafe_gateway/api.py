@@ -1,4 +1,4 @@
-"""The ASGI application: routes, errors, middleware."""
+"""The ASGI application: routes, error handlers and middleware."""
 
 from litestar import Litestar, Router
 from litestar.di import Provide
@@ -6,7 +6,7 @@ from litestar.exceptions import HTTPException
 
 from artcafe_common.bus.errors import CommandError
 from artcafe_gateway.gateway import Gateway
-from artcafe_gateway.http.auth import member, person
+from artcafe_gateway.http.auth import provide_tenant_user, provide_user
 from artcafe_gateway.http.idempotency import IdempotencyMiddleware
 from artcafe_gateway.http.idempotency_store import IdempotencyStore
 from artcafe_gateway.http.problems import command_error, http_error, internal_error
@@ -25,7 +25,7 @@ from artcafe_gateway.routes.sockets import agent_socket, client_socket, dashboar
 from artcafe_gateway.routes.subjects import SubjectsController
 from artcafe_gateway.routes.usage import UsageController
 
-MAX_REQUEST = 2 * 1024 * 1024
+MAX_REQUEST_BYTES = 2 * 1024 * 1024
 CONTROLLERS = [
     AuthController,
     AccountsController,
@@ -41,7 +41,7 @@ CONTROLLERS = [
 
 
 def create_api(gateway: Gateway, idempotency_store: IdempotencyStore) -> Litestar:
-    """The application for one gateway process."""
+    """Build the application of one gateway process."""
     return Litestar(
         route_handlers=[
             Router(path="/api/v1", route_handlers=list(CONTROLLERS)),
@@ -53,8 +53,8 @@ def create_api(gateway: Gateway, idempotency_store: IdempotencyStore) -> Litesta
         ],
         dependencies={
             "gateway": Provide(lambda: gateway, sync_to_thread=False),
-            "person": Provide(person),
-            "member": Provide(member),
+            "user": Provide(provide_user),
+            "tenant_user": Provide(provide_tenant_user),
         },
         middleware=[RequestLog(gateway), IdempotencyMiddleware(gateway, idempotency_store)],
         exception_handlers={
@@ -63,6 +63,6 @@ def create_api(gateway: Gateway, idempotency_store: IdempotencyStore) -> Litesta
             Exception: internal_error,
         },
         openapi_config=None,
-        request_max_body_size=MAX_REQUEST,
+        request_max_body_size=MAX_REQUEST_BYTES,
         logging_config=None,
     )

@@ -1,4 +1,4 @@
-"""The composition root of the gateway: what it is made of, in the order in which it starts."""
+"""The composition root of the gateway: builds its parts, and starts them in order."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -37,14 +37,15 @@ from artcafe_gateway.settings import Settings
 
 IDLE_CHECK_S = 5
 QUOTA_CHECK_S = 30
-HEARTBEATS_S = 1
+PRESENCE_S = 1
 
 
 @asynccontextmanager
 async def app(settings: Settings) -> AsyncIterator[None]:
-    """Run the gateway. It serves HTTP, and reports its health, before the broker is reachable.
+    """Run the gateway.
 
-    On exit it drains: first the sockets, then the reports that are still queued.
+    It serves HTTP, and reports its health, before the broker is reachable. On exit it closes the sessions,
+    then sends the queued presence and usage reports.
     """
     async with AsyncExitStack() as stack:
         nc = Nats()
@@ -74,9 +75,9 @@ async def app(settings: Settings) -> AsyncIterator[None]:
         await wait_until_available("events", gateway.bus.ensure_events_stream)
         await gateway.lookup_cache.subscribe()
         await gateway.quotas.subscribe()
-        await gateway.bus.subscribe(ClientRevoked, gateway.sessions.client_revoked)
-        await gateway.bus.subscribe(AgentRevoked, gateway.sessions.agent_revoked)
-        await gateway.bus.subscribe(MembershipChanged, gateway.sessions.member_changed)
+        await gateway.bus.subscribe(ClientRevoked, gateway.sessions.on_client_revoked)
+        await gateway.bus.subscribe(AgentRevoked, gateway.sessions.on_agent_revoked)
+        await gateway.bus.subscribe(MembershipChanged, gateway.sessions.on_membership_changed)
         await gateway.bus.subscribe(ActivityRecorded, gateway.activity_feed.publish)
         await gateway.channel_subscribers.subscribe()
         await nc.flush()
@@ -84,7 +85,7 @@ async def app(settings: Settings) -> AsyncIterator[None]:
             run_background(
                 gateway.presence.run(),
                 run_periodically(TICK_S, gateway.sessions.tick, name="sessions"),
-                run_periodically(HEARTBEATS_S, gateway.presence.send_heartbeats, name="presence"),
+                run_periodically(PRESENCE_S, gateway.presence.send_heartbeats, name="presence"),
                 run_periodically(settings.usage_interval_s, gateway.usage.flush, name="usage"),
                 run_periodically(QUOTA_CHECK_S, gateway.quotas.refresh_all, name="quotas"),
                 run_periodically(IDLE_CHECK_S, gateway.bridges.close_idle, name="bridges"),

@@ -4,27 +4,30 @@ from artcafe_common.bus.errors import CommandError
 
 
 class RateLimited(CommandError):
-    """Too many REST calls in a minute, or too many messages at once."""
+    """The caller exceeded the limit of REST calls per minute, or of messages per second."""
 
     status = 429
     code = "rate_limited"
-    title = "Too many at once"
+    title = "Too many calls or messages"
+    remedy = "Wait for the time in `Retry-After` or `retry_after_ms`, then send at a lower rate."
 
 
 class QuotaExceeded(CommandError):
-    """The organization has published as many messages as its plan allows in a month."""
+    """The organization has published as many messages this month as its plan allows."""
 
     status = 429
     code = "quota_exceeded"
-    title = "The month's messages are used up"
+    title = "The monthly message quota is exhausted"
+    remedy = "Wait for the next billing period, or change to a plan with a higher quota."
 
 
 class BrokerUnavailable(CommandError):
-    """The tenant's connection to the broker is down; nothing was published."""
+    """The gateway has no connection to the tenant's NATS account; nothing was published."""
 
     status = 503
     code = "broker_unavailable"
     title = "The message broker is not available"
+    remedy = "Repeat the request with exponential back-off; the gateway reconnects by itself."
 
 
 class NoResponders(CommandError):
@@ -32,15 +35,17 @@ class NoResponders(CommandError):
 
     status = 503
     code = "no_responders"
-    title = "Nobody answers this subject"
+    title = "No client subscribes to this subject"
+    remedy = "Check the subject, and that a responder is connected and subscribes to it."
 
 
 class RequestTimeout(CommandError):
-    """No reply arrived within the request's timeout."""
+    """No reply arrived within the timeout of the request."""
 
     status = 504
     code = "timeout"
-    title = "No reply in time"
+    title = "No reply within the timeout"
+    remedy = "Repeat the request if the responder is idempotent, or set a longer `timeout_ms`."
 
 
 class PayloadTooLarge(CommandError):
@@ -49,27 +54,31 @@ class PayloadTooLarge(CommandError):
     status = 413
     code = "payload_too_large"
     title = "The message is too large"
+    remedy = "Send a smaller message: store large data elsewhere, and publish a reference to it."
 
 
 class HistoryUnavailable(CommandError):
-    """History was requested (`since`, `last`, or a page) where none is stored."""
+    """History was requested (`since`, `last`, or a page), but none is stored for this subject."""
 
     status = 501
     code = "history_unavailable"
-    title = "No history is kept for this subject"
+    title = "No history is stored for this subject"
+    remedy = "Request the history of a channel or subject that stores messages, or omit `since` and `last`."
 
 
 class TooManySubscriptions(CommandError):
-    """One socket has a bounded number of subscriptions."""
+    """The WebSocket has the maximum number of subscriptions."""
 
     status = 409
     code = "too_many_subscriptions"
-    title = "This connection has as many subscriptions as it may have"
+    title = "Too many subscriptions on this connection"
+    remedy = "End unused subscriptions, subscribe to a wildcard, or open another connection."
 
 
 class TooManyRequests(CommandError):
-    """One socket has a bounded number of requests that wait for a reply."""
+    """The WebSocket has the maximum number of pending requests."""
 
     status = 429
     code = "too_many_requests"
-    title = "This connection waits for as many replies as it may"
+    title = "Too many pending requests on this connection"
+    remedy = "Wait for replies to earlier requests before sending new ones."

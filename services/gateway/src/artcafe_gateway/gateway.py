@@ -1,4 +1,4 @@
-"""The parts of one gateway process, as routes and sessions use them."""
+"""The parts of one gateway process that routes and sessions use."""
 
 import msgspec
 
@@ -22,7 +22,7 @@ from artcafe_gateway.settings import Settings
 
 
 class Gateway(msgspec.Struct, frozen=True, kw_only=True):
-    """Built once in `app`; passed to every route and session."""
+    """Built once in `app`, and passed to every route and session."""
 
     settings: Settings
     bus: Bus

@@ -1,4 +1,4 @@
-"""uvicorn, run inside of a process that has its own signals and shutdown."""
+"""Runs uvicorn inside a process that handles signals and shutdown itself."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,7 @@ from artcafe_gateway.settings import Settings
 from artcafe_gateway.wire.asgi import with_send_queue
 from artcafe_gateway.wire.transport import GatewayHttpProtocol, GatewayWebSocketProtocol
 
-MAX_FRAME = 1024 * 1024
+MAX_FRAME_BYTES = 1024 * 1024
 KEEP_ALIVE_S = 75
 SHUTDOWN_S = 3
 
@@ -26,7 +26,7 @@ class _Server(uvicorn.Server):
 
 @contextlib.asynccontextmanager
 async def serving(api: Litestar, settings: Settings) -> AsyncIterator[None]:
-    """Serve HTTP and WebSocket while the context is entered; SettingsError when the port is taken."""
+    """Serve HTTP and WebSocket while the context is entered; SettingsError when the port is in use."""
     direct = settings.websocket_transport == "direct"
     server = _Server(
         uvicorn.Config(
@@ -36,13 +36,13 @@ async def serving(api: Litestar, settings: Settings) -> AsyncIterator[None]:
             loop="none",
             http=GatewayHttpProtocol,
             ws=GatewayWebSocketProtocol if direct else "websockets-sansio",
-            ws_max_size=MAX_FRAME,
-            # Pings of the direct transport come from the registry's clock: no timer for each socket.
+            ws_max_size=MAX_FRAME_BYTES,
+            # The session registry sends the pings of the direct transport, without a timer for each socket.
             ws_ping_interval=None if direct else settings.ping_interval_s,
             ws_ping_timeout=settings.ping_interval_s,
             ws_per_message_deflate=False,
             lifespan="off",
-            # uvicorn's access log has whole URLs, and so whatever credentials are in them.
+            # uvicorn's access log contains whole URLs, with the credentials in them.
             access_log=False,
             log_config=None,
             server_header=False,
@@ -53,7 +53,7 @@ async def serving(api: Litestar, settings: Settings) -> AsyncIterator[None]:
             backlog=4096,
         )
     )
-    # Several workers listen on one port, and each has its own queue of connections.
+    # With SO_REUSEPORT each worker has its own queue of connections on the shared port.
     listener = socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if settings.gateway_workers > 1:

@@ -1,4 +1,4 @@
-"""Every live socket of this process: found by whom it speaks for, timed by one clock."""
+"""The registry of this process's sessions: closes revoked ones, and checks all of them for timeouts."""
 
 import asyncio
 import time
@@ -14,118 +14,120 @@ from artcafe_common.contracts.tenancy.events import (
 from artcafe_gateway.reporting.usage import UsageRecorder
 from artcafe_gateway.wire.socket import CLOSE_RESTART, CLOSE_REVOKED, CLOSE_TIMEOUT, Socket
 
-REMEMBER_REVOKED = 10_000
-# Every socket is looked at once a second, a part of them at a time.
+MAX_RECENT_REVOCATIONS = 10_000
+# Each session is checked once a second; a tick checks one slot of them.
 SLOTS = 4
 TICK_S = 1 / SLOTS
-PROGRAMS = ("client:", "agent:")
+# The owners whose connection time is billed, and that must send heartbeats.
+_CLIENT_PREFIXES = ("client:", "agent:")
+_SHUTDOWN_POLLS, _SHUTDOWN_POLL_S = 40, 0.05
 
 
-class TenantUser(Protocol):
-    """A socket with its owner: a client (`client:<id>`), an agent (`agent:<id>`) or a person (`user:<id>`)."""
+class RegisteredSession(Protocol):
+    """A session; its owner is `client:<id>`, `agent:<id>` or `user:<id>`."""
 
     socket: Socket
     tenant_id: str
     owner: str
-    counted_at: float
+    recorded_until: float
 
 
 class SessionRegistry:
-    """Ends sockets whose owner was revoked, that fell silent, or whose process is leaving."""
+    """Closes sessions that were revoked or timed out, and all of them on shutdown."""
 
     def __init__(self, *, usage: UsageRecorder, timeout_s: float, ping_s: float) -> None:
         self._usage = usage
         self._timeout_s = timeout_s
         self._ping_s = ping_s
-        self._members: dict[str, dict[TenantUser, None]] = {}
-        self._slots: list[dict[TenantUser, None]] = [{} for _ in range(SLOTS)]
-        self._turn = 0
-        # Revocations that may overtake an authentication under way.
+        self._by_owner: dict[str, dict[RegisteredSession, None]] = {}
+        self._slots: list[dict[RegisteredSession, None]] = [{} for _ in range(SLOTS)]
+        self._current_slot = 0
+        # Recent revocations: one may arrive while its owner is authenticating.
         self._revoked: OrderedDict[str, float] = OrderedDict()
-        # Closed until revocations are heard, and again when the process leaves.
+        # False until the revocation events are subscribed, and during shutdown.
         self.accepting = False
 
-    def add(self, member: TenantUser, *, authenticated_at: float) -> bool:
-        """Take a socket in; False when its owner was revoked since its authentication began."""
-        revoked_at = self._revoked.get(_key(member.tenant_id, member.owner))
+    def add(self, session: RegisteredSession, *, authenticated_at: float) -> bool:
+        """Register a session; False when its owner was revoked since its authentication began."""
+        revoked_at = self._revoked.get(_key(session.tenant_id, session.owner))
         if revoked_at is not None and revoked_at >= authenticated_at:
             return False
-        self._members.setdefault(_key(member.tenant_id, member.owner), {})[member] = None
-        min(self._slots, key=len)[member] = None
+        self._by_owner.setdefault(_key(session.tenant_id, session.owner), {})[session] = None
+        min(self._slots, key=len)[session] = None
         return True
 
-    def remove(self, member: TenantUser) -> None:
-        """Let a socket go, its time counted."""
-        key = _key(member.tenant_id, member.owner)
+    def remove(self, session: RegisteredSession) -> None:
+        """Unregister a session, and record its connection time."""
+        key = _key(session.tenant_id, session.owner)
         for slot in self._slots:
-            slot.pop(member, None)
-        if self._members.get(key, {}).pop(member, self) is not self:
-            self._count(member, time.monotonic())
-        if not self._members.get(key):
-            self._members.pop(key, None)
+            slot.pop(session, None)
+        if self._by_owner.get(key, {}).pop(session, self) is not self:
+            self._record_connection_time(session, time.monotonic())
+        if not self._by_owner.get(key):
+            self._by_owner.pop(key, None)
 
     def __len__(self) -> int:
         return sum(map(len, self._slots))
 
-    # -- ends ----------------------------------------------------------------------------------
+    # -- revocation and shutdown ---------------------------------------------------------------
 
-    async def client_revoked(self, event: ClientRevoked) -> None:
-        """A client's sockets end now."""
+    async def on_client_revoked(self, event: ClientRevoked) -> None:
+        """Close the client's sessions."""
         if event.reason is RevocationReason.PERMISSIONS_CHANGED:
-            self._end(event.tenant_id, f"client:{event.client_id}", CLOSE_RESTART, "permissions_changed")
+            self._revoke(event.tenant_id, f"client:{event.client_id}", CLOSE_RESTART, "permissions_changed")
         else:
-            self._end(event.tenant_id, f"client:{event.client_id}", CLOSE_REVOKED, event.reason.value)
+            self._revoke(event.tenant_id, f"client:{event.client_id}", CLOSE_REVOKED, event.reason.value)
 
-    async def agent_revoked(self, event: AgentRevoked) -> None:
-        """An agent's sockets end now."""
-        self._end(event.tenant_id, f"agent:{event.agent_id}", CLOSE_REVOKED, event.reason.value)
+    async def on_agent_revoked(self, event: AgentRevoked) -> None:
+        """Close the agent's sessions."""
+        self._revoke(event.tenant_id, f"agent:{event.agent_id}", CLOSE_REVOKED, event.reason.value)
 
-    async def member_changed(self, event: MembershipChanged) -> None:
-        """The sockets of a person who left a tenant end now."""
+    async def on_membership_changed(self, event: MembershipChanged) -> None:
+        """Close the sessions of a user whose membership ended."""
         if event.role is None:
-            self._end(event.tenant_id, f"user:{event.user_id}", CLOSE_REVOKED, "membership_ended")
+            self._revoke(event.tenant_id, f"user:{event.user_id}", CLOSE_REVOKED, "membership_ended")
 
-    def _end(self, tenant_id: str, owner: str, code: int, reason: str) -> None:
+    def _revoke(self, tenant_id: str, owner: str, code: int, reason: str) -> None:
         key = _key(tenant_id, owner)
         self._revoked[key] = time.monotonic()
         self._revoked.move_to_end(key)
-        while len(self._revoked) > REMEMBER_REVOKED:
+        while len(self._revoked) > MAX_RECENT_REVOCATIONS:
             self._revoked.popitem(last=False)
-        for member in tuple(self._members.get(key, ())):
-            member.socket.close(code, reason)
+        for session in tuple(self._by_owner.get(key, ())):
+            session.socket.close(code, reason)
 
     async def drain(self) -> None:
-        """Tell every socket to come back elsewhere, and give the messages a moment to leave."""
+        """Close every session with 1012, and wait up to 2 s until they have ended."""
         self.accepting = False
-        for member in self.all():
-            member.socket.close(CLOSE_RESTART, "restarting")
-        for _ in range(40):
-            if not self._members:
+        for session in self.all():
+            session.socket.close(CLOSE_RESTART, "restarting")
+        for _ in range(_SHUTDOWN_POLLS):
+            if not self._by_owner:
                 return
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(_SHUTDOWN_POLL_S)
 
-    def all(self) -> list[TenantUser]:
-        """Every socket."""
-        return [member for members in self._members.values() for member in members]
+    def all(self) -> list[RegisteredSession]:
+        """Every session."""
+        return [session for sessions in self._by_owner.values() for session in sessions]
 
-    # -- time ----------------------------------------------------------------------------------
+    # -- timeouts ------------------------------------------------------------------------------
 
     async def tick(self) -> None:
-        """Turn the wheel: of one slot, close what fell silent, and count what is open."""
+        """Ping the sessions of the next slot, close those that timed out, and record connection time."""
         now = time.monotonic()
-        self._turn = (self._turn + 1) % SLOTS
-        for member in tuple(self._slots[self._turn]):
-            member.socket.keep_alive(now, self._ping_s)
-            if member.owner.startswith(PROGRAMS):
-                self._count(member, now)
-                if now - member.socket.last_received_at > self._timeout_s:
-                    member.socket.close(CLOSE_TIMEOUT, "heartbeat_timeout")
+        self._current_slot = (self._current_slot + 1) % SLOTS
+        for session in tuple(self._slots[self._current_slot]):
+            session.socket.keep_alive(now, self._ping_s)
+            if session.owner.startswith(_CLIENT_PREFIXES):
+                self._record_connection_time(session, now)
+                if now - session.socket.last_received_at > self._timeout_s:
+                    session.socket.close(CLOSE_TIMEOUT, "heartbeat_timeout")
 
-    def _count(self, member: TenantUser, now: float) -> None:
-        if member.owner.startswith(PROGRAMS):
-            client_id = member.owner.partition(":")[2]
-            self._usage.record_connection_time(member.tenant_id, client_id, now - member.counted_at)
-            member.counted_at = now
+    def _record_connection_time(self, session: RegisteredSession, now: float) -> None:
+        if session.owner.startswith(_CLIENT_PREFIXES):
+            client_id = session.owner.partition(":")[2]
+            self._usage.record_connection_time(session.tenant_id, client_id, now - session.recorded_until)
+            session.recorded_until = now
 
 
 def _key(tenant_id: str, owner: str) -> str:

@@ -1,4 +1,4 @@
-"""Who may call a route: the dependencies that authenticate a request."""
+"""The dependencies that authenticate a request, and select its tenant."""
 
 from typing import Any
 
@@ -13,86 +13,90 @@ from artcafe_common.contracts.identity.users import User
 from artcafe_common.contracts.tenancy.members import Membership, Role
 from artcafe_gateway.gateway import Gateway
 from artcafe_gateway.http.rate_limiting import enforce
-from artcafe_gateway.http.request import HttpConnection, NotFound, bearer, caller_of, validate_id
+from artcafe_gateway.http.request import HttpConnection, NotFound, bearer_token, caller_of, validate_id
 
-# A request is authenticated, and counted, once.
-_PERSON = "artcafe_person"
-_MEMBER = "artcafe_member"
+# Keys of the request's state: what was authenticated, for a request that is authenticated once.
+_USER, _TENANT_USER = "artcafe_user", "artcafe_tenant_user"
+TENANT_ID = "artcafe_tenant_id"
+REQUESTED_TENANT = "artcafe_requested_tenant"
 
 
 class AuthenticatedUser(msgspec.Struct, frozen=True, kw_only=True):
-    """An authenticated person without a tenant."""
+    """An authenticated user, without a tenant."""
 
-    user: User
+    identity: User
     caller: CallerContext
 
 
 class TenantUser(msgspec.Struct, frozen=True, kw_only=True):
-    """An authenticated person acting for a tenant."""
+    """An authenticated user acting for a tenant."""
 
-    user: User
+    identity: User
     membership: Membership
     caller: CallerContext
 
     def require_writer(self) -> None:
-        """Forbidden for those who may only look."""
+        """Raise Forbidden for a role that may only read."""
         if not includes(self.membership.role, Role.MEMBER):
             raise Forbidden
 
 
-async def person(request: Request[Any, Any, Any], gateway: NamedDependency[Gateway]) -> AuthenticatedUser:
+async def provide_user(
+    request: Request[Any, Any, Any], gateway: NamedDependency[Gateway]
+) -> AuthenticatedUser:
     """Authenticate a request that needs no tenant."""
     state = request.scope["state"]
-    found: AuthenticatedUser | None = state.get(_PERSON)
-    if found is None:
-        found = await authenticate(request, gateway, bearer(request))
-        enforce(request, await gateway.rate_limits.check_user(found.user.user_id))
-        state[_PERSON] = found
-    return found
+    user: AuthenticatedUser | None = state.get(_USER)
+    if user is None:
+        user = await authenticate(request, gateway, bearer_token(request))
+        enforce(request, await gateway.rate_limits.check_user(user.identity.user_id))
+        state[_USER] = user
+    return user
 
 
-async def member(request: Request[Any, Any, Any], gateway: NamedDependency[Gateway]) -> TenantUser:
-    """Authenticate a request for the tenant of its path, its header, or the user's only one."""
+async def provide_tenant_user(
+    request: Request[Any, Any, Any], gateway: NamedDependency[Gateway]
+) -> TenantUser:
+    """Authenticate a request for the tenant of its path, its `X-Tenant-Id` header, or the user's only tenant."""
     state = request.scope["state"]
-    known: TenantUser | None = state.get(_MEMBER)
+    known: TenantUser | None = state.get(_TENANT_USER)
     if known is not None:
         return known
-    someone = await authenticate(request, gateway, bearer(request))
-    # The path names the tenant on /accounts/{account_id}; there it decides.
-    chosen = request.path_params.get("account_id") or request.headers.get("x-tenant-id")
-    if chosen:
-        state["artcafe_asked"] = (someone.caller, chosen)
-    found = await select_tenant(gateway, someone, validate_tenant_id(chosen))
-    state["artcafe_tenant"] = found.caller.tenant_id
-    state["artcafe_asked"] = (found.caller, found.caller.tenant_id)
-    membership = found.membership
+    user = await authenticate(request, gateway, bearer_token(request))
+    # On /accounts/{account_id} the path overrides the header.
+    requested_tenant_id = request.path_params.get("account_id") or request.headers.get("x-tenant-id")
+    if requested_tenant_id:
+        state[REQUESTED_TENANT] = (user.caller, requested_tenant_id)
+    tenant_user = await select_tenant(gateway, user, validate_tenant_id(requested_tenant_id))
+    state[TENANT_ID] = tenant_user.caller.tenant_id
+    state[REQUESTED_TENANT] = (tenant_user.caller, tenant_user.caller.tenant_id)
+    membership = tenant_user.membership
     enforce(request, await gateway.rate_limits.check_tenant(membership.tenant_id, membership.plan))
-    set_caller(found.caller)
-    state[_MEMBER] = found
-    return found
+    set_caller(tenant_user.caller)
+    state[_TENANT_USER] = tenant_user
+    return tenant_user
 
 
 async def authenticate(connection: HttpConnection, gateway: Gateway, token: str) -> AuthenticatedUser:
-    """The person behind a token."""
+    """The user of a bearer token; InvalidToken."""
     caller = caller_of(connection)
-    user = await gateway.lookup_cache.user(token, caller)
-    return AuthenticatedUser(user=user, caller=msgspec.structs.replace(caller, actor=f"user:{user.user_id}"))
+    identity = await gateway.lookup_cache.user(token, caller)
+    caller = msgspec.structs.replace(caller, actor=f"user:{identity.user_id}")
+    return AuthenticatedUser(identity=identity, caller=caller)
 
 
-async def select_tenant(gateway: Gateway, someone: AuthenticatedUser, tenant_id: str | None) -> TenantUser:
-    """A person as a member of a tenant; Forbidden when they are none."""
-    membership = await gateway.lookup_cache.membership(someone.user, tenant_id, someone.caller)
-    caller = msgspec.structs.replace(
-        someone.caller, tenant_id=membership.tenant_id, role=membership.role.value
-    )
-    return TenantUser(user=someone.user, membership=membership, caller=caller)
+async def select_tenant(gateway: Gateway, user: AuthenticatedUser, tenant_id: str | None) -> TenantUser:
+    """The user as a member of a tenant; Forbidden for another tenant, TenantRequired."""
+    membership = await gateway.lookup_cache.membership(user.identity, tenant_id, user.caller)
+    caller = msgspec.structs.replace(user.caller, tenant_id=membership.tenant_id, role=membership.role.value)
+    return TenantUser(identity=user.identity, membership=membership, caller=caller)
 
 
-def validate_tenant_id(chosen: str | None) -> str | None:
-    """A tenant id as it was given; Forbidden for what cannot be one, as for any other stranger's."""
-    if not chosen:
+def validate_tenant_id(requested: str | None) -> str | None:
+    """A requested tenant id, or None; Forbidden for an impossible id, as for another tenant's."""
+    if not requested:
         return None
     try:
-        return validate_id(chosen)
+        return validate_id(requested)
     except NotFound as error:
         raise Forbidden from error

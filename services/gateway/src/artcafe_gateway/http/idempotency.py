@@ -1,4 +1,4 @@
-"""`Idempotency-Key`: what a POST did is done once, however often its sender has to ask."""
+"""`Idempotency-Key`: a POST that is repeated with the same key is processed once."""
 
 from typing import Any
 
@@ -12,20 +12,20 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from artcafe_common.bus.errors import CommandError, FieldError, InvalidRequest, StoreUnavailable
 from artcafe_gateway.gateway import Gateway
-from artcafe_gateway.http.auth import member, person
+from artcafe_gateway.http.auth import provide_tenant_user, provide_user
 from artcafe_gateway.http.idempotency_store import IdempotencyClaim, IdempotencyStore, StoredResponse
 from artcafe_gateway.http.problems import command_error, http_error
 
 HEADER = "Idempotency-Key"
-MAX_KEY = 255
-TOO_MANY = 429
+MAX_KEY_LENGTH = 255
+TOO_MANY_REQUESTS = 429
 log = structlog.get_logger()
 
 
 class IdempotencyMiddleware(ASGIMiddleware):
-    """Covers every POST that somebody known makes, for an organization or not.
+    """Covers every POST of an authenticated user, with or without an organization.
 
-    Refusals are kept as well, save for those that say "later": 429, and all from 500 on.
+    Error responses are stored too, except 429 and 5xx: those ask the client to repeat the request.
     """
 
     scopes = (ScopeType.HTTP,)
@@ -36,57 +36,56 @@ class IdempotencyMiddleware(ASGIMiddleware):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         request: Request[Any, Any, Any] = Request(scope, receive=receive, send=send)
-        given = request.headers.getall(HEADER, []) if request.method == "POST" else []
-        asks_for = request.route_handler.parsed_fn_signature.parameters if given else {}
-        if "member" not in asks_for and "person" not in asks_for:
+        keys = request.headers.getall(HEADER, []) if request.method == "POST" else []
+        parameters = request.route_handler.parsed_fn_signature.parameters if keys else {}
+        if "tenant_user" not in parameters and "user" not in parameters:
             await next_app(scope, receive, send)
             return
         try:
-            found = await self._begin(request, given, of_member="member" in asks_for)
+            claim = await self._claim(request, keys, with_tenant="tenant_user" in parameters)
         except CommandError as error:
             await _respond(command_error(request, error), request, receive, send)
             return
         except HTTPException as error:
             await _respond(http_error(request, error), request, receive, send)
             return
-        if isinstance(found, StoredResponse):
-            replayed = [*found.headers, (b"idempotency-replayed", b"true")]
-            await _send(StoredResponse(status=found.status, headers=replayed, body=found.body), send)
+        if isinstance(claim, StoredResponse):
+            headers = [*claim.headers, (b"idempotency-replayed", b"true")]
+            await _send(StoredResponse(status=claim.status, headers=headers, body=claim.body), send)
             return
-        recorder = _Recorder()
+        recorder = _ResponseRecorder()
         await next_app(scope, receive, recorder)
-        answer = recorder.answer()
-        # Kept before it is told: whoever has seen it can see it again.
-        await self._end(found, answer)
-        await _send(answer, send)
+        response = recorder.response()
+        # Stored before it is sent: a response that a client has seen can be repeated.
+        await self._settle(claim, response)
+        await _send(response, send)
 
-    async def _begin(
-        self, request: Request[Any, Any, Any], given: list[str], *, of_member: bool
+    async def _claim(
+        self, request: Request[Any, Any, Any], keys: list[str], *, with_tenant: bool
     ) -> IdempotencyClaim | StoredResponse:
-        key = _checked(given)
-        someone = await (member if of_member else person)(request, self._gateway)
-        caller = someone.caller
+        key = _validate_key(keys)
+        user = await (provide_tenant_user if with_tenant else provide_user)(request, self._gateway)
         path = request.scope["path"].rstrip("/")
         query = request.scope["query_string"].decode("latin-1")
-        return await self._store.begin(
-            owner=f"{caller.tenant_id}|{caller.actor}",
+        return await self._store.claim(
+            owner=f"{user.caller.tenant_id}|{user.caller.actor}",
             key=key,
             request=f"{path}?{query}\n".encode() + await request.body(),
         )
 
-    async def _end(self, claim: IdempotencyClaim, answer: StoredResponse) -> None:
+    async def _settle(self, claim: IdempotencyClaim, response: StoredResponse) -> None:
         try:
-            if answer.status == TOO_MANY or answer.status >= 500:  # noqa: PLR2004 - the class of errors
-                await self._store.cancel(claim)
+            if response.status == TOO_MANY_REQUESTS or response.status >= 500:  # noqa: PLR2004 - server errors
+                await self._store.release(claim)
             else:
-                await self._store.keep(claim, answer)
+                await self._store.complete(claim, response)
         except StoreUnavailable:
-            # It is done, and its sender is told so; who asks again before the claim ends is refused.
-            log.warning("answer_not_kept", status=answer.status)
+            # The request was processed, so its response is sent. Until the claim expires a repetition is refused.
+            log.warning("idempotent_response_not_stored", status=response.status)
 
 
-class _Recorder:
-    """Takes in an answer as the application sends it."""
+class _ResponseRecorder:
+    """Collects the response that the application sends."""
 
     def __init__(self) -> None:
         self._status = 500
@@ -100,17 +99,17 @@ class _Recorder:
         elif message["type"] == "http.response.body":
             self._body += message["body"]
 
-    def answer(self) -> StoredResponse:
-        """All of it."""
+    def response(self) -> StoredResponse:
+        """The complete response."""
         return StoredResponse(status=self._status, headers=self._headers, body=bytes(self._body))
 
 
-def _checked(given: list[str]) -> str:
-    key = given[0]
-    if len(given) == 1 and 0 < len(key) <= MAX_KEY and key.isascii() and key.isprintable():
+def _validate_key(keys: list[str]) -> str:
+    key = keys[0]
+    if len(keys) == 1 and 0 < len(key) <= MAX_KEY_LENGTH and key.isascii() and key.isprintable():
         return key
-    field = FieldError(field=HEADER, message=f"Expected one value of 1 to {MAX_KEY} printable characters")
-    raise InvalidRequest(f"{HEADER} is not valid", errors=(field,))
+    message = f"Expected one value of 1 to {MAX_KEY_LENGTH} printable characters"
+    raise InvalidRequest(f"{HEADER} is not valid", errors=(FieldError(field=HEADER, message=message),))
 
 
 async def _respond(
@@ -119,6 +118,6 @@ async def _respond(
     await response.to_asgi_response(app=None, request=request)(request.scope, receive, send)
 
 
-async def _send(answer: StoredResponse, send: Send) -> None:
-    await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
-    await send({"type": "http.response.body", "body": answer.body, "more_body": False})
+async def _send(response: StoredResponse, send: Send) -> None:
+    await send({"type": "http.response.start", "status": response.status, "headers": response.headers})
+    await send({"type": "http.response.body", "body": response.body, "more_body": False})

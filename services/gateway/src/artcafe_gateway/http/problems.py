@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problem documents: the one place where they are rendered."""
+"""Renders errors as RFC 9457 problem documents."""
 
 from typing import Any
 
@@ -12,27 +12,31 @@ from artcafe_common.bus.errors import CommandError, FieldError, InternalError
 from artcafe_gateway.http.request import BodyTooLarge, NotFound, caller_of
 
 MEDIA_TYPE = "application/problem+json"
+# The path under which each error code is described.
+PROBLEM_TYPES = "/problems"
 log = structlog.get_logger()
 
 
 class MethodNotAllowed(CommandError):
-    """The path exists, but not with this method."""
+    """The path exists, but does not support this HTTP method."""
 
     status = 405
     code = "method_not_allowed"
-    title = "The method is not allowed here"
+    title = "The method is not allowed"
+    remedy = "Use one of the methods in the `Allow` header."
 
 
 class BadRequest(CommandError):
-    """A request that could not be read at all."""
+    """The HTTP request is malformed."""
 
     status = 400
     code = "bad_request"
-    title = "The request could not be read"
+    title = "The request is malformed"
+    remedy = "Send a well-formed HTTP request: check its headers, its encoding and its length."
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The body of an error."""
+    """A problem document; `type` is a URI reference to the description of `code`."""
 
     type: str
     title: str
@@ -44,10 +48,10 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def command_error(request: Request[Any, Any, Any], error: CommandError) -> Response[bytes]:
-    """A refusal with its code."""
+    """The response for a CommandError."""
     request_id = caller_of(request).request_id
     problem = Problem(
-        type=f"urn:artcafe:problem:{error.code}",
+        type=f"{PROBLEM_TYPES}/{error.code}",
         title=error.title,
         status=error.status,
         detail=error.detail,
@@ -58,7 +62,7 @@ def command_error(request: Request[Any, Any, Any], error: CommandError) -> Respo
     headers = {"X-Request-Id": request_id}
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(error.retry_after_s)
-    if error.status == 401:  # noqa: PLR2004 - RFC 9110 wants the scheme named
+    if error.status == 401:  # noqa: PLR2004 - RFC 9110 requires the scheme
         headers["WWW-Authenticate"] = "Bearer"
     return Response(
         msgspec.json.encode(problem), status_code=error.status, media_type=MEDIA_TYPE, headers=headers
@@ -66,17 +70,17 @@ def command_error(request: Request[Any, Any, Any], error: CommandError) -> Respo
 
 
 def http_error(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
-    """What the router itself refuses."""
+    """The response for a request that the router rejects."""
     kinds: dict[int, type[CommandError]] = {404: NotFound, 405: MethodNotAllowed, 413: BodyTooLarge}
     kind = kinds.get(error.status_code, BadRequest if error.status_code < 500 else InternalError)  # noqa: PLR2004
-    answer = command_error(request, kind())
+    response = command_error(request, kind())
     allowed = next((v for k, v in (error.headers or {}).items() if k.lower() == "allow"), None)
     if allowed is not None:
-        answer.headers["Allow"] = allowed
-    return answer
+        response.headers["Allow"] = allowed
+    return response
 
 
 def internal_error(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    """A bug; the log has it under the request id, the caller learns nothing of it."""
+    """The response for an unexpected exception; it is logged with the request id, and not shown."""
     log.error("request_failed", path=request.scope["path"], exc_info=error)
     return command_error(request, InternalError())

@@ -12,7 +12,7 @@ _STATE = "artcafe_rate_limit"
 
 
 def enforce(connection: HttpConnection, result: RateLimitResult | None) -> None:
-    """Remember a rate limit result for the answer's headers; RateLimited when the call is over the limit."""
+    """Record a rate limit result for the response headers; RateLimited when the call exceeds the limit."""
     if result is None:
         return
     connection.scope["state"][_STATE] = result
@@ -31,7 +31,7 @@ async def limit_login(connection: HttpConnection, gateway: Gateway, email: str) 
 
 
 def add_rate_limit_headers(scope: Scope, headers: MutableScopeHeaders) -> None:
-    """Set `RateLimit-*` headers where a limit applied (draft-ietf-httpapi-ratelimit-headers-03)."""
+    """Set the `RateLimit-*` headers if a limit applied (draft-ietf-httpapi-ratelimit-headers-03)."""
     result: RateLimitResult | None = scope["state"].get(_STATE)
     if result is not None:
         headers["RateLimit-Limit"] = str(result.limit)

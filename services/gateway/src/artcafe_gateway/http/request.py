@@ -1,4 +1,4 @@
-"""What is read from a request: its origin, its credentials, its body and query, as typed values."""
+"""Reads typed values from a request: its origin, credentials, body and query."""
 
 import ipaddress
 import re
@@ -13,7 +13,7 @@ from artcafe_common.bus.errors import CommandError, FieldError, InvalidRequest, 
 
 MAX_BODY = 1024 * 1024
 MAX_ID = 128
-# Nothing that is asked for is nested deeper; what is kept or sent on must be readable everywhere.
+# Deeper than any field needs; stored values must be readable by any JSON parser.
 MAX_DEPTH = 64
 MAX_ERRORS = 100
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
@@ -25,37 +25,39 @@ HttpConnection = ASGIConnection[Any, Any, Any, Any]
 
 
 class NotFound(CommandError):
-    """No such path, or an id that nothing can have."""
+    """The path does not exist, or contains an id of an impossible form."""
 
     status = 404
     code = "not_found"
-    title = "There is nothing here"
+    title = "The resource does not exist"
+    remedy = "Check the path and the ids in it against the API reference."
 
 
 class BodyTooLarge(CommandError):
-    """More than a request may carry."""
+    """The body exceeds the maximum request size (1 MiB)."""
 
     status = 413
     code = "body_too_large"
     title = "The body is too large"
+    remedy = "Send a smaller body, or split it over several requests."
 
 
 def caller_of(connection: HttpConnection) -> CallerContext:
-    """The request's origin, not yet authenticated; made once a request."""
-    found: CallerContext | None = connection.scope["state"].get(_STATE)
-    if found is None:
-        found = CallerContext(
+    """The caller context of a request, before authentication; built once per request."""
+    caller: CallerContext | None = connection.scope["state"].get(_STATE)
+    if caller is None:
+        caller = CallerContext(
             request_id=new_request_id(),
             traceparent=_traceparent(connection),
             ip=client_ip(connection),
             user_agent=user_agent(connection),
         )
-        connection.scope["state"][_STATE] = found
-    return found
+        connection.scope["state"][_STATE] = caller
+    return caller
 
 
 def client_ip(connection: HttpConnection) -> str:
-    """The peer's address; behind nginx uvicorn has taken it from the proxy's headers. Empty when it is none."""
+    """The client's IP address, from the proxy's headers behind nginx; empty when it is not an address."""
     host = connection.client.host if connection.client else ""
     try:
         return str(ipaddress.ip_address(host))
@@ -64,18 +66,18 @@ def client_ip(connection: HttpConnection) -> str:
 
 
 def _traceparent(connection: HttpConnection) -> str:
-    given = connection.headers.get("traceparent", "")
-    return given if _TRACEPARENT.fullmatch(given) else new_traceparent()
+    received = connection.headers.get("traceparent", "")
+    return received if _TRACEPARENT.fullmatch(received) else new_traceparent()
 
 
 def user_agent(connection: HttpConnection) -> str:
-    """The peer's User-Agent, cut and made printable."""
+    """The User-Agent header, truncated and in ASCII."""
     text = connection.headers.get("user-agent", "")[:256]
     return text.encode("ascii", "replace").decode()
 
 
-def bearer(connection: HttpConnection) -> str:
-    """The bearer token of the Authorization header; Unauthenticated without one."""
+def bearer_token(connection: HttpConnection) -> str:
+    """The bearer token of the Authorization header; Unauthenticated if there is none."""
     scheme, _, token = connection.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise Unauthenticated
@@ -83,16 +85,16 @@ def bearer(connection: HttpConnection) -> str:
 
 
 def validate_id(value: str) -> str:
-    """An id from a path; NotFound for what cannot be one."""
+    """An id from a path; NotFound for an impossible id."""
     if not value or len(value) > MAX_ID or not value.isprintable():
         raise NotFound
     return value
 
 
-async def body(request: Request[Any, Any, Any], kind: type[T], **path: str) -> T:
-    """A body as a Struct whose remaining fields come from the path.
+async def read_body(request: Request[Any, Any, Any], kind: type[T], **server_fields: str) -> T:
+    """The JSON body as a Struct; `server_fields` come from the path or the caller, not from the body.
 
-    InvalidRequest names every field that is unknown, and the first that does not fit.
+    BodyTooLarge; InvalidRequest lists every unknown field, or the first invalid one.
     """
     raw = await request.body()
     if len(raw) > MAX_BODY:
@@ -101,45 +103,45 @@ async def body(request: Request[Any, Any, Any], kind: type[T], **path: str) -> T
         str(raw, "utf-8")
         fields = msgspec.json.decode(raw or b"{}", type=dict[str, Any])
     except msgspec.ValidationError as error:
-        # Of a number out of range msgspec tells where it is, too.
+        # msgspec appends the position to an out-of-range error.
         message = str(error).partition(" - at `")[0] if "range" in str(error) else "Expected a JSON object"
         raise _invalid("body", message) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise _invalid("body", "Not valid JSON in UTF-8") from None
     if any(_deeper_than(MAX_DEPTH, value) for value in fields.values()):
         raise _invalid("body", "Nested too deeply")
-    return _convert(fields, kind, path, strict=True)
+    return _convert(fields, kind, server_fields, strict=True)
 
 
-def query(request: Request[Any, Any, Any], kind: type[T], **path: Any) -> T:
-    """The query as a Struct; InvalidRequest names what is unknown, given twice, or does not fit."""
-    given = request.query_params.dict()
-    repeated = sorted(name for name, values in given.items() if len(values) > 1)
+def read_query(request: Request[Any, Any, Any], kind: type[T], **server_fields: Any) -> T:
+    """The query parameters as a Struct; InvalidRequest lists unknown, repeated or invalid parameters."""
+    parameters = request.query_params.dict()
+    repeated = sorted(name for name, values in parameters.items() if len(values) > 1)
     if repeated:
         errors = tuple(
             FieldError(field=n[:100], message="Given more than once") for n in repeated[:MAX_ERRORS]
         )
         raise InvalidRequest("the request has repeated parameters", errors=errors)
-    fields = {name: values[0] for name, values in given.items()}
-    found = _convert(fields, kind, path, strict=False)
-    # msgspec takes the text "null" for None.
+    fields = {name: values[0] for name, values in parameters.items()}
+    converted = _convert(fields, kind, server_fields, strict=False)
+    # msgspec converts the text "null" to None.
     for name in fields:
-        if getattr(found, name) is None:
+        if getattr(converted, name) is None:
             raise _invalid(name, "Expected a value")
-    return found
+    return converted
 
 
-def _convert(fields: dict[str, Any], kind: type[T], path: dict[str, Any], *, strict: bool) -> T:
-    known = {field.encode_name for field in msgspec.structs.fields(kind)} - path.keys()
+def _convert(fields: dict[str, Any], kind: type[T], server_fields: dict[str, Any], *, strict: bool) -> T:
+    known = {field.encode_name for field in msgspec.structs.fields(kind)} - server_fields.keys()
     unknown = sorted(fields.keys() - known)
     if unknown:
         errors = tuple(FieldError(field=n[:100], message="Unknown field") for n in unknown[:MAX_ERRORS])
         raise InvalidRequest("the request has unknown fields", errors=errors)
     try:
-        return msgspec.convert({**fields, **path}, kind, strict=strict)
+        return msgspec.convert({**fields, **server_fields}, kind, strict=strict)
     except msgspec.ValidationError as error:
-        message, _, where = str(error).partition(" - at `$.")
-        raise _invalid(where.rstrip("`") or _missing(message), message) from None
+        message, _, path = str(error).partition(" - at `$.")
+        raise _invalid(path.rstrip("`") or _missing_field(message), message) from None
     except RecursionError:
         raise _invalid("body", "Nested too deeply") from None
 
@@ -158,7 +160,7 @@ def _deeper_than(levels: int, value: Any) -> bool:
     return True
 
 
-def _missing(message: str) -> str:
+def _missing_field(message: str) -> str:
     # "Object missing required field `name`"
     return message.split("`")[1] if "`" in message else "body"
 

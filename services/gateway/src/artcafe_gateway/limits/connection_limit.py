@@ -1,4 +1,4 @@
-"""How many connections an organization has at once, asked for each WebSocket that its plan limits."""
+"""Enforces the plan's limit of concurrent connections."""
 
 import structlog
 
@@ -13,28 +13,28 @@ log = structlog.get_logger()
 
 
 class ConnectionLimit:
-    """Places for WebSockets; presence counts them with those that are open, wherever they are."""
+    """Reserves connections with presence, which counts the connections of all gateways and the broker."""
 
-    def __init__(self, bus: Bus, directory: LookupCache) -> None:
+    def __init__(self, bus: Bus, lookup_cache: LookupCache) -> None:
         self._bus = bus
-        self._lookup_cache = directory
+        self._lookup_cache = lookup_cache
 
     async def reserve(self, tenant_id: str, connection_id: str) -> None:
-        """Take a place for a connection that is about to open; PlanLimitReached when there is none.
+        """Reserve a connection before it opens; PlanLimitReached when the plan allows no more.
 
-        With nobody there to count, it is let in.
+        The connection is allowed when presence or tenancy does not answer.
         """
         try:
             limit = LIMITS[await self._lookup_cache.plan(tenant_id)].connections
             if limit is None:
                 return
-            place = await self._bus.call(
+            reservation = await self._bus.call(
                 ReserveConnection(connection_id=connection_id, limit=limit),
                 caller=caller_for_tenant(tenant_id),
                 wait_for_recovery=False,
             )
         except CommandError as error:
-            log.warning("connection_not_counted", reason=error.detail)
+            log.warning("connection_limit_not_checked", reason=error.detail)
             return
-        if not place.granted:
+        if not reservation.granted:
             raise PlanLimitReached("the plan allows no more connections at once")

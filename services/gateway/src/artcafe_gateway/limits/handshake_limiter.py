@@ -1,4 +1,4 @@
-"""A storm of connections meets a door: so many authenticate at once, the rest wait in order."""
+"""Limits concurrent handshakes, so that a reconnect storm does not overload identity."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,31 +11,32 @@ RETRY_AFTER_S = 2
 
 
 class ServerBusy(CommandError):
-    """More want in than are let in; try again later."""
+    """Too many clients authenticate at the same time."""
 
     status = 503
     code = "server_busy"
-    title = "Too many connect at this moment"
+    title = "Too many clients are connecting"
+    remedy = "Connect again after `retry_after_ms`, with exponential back-off and jitter."
 
 
 class HandshakeLimiter:
-    """The door of one gateway process.
+    """Limits the handshakes of one gateway process; further handshakes wait in order.
 
-    It opens behind the challenge: who does not answer it holds no place.
+    A slot is acquired after the client has answered the challenge: idle connections occupy none.
     """
 
-    def __init__(self, fast_path: int) -> None:
-        self._places = asyncio.Semaphore(fast_path)
+    def __init__(self, limit: int) -> None:
+        self._slots = asyncio.Semaphore(limit)
 
     @asynccontextmanager
-    async def place(self) -> AsyncIterator[None]:
-        """Hold a place; ServerBusy when none came free in time."""
+    async def slot(self) -> AsyncIterator[None]:
+        """Acquire a slot for the context; ServerBusy when none is free within `WAIT_S`."""
         try:
             async with asyncio.timeout(WAIT_S):
-                await self._places.acquire()
+                await self._slots.acquire()
         except TimeoutError:
             raise ServerBusy(retry_after_s=RETRY_AFTER_S) from None
         try:
             yield
         finally:
-            self._places.release()
+            self._slots.release()

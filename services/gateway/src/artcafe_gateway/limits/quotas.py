@@ -1,4 +1,4 @@
-"""Which organizations have published as many messages as their plan allows in a month."""
+"""Enforces the plan's monthly message quota."""
 
 import asyncio
 from datetime import UTC, datetime, time, timedelta
@@ -14,52 +14,53 @@ from artcafe_gateway.bridges.bridge import Bridge
 from artcafe_gateway.bridges.pool import BridgePool
 from artcafe_gateway.lookup_cache import LookupCache, caller_for_tenant
 
-ASK_S = 1.0
+USAGE_DEADLINE_S = 1.0
 log = structlog.get_logger()
 
 
 class Quotas:
-    """Tells each open bridge whether its organization may publish: at its opening, and at news."""
+    """Sets `quota_exhausted_until` of each open bridge: when it opens, and when usage or plan change."""
 
-    def __init__(self, bus: Bus, directory: LookupCache, bridges: BridgePool) -> None:
+    def __init__(self, bus: Bus, lookup_cache: LookupCache, bridges: BridgePool) -> None:
         self._bus = bus
-        self._lookup_cache = directory
+        self._lookup_cache = lookup_cache
         self._bridges = bridges
-        # The latest question about each bridge: an answer to one before it is out of date.
-        self._asked: dict[Bridge, object] = {}
+        # The latest refresh of each bridge: the result of an earlier one is outdated.
+        self._latest: dict[Bridge, object] = {}
 
     async def subscribe(self) -> None:
-        """Hear when a quota is crossed and when a plan changes."""
-        await self._bus.subscribe(QuotaCrossed, self._crossed)
-        await self._bus.subscribe(PlanChanged, self._plan_changed)
+        """Subscribe to events that change whether an organization may publish."""
+        await self._bus.subscribe(QuotaCrossed, self._on_quota_crossed)
+        await self._bus.subscribe(PlanChanged, self._on_plan_changed)
 
     async def refresh(self, bridge: Bridge) -> None:
-        """Ask how much of its month a bridge's organization has left; without an answer all stays as it is."""
-        question = self._asked[bridge] = object()
+        """Update a bridge from the organization's usage; unchanged when metering does not answer."""
+        refresh = self._latest[bridge] = object()
         try:
-            ends_at = await self._spent_until(bridge.tenant_id)
+            exhausted_until = await self._exhausted_until(bridge.tenant_id)
         except CommandError as error:
-            log.warning("quota_not_known", tenant_id=bridge.tenant_id, reason=error.detail)
+            log.warning("quota_not_refreshed", tenant_id=bridge.tenant_id, reason=error.detail)
         else:
-            if self._asked.get(bridge) is question:
-                bridge.quota_exhausted_until = ends_at
+            if self._latest.get(bridge) is refresh:
+                bridge.quota_exhausted_until = exhausted_until
         finally:
-            if self._asked.get(bridge) is question:
-                del self._asked[bridge]
+            if self._latest.get(bridge) is refresh:
+                del self._latest[bridge]
 
     async def refresh_all(self) -> None:
-        """Ask for every open bridge: news may have been missed."""
+        """Update every open bridge: events may have been missed."""
         for bridge in self._bridges.open_bridges:
             await self.refresh(bridge)
 
-    async def _spent_until(self, tenant_id: str) -> float:
+    async def _exhausted_until(self, tenant_id: str) -> float:
+        # In Unix seconds; 0 while the quota is not exhausted.
         plan = await self._lookup_cache.plan(tenant_id)
         if LIMITS[plan].messages_per_month is None:
             return 0.0
         usage = await self._bus.call(
             GetCurrentUsage(plan=plan),
             caller=caller_for_tenant(tenant_id),
-            deadline_s=ASK_S,
+            deadline_s=USAGE_DEADLINE_S,
             wait_for_recovery=False,
         )
         limit = usage.messages.limit
@@ -67,13 +68,13 @@ class Quotas:
             return 0.0
         return datetime.combine(usage.period_end + timedelta(days=1), time(), UTC).timestamp()
 
-    async def _crossed(self, event: QuotaCrossed) -> None:
-        await self._news(event.tenant_id)
+    async def _on_quota_crossed(self, event: QuotaCrossed) -> None:
+        await self._refresh_tenant(event.tenant_id)
 
-    async def _plan_changed(self, event: PlanChanged) -> None:
-        self._lookup_cache.forget_plan(event.tenant_id)
-        await self._news(event.tenant_id)
+    async def _on_plan_changed(self, event: PlanChanged) -> None:
+        self._lookup_cache.invalidate_plan(event.tenant_id)
+        await self._refresh_tenant(event.tenant_id)
 
-    async def _news(self, tenant_id: str) -> None:
-        concerned = [bridge for bridge in self._bridges.open_bridges if bridge.tenant_id == tenant_id]
-        await asyncio.gather(*map(self.refresh, concerned))
+    async def _refresh_tenant(self, tenant_id: str) -> None:
+        bridges = [bridge for bridge in self._bridges.open_bridges if bridge.tenant_id == tenant_id]
+        await asyncio.gather(*map(self.refresh, bridges))

@@ -29,7 +29,7 @@ class RateLimits:
 
     async def check_user(self, user_id: str) -> RateLimitResult | None:
         """Count a call of a user that names no organization."""
-        return await self._acquire({f"user:{user_id}": self._settings.person_calls_per_minute})
+        return await self._acquire({f"user:{user_id}": self._settings.user_calls_per_minute})
 
     async def check_address(self, ip: str) -> RateLimitResult | None:
         """Count a call without credentials."""

@@ -54,7 +54,7 @@ _VALUES: dict[str, Any] = {
     "refresh_token": "eyJjdHkiOiJKV1QifQ.…",
     "expires_in": 3600,
     "token_type": "Bearer",
-    "warning": "This seed is shown once and stored nowhere: keep it safe.",
+    "warning": "This seed is shown only once and is not stored: save it now.",
     "subject": "orders.new",
     "pattern": "orders.>",
     "subject_prefix": f"{TENANT}.",

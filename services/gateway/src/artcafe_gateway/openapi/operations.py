@@ -53,7 +53,7 @@ class Operation:
         )
         self.summary = str(handler.summary)
         self.operation_id = f"{self.tag}_{handler.handler_name}"
-        self.does: list[type[Command[Any]]] = self.opt.get("does", [])
+        self.does: list[type[Command[Any]]] = self.opt.get("commands", [])
         self.path_fields = [part[1:-1] for part in path.split("/") if part.startswith("{")]
 
     @property
@@ -66,22 +66,22 @@ class Operation:
     @property
     def of_member(self) -> bool:
         """Whether it acts for an organization."""
-        return "member" in self.parameters
+        return "tenant_user" in self.parameters
 
     @property
     def of_person(self) -> bool:
         """Whether somebody must have signed in."""
-        return self.of_member or "person" in self.parameters
+        return self.of_member or "user" in self.parameters
 
     @property
     def given(self) -> frozenset[str]:
         """The fields of `takes` that are not the caller's to give."""
-        return frozenset([*self.path_fields, *self.opt.get("given", [])])
+        return frozenset([*self.path_fields, *self.opt.get("server_fields", [])])
 
     @property
     def takes(self) -> type[msgspec.Struct] | None:
         """What body or query are made of; None where there is nothing to give."""
-        kind: type[msgspec.Struct] | None = self.opt.get("takes", self.does[0] if self.does else None)
+        kind: type[msgspec.Struct] | None = self.opt.get("request_type", self.does[0] if self.does else None)
         if kind is None:
             return None
         named = {field.encode_name for field in msgspec.structs.fields(kind)}
@@ -106,26 +106,26 @@ class Operation:
     @property
     def gives(self) -> Any:
         """The type of a good answer's body."""
-        if "gives" in self.opt:
-            return self.opt["gives"]
+        if "response_type" in self.opt:
+            return self.opt["response_type"]
         annotation = self.handler.parsed_fn_signature.return_type.annotation
         return typing.get_args(annotation)[0] if typing.get_origin(annotation) is Response else annotation
 
     @property
     def statuses(self) -> list[int]:
         """The statuses of answers with that body."""
-        return [self.handler.status_code or 200, *self.opt.get("also", [])]
+        return [self.handler.status_code or 200, *self.opt.get("extra_statuses", [])]
 
     @property
     def description(self) -> str:
         """What its command says of itself."""
-        told = self.opt.get("takes") or (self.does[0] if self.does else None)
+        told = self.opt.get("request_type") or (self.does[0] if self.does else None)
         return " ".join((told.__doc__ or "").split()) if told is not None else ""
 
     @property
     def errors(self) -> list[type[CommandError]]:
         """Every refusal that a caller may get, by status and code."""
-        found: set[type[CommandError]] = {InternalError, BadRequest, *self.opt.get("refuses", [])}
+        found: set[type[CommandError]] = {InternalError, BadRequest, *self.opt.get("errors", [])}
         for command in self.does:
             found.update((*_OF_THE_BUS, *command.raises))
         if self.of_person:

@@ -9,7 +9,7 @@ from litestar.routes import HTTPRoute
 
 from artcafe_common import __version__
 from artcafe_common.bus.errors import CommandError
-from artcafe_gateway.http.problems import MEDIA_TYPE, Problem
+from artcafe_gateway.http.problems import MEDIA_TYPE, PROBLEM_TYPES, Problem
 from artcafe_gateway.openapi.examples import TENANT, example
 from artcafe_gateway.openapi.operations import Operation
 
@@ -215,7 +215,7 @@ def _responses(operation: Operation, schemas: dict[int, Any]) -> dict[str, Any]:
 
 
 def _content(operation: Operation, schemas: dict[int, Any]) -> dict[str, Any]:
-    if operation.opt.get("text"):
+    if operation.opt.get("plain_text"):
         return {"text/plain": {"schema": {"type": "string"}}}
     content: dict[str, Any] = {
         JSON: {
@@ -252,7 +252,7 @@ def _refused(operation: Operation, status: int, errors: list[type[CommandError]]
 
 def _problem(error: type[CommandError]) -> dict[str, Any]:
     return {
-        "type": f"urn:artcafe:problem:{error.code}",
+        "type": f"{PROBLEM_TYPES}/{error.code}",
         "title": error.title,
         "status": error.status,
         "detail": error.title,

@@ -1,4 +1,4 @@
-"""Organizations and their members."""
+"""REST routes: organizations and their members."""
 
 from typing import Any
 
@@ -29,13 +29,13 @@ from artcafe_common.contracts.tenancy.members import (
 )
 from artcafe_gateway.gateway import Gateway
 from artcafe_gateway.http.auth import AuthenticatedUser, TenantUser
-from artcafe_gateway.http.request import body, query, validate_id
+from artcafe_gateway.http.request import read_body, read_query, validate_id
 
-KEY_WARNING = "This seed is shown once and stored nowhere: keep it safe. The key before it no longer works."
+KEY_WARNING = "This seed is shown only once and is not stored: save it now. The previous key is revoked."
 
 
 class AccountKey(msgspec.Struct, frozen=True, kw_only=True):
-    """A signing key that an organization holds itself."""
+    """A new signing key of the organization, with its seed."""
 
     account_id: str
     nkey_public: str
@@ -44,60 +44,60 @@ class AccountKey(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AccountsController(Controller):
-    """The path's account is the tenant that the caller acts for."""
+    """Organizations (accounts) and their members. The account in the path selects the tenant."""
 
     path = "/accounts"
     tags = ["accounts"]
 
-    @get("/", summary="The caller's organizations", does=[ListAccounts])
+    @get("/", summary="List the user's organizations", commands=[ListAccounts])
     async def list_accounts(
         self,
         request: Request[Any, Any, Any],
         gateway: NamedDependency[Gateway],
-        person: NamedDependency[AuthenticatedUser],
+        user: NamedDependency[AuthenticatedUser],
     ) -> Accounts:
-        return await gateway.bus.call(query(request, ListAccounts), caller=person.caller)
+        return await gateway.bus.call(read_query(request, ListAccounts), caller=user.caller)
 
-    @post("/", summary="Found an organization", does=[CreateAccount], given=["email"])
+    @post("/", summary="Create an organization", commands=[CreateAccount], server_fields=["email"])
     async def create(
         self,
         request: Request[Any, Any, Any],
         gateway: NamedDependency[Gateway],
-        person: NamedDependency[AuthenticatedUser],
+        user: NamedDependency[AuthenticatedUser],
     ) -> Account:
-        command = await body(request, CreateAccount, email=person.user.email)
-        account = await gateway.bus.call(command, caller=person.caller)
-        gateway.lookup_cache.forget_member(person.user.user_id, account.account_id)
+        command = await read_body(request, CreateAccount, email=user.identity.email)
+        account = await gateway.bus.call(command, caller=user.caller)
+        gateway.lookup_cache.invalidate_membership(user.identity.user_id, account.account_id)
         return account
 
-    @get("/{account_id:str}", summary="One organization", does=[GetAccount])
+    @get("/{account_id:str}", summary="Get an organization", commands=[GetAccount])
     async def get_account(
-        self, gateway: NamedDependency[Gateway], member: NamedDependency[TenantUser]
+        self, gateway: NamedDependency[Gateway], tenant_user: NamedDependency[TenantUser]
     ) -> Account:
-        return await gateway.bus.call(GetAccount(), caller=member.caller)
+        return await gateway.bus.call(GetAccount(), caller=tenant_user.caller)
 
-    @put("/{account_id:str}", summary="Change an organization", does=[UpdateAccount])
+    @put("/{account_id:str}", summary="Update an organization", commands=[UpdateAccount])
     async def update(
         self,
         request: Request[Any, Any, Any],
         gateway: NamedDependency[Gateway],
-        member: NamedDependency[TenantUser],
+        tenant_user: NamedDependency[TenantUser],
     ) -> Account:
-        return await gateway.bus.call(await body(request, UpdateAccount), caller=member.caller)
+        return await gateway.bus.call(await read_body(request, UpdateAccount), caller=tenant_user.caller)
 
     @post(
         "/generate-nkey/{account_id:str}",
-        summary="A new signing key for the organization",
-        does=[IssueAccountKey],
+        summary="Generate a new signing key for the organization",
+        commands=[IssueAccountKey],
     )
     async def generate_nkey(
-        self, gateway: NamedDependency[Gateway], member: NamedDependency[TenantUser]
+        self, gateway: NamedDependency[Gateway], tenant_user: NamedDependency[TenantUser]
     ) -> AccountKey:
-        issued = await gateway.bus.call(IssueAccountKey(), caller=member.caller)
-        tenant_id = member.caller.tenant_id
+        issued = await gateway.bus.call(IssueAccountKey(), caller=tenant_user.caller)
+        tenant_id = tenant_user.caller.tenant_id
         await gateway.bus.publish(
             build_activity_event(
-                member.caller,
+                tenant_user.caller,
                 ActivityType.ACCOUNT,
                 "account.key_issued",
                 f"account:{tenant_id}",
@@ -112,42 +112,45 @@ class AccountsController(Controller):
             warning=KEY_WARNING,
         )
 
-    @get("/{account_id:str}/members", summary="The organization's members", does=[ListMembers])
+    @get("/{account_id:str}/members", summary="List the organization's members", commands=[ListMembers])
     async def list_members(
         self,
         request: Request[Any, Any, Any],
         gateway: NamedDependency[Gateway],
-        member: NamedDependency[TenantUser],
+        tenant_user: NamedDependency[TenantUser],
     ) -> Members:
-        return await gateway.bus.call(query(request, ListMembers), caller=member.caller)
+        return await gateway.bus.call(read_query(request, ListMembers), caller=tenant_user.caller)
 
-    @post("/{account_id:str}/members", summary="Add a member", does=[AddMember])
+    @post("/{account_id:str}/members", summary="Add a member", commands=[AddMember])
     async def add_member(
         self,
         request: Request[Any, Any, Any],
         gateway: NamedDependency[Gateway],
-        member: NamedDependency[TenantUser],
+        tenant_user: NamedDependency[TenantUser],
     ) -> Member:
-        return await gateway.bus.call(await body(request, AddMember), caller=member.caller)
+        return await gateway.bus.call(await read_body(request, AddMember), caller=tenant_user.caller)
 
-    @put("/{account_id:str}/members/{user_id:str}", summary="Change a member's role", does=[UpdateMember])
+    @put("/{account_id:str}/members/{user_id:str}", summary="Update a member's role", commands=[UpdateMember])
     async def update_member(
         self,
         request: Request[Any, Any, Any],
         gateway: NamedDependency[Gateway],
-        member: NamedDependency[TenantUser],
+        tenant_user: NamedDependency[TenantUser],
         user_id: FromPath[str],
     ) -> Member:
-        command = await body(request, UpdateMember, user_id=validate_id(user_id))
-        return await gateway.bus.call(command, caller=member.caller)
+        command = await read_body(request, UpdateMember, user_id=validate_id(user_id))
+        return await gateway.bus.call(command, caller=tenant_user.caller)
 
     @delete(
         "/{account_id:str}/members/{user_id:str}",
         status_code=200,
         summary="Remove a member",
-        does=[RemoveMember],
+        commands=[RemoveMember],
     )
     async def remove_member(
-        self, gateway: NamedDependency[Gateway], member: NamedDependency[TenantUser], user_id: FromPath[str]
+        self,
+        gateway: NamedDependency[Gateway],
+        tenant_user: NamedDependency[TenantUser],
+        user_id: FromPath[str],
     ) -> Member:
-        return await gateway.bus.call(RemoveMember(user_id=validate_id(user_id)), caller=member.caller)
+        return await gateway.bus.call(RemoveMember(user_id=validate_id(user_id)), caller=tenant_user.caller)

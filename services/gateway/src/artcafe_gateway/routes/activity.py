@@ -1,4 +1,4 @@
-"""What happened in an organization."""
+"""REST routes: the activity log."""
 
 from typing import Any
 
@@ -14,29 +14,33 @@ from artcafe_common.contracts.tenancy.activity import (
 )
 from artcafe_gateway.gateway import Gateway
 from artcafe_gateway.http.auth import TenantUser
-from artcafe_gateway.http.request import query
+from artcafe_gateway.http.request import read_query
 
 
 class ActivityController(Controller):
-    """The activity log; entries are kept for 30 days."""
+    """The organization's activity log. Entries are stored for 30 days."""
 
     path = "/activity"
     tags = ["activity"]
 
-    @get("/logs", summary="The activity log, newest first", does=[ListActivity])
+    @get("/logs", summary="List activity log entries, newest first", commands=[ListActivity])
     async def logs(
         self,
         request: Request[Any, Any, Any],
         gateway: NamedDependency[Gateway],
-        member: NamedDependency[TenantUser],
+        tenant_user: NamedDependency[TenantUser],
     ) -> ActivityPage:
-        return await gateway.bus.call(query(request, ListActivity), caller=member.caller)
+        return await gateway.bus.call(read_query(request, ListActivity), caller=tenant_user.caller)
 
-    @get("/summary", summary="The activity log in numbers", does=[GetActivitySummary])
+    @get(
+        "/summary",
+        summary="Count activity log entries by type, status and action",
+        commands=[GetActivitySummary],
+    )
     async def summary(
         self,
         request: Request[Any, Any, Any],
         gateway: NamedDependency[Gateway],
-        member: NamedDependency[TenantUser],
+        tenant_user: NamedDependency[TenantUser],
     ) -> ActivitySummary:
-        return await gateway.bus.call(query(request, GetActivitySummary), caller=member.caller)
+        return await gateway.bus.call(read_query(request, GetActivitySummary), caller=tenant_user.caller)

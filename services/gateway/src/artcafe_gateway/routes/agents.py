@@ -1,4 +1,4 @@
-"""Agents: the legacy kind of client, with an SSH key in place of an NKey."""
+"""REST routes: agents, the legacy clients that authenticate with an SSH key."""
 
 from typing import Any
 
@@ -28,24 +28,24 @@ from artcafe_gateway.errors import RateLimited
 from artcafe_gateway.gateway import Gateway
 from artcafe_gateway.http.auth import TenantUser
 from artcafe_gateway.http.rate_limiting import limit_address
-from artcafe_gateway.http.request import body, caller_of, query, validate_id
-from artcafe_gateway.routes.clients import presences, with_presence
+from artcafe_gateway.http.request import caller_of, read_body, read_query, validate_id
+from artcafe_gateway.routes.clients import find_presences, with_presence
 
-PRIVATE_KEY_WARNING = "This private key is shown once and stored nowhere: keep it safe."
+PRIVATE_KEY_WARNING = "This private key is shown only once and is not stored: save it now."
 SUCCESSOR = '</api/v1/clients>; rel="successor-version"'
-# 2026-01-01, in the form of RFC 9745.
+# 2026-01-01 as an RFC 9745 date.
 DEPRECATED_SINCE = "@1767225600"
 
 
 class AgentConnectionInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """Where and how an agent connects."""
+    """The addresses that an agent connects to."""
 
     websocket_url: str
     subject_prefix: str
 
 
 class NewAgent(msgspec.Struct, frozen=True, kw_only=True):
-    """An agent; `private_key` is there when the pair was made for it."""
+    """A new agent. `private_key` is set when the server generated the key pair."""
 
     agent: Agent
     private_key: str | None
@@ -53,52 +53,54 @@ class NewAgent(msgspec.Struct, frozen=True, kw_only=True):
     warning: str | None
 
 
-class Deprecated(ASGIMiddleware):
-    """Every answer, a refusal too, says what comes after these routes (RFC 9745, RFC 8288)."""
+class DeprecationHeaders(ASGIMiddleware):
+    """Adds `Deprecation` and `Link` headers to every response, errors included (RFC 9745, RFC 8288)."""
 
     scopes = (ScopeType.HTTP,)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
-        async def marked(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableScopeHeaders(message)
                 headers["Deprecation"] = DEPRECATED_SINCE
                 headers["Link"] = SUCCESSOR
             await send(message)
 
-        await next_app(scope, receive, marked)
+        await next_app(scope, receive, send_with_headers)
 
 
 class AgentsController(Controller):
-    """As clients, save for their keys."""
+    """Deprecated: agents are clients with an SSH key. Use `/clients` instead."""
 
     path = "/agents"
     tags = ["agents"]
-    middleware = [Deprecated()]
+    middleware = [DeprecationHeaders()]
     opt = {"deprecated": True}
 
-    @get("/", summary="The organization's agents", does=[ListAgents])
+    @get("/", summary="List the organization's agents", commands=[ListAgents])
     async def list_agents(
         self,
         request: Request[Any, Any, Any],
         gateway: NamedDependency[Gateway],
-        member: NamedDependency[TenantUser],
+        tenant_user: NamedDependency[TenantUser],
     ) -> Agents:
-        page = await gateway.bus.call(query(request, ListAgents), caller=member.caller)
-        seen = await presences(gateway, [agent.agent_id for agent in page.agents], member.caller)
-        agents = [with_presence(agent, seen.get(agent.agent_id)) for agent in page.agents]
+        page = await gateway.bus.call(read_query(request, ListAgents), caller=tenant_user.caller)
+        found = await find_presences(gateway, [agent.agent_id for agent in page.agents], tenant_user.caller)
+        agents = [with_presence(agent, found.get(agent.agent_id)) for agent in page.agents]
         return Agents(agents=agents, next_cursor=page.next_cursor)
 
     @post(
-        "/", summary="Register an agent; a private key that was made for it is shown once", does=[CreateAgent]
+        "/",
+        summary="Create an agent; a generated private key is shown only once",
+        commands=[CreateAgent],
     )
     async def create(
         self,
         request: Request[Any, Any, Any],
         gateway: NamedDependency[Gateway],
-        member: NamedDependency[TenantUser],
+        tenant_user: NamedDependency[TenantUser],
     ) -> NewAgent:
-        created = await gateway.bus.call(await body(request, CreateAgent), caller=member.caller)
+        created = await gateway.bus.call(await read_body(request, CreateAgent), caller=tenant_user.caller)
         agent = created.agent
         return NewAgent(
             agent=agent,
@@ -110,49 +112,57 @@ class AgentsController(Controller):
             warning=None if created.private_key is None else PRIVATE_KEY_WARNING,
         )
 
-    @get("/status/summary", summary="How many agents there are, by status", does=[SummarizeAgents])
+    @get("/status/summary", summary="Count agents by status", commands=[SummarizeAgents])
     async def summary(
         self,
         request: Request[Any, Any, Any],
         gateway: NamedDependency[Gateway],
-        member: NamedDependency[TenantUser],
+        tenant_user: NamedDependency[TenantUser],
     ) -> AgentSummary:
-        return await gateway.bus.call(query(request, SummarizeAgents), caller=member.caller)
+        return await gateway.bus.call(read_query(request, SummarizeAgents), caller=tenant_user.caller)
 
-    @get("/{agent_id:str}", summary="One agent", does=[GetAgent])
+    @get("/{agent_id:str}", summary="Get an agent", commands=[GetAgent])
     async def get_agent(
-        self, gateway: NamedDependency[Gateway], member: NamedDependency[TenantUser], agent_id: FromPath[str]
+        self,
+        gateway: NamedDependency[Gateway],
+        tenant_user: NamedDependency[TenantUser],
+        agent_id: FromPath[str],
     ) -> Agent:
-        agent = await gateway.bus.call(GetAgent(agent_id=validate_id(agent_id)), caller=member.caller)
-        return with_presence(agent, (await presences(gateway, [agent_id], member.caller)).get(agent_id))
+        agent = await gateway.bus.call(GetAgent(agent_id=validate_id(agent_id)), caller=tenant_user.caller)
+        return with_presence(
+            agent, (await find_presences(gateway, [agent_id], tenant_user.caller)).get(agent_id)
+        )
 
-    @put("/{agent_id:str}", summary="Change or suspend an agent", does=[UpdateAgent])
+    @put("/{agent_id:str}", summary="Update or suspend an agent", commands=[UpdateAgent])
     async def update(
         self,
         request: Request[Any, Any, Any],
         gateway: NamedDependency[Gateway],
-        member: NamedDependency[TenantUser],
+        tenant_user: NamedDependency[TenantUser],
         agent_id: FromPath[str],
     ) -> Agent:
-        command = await body(request, UpdateAgent, agent_id=validate_id(agent_id))
-        return await gateway.bus.call(command, caller=member.caller)
+        command = await read_body(request, UpdateAgent, agent_id=validate_id(agent_id))
+        return await gateway.bus.call(command, caller=tenant_user.caller)
 
     @delete(
         "/{agent_id:str}",
         status_code=200,
-        summary="Delete an agent and end its connections",
-        does=[DeleteAgent],
+        summary="Delete an agent and close its connections",
+        commands=[DeleteAgent],
     )
     async def delete_agent(
-        self, gateway: NamedDependency[Gateway], member: NamedDependency[TenantUser], agent_id: FromPath[str]
+        self,
+        gateway: NamedDependency[Gateway],
+        tenant_user: NamedDependency[TenantUser],
+        agent_id: FromPath[str],
     ) -> Agent:
-        return await gateway.bus.call(DeleteAgent(agent_id=validate_id(agent_id)), caller=member.caller)
+        return await gateway.bus.call(DeleteAgent(agent_id=validate_id(agent_id)), caller=tenant_user.caller)
 
     @get(
         "/{agent_id:str}/challenge",
-        summary="A challenge for an agent to sign",
-        does=[CreateAgentChallenge],
-        refuses=[RateLimited],
+        summary="Create a challenge for an agent to sign",
+        commands=[CreateAgentChallenge],
+        errors=[RateLimited],
     )
     async def challenge(
         self, request: Request[Any, Any, Any], gateway: NamedDependency[Gateway], agent_id: FromPath[str]

@@ -1,4 +1,4 @@
-"""Channels, and publishing to them."""
+"""REST routes: channels, their messages and their history."""
 
 from datetime import datetime
 from typing import Any
@@ -35,7 +35,7 @@ from artcafe_gateway.gateway import Gateway
 from artcafe_gateway.history.reader import MESSAGE_ID_HEADER, HistoryPage, HistoryQuery
 from artcafe_gateway.http.auth import TenantUser
 from artcafe_gateway.http.publish_body import parse_publish_body
-from artcafe_gateway.http.request import MAX_BODY, BodyTooLarge, body, query, validate_id
+from artcafe_gateway.http.request import MAX_BODY, BodyTooLarge, read_body, read_query, validate_id
 from artcafe_gateway.wire.headers import BadHeaders
 
 PUBLISH_ERRORS = [
@@ -51,14 +51,14 @@ HISTORY_ERRORS = [BrokerUnavailable, HistoryUnavailable, InvalidCursor]
 
 
 class AnyMessage(msgspec.Struct, frozen=True, kw_only=True):
-    """Any JSON; an object with `data`, and at most `headers` besides, gives headers, too."""
+    """Any JSON value. An object with only `data` and `headers` sets the message and its headers."""
 
     data: Any
     headers: dict[str, str] = {}
 
 
 class MessageAccepted(msgspec.Struct, frozen=True, kw_only=True):
-    """The broker has the message; `seq` is its place in the history, where one is kept."""
+    """The broker received the message. `seq` is its sequence number in the history, if history is stored."""
 
     message_id: str
     subject: str
@@ -67,100 +67,104 @@ class MessageAccepted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ChannelsController(Controller):
-    """A channel's messages travel on its `subject`, whoever publishes them in whatever way."""
+    """Named channels. All messages of a channel, over REST, WebSocket or NATS, use its `subject`."""
 
     path = "/channels"
     tags = ["channels"]
 
-    @get("/", summary="The organization's channels", does=[ListChannels])
+    @get("/", summary="List the organization's channels", commands=[ListChannels])
     async def list_channels(
         self,
         request: Request[Any, Any, Any],
         gateway: NamedDependency[Gateway],
-        member: NamedDependency[TenantUser],
+        tenant_user: NamedDependency[TenantUser],
     ) -> Channels:
-        return await gateway.bus.call(query(request, ListChannels), caller=member.caller)
+        return await gateway.bus.call(read_query(request, ListChannels), caller=tenant_user.caller)
 
-    @post("/", summary="Open a channel", does=[CreateChannel])
+    @post("/", summary="Create a channel", commands=[CreateChannel])
     async def create(
         self,
         request: Request[Any, Any, Any],
         gateway: NamedDependency[Gateway],
-        member: NamedDependency[TenantUser],
+        tenant_user: NamedDependency[TenantUser],
     ) -> Channel:
-        return await gateway.bus.call(await body(request, CreateChannel), caller=member.caller)
+        return await gateway.bus.call(await read_body(request, CreateChannel), caller=tenant_user.caller)
 
-    @get("/{channel_id:str}", summary="One channel", does=[GetChannel])
+    @get("/{channel_id:str}", summary="Get a channel", commands=[GetChannel])
     async def get_channel(
         self,
         gateway: NamedDependency[Gateway],
-        member: NamedDependency[TenantUser],
+        tenant_user: NamedDependency[TenantUser],
         channel_id: FromPath[str],
     ) -> Channel:
-        return await gateway.bus.call(GetChannel(channel_id=validate_id(channel_id)), caller=member.caller)
+        return await gateway.bus.call(
+            GetChannel(channel_id=validate_id(channel_id)), caller=tenant_user.caller
+        )
 
-    @put("/{channel_id:str}", summary="Change a channel", does=[UpdateChannel])
+    @put("/{channel_id:str}", summary="Update a channel", commands=[UpdateChannel])
     async def update(
         self,
         request: Request[Any, Any, Any],
         gateway: NamedDependency[Gateway],
-        member: NamedDependency[TenantUser],
+        tenant_user: NamedDependency[TenantUser],
         channel_id: FromPath[str],
     ) -> Channel:
-        command = await body(request, UpdateChannel, channel_id=validate_id(channel_id))
-        return await gateway.bus.call(command, caller=member.caller)
+        command = await read_body(request, UpdateChannel, channel_id=validate_id(channel_id))
+        return await gateway.bus.call(command, caller=tenant_user.caller)
 
-    @delete("/{channel_id:str}", status_code=200, summary="Close a channel", does=[DeleteChannel])
+    @delete("/{channel_id:str}", status_code=200, summary="Delete a channel", commands=[DeleteChannel])
     async def delete_channel(
         self,
         gateway: NamedDependency[Gateway],
-        member: NamedDependency[TenantUser],
+        tenant_user: NamedDependency[TenantUser],
         channel_id: FromPath[str],
     ) -> Channel:
-        return await gateway.bus.call(DeleteChannel(channel_id=validate_id(channel_id)), caller=member.caller)
+        return await gateway.bus.call(
+            DeleteChannel(channel_id=validate_id(channel_id)), caller=tenant_user.caller
+        )
 
     @get(
         "/{channel_id:str}/subscribers",
-        summary="Who listens to a channel",
-        does=[ListChannelSubscribers],
-        given=["live"],
+        summary="List a channel's subscribers",
+        commands=[ListChannelSubscribers],
+        server_fields=["live"],
     )
     async def subscribers(
         self,
         request: Request[Any, Any, Any],
         gateway: NamedDependency[Gateway],
-        member: NamedDependency[TenantUser],
+        tenant_user: NamedDependency[TenantUser],
         channel_id: FromPath[str],
     ) -> ChannelSubscribers:
-        channel = await gateway.lookup_cache.channel(validate_id(channel_id), member.caller)
-        command = query(request, ListChannelSubscribers, channel_id=channel.channel_id, live={})
-        live = await gateway.channel_subscribers.list_all(member.caller.tenant_id, channel.channel_id)
+        channel = await gateway.lookup_cache.channel(validate_id(channel_id), tenant_user.caller)
+        command = read_query(request, ListChannelSubscribers, channel_id=channel.channel_id, live={})
+        live = await gateway.channel_subscribers.list_all(tenant_user.caller.tenant_id, channel.channel_id)
         command = msgspec.structs.replace(command, live=live)
-        return await gateway.bus.call(command, caller=member.caller)
+        return await gateway.bus.call(command, caller=tenant_user.caller)
 
     @post(
         "/{channel_id:str}/messages",
         status_code=202,
-        summary="Publish to a channel",
-        does=[GetChannel],
-        takes=AnyMessage,
-        refuses=PUBLISH_ERRORS,
+        summary="Publish a message to a channel",
+        commands=[GetChannel],
+        request_type=AnyMessage,
+        errors=PUBLISH_ERRORS,
     )
     async def publish(
         self,
         request: Request[Any, Any, Any],
         gateway: NamedDependency[Gateway],
-        member: NamedDependency[TenantUser],
+        tenant_user: NamedDependency[TenantUser],
         channel_id: FromPath[str],
     ) -> MessageAccepted:
-        member.require_writer()
-        channel = await gateway.lookup_cache.channel(validate_id(channel_id), member.caller)
+        tenant_user.require_writer()
+        channel = await gateway.lookup_cache.channel(validate_id(channel_id), tenant_user.caller)
         raw = await request.body()
         if len(raw) > MAX_BODY:
             raise BodyTooLarge
         payload, headers = parse_publish_body(raw)
         accepted = MessageAccepted(message_id=new_id(), subject=channel.subject, timestamp=now())
-        bridge = await gateway.bridges.acquire(member.caller.tenant_id)
+        bridge = await gateway.bridges.acquire(tenant_user.caller.tenant_id)
         try:
             seq = await gateway.history.publish(
                 bridge,
@@ -175,24 +179,24 @@ class ChannelsController(Controller):
 
     @get(
         "/{channel_id:str}/messages",
-        summary="What a channel kept of its messages",
-        does=[GetChannel],
-        takes=HistoryQuery,
-        gives=HistoryPage,
-        refuses=HISTORY_ERRORS,
+        summary="List a channel's stored messages",
+        commands=[GetChannel],
+        request_type=HistoryQuery,
+        response_type=HistoryPage,
+        errors=HISTORY_ERRORS,
     )
     async def messages(
         self,
         request: Request[Any, Any, Any],
         gateway: NamedDependency[Gateway],
-        member: NamedDependency[TenantUser],
+        tenant_user: NamedDependency[TenantUser],
         channel_id: FromPath[str],
     ) -> Response[bytes]:
-        channel = await gateway.lookup_cache.channel(validate_id(channel_id), member.caller)
-        wanted = query(request, HistoryQuery)
-        bridge = await gateway.bridges.acquire(member.caller.tenant_id)
+        channel = await gateway.lookup_cache.channel(validate_id(channel_id), tenant_user.caller)
+        history = read_query(request, HistoryQuery)
+        bridge = await gateway.bridges.acquire(tenant_user.caller.tenant_id)
         try:
-            page = await gateway.history.read_page(bridge, channel.channel_id, channel.subject, wanted)
+            page = await gateway.history.read_page(bridge, channel.channel_id, channel.subject, history)
         finally:
             gateway.bridges.release(bridge)
         return Response(msgspec.json.encode(page), media_type="application/json")

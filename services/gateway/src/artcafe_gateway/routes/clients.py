@@ -1,4 +1,4 @@
-"""Clients, their keys and their presence."""
+"""REST routes: clients, their keys and their presence."""
 
 import asyncio
 import contextlib
@@ -33,14 +33,14 @@ from artcafe_common.contracts.tenancy.clients import (
 )
 from artcafe_gateway.gateway import Gateway
 from artcafe_gateway.http.auth import TenantUser
-from artcafe_gateway.http.request import body, query, validate_id
+from artcafe_gateway.http.request import read_body, read_query, validate_id
 
-Known = TypeVar("Known", Client, Agent)
-SEED_WARNING = "This seed is shown once and stored nowhere: keep it safe."
+ClientOrAgent = TypeVar("ClientOrAgent", Client, Agent)
+SEED_WARNING = "This seed is shown only once and is not stored: save it now."
 
 
 class ConnectionInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """Where and how a client connects."""
+    """The addresses that a client connects to."""
 
     nats_url: str
     nats_ws_url: str
@@ -49,7 +49,7 @@ class ConnectionInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClientWithSeed(msgspec.Struct, frozen=True, kw_only=True):
-    """A client with its new seed, and where to use it."""
+    """A client with its new NKey seed, and the addresses to connect to."""
 
     client: Client
     nkey_seed: str
@@ -58,7 +58,7 @@ class ClientWithSeed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClientReport(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether a client is there, and over which connections."""
+    """A client's presence and its open connections."""
 
     client_id: str
     name: str
@@ -71,108 +71,130 @@ class ClientReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClientsController(Controller):
-    """A client's status and last_seen come from presence while it is there, else as last known."""
+    """Clients, which authenticate with an NKey. `status` and `last_seen` reflect the client's presence."""
 
     path = "/clients"
     tags = ["clients"]
 
-    @get("/", summary="The organization's clients", does=[ListClients])
+    @get("/", summary="List the organization's clients", commands=[ListClients])
     async def list_clients(
         self,
         request: Request[Any, Any, Any],
         gateway: NamedDependency[Gateway],
-        member: NamedDependency[TenantUser],
+        tenant_user: NamedDependency[TenantUser],
     ) -> Clients:
-        page = await gateway.bus.call(query(request, ListClients), caller=member.caller)
-        seen = await presences(gateway, [client.client_id for client in page.clients], member.caller)
-        clients = [with_presence(client, seen.get(client.client_id)) for client in page.clients]
+        page = await gateway.bus.call(read_query(request, ListClients), caller=tenant_user.caller)
+        found = await find_presences(
+            gateway, [client.client_id for client in page.clients], tenant_user.caller
+        )
+        clients = [with_presence(client, found.get(client.client_id)) for client in page.clients]
         return Clients(clients=clients, next_cursor=page.next_cursor)
 
-    @post("/", summary="Register a client; its seed is shown once", does=[CreateClient])
+    @post("/", summary="Create a client; its seed is shown only once", commands=[CreateClient])
     async def create(
         self,
         request: Request[Any, Any, Any],
         gateway: NamedDependency[Gateway],
-        member: NamedDependency[TenantUser],
+        tenant_user: NamedDependency[TenantUser],
     ) -> ClientWithSeed:
-        created = await gateway.bus.call(await body(request, CreateClient), caller=member.caller)
+        created = await gateway.bus.call(await read_body(request, CreateClient), caller=tenant_user.caller)
         return _with_seed(created, gateway)
 
-    @get("/{client_id:str}", summary="One client", does=[GetClient])
+    @get("/{client_id:str}", summary="Get a client", commands=[GetClient])
     async def get_client(
-        self, gateway: NamedDependency[Gateway], member: NamedDependency[TenantUser], client_id: FromPath[str]
+        self,
+        gateway: NamedDependency[Gateway],
+        tenant_user: NamedDependency[TenantUser],
+        client_id: FromPath[str],
     ) -> Client:
-        # Presence tells nothing of another tenant's client, so it can be asked at the same time.
-        client, seen = await asyncio.gather(
-            gateway.bus.call(GetClient(client_id=validate_id(client_id)), caller=member.caller),
-            presences(gateway, [client_id], member.caller),
+        # Presence is requested in parallel: it returns nothing for another tenant's client.
+        client, found = await asyncio.gather(
+            gateway.bus.call(GetClient(client_id=validate_id(client_id)), caller=tenant_user.caller),
+            find_presences(gateway, [client_id], tenant_user.caller),
         )
-        return with_presence(client, seen.get(client_id))
+        return with_presence(client, found.get(client_id))
 
-    @put("/{client_id:str}", summary="Change or suspend a client", does=[UpdateClient])
+    @put("/{client_id:str}", summary="Update or suspend a client", commands=[UpdateClient])
     async def update(
         self,
         request: Request[Any, Any, Any],
         gateway: NamedDependency[Gateway],
-        member: NamedDependency[TenantUser],
+        tenant_user: NamedDependency[TenantUser],
         client_id: FromPath[str],
     ) -> Client:
-        command = await body(request, UpdateClient, client_id=validate_id(client_id))
-        return await gateway.bus.call(command, caller=member.caller)
+        command = await read_body(request, UpdateClient, client_id=validate_id(client_id))
+        return await gateway.bus.call(command, caller=tenant_user.caller)
 
     @delete(
         "/{client_id:str}",
         status_code=200,
-        summary="Delete a client and end its connections",
-        does=[DeleteClient],
+        summary="Delete a client and close its connections",
+        commands=[DeleteClient],
     )
     async def delete_client(
-        self, gateway: NamedDependency[Gateway], member: NamedDependency[TenantUser], client_id: FromPath[str]
+        self,
+        gateway: NamedDependency[Gateway],
+        tenant_user: NamedDependency[TenantUser],
+        client_id: FromPath[str],
     ) -> Client:
-        return await gateway.bus.call(DeleteClient(client_id=validate_id(client_id)), caller=member.caller)
+        return await gateway.bus.call(
+            DeleteClient(client_id=validate_id(client_id)), caller=tenant_user.caller
+        )
 
     @post(
         "/{client_id:str}/regenerate-nkey",
         status_code=200,
-        summary="A new key for a client",
-        does=[RegenerateClientKey],
+        summary="Generate a new key for a client; its seed is shown only once",
+        commands=[RegenerateClientKey],
     )
     async def regenerate(
-        self, gateway: NamedDependency[Gateway], member: NamedDependency[TenantUser], client_id: FromPath[str]
+        self,
+        gateway: NamedDependency[Gateway],
+        tenant_user: NamedDependency[TenantUser],
+        client_id: FromPath[str],
     ) -> ClientWithSeed:
         created = await gateway.bus.call(
-            RegenerateClientKey(client_id=validate_id(client_id)), caller=member.caller
+            RegenerateClientKey(client_id=validate_id(client_id)), caller=tenant_user.caller
         )
         return _with_seed(created, gateway)
 
-    @get("/{client_id:str}/status", summary="Whether a client is there", does=[GetClient, GetPresences])
+    @get(
+        "/{client_id:str}/status",
+        summary="Get a client's presence and connections",
+        commands=[GetClient, GetPresences],
+    )
     async def status(
-        self, gateway: NamedDependency[Gateway], member: NamedDependency[TenantUser], client_id: FromPath[str]
+        self,
+        gateway: NamedDependency[Gateway],
+        tenant_user: NamedDependency[TenantUser],
+        client_id: FromPath[str],
     ) -> ClientReport:
-        client = await gateway.bus.call(GetClient(client_id=validate_id(client_id)), caller=member.caller)
-        # No fallback here: who asks for the state of things is not told an old one.
-        found = await gateway.bus.call(GetPresences(client_ids=[client_id]), caller=member.caller)
+        client = await gateway.bus.call(
+            GetClient(client_id=validate_id(client_id)), caller=tenant_user.caller
+        )
+        # Without presence this route fails: an outdated status would mislead.
+        found = await gateway.bus.call(GetPresences(client_ids=[client_id]), caller=tenant_user.caller)
         presence = found.clients[0]
-        shown = with_presence(client, presence)
+        current = with_presence(client, presence)
         return ClientReport(
             client_id=client.client_id,
             name=client.name,
-            status=shown.status,
+            status=current.status,
             health=presence.health,
-            last_seen=shown.last_seen,
+            last_seen=current.last_seen,
             connections=presence.connections,
             metrics=presence.metrics,
             metadata=presence.metadata,
         )
 
 
-async def presences(
+async def find_presences(
     gateway: Gateway, client_ids: list[str], caller: CallerContext
 ) -> dict[str, ClientPresence]:
-    """The presence of clients or agents by id; of none when presence is away."""
+    """The presence of clients or agents by id; empty when presence does not answer."""
     if not client_ids:
         return {}
-    # With presence away the list is still there, with the status that tenancy last heard of.
+    # Without presence, lists show the status that tenancy stored last.
     with contextlib.suppress(CommandError):
         found = await gateway.bus.call(
             GetPresences(client_ids=client_ids), caller=caller, wait_for_recovery=False
@@ -181,8 +203,8 @@ async def presences(
     return {}
 
 
-def with_presence(client: Known, presence: ClientPresence | None) -> Known:
-    """A client or agent with the status that presence knows."""
+def with_presence(client: ClientOrAgent, presence: ClientPresence | None) -> ClientOrAgent:
+    """A client or agent with the status from presence."""
     if presence is None:
         return client
     status = client.status

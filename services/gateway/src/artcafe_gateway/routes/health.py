@@ -1,4 +1,4 @@
-"""Health, readiness and metrics."""
+"""REST routes: health, readiness and metrics."""
 
 import asyncio
 from typing import Any
@@ -16,11 +16,11 @@ from artcafe_common.runtime import health
 from artcafe_gateway.gateway import Gateway
 from artcafe_gateway.http.request import caller_of
 
-ASK_S = 1.5
+HEALTH_DEADLINE_S = 1.5
 
 
 class SystemHealth(msgspec.Struct, frozen=True, kw_only=True):
-    """`status` is "ok" only when every service is."""
+    """The health of every service; `status` is "ok" when all of them are."""
 
     status: str
     version: str
@@ -29,39 +29,39 @@ class SystemHealth(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HealthController(Controller):
-    """Answers without authentication, and tells nothing of any tenant."""
+    """Health and metrics. These routes need no authentication and contain no tenant data."""
 
     path = ""
     tags = ["health"]
 
-    @get("/health", summary="How every service is", also=[503])
+    @get("/health", summary="Get the health of every service", extra_statuses=[503])
     async def health(
         self, request: Request[Any, Any, Any], gateway: NamedDependency[Gateway]
     ) -> Response[SystemHealth]:
         names = list(HEALTH_COMMANDS)
         own, *reports = await asyncio.gather(
-            _own(gateway), *(_ask(gateway, name, caller_of(request)) for name in names)
+            _check_gateway(gateway), *(_check_service(gateway, name, caller_of(request)) for name in names)
         )
         services = {"gateway": own, **dict(zip(names, reports, strict=True))}
-        good = all(report.status == "ok" for report in services.values())
-        answer = SystemHealth(
-            status="ok" if good else "degraded",
+        healthy = all(report.status == "ok" for report in services.values())
+        system_health = SystemHealth(
+            status="ok" if healthy else "degraded",
             version=__version__,
             server_id=gateway.settings.server_id,
             services=services,
         )
-        return Response(answer, status_code=200 if gateway.bus.nc.is_connected else 503)
+        return Response(system_health, status_code=200 if gateway.bus.nc.is_connected else 503)
 
-    @get("/health/live", summary="Whether this process runs")
+    @get("/health/live", summary="Liveness of this process")
     async def live(self) -> dict[str, str]:
         return {"status": "ok"}
 
-    @get("/health/ready", summary="Whether this process takes requests", also=[503])
+    @get("/health/ready", summary="Readiness of this process", extra_statuses=[503])
     async def ready(self, gateway: NamedDependency[Gateway]) -> Response[dict[str, str]]:
         ready = gateway.bus.nc.is_connected and gateway.sessions.accepting
         return Response({"status": "ok" if ready else "unavailable"}, status_code=200 if ready else 503)
 
-    @get("/metrics", summary="Prometheus metrics", text=True, media_type=MediaType.TEXT)
+    @get("/metrics", summary="Prometheus metrics", plain_text=True, media_type=MediaType.TEXT)
     async def metrics(self, gateway: NamedDependency[Gateway]) -> Response[bytes]:
         return Response(
             gateway.metrics.render(sockets=len(gateway.sessions), bridges=gateway.bridges),
@@ -69,7 +69,7 @@ class HealthController(Controller):
         )
 
 
-async def _own(gateway: Gateway) -> HealthReport:
+async def _check_gateway(gateway: Gateway) -> HealthReport:
     report = await health(gateway.settings.server_id, {"redis": gateway.redis.check})
     nats = "ok" if gateway.bus.nc.is_connected else "not connected"
     return msgspec.structs.replace(
@@ -79,16 +79,16 @@ async def _own(gateway: Gateway) -> HealthReport:
     )
 
 
-async def _ask(gateway: Gateway, name: str, caller: CallerContext) -> HealthReport:
+async def _check_service(gateway: Gateway, name: str, caller: CallerContext) -> HealthReport:
     if not gateway.bus.nc.is_connected:
         return _unavailable("the message broker is not available")
     try:
         return await gateway.bus.call(
-            HEALTH_COMMANDS[name](), caller=caller, deadline_s=ASK_S, wait_for_recovery=False
+            HEALTH_COMMANDS[name](), caller=caller, deadline_s=HEALTH_DEADLINE_S, wait_for_recovery=False
         )
     except CommandError as error:
         return _unavailable(error.detail)
 
 
-def _unavailable(why: str) -> HealthReport:
-    return HealthReport(status="unavailable", version="", server_id="", checks={"service": why})
+def _unavailable(reason: str) -> HealthReport:
+    return HealthReport(status="unavailable", version="", server_id="", checks={"service": reason})

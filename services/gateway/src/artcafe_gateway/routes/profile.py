@@ -1,4 +1,4 @@
-"""The person who asks."""
+"""REST routes: the signed-in user's profile and preferences."""
 
 from typing import Any
 
@@ -17,70 +17,70 @@ from artcafe_common.contracts.tenancy.profiles import (
     UpdateProfile,
 )
 from artcafe_gateway.gateway import Gateway
-from artcafe_gateway.http.auth import AuthenticatedUser, member
-from artcafe_gateway.http.request import body, query
+from artcafe_gateway.http.auth import AuthenticatedUser, provide_tenant_user
+from artcafe_gateway.http.request import read_body, read_query
 
 
 class ProfileController(Controller):
-    """Needs no organization; one that is named must be the caller's, and is then the current one."""
+    """The signed-in user. `X-Tenant-Id` is optional, and selects the current organization."""
 
     path = "/profile"
     tags = ["profile"]
 
     @get(
         "/me",
-        summary="The caller's profile and organizations",
-        does=[GetProfile],
-        given=["email"],
-        refuses=[Forbidden],
+        summary="Get the user's profile and organizations",
+        commands=[GetProfile],
+        server_fields=["email"],
+        errors=[Forbidden],
     )
     async def me(
         self,
         request: Request[Any, Any, Any],
         gateway: NamedDependency[Gateway],
-        person: NamedDependency[AuthenticatedUser],
+        user: NamedDependency[AuthenticatedUser],
     ) -> Profile:
-        command = query(request, GetProfile, email=person.user.email)
-        return await gateway.bus.call(command, caller=await _caller(request, gateway, person))
+        command = read_query(request, GetProfile, email=user.identity.email)
+        return await gateway.bus.call(command, caller=await _select_caller(request, gateway, user))
 
     @put(
         "/me",
-        summary="Change the caller's profile",
-        does=[UpdateProfile],
-        given=["email"],
-        refuses=[Forbidden],
+        summary="Update the user's profile",
+        commands=[UpdateProfile],
+        server_fields=["email"],
+        errors=[Forbidden],
     )
     async def update_me(
         self,
         request: Request[Any, Any, Any],
         gateway: NamedDependency[Gateway],
-        person: NamedDependency[AuthenticatedUser],
+        user: NamedDependency[AuthenticatedUser],
     ) -> Profile:
-        command = await body(request, UpdateProfile, email=person.user.email)
-        return await gateway.bus.call(command, caller=await _caller(request, gateway, person))
+        command = await read_body(request, UpdateProfile, email=user.identity.email)
+        return await gateway.bus.call(command, caller=await _select_caller(request, gateway, user))
 
-    @get("/preferences", summary="The caller's preferences", does=[GetPreferences])
+    @get("/preferences", summary="Get the user's preferences", commands=[GetPreferences])
     async def preferences(
         self,
         request: Request[Any, Any, Any],
         gateway: NamedDependency[Gateway],
-        person: NamedDependency[AuthenticatedUser],
+        user: NamedDependency[AuthenticatedUser],
     ) -> Preferences:
-        return await gateway.bus.call(query(request, GetPreferences), caller=person.caller)
+        return await gateway.bus.call(read_query(request, GetPreferences), caller=user.caller)
 
-    @put("/preferences", summary="Change the caller's preferences", does=[UpdatePreferences])
+    @put("/preferences", summary="Update the user's preferences", commands=[UpdatePreferences])
     async def update_preferences(
         self,
         request: Request[Any, Any, Any],
         gateway: NamedDependency[Gateway],
-        person: NamedDependency[AuthenticatedUser],
+        user: NamedDependency[AuthenticatedUser],
     ) -> Preferences:
-        return await gateway.bus.call(await body(request, UpdatePreferences), caller=person.caller)
+        return await gateway.bus.call(await read_body(request, UpdatePreferences), caller=user.caller)
 
 
-async def _caller(
-    request: Request[Any, Any, Any], gateway: Gateway, person: AuthenticatedUser
+async def _select_caller(
+    request: Request[Any, Any, Any], gateway: Gateway, user: AuthenticatedUser
 ) -> CallerContext:
     if request.headers.get("x-tenant-id"):
-        return (await member(request, gateway)).caller
-    return person.caller
+        return (await provide_tenant_user(request, gateway)).caller
+    return user.caller

@@ -1,4 +1,4 @@
-"""The WebSocket endpoints."""
+"""The WebSocket routes."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ from artcafe_gateway.wire.socket import break_reference_cycle
 async def client_socket(
     socket: WebSocket[Any, Any, Any], client_id: FromPath[str], gateway: NamedDependency[Gateway]
 ) -> None:
-    """A client's socket."""
+    """Serve a client's WebSocket."""
     try:
         await connect.serve(socket, client_id[:256], gateway)
     finally:
@@ -27,7 +27,7 @@ async def client_socket(
 async def agent_socket(
     socket: WebSocket[Any, Any, Any], agent_id: FromPath[str], gateway: NamedDependency[Gateway]
 ) -> None:
-    """An agent's socket."""
+    """Serve an agent's WebSocket."""
     try:
         await agent.serve(socket, agent_id[:256], gateway)
     finally:
@@ -36,7 +36,7 @@ async def agent_socket(
 
 @websocket(["/ws/dashboard", "/api/v1/ws/dashboard"])
 async def dashboard_socket(socket: WebSocket[Any, Any, Any], gateway: NamedDependency[Gateway]) -> None:
-    """A dashboard's socket."""
+    """Serve a dashboard's WebSocket."""
     try:
         await dashboard.serve(socket, gateway)
     finally:

@@ -1,4 +1,4 @@
-"""Subjects: patterns whose messages are kept, the channels' successor."""
+"""REST routes: subjects, the patterns whose messages are stored."""
 
 from typing import Any
 
@@ -18,63 +18,67 @@ from artcafe_common.contracts.tenancy.subjects import (
 )
 from artcafe_gateway.gateway import Gateway
 from artcafe_gateway.http.auth import TenantUser
-from artcafe_gateway.http.request import body, query, validate_id
+from artcafe_gateway.http.request import read_body, read_query, validate_id
 
 
 class SubjectsController(Controller):
-    """Each is backed by a JetStream stream in the organization's account."""
+    """Stored subjects. A JetStream stream in the organization's NATS account stores the messages of each pattern."""
 
     path = "/subjects"
     tags = ["subjects"]
 
-    @get("/", summary="The organization's subjects", does=[ListSubjects])
+    @get("/", summary="List the organization's subjects", commands=[ListSubjects])
     async def list_subjects(
         self,
         request: Request[Any, Any, Any],
         gateway: NamedDependency[Gateway],
-        member: NamedDependency[TenantUser],
+        tenant_user: NamedDependency[TenantUser],
     ) -> Subjects:
-        return await gateway.bus.call(query(request, ListSubjects), caller=member.caller)
+        return await gateway.bus.call(read_query(request, ListSubjects), caller=tenant_user.caller)
 
-    @post("/", summary="Keep the messages of a pattern", does=[CreateSubject])
+    @post("/", summary="Create a subject: store the messages of a pattern", commands=[CreateSubject])
     async def create(
         self,
         request: Request[Any, Any, Any],
         gateway: NamedDependency[Gateway],
-        member: NamedDependency[TenantUser],
+        tenant_user: NamedDependency[TenantUser],
     ) -> Subject:
-        return await gateway.bus.call(await body(request, CreateSubject), caller=member.caller)
+        return await gateway.bus.call(await read_body(request, CreateSubject), caller=tenant_user.caller)
 
-    @get("/{subject_id:str}", summary="One subject", does=[GetSubject])
+    @get("/{subject_id:str}", summary="Get a subject", commands=[GetSubject])
     async def get_subject(
         self,
         gateway: NamedDependency[Gateway],
-        member: NamedDependency[TenantUser],
+        tenant_user: NamedDependency[TenantUser],
         subject_id: FromPath[str],
     ) -> Subject:
-        return await gateway.bus.call(GetSubject(subject_id=validate_id(subject_id)), caller=member.caller)
+        return await gateway.bus.call(
+            GetSubject(subject_id=validate_id(subject_id)), caller=tenant_user.caller
+        )
 
-    @put("/{subject_id:str}", summary="Change a subject", does=[UpdateSubject])
+    @put("/{subject_id:str}", summary="Update a subject", commands=[UpdateSubject])
     async def update(
         self,
         request: Request[Any, Any, Any],
         gateway: NamedDependency[Gateway],
-        member: NamedDependency[TenantUser],
+        tenant_user: NamedDependency[TenantUser],
         subject_id: FromPath[str],
     ) -> Subject:
-        command = await body(request, UpdateSubject, subject_id=validate_id(subject_id))
-        return await gateway.bus.call(command, caller=member.caller)
+        command = await read_body(request, UpdateSubject, subject_id=validate_id(subject_id))
+        return await gateway.bus.call(command, caller=tenant_user.caller)
 
     @delete(
         "/{subject_id:str}",
         status_code=200,
-        summary="Delete a subject with all that it kept",
-        does=[DeleteSubject],
+        summary="Delete a subject and its stored messages",
+        commands=[DeleteSubject],
     )
     async def delete_subject(
         self,
         gateway: NamedDependency[Gateway],
-        member: NamedDependency[TenantUser],
+        tenant_user: NamedDependency[TenantUser],
         subject_id: FromPath[str],
     ) -> Subject:
-        return await gateway.bus.call(DeleteSubject(subject_id=validate_id(subject_id)), caller=member.caller)
+        return await gateway.bus.call(
+            DeleteSubject(subject_id=validate_id(subject_id)), caller=tenant_user.caller
+        )

@@ -1,4 +1,4 @@
-"""What an organization used."""
+"""REST routes: an organization's usage."""
 
 from typing import Any
 
@@ -16,40 +16,45 @@ from artcafe_common.contracts.metering import (
 )
 from artcafe_gateway.gateway import Gateway
 from artcafe_gateway.http.auth import TenantUser
-from artcafe_gateway.http.request import query
+from artcafe_gateway.http.request import read_query
 
 
 class UsageController(Controller):
-    """The plan comes from the membership, never from the query."""
+    """Usage of the organization, measured against its plan."""
 
     path = "/usage"
     tags = ["usage"]
 
-    @get("/metrics", summary="Usage by day", does=[GetUsageMetrics], given=["plan"])
+    @get("/metrics", summary="Get usage by day", commands=[GetUsageMetrics], server_fields=["plan"])
     async def metrics(
         self,
         request: Request[Any, Any, Any],
         gateway: NamedDependency[Gateway],
-        member: NamedDependency[TenantUser],
+        tenant_user: NamedDependency[TenantUser],
     ) -> UsageMetrics:
-        command = query(request, GetUsageMetrics, plan=member.membership.plan)
-        return await gateway.bus.call(command, caller=member.caller)
+        command = read_query(request, GetUsageMetrics, plan=tenant_user.membership.plan)
+        return await gateway.bus.call(command, caller=tenant_user.caller)
 
-    @get("/current", summary="The billing period so far", does=[GetCurrentUsage], given=["plan"])
+    @get(
+        "/current",
+        summary="Get usage of the current billing period",
+        commands=[GetCurrentUsage],
+        server_fields=["plan"],
+    )
     async def current(
         self,
         request: Request[Any, Any, Any],
         gateway: NamedDependency[Gateway],
-        member: NamedDependency[TenantUser],
+        tenant_user: NamedDependency[TenantUser],
     ) -> CurrentUsage:
-        command = query(request, GetCurrentUsage, plan=member.membership.plan)
-        return await gateway.bus.call(command, caller=member.caller)
+        command = read_query(request, GetCurrentUsage, plan=tenant_user.membership.plan)
+        return await gateway.bus.call(command, caller=tenant_user.caller)
 
-    @get("/local/stats", summary="Live counters", does=[GetLiveUsage])
+    @get("/local/stats", summary="Get live counters", commands=[GetLiveUsage])
     async def local(
         self,
         request: Request[Any, Any, Any],
         gateway: NamedDependency[Gateway],
-        member: NamedDependency[TenantUser],
+        tenant_user: NamedDependency[TenantUser],
     ) -> LiveUsage:
-        return await gateway.bus.call(query(request, GetLiveUsage), caller=member.caller)
+        return await gateway.bus.call(read_query(request, GetLiveUsage), caller=tenant_user.caller)

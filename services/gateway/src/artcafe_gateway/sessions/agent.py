@@ -12,7 +12,7 @@ from artcafe_common.contracts.presence import ClientKind
 from artcafe_gateway.bridges.bridge import Bridge
 from artcafe_gateway.delivery.message import agent_message_frame
 from artcafe_gateway.gateway import Gateway
-from artcafe_gateway.http.request import bearer
+from artcafe_gateway.http.request import bearer_token
 from artcafe_gateway.sessions import connect
 from artcafe_gateway.sessions.client import ClientSession
 from artcafe_gateway.sessions.dispatcher import handles_frame
@@ -48,7 +48,7 @@ async def authenticate(
             caller=caller,
         )
     try:
-        token = bearer(socket)
+        token = bearer_token(socket)
     except Unauthenticated:
         raise AuthenticationFailed from None
     return await gateway.bus.call(

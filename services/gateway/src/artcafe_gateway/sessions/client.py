@@ -44,7 +44,7 @@ class ClientSession(FrameDispatcher):
         self.socket = socket
         self.tenant_id = identity.tenant_id
         self.owner = f"{self.kind}:{identity.client_id}"
-        self.counted_at = time.monotonic()
+        self.recorded_until = time.monotonic()
         self._identity = identity
         self._gateway = gateway
         self._caller = msgspec.structs.replace(caller, tenant_id=identity.tenant_id, actor=self.owner)

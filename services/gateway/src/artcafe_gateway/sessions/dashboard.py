@@ -1,4 +1,4 @@
-"""`/ws/dashboard`: a person looks on. Nothing that is shown here is counted as a delivery."""
+"""The session of a user's dashboard, `/ws/dashboard`. Dashboard deliveries are not billed."""
 
 import asyncio
 import time
@@ -22,7 +22,7 @@ from artcafe_gateway.http.auth import (
     select_tenant,
     validate_tenant_id,
 )
-from artcafe_gateway.http.request import bearer, caller_of
+from artcafe_gateway.http.request import bearer_token, caller_of
 from artcafe_gateway.reporting.activity import report_access_denied, report_forbidden_frame
 from artcafe_gateway.sessions.dispatcher import FrameDispatcher, handles_frame
 from artcafe_gateway.sessions.views import ChannelView, DashboardView, PresenceView, TopicPreviewView
@@ -38,7 +38,7 @@ from artcafe_gateway.wire.socket import (
 )
 
 MAX_CHANNELS = 200
-SUBPROTOCOL = "bearer"
+BEARER_SUBPROTOCOL = "bearer"
 
 
 async def serve(socket: WebSocket[Any, Any, Any], gateway: Gateway) -> None:
@@ -50,20 +50,21 @@ async def serve(socket: WebSocket[Any, Any, Any], gateway: Gateway) -> None:
         connection.close(CLOSE_RESTART, "restarting")
         return
     authenticated_at = time.monotonic()
-    chosen = socket.query_params.get("tenant_id") or socket.headers.get("x-tenant-id")
-    someone: AuthenticatedUser | None = None
+    requested_tenant_id = socket.query_params.get("tenant_id") or socket.headers.get("x-tenant-id")
+    user: AuthenticatedUser | None = None
     try:
-        someone = await authenticate(socket, gateway, token)
-        member = await select_tenant(gateway, someone, validate_tenant_id(chosen))
-        bridge = await gateway.bridges.acquire(member.caller.tenant_id)
+        user = await authenticate(socket, gateway, token)
+        tenant_user = await select_tenant(gateway, user, validate_tenant_id(requested_tenant_id))
+        bridge = await gateway.bridges.acquire(tenant_user.caller.tenant_id)
     except CommandError as error:
         connection.send_error(error)
-        if isinstance(error, Forbidden) and someone is not None and chosen:
-            report_access_denied(gateway.denials, someone.caller, chosen[:64], "GET", socket.scope["path"])
-        code = {401: CLOSE_UNAUTHENTICATED, 403: CLOSE_REVOKED}.get(error.status, CLOSE_TRY_LATER)
-        connection.close(CLOSE_UNAUTHENTICATED if isinstance(error, TenantRequired) else code, error.code)
+        if isinstance(error, Forbidden) and user is not None and requested_tenant_id:
+            report_access_denied(
+                gateway.denials, user.caller, requested_tenant_id[:64], "GET", socket.scope["path"]
+            )
+        connection.close(_close_code(error), error.code)
         return
-    session = DashboardSession(connection, member, bridge, gateway)
+    session = DashboardSession(connection, tenant_user, bridge, gateway)
     try:
         if gateway.sessions.add(session, authenticated_at=authenticated_at):
             await session.run()
@@ -75,48 +76,59 @@ async def serve(socket: WebSocket[Any, Any, Any], gateway: Gateway) -> None:
 
 
 def _token(socket: WebSocket[Any, Any, Any]) -> tuple[str, str | None]:
-    """The bearer token and the subprotocol to accept; browsers can send no header, hence the pair."""
+    """The bearer token, and the subprotocol to accept.
+
+    A browser cannot set headers on a WebSocket, so the token may be the second of two subprotocols.
+    """
     offered = socket.scope["subprotocols"]
-    if len(offered) == 2 and offered[0].lower() == SUBPROTOCOL:  # noqa: PLR2004 - the pair
+    if len(offered) == 2 and offered[0].lower() == BEARER_SUBPROTOCOL:  # noqa: PLR2004 - the pair
         return offered[1], offered[0]
     if token := socket.query_params.get("token"):
         return str(token), None
     try:
-        return bearer(socket), None
+        return bearer_token(socket), None
     except Unauthenticated:
         return "", None
+
+
+def _close_code(error: CommandError) -> int:
+    if isinstance(error, TenantRequired):
+        return CLOSE_UNAUTHENTICATED
+    return {401: CLOSE_UNAUTHENTICATED, 403: CLOSE_REVOKED}.get(error.status, CLOSE_TRY_LATER)
 
 
 class DashboardSession(FrameDispatcher):
     """An authenticated dashboard's socket."""
 
-    def __init__(self, socket: Socket, member: TenantUser, bridge: Bridge, gateway: Gateway) -> None:
+    def __init__(self, socket: Socket, tenant_user: TenantUser, bridge: Bridge, gateway: Gateway) -> None:
         self.socket = socket
-        self.tenant_id = member.caller.tenant_id
-        self.owner = f"user:{member.user.user_id}"
-        self.counted_at = time.monotonic()
-        self._member = member
+        self.tenant_id = tenant_user.caller.tenant_id
+        self.owner = f"user:{tenant_user.identity.user_id}"
+        self.recorded_until = time.monotonic()
+        self._tenant_user = tenant_user
         self._bridge = bridge
         self._gateway = gateway
-        self._held: list[str] = []
-        self._looks: dict[DashboardView, None] = {}
-        self._channels: dict[str, ChannelView] = {}
+        # The bridge's subscriptions to release; a subject occurs once for each view of it.
+        self._acquired: list[str] = []
+        self._views: dict[DashboardView, None] = {}
+        self._channel_views: dict[str, ChannelView] = {}
         self._preview: TopicPreviewView | None = None
-        socket.on_rejected = partial(report_forbidden_frame, gateway.denials, member.caller)
-        lifetime = member.user.expires_at.timestamp() - time.time()
+        socket.on_rejected = partial(report_forbidden_frame, gateway.denials, tenant_user.caller)
+        token_lifetime_s = tenant_user.identity.expires_at.timestamp() - time.time()
         self._expiry = asyncio.get_running_loop().call_later(
-            max(lifetime, 0), socket.close, CLOSE_UNAUTHENTICATED, "token_expired"
+            max(token_lifetime_s, 0), socket.close, CLOSE_UNAUTHENTICATED, "token_expired"
         )
 
     async def run(self) -> None:
-        """Welcome the dashboard and answer its frames until it leaves."""
-        set_caller(self._member.caller)
-        notices = f"tenant.{self.tenant_id}.presence.*"
-        self._look(PresenceView(self.socket, notices, await self._hold(notices)))
+        """Send the welcome, and handle frames until the connection ends."""
+        set_caller(self._tenant_user.caller)
+        presence_subject = f"tenant.{self.tenant_id}.presence.*"
+        subscription = await self._acquire_subscription(presence_subject)
+        self._start_view(PresenceView(self.socket, presence_subject, subscription))
         self.socket.send(
             frames.Welcome(
                 connection_id=self.socket.connection_id,
-                user_id=self._member.user.user_id,
+                user_id=self._tenant_user.identity.user_id,
                 tenant_id=self.tenant_id,
                 server_id=self._gateway.settings.server_id,
                 heartbeat_interval_s=self._gateway.settings.heartbeat_interval_s,
@@ -126,39 +138,41 @@ class DashboardSession(FrameDispatcher):
         await self.socket.serve_frames(self.decoder, self.dispatch)
 
     async def end(self) -> None:
-        """Leave no trace of the socket."""
+        """Release what the session holds."""
         self._expiry.cancel()
         self._gateway.activity_feed.remove_dashboard(self.tenant_id, self.socket)
         self._gateway.sessions.remove(self)
-        for look in self._looks:
-            look.end()
-        for subject in self._held:
+        for view in self._views:
+            view.stop()
+        for subject in self._acquired:
             await self._bridge.release_subscription(subject)
+
+    # -- frames --------------------------------------------------------------------------------
 
     @handles_frame(frames.SubscribeChannel)
     async def handle_subscribe_channel(self, received: frames.SubscribeChannel) -> None:
         """Show a channel's messages."""
-        channel = await self._gateway.lookup_cache.channel(received.channel_id, self._member.caller)
-        known = channel.channel_id in self._channels
-        if not known and len(self._channels) >= MAX_CHANNELS:
-            raise BadFrame(f"a dashboard looks at {MAX_CHANNELS} channels at most")
-        route = None if known else await self._hold(channel.subject)
+        channel = await self._gateway.lookup_cache.channel(received.channel_id, self._tenant_user.caller)
+        known = channel.channel_id in self._channel_views
+        if not known and len(self._channel_views) >= MAX_CHANNELS:
+            raise BadFrame(f"a dashboard can subscribe to at most {MAX_CHANNELS} channels")
+        subscription = None if known else await self._acquire_subscription(channel.subject)
         self.socket.send(
             frames.SubscriptionConfirmed(
                 subscription="channel", channel_id=channel.channel_id, id=received.id
             )
         )
-        if route is not None:
-            view = ChannelView(self.socket, channel.channel_id, channel.subject, route)
-            self._channels[channel.channel_id] = view
-            self._look(view)
+        if subscription is not None:
+            view = ChannelView(self.socket, channel.channel_id, channel.subject, subscription)
+            self._channel_views[channel.channel_id] = view
+            self._start_view(view)
 
     @handles_frame(frames.UnsubscribeChannel)
     async def handle_unsubscribe_channel(self, received: frames.UnsubscribeChannel) -> None:
         """Stop showing a channel's messages."""
-        view = self._channels.pop(received.channel_id, None)
+        view = self._channel_views.pop(received.channel_id, None)
         if view is not None:
-            await self._end(view)
+            await self._stop_view(view)
         self.socket.send(
             frames.UnsubscriptionConfirmed(
                 subscription="channel", channel_id=received.channel_id, id=received.id
@@ -168,21 +182,21 @@ class DashboardSession(FrameDispatcher):
     @handles_frame(frames.SubscribeTopicPreview)
     async def handle_subscribe_topic_preview(self, received: frames.SubscribeTopicPreview) -> None:
         """Show a sample of the tenant's messages, in place of an earlier preview."""
-        patterns = self._patterns(received.pattern)
-        await self._end_preview()
-        routes = {pattern: await self._hold(pattern) for pattern in patterns}
+        patterns = self._preview_patterns(received.pattern)
+        await self._stop_preview()
+        subscriptions = {pattern: await self._acquire_subscription(pattern) for pattern in patterns}
         self.socket.send(
             frames.SubscriptionConfirmed(
                 subscription="topic_preview", pattern=received.pattern, id=received.id
             )
         )
-        self._preview = TopicPreviewView(self.socket, self.tenant_id, routes, received.sample)
-        self._look(self._preview)
+        self._preview = TopicPreviewView(self.socket, self.tenant_id, subscriptions, received.sample)
+        self._start_view(self._preview)
 
     @handles_frame(frames.UnsubscribeTopicPreview)
     async def handle_unsubscribe_topic_preview(self, received: frames.UnsubscribeTopicPreview) -> None:
         """Stop the preview."""
-        await self._end_preview()
+        await self._stop_preview()
         self.socket.send(frames.UnsubscriptionConfirmed(subscription="topic_preview", id=received.id))
 
     @handles_frame(frames.Ping)
@@ -190,12 +204,9 @@ class DashboardSession(FrameDispatcher):
         """Send a pong."""
         self.socket.send(frames.Pong(timestamp=now()))
 
-    async def _end_preview(self) -> None:
-        preview, self._preview = self._preview, None
-        if preview is not None:
-            await self._end(preview)
+    # -- views ---------------------------------------------------------------------------------
 
-    def _patterns(self, pattern: str | None) -> tuple[str, ...]:
+    def _preview_patterns(self, pattern: str | None) -> tuple[str, ...]:
         roots = ("", "tenant.", "agents.", "channels.")
         if pattern is None or pattern == ">":
             return tuple(f"{root}{self.tenant_id}.>" for root in roots)
@@ -204,19 +215,24 @@ class DashboardSession(FrameDispatcher):
             raise BadSubject
         return name.subscribe_subjects
 
-    async def _hold(self, subject: str) -> BrokerSubscription:
-        route = await self._bridge.acquire_subscription(subject, BrokerSubscription)
-        self._held.append(subject)
-        await self._bridge.confirm_subscription(route)
-        return route
+    async def _acquire_subscription(self, subject: str) -> BrokerSubscription:
+        subscription = await self._bridge.acquire_subscription(subject, BrokerSubscription)
+        self._acquired.append(subject)
+        await self._bridge.confirm_subscription(subscription)
+        return subscription
 
-    def _look(self, look: DashboardView) -> None:
-        self._looks[look] = None
-        look.begin()
+    def _start_view(self, view: DashboardView) -> None:
+        self._views[view] = None
+        view.start()
 
-    async def _end(self, look: DashboardView) -> None:
-        look.end()
-        self._looks.pop(look, None)
-        for subject in look.subjects:
-            self._held.remove(subject)
+    async def _stop_view(self, view: DashboardView) -> None:
+        view.stop()
+        self._views.pop(view, None)
+        for subject in view.subjects:
+            self._acquired.remove(subject)
             await self._bridge.release_subscription(subject)
+
+    async def _stop_preview(self) -> None:
+        preview, self._preview = self._preview, None
+        if preview is not None:
+            await self._stop_view(preview)

@@ -1,4 +1,4 @@
-"""How a client proves over WebSocket that it holds its key."""
+"""Authenticates a client's WebSocket by a signature of its NKey."""
 
 import secrets
 from typing import Any
@@ -13,7 +13,7 @@ from artcafe_gateway.wire import frames
 from artcafe_gateway.wire.socket import Socket, receive_within
 
 NONCE_BYTES = 32
-_AUTH = msgspec.json.Decoder(frames.Auth)
+_DECODER = msgspec.json.Decoder(frames.Auth)
 
 
 async def authenticate(
@@ -23,13 +23,13 @@ async def authenticate(
     gateway: Gateway,
     caller: CallerContext,
 ) -> ClientIdentity:
-    """The client, by a stored nonce in the URL or by a challenge made for this connection.
+    """The client, by a signed challenge in the URL, or by a challenge that is sent on this connection.
 
-    AuthenticationFailed for a wrong proof, Gone for none in time.
+    AuthenticationFailed for a wrong signature, PeerDisconnected without an answer in time.
     """
     query = socket.query_params
     if "nonce" in query or "signature" in query:
-        return await _ask(
+        return await _verify(
             gateway,
             AuthenticateClient(
                 client_id=client_id,
@@ -42,9 +42,9 @@ async def authenticate(
     nonce = secrets.token_urlsafe(NONCE_BYTES)
     connection.send(frames.Challenge(nonce=nonce))
     answer: frames.Auth = await receive_within(
-        gateway.settings.handshake_timeout_s, connection.receive_frame(_AUTH)
+        gateway.settings.handshake_timeout_s, connection.receive_frame(_DECODER)
     )
-    return await _ask(
+    return await _verify(
         gateway,
         AuthenticateClient(
             client_id=client_id,
@@ -57,6 +57,6 @@ async def authenticate(
     )
 
 
-async def _ask(gateway: Gateway, proof: AuthenticateClient, caller: CallerContext) -> ClientIdentity:
-    async with gateway.handshake_limiter.place():
-        return await gateway.bus.call(proof, caller=caller)
+async def _verify(gateway: Gateway, command: AuthenticateClient, caller: CallerContext) -> ClientIdentity:
+    async with gateway.handshake_limiter.slot():
+        return await gateway.bus.call(command, caller=caller)

@@ -1,4 +1,4 @@
-"""What dashboards look at: channels, the flow of everything, who comes and goes."""
+"""What a dashboard shows: a channel, a preview of all messages, the presence of clients."""
 
 import random
 from typing import Protocol
@@ -13,111 +13,103 @@ from artcafe_gateway.wire import frames
 from artcafe_gateway.wire.socket import Socket
 from artcafe_gateway.wire.transport import text_frame
 
-# A preview drops rather than queue more than this: it is a look, not a feed.
+# Beyond this backlog, in bytes, a preview drops messages.
 PREVIEW_BACKLOG = 256 * 1024
 
 
 class DashboardView(Protocol):
-    """Something that a dashboard looks at."""
+    """A feed that one dashboard shows."""
 
     subjects: tuple[str, ...]
 
-    def begin(self) -> None:
-        """Show from now on."""
+    def start(self) -> None:
+        """Start showing messages."""
 
-    def end(self) -> None:
-        """Show no more."""
+    def stop(self) -> None:
+        """Stop showing messages."""
 
 
 class ChannelView:
-    """A channel's messages, for one dashboard."""
+    """The messages of one channel."""
 
-    def __init__(self, socket: Socket, channel_id: str, subject: str, route: BrokerSubscription) -> None:
+    def __init__(
+        self, socket: Socket, channel_id: str, subject: str, subscription: BrokerSubscription
+    ) -> None:
         self.send_queue = socket.send_queue
         self.subjects: tuple[str, ...] = (subject,)
         self._channel_id = channel_id
         self._key = ("channel", channel_id)
-        self._route = route
+        self._subscription = subscription
 
-    def begin(self) -> None:
-        """Show from now on."""
-        self._route.add_subscriber(self._key, self, lambda _: self._channel_id, channel_message_frame)
+    def start(self) -> None:
+        self._subscription.add_subscriber(self._key, self, lambda _: self._channel_id, channel_message_frame)
 
-    def end(self) -> None:
-        """Show no more."""
-        self._route.remove_subscriber(self._key, self)
+    def stop(self) -> None:
+        self._subscription.remove_subscriber(self._key, self)
 
     def on_delivered(self, counts: DeliveryCounts) -> None:
-        """Looking on is not counted."""
+        """Dashboard deliveries are not billed."""
 
     def on_request(self, reply: str) -> None:
-        """A dashboard answers nothing."""
+        """A dashboard sends no replies."""
 
 
 class TopicPreviewView:
-    """What flows in the tenant, for one dashboard: a share of it, and never more than it can read."""
+    """A sample of the tenant's messages; drops those that a slow dashboard cannot receive."""
 
     def __init__(
-        self, socket: Socket, tenant_id: str, routes: dict[str, BrokerSubscription], sample: float
+        self, socket: Socket, tenant_id: str, subscriptions: dict[str, BrokerSubscription], sample: float
     ) -> None:
-        self.subjects = tuple(routes)
+        self.subjects = tuple(subscriptions)
         self._socket = socket
         self._tenant_id = tenant_id
-        self._routes = routes
+        self._subscriptions = subscriptions
         self._sample = sample
         self._dropped = 0
 
-    def begin(self) -> None:
-        """Show from now on."""
-        for route in self._routes.values():
-            route.listeners[self] = None
+    def start(self) -> None:
+        for subscription in self._subscriptions.values():
+            subscription.listeners[self] = None
 
-    def end(self) -> None:
-        """Show no more."""
-        for route in self._routes.values():
-            route.listeners.pop(self, None)
+    def stop(self) -> None:
+        for subscription in self._subscriptions.values():
+            subscription.listeners.pop(self, None)
 
-    def deliver(self, delivery: BrokerMessage) -> None:
-        """Show the message, or count it as dropped."""
-        if _is_notice(self._tenant_id, delivery.subject):
+    def deliver(self, message: BrokerMessage) -> None:
+        """Show a message, or count it as dropped."""
+        if matches(f"tenant.{self._tenant_id}.presence.*", message.subject):
+            # `PresenceView` shows these.
             return
         if self._sample < 1 and random.random() >= self._sample:
             return
         if self._socket.send_queue.backlog > PREVIEW_BACKLOG:
             self._dropped += 1
             return
-        subject = to_form(self._tenant_id, delivery.subject, SubjectForm.SHORT)
-        self._socket.send_queue.push(text_frame(preview_frame(delivery, subject, self._dropped)))
+        subject = to_form(self._tenant_id, message.subject, SubjectForm.SHORT)
+        self._socket.send_queue.push(text_frame(preview_frame(message, subject, self._dropped)))
         self._dropped = 0
 
 
 class PresenceView:
-    """Clients that come and go, for one dashboard."""
+    """Clients that go online or offline."""
 
-    def __init__(self, socket: Socket, subject: str, route: BrokerSubscription) -> None:
+    def __init__(self, socket: Socket, subject: str, subscription: BrokerSubscription) -> None:
         self.subjects: tuple[str, ...] = (subject,)
         self._socket = socket
-        self._route = route
+        self._subscription = subscription
 
-    def begin(self) -> None:
-        """Show from now on."""
-        self._route.listeners[self] = None
+    def start(self) -> None:
+        self._subscription.listeners[self] = None
 
-    def end(self) -> None:
-        """Show no more."""
-        self._route.listeners.pop(self, None)
+    def stop(self) -> None:
+        self._subscription.listeners.pop(self, None)
 
-    def deliver(self, delivery: BrokerMessage) -> None:
-        """Show the change."""
+    def deliver(self, message: BrokerMessage) -> None:
+        """Show a presence update."""
         try:
-            notice = msgspec.json.decode(delivery.data, type=PresenceUpdate)
+            update = msgspec.json.decode(message.data, type=PresenceUpdate)
         except msgspec.DecodeError:
             return
         self._socket.send(
-            frames.PresenceShown(client_id=notice.client_id, status=notice.status, last_seen=notice.last_seen)
+            frames.PresenceShown(client_id=update.client_id, status=update.status, last_seen=update.last_seen)
         )
-
-
-def _is_notice(tenant_id: str, subject: str) -> bool:
-    # Presence has a frame of its own.
-    return matches(f"tenant.{tenant_id}.presence.*", subject)

@@ -1,9 +1,5 @@
--- Put the answer in the place of our claim; an empty one gives the claim up.
--- KEYS: its place. ARGV: our claim, the answer, for how long (ms).
+-- Replace our claim by the response. KEYS: the record. ARGV: our claim, the response, its lifetime in ms.
+-- Returns 0 when the claim has expired.
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-if ARGV[2] == '' then
-  redis.call('DEL', KEYS[1])
-else
-  redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
-end
+redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 return 1
