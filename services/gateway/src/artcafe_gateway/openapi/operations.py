@@ -1,10 +1,9 @@
 """One route, told in OpenAPI's terms: what it takes, what it gives, what it refuses.
 
-A route says `does=[Command, …]`: the first command is what its body or query is made of, and all
-of them bring the errors that they declare. Beyond that it may say `takes` (another type),
-`given` (fields that are not the caller's to give), `gives` (where its annotation is bytes),
-`also` (other statuses with the same body) and `refuses` (further errors). What follows from its parameters, such as
-`member`, is known here.
+A route declares `commands=[Command, …]`: the first is the type of its body or query, and all of them
+contribute the errors that they declare. A route may also declare `request_type` (another type),
+`server_fields` (fields that the server sets), `response_type` (where the return annotation is bytes),
+`extra_statuses` (further statuses with the same body), `plain_text` and `errors` (further errors).
 """
 
 import inspect

@@ -10,10 +10,10 @@ from litestar.connection import Request
 from litestar.params import FromPath
 
 from artcafe_common.bus.errors import CommandError, all_errors
+from artcafe_gateway.http.problems import PROBLEM_TYPES
 from artcafe_gateway.http.request import NotFound
 from artcafe_gateway.openapi.page import SECURITY_HEADERS
 
-PATH = "/problems"
 _HTML, _JSON = "text/html", "application/json"
 _STYLE = (
     "body { font: 1rem/1.5 sans-serif; max-width: 42rem; margin: 2rem auto; padding: 0 1rem } "
@@ -41,15 +41,15 @@ class ProblemTypes(msgspec.Struct, frozen=True, kw_only=True):
 class ProblemsController(Controller):
     """The error codes with their causes and remedies, as HTML or JSON."""
 
-    path = PATH
+    path = PROBLEM_TYPES
     tags = ["problems"]
 
-    @get("/", summary="Every error code", gives=ProblemTypes, page=True)
+    @get("/", summary="Every error code", response_type=ProblemTypes, page=True)
     async def list_problems(self, request: Request[Any, Any, Any]) -> Response[Any]:
         types = ProblemTypes(problems=[_describe(error) for error in all_errors()])
         return _respond(request, types, lambda: _list_page(types))
 
-    @get("/{code:str}", summary="One error code", gives=ProblemType, page=True)
+    @get("/{code:str}", summary="One error code", response_type=ProblemType, page=True)
     async def get_problem(self, request: Request[Any, Any, Any], code: FromPath[str]) -> Response[Any]:
         found = next((_describe(error) for error in all_errors() if error.code == code), None)
         if found is None:
@@ -59,7 +59,7 @@ class ProblemsController(Controller):
 
 def _describe(error: type[CommandError]) -> ProblemType:
     return ProblemType(
-        type=f"{PATH}/{error.code}",
+        type=f"{PROBLEM_TYPES}/{error.code}",
         code=error.code,
         status=error.status,
         title=error.title,
@@ -96,7 +96,7 @@ def _problem_page(problem: ProblemType) -> str:
     items = "".join(f"<dt>{name}</dt><dd>{escape(text)}</dd>\n" for name, text in facts.items() if text)
     return _page(
         problem.code,
-        f'<h1><code>{escape(problem.code)}</code></h1>\n<dl>\n{items}</dl>\n<p><a href="{PATH}">Error codes</a></p>',
+        f'<h1><code>{escape(problem.code)}</code></h1>\n<dl>\n{items}</dl>\n<p><a href="{PROBLEM_TYPES}">Error codes</a></p>',
     )
 
 
