@@ -184,7 +184,7 @@ async def test_request_reply_and_its_failures(tenant):
     assert await asker.receive("error", id="a") == {
         "type": "error",
         "code": "no_responders",
-        "message": "Nobody answers this subject",
+        "message": "No client subscribes to this subject",
         "id": "a",
     }
     responder = await (await tenant.create_client()).connect_nats()
