@@ -97,13 +97,13 @@ class AccountRepository:
     async def push(self, jwt: str) -> None:
         """Push an account JWT to the broker. Raises ServiceUnavailable when the broker does not accept it."""
         try:
-            answer = await self._system.request(
+            response = await self._system.request(
                 "$SYS.REQ.CLAIMS.UPDATE", jwt.encode(), timeout=PUSH_TIMEOUT_S
             )
         except (nats.errors.Error, OSError, TimeoutError) as error:
             raise ServiceUnavailable("the broker cannot accept account updates now") from error
-        if b'"code":200' not in answer.data:
-            log.error("account_rejected", answer=answer.data.decode(errors="replace"))
+        if b'"code":200' not in response.data:
+            log.error("account_rejected", response=response.data.decode(errors="replace"))
             raise ServiceUnavailable("the broker rejected the account")
 
     async def reconcile(self) -> None:
@@ -114,10 +114,10 @@ class AccountRepository:
 
     async def compare(self, *, push: bool) -> dict[str, bool]:
         """Whether the broker's account differs, by tenant id; with `push`, differing accounts are updated."""
-        slots = asyncio.Semaphore(MAX_CONCURRENT_PUSHES)
+        semaphore = asyncio.Semaphore(MAX_CONCURRENT_PUSHES)
 
         async def compare_one(item: AccountItem) -> bool:
-            async with slots:
+            async with semaphore:
                 return await self._compare_one(item, push=push)
 
         items = await self._store.list_accounts()

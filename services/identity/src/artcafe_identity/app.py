@@ -19,6 +19,7 @@ from artcafe_common.settings import read_key, read_secret
 from artcafe_common.storage.dynamo import Database
 from artcafe_common.storage.redis_client import RedisClient
 from artcafe_identity.account_repository import AccountRepository
+from artcafe_identity.agent_authenticator import AgentAuthenticator
 from artcafe_identity.agent_tokens import AgentTokenIssuer
 from artcafe_identity.auth_callout import AuthCallout
 from artcafe_identity.client_authenticator import ClientAuthenticator
@@ -86,11 +87,19 @@ async def app(settings: Settings) -> AsyncIterator[None]:
             cipher=SeedCipher.from_file(keys / "sealing.key"),
         )
         login_failures = LoginFailureReporter(runtime.bus)
-        authenticator = ClientAuthenticator(runtime.bus, login_failures)
+        client_authenticator = ClientAuthenticator(runtime.bus, login_failures)
+        agent_tokens = AgentTokenIssuer(read_secret(keys / "agent-token.key"))
+        agent_authenticator = AgentAuthenticator(
+            settings=settings,
+            store=store,
+            bus=runtime.bus,
+            tokens=agent_tokens,
+            login_failures=login_failures,
+        )
         callout = AuthCallout(
             nc=callout_connection,
             key=KeyPair(read_key(keys / "callout.nk")),
-            authenticator=authenticator,
+            client_authenticator=client_authenticator,
             accounts=accounts,
         )
         endpoints = Endpoints(
@@ -99,14 +108,13 @@ async def app(settings: Settings) -> AsyncIterator[None]:
             issuance_limits=IssuanceLimits(redis, settings),
             accounts=accounts,
             streams=TenantStreamManager(accounts=accounts, nats_url=settings.nats_url),
-            authenticator=authenticator,
+            client_authenticator=client_authenticator,
             user_tokens=UserTokenVerifier(
                 jwks=jwks, issuer=settings.oidc_issuer, client_id=settings.oidc_client_id
             ),
             cognito=Cognito(cognito_client, settings.oidc_client_id),
-            bus=runtime.bus,
-            agent_tokens=AgentTokenIssuer(read_secret(keys / "agent-token.key")),
-            login_failures=login_failures,
+            agent_authenticator=agent_authenticator,
+            agent_tokens=agent_tokens,
         )
         revocations = RevocationHandler(system=system, accounts=accounts)
         consumer = EventConsumer(
@@ -119,12 +127,12 @@ async def app(settings: Settings) -> AsyncIterator[None]:
             await accounts.reconcile()
 
         async def invalidate_clients() -> None:
-            authenticator.clear_cache()
+            client_authenticator.clear_cache()
 
         # Startup. NATS clients need neither the OpenID provider nor Redis, so those are not awaited.
         await wait_until_available("dynamodb", lambda: database.check(TABLES))
         await wait_until_available("accounts", accounts.reconcile)
-        await authenticator.subscribe_invalidation()
+        await client_authenticator.subscribe_invalidation()
         await callout.start()
         await runtime.server.serve(endpoints)
         runtime.on_reconnect.append(invalidate_clients)

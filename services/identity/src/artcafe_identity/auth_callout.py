@@ -35,11 +35,16 @@ class AuthCallout:
     """Responds to the broker's authorization requests; instances share them in a queue group."""
 
     def __init__(
-        self, *, nc: Nats, key: KeyPair, authenticator: ClientAuthenticator, accounts: AccountRepository
+        self,
+        *,
+        nc: Nats,
+        key: KeyPair,
+        client_authenticator: ClientAuthenticator,
+        accounts: AccountRepository,
     ) -> None:
         self._nc = nc
         self._key = key
-        self._authenticator = authenticator
+        self._client_authenticator = client_authenticator
         self._accounts = accounts
         self._slots = asyncio.Semaphore(MAX_CONCURRENT_LOGINS)
         self._running: set[asyncio.Task[None]] = set()
@@ -86,7 +91,7 @@ class AuthCallout:
     async def _issue_user_jwt(self, request: AuthorizationRequest) -> str:
         if not request.connect_opts.nkey:
             raise AuthenticationFailed
-        client = await self._authenticator.authenticate(
+        client = await self._client_authenticator.authenticate(
             nkey=request.connect_opts.nkey,
             nonce=request.client_info.nonce,
             signature=request.connect_opts.sig,

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from artcafe_common import authorization
 from artcafe_common.broker.claims import encode
 from artcafe_common.broker.nkeys import InvalidNKeyError, KeyKind, KeyPair, create, decode_public
-from artcafe_common.bus.client import Bus
 from artcafe_common.bus.command import Empty
 from artcafe_common.bus.endpoints import handles
 from artcafe_common.bus.errors import FieldError, InvalidRequest
@@ -34,15 +33,15 @@ from artcafe_common.contracts.identity.streams import EnsureStream, PurgeStream,
 from artcafe_common.contracts.identity.users import Login, RefreshTokens, Tokens, User, VerifyUserToken
 from artcafe_common.contracts.tenancy.members import Role
 from artcafe_identity.account_repository import AccountRepository
+from artcafe_identity.agent_authenticator import AgentAuthenticator
 from artcafe_identity.agent_tokens import AgentTokenIssuer
 from artcafe_identity.agents import AgentEndpoints
 from artcafe_identity.client_authenticator import ClientAuthenticator
 from artcafe_identity.cognito import Cognito
-from artcafe_identity.login_failures import LoginFailureReporter
 from artcafe_identity.rate_limits import IssuanceLimits
 from artcafe_identity.settings import Settings
 from artcafe_identity.store import Store
-from artcafe_identity.tables import AccountItem
+from artcafe_identity.tables import MAX_ID_LENGTH, AccountItem
 from artcafe_identity.tenant_claims import bridge_user_claims
 from artcafe_identity.tenant_streams import TenantStreamManager
 from artcafe_identity.user_tokens import UserTokenVerifier
@@ -50,7 +49,6 @@ from artcafe_identity.user_tokens import UserTokenVerifier
 NONCE_BYTES = 32
 # The length of a nonce in base64url without padding.
 NONCE_LENGTH = 43
-MAX_ID_LENGTH = 128
 MAX_EXAMPLES = 20
 
 
@@ -65,24 +63,22 @@ class Endpoints(AgentEndpoints):
         issuance_limits: IssuanceLimits,
         accounts: AccountRepository,
         streams: TenantStreamManager,
-        authenticator: ClientAuthenticator,
+        client_authenticator: ClientAuthenticator,
         user_tokens: UserTokenVerifier,
         cognito: Cognito,
-        bus: Bus,
+        agent_authenticator: AgentAuthenticator,
         agent_tokens: AgentTokenIssuer,
-        login_failures: LoginFailureReporter,
     ) -> None:
         super().__init__(
-            settings=settings,
-            store=store,
-            issuance_limits=issuance_limits,
             accounts=accounts,
-            bus=bus,
+            issuance_limits=issuance_limits,
+            agent_authenticator=agent_authenticator,
             agent_tokens=agent_tokens,
-            login_failures=login_failures,
         )
+        self._settings = settings
+        self._store = store
         self._streams = streams
-        self._authenticator = authenticator
+        self._client_authenticator = client_authenticator
         self._user_tokens = user_tokens
         self._cognito = cognito
 
@@ -149,8 +145,8 @@ class Endpoints(AgentEndpoints):
     @handles(AuthenticateClient)
     async def authenticate_client(self, request: AuthenticateClient) -> ClientIdentity:
         if request.stored and not await self._consume_challenge(request.nonce, request.client_id):
-            self._authenticator.reject(client_id=request.client_id)
-        client = await self._authenticator.authenticate(
+            self._client_authenticator.reject(client_id=request.client_id)
+        client = await self._client_authenticator.authenticate(
             client_id=request.client_id,
             nkey=request.nkey,
             nonce=request.nonce,

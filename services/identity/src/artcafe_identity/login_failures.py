@@ -18,9 +18,9 @@ from artcafe_common.contracts.tenancy.activity import ActivityRecorded
 from artcafe_common.contracts.tenancy.agents import AgentNotFound
 from artcafe_common.contracts.tenancy.clients import ClientNotFound
 from artcafe_common.contracts.tenancy.credentials import FindAgentCredential, FindClientCredential
+from artcafe_identity.tables import MAX_ID_LENGTH
 
 ACTION = "access.login_denied"
-MAX_ID = 128
 MAX_QUEUED = 1_000
 RETRY_DELAY_S = 1.0
 log = structlog.get_logger()
@@ -50,7 +50,7 @@ class LoginFailureReporter:
 
         Ids and keys that are too long to exist are ignored.
         """
-        if len(client_id) > MAX_ID or len(nkey) > MAX_ID or len(agent_id) > MAX_ID:
+        if len(client_id) > MAX_ID_LENGTH or len(nkey) > MAX_ID_LENGTH or len(agent_id) > MAX_ID_LENGTH:
             return
         caller = msgspec.structs.replace(current_caller(), actor="")
         self._enqueue(FailedLogin(caller=caller, client_id=client_id, nkey=nkey, agent_id=agent_id))

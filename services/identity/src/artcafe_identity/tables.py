@@ -7,6 +7,9 @@ import msgspec
 from artcafe_common.plans import Plan
 from artcafe_common.storage.tables import Index, TableSpec
 
+# No id or public NKey is longer.
+MAX_ID_LENGTH = 128
+
 
 class ChallengeItem(msgspec.Struct, frozen=True, kw_only=True):
     """An issued nonce or challenge, or a used challenge that an agent generated itself (`own#…`)."""

@@ -27,9 +27,8 @@ from artcafe_identity.tenant_claims import stream_user_claims
 
 CONNECT_TIMEOUT_S = 2
 API_TIMEOUT_S = 2
-CLOSE_TIMEOUT_S = 1
-DUPLICATES_S = 120
-VERSION = "artcafe_version"
+DUPLICATE_WINDOW_S = 120
+VERSION_METADATA_KEY = "artcafe_version"
 # JetStream API error codes: "subjects overlap with an existing stream"; and, caused by a concurrent
 # change of the same stream, "stream not found" and "stream name already in use".
 _OVERLAP = 10065
@@ -46,14 +45,14 @@ class TenantStreamManager:
 
     async def ensure(self, wanted: EnsureStream) -> None:
         """Create or update a stream. Raises SubjectOverlap or StreamRefused when the broker rejects it."""
-        config = _config(wanted)
+        config = _stream_config(wanted)
         async with self._connect(wanted.tenant_id, wanted.stream) as js:
             try:
                 current = (await js.stream_info(wanted.stream)).config
             except NotFoundError:
                 await js.add_stream(config)
                 return
-            version = int((current.metadata or {}).get(VERSION, "0"))
+            version = int((current.metadata or {}).get(VERSION_METADATA_KEY, "0"))
             # A new version alone causes no update: an account over its plan's limits may not update streams.
             if version <= wanted.version and _differs(current, config):
                 await js.update_stream(config)
@@ -103,7 +102,7 @@ class TenantStreamManager:
                 await nc.close()
 
 
-def _config(wanted: EnsureStream) -> StreamConfig:
+def _stream_config(wanted: EnsureStream) -> StreamConfig:
     age = wanted.max_age_s or 0
     return StreamConfig(
         name=wanted.stream,
@@ -117,12 +116,12 @@ def _config(wanted: EnsureStream) -> StreamConfig:
         ),
         max_bytes=wanted.max_bytes,
         # The broker rejects a duplicate window longer than max_age.
-        duplicate_window=min(age, DUPLICATES_S) if age else DUPLICATES_S,
+        duplicate_window=min(age, DUPLICATE_WINDOW_S) if age else DUPLICATE_WINDOW_S,
         allow_direct=True,
         republish=None
         if wanted.republish_prefix is None
         else _republish_config(wanted.subjects, wanted.republish_prefix),
-        metadata={VERSION: str(wanted.version)},
+        metadata={VERSION_METADATA_KEY: str(wanted.version)},
     )
 
 
