@@ -1,4 +1,4 @@
-"""One route, told in OpenAPI's terms: what it takes, what it gives, what it refuses.
+"""What the OpenAPI document says of one route: request, responses, errors.
 
 A route declares `commands=[Command, …]`: the first is the type of its body or query, and all of them
 contribute the errors that they declare. A route may also declare `request_type` (another type),
@@ -33,13 +33,20 @@ from artcafe_gateway.http.idempotency_store import IdempotencyInProgress, Idempo
 from artcafe_gateway.http.problems import BadRequest
 from artcafe_gateway.http.request import BodyTooLarge, NotFound
 
-_WITH_BODY = {"POST", "PUT"}
-_OF_THE_BUS = (ServiceUnavailable, StoreUnavailable, DeadlineExceeded, BadGateway)
-_OF_PEOPLE = (Unauthenticated, InvalidToken, ProviderUnavailable, RateLimited, *_OF_THE_BUS)
+_METHODS_WITH_BODY = {"POST", "PUT"}
+_BUS_ERRORS = (ServiceUnavailable, StoreUnavailable, DeadlineExceeded, BadGateway)
+_USER_ERRORS = (Unauthenticated, InvalidToken, ProviderUnavailable, RateLimited, *_BUS_ERRORS)
+_IDEMPOTENCY_ERRORS = (
+    InvalidRequest,
+    IdempotencyInProgress,
+    IdempotencyKeyReused,
+    StoreUnavailable,
+    BodyTooLarge,
+)
 
 
 class Operation:
-    """What a route's declaration and signature say."""
+    """A route and method, as declared by its decorator and its signature."""
 
     def __init__(self, handler: HTTPRouteHandler, method: str, path: str) -> None:
         self.handler = handler
@@ -52,59 +59,69 @@ class Operation:
         )
         self.summary = str(handler.summary)
         self.operation_id = f"{self.tag}_{handler.handler_name}"
-        self.does: list[type[Command[Any]]] = self.opt.get("commands", [])
+        self.commands: list[type[Command[Any]]] = self.opt.get("commands", [])
         self.path_fields = [part[1:-1] for part in path.split("/") if part.startswith("{")]
 
     @property
-    def about_tag(self) -> str:
-        """What its controller says of itself."""
+    def tag_description(self) -> str:
+        """The docstring of the controller."""
         function = self.handler.fn
         controller = getattr(inspect.getmodule(function), function.__qualname__.split(".")[0])
         return " ".join((controller.__doc__ or "").split())
 
     @property
-    def of_member(self) -> bool:
-        """Whether it acts for an organization."""
+    def requires_tenant(self) -> bool:
+        """Whether the caller acts for an organization."""
         return "tenant_user" in self.parameters
 
     @property
-    def of_person(self) -> bool:
-        """Whether somebody must have signed in."""
-        return self.of_member or "user" in self.parameters
+    def requires_user(self) -> bool:
+        """Whether the caller must be signed in."""
+        return self.requires_tenant or "user" in self.parameters
 
     @property
-    def given(self) -> frozenset[str]:
-        """The fields of `takes` that are not the caller's to give."""
+    def accepts_idempotency_key(self) -> bool:
+        """Whether the `Idempotency-Key` header applies."""
+        return self.method == "POST" and self.requires_user
+
+    @property
+    def server_fields(self) -> frozenset[str]:
+        """The fields of `request_type` that the caller cannot set."""
         return frozenset([*self.path_fields, *self.opt.get("server_fields", [])])
 
     @property
-    def takes(self) -> type[msgspec.Struct] | None:
-        """What body or query are made of; None where there is nothing to give."""
-        kind: type[msgspec.Struct] | None = self.opt.get("request_type", self.does[0] if self.does else None)
+    def request_type(self) -> type[msgspec.Struct] | None:
+        """The type of the body or query; None when all of its fields are set by the server."""
+        kind = self._declared_request_type
         if kind is None:
             return None
-        named = {field.encode_name for field in msgspec.structs.fields(kind)}
-        return kind if named - self.given else None
+        names = {field.encode_name for field in msgspec.structs.fields(kind)}
+        return kind if names - self.server_fields else None
 
     @property
-    def must_give(self) -> bool:
-        """Whether anything in `takes` is required."""
-        fields = msgspec.structs.fields(self.takes) if self.takes is not None else ()
-        return any(field.required and field.encode_name not in self.given for field in fields)
+    def _declared_request_type(self) -> type[msgspec.Struct] | None:
+        kind: type[msgspec.Struct] | None = self.opt.get("request_type")
+        return kind or (self.commands[0] if self.commands else None)
+
+    @property
+    def request_required(self) -> bool:
+        """Whether a field of `request_type` is required."""
+        fields = msgspec.structs.fields(self.request_type) if self.request_type is not None else ()
+        return any(field.required and field.encode_name not in self.server_fields for field in fields)
 
     @property
     def has_body(self) -> bool:
-        """Whether `takes` stands in the body."""
-        return self.method in _WITH_BODY and self.takes is not None
+        """Whether `request_type` is the type of the body."""
+        return self.method in _METHODS_WITH_BODY and self.request_type is not None
 
     @property
     def has_query(self) -> bool:
-        """Whether `takes` stands in the query."""
-        return self.method == "GET" and self.takes is not None
+        """Whether `request_type` is the type of the query."""
+        return self.method == "GET" and self.request_type is not None
 
     @property
-    def gives(self) -> Any:
-        """The type of a good answer's body."""
+    def response_type(self) -> Any:
+        """The type of a successful response's body."""
         if "response_type" in self.opt:
             return self.opt["response_type"]
         annotation = self.handler.parsed_fn_signature.return_type.annotation
@@ -112,38 +129,31 @@ class Operation:
 
     @property
     def statuses(self) -> list[int]:
-        """The statuses of answers with that body."""
+        """The statuses of responses with `response_type` as body."""
         return [self.handler.status_code or 200, *self.opt.get("extra_statuses", [])]
 
     @property
     def description(self) -> str:
-        """What its command says of itself."""
-        told = self.opt.get("request_type") or (self.does[0] if self.does else None)
-        return " ".join((told.__doc__ or "").split()) if told is not None else ""
+        """The docstring of the request type."""
+        kind = self._declared_request_type
+        return " ".join((kind.__doc__ or "").split()) if kind is not None else ""
 
     @property
     def errors(self) -> list[type[CommandError]]:
-        """Every refusal that a caller may get, by status and code."""
-        found: set[type[CommandError]] = {InternalError, BadRequest, *self.opt.get("errors", [])}
-        for command in self.does:
-            found.update((*_OF_THE_BUS, *command.raises))
-        if self.of_person:
-            found.update(_OF_PEOPLE)
-        if self.of_member:
-            found.update((Forbidden, TenantRequired))
+        """Every error that the route may return, by status and code."""
+        errors: set[type[CommandError]] = {InternalError, BadRequest, *self.opt.get("errors", [])}
+        for command in self.commands:
+            errors.update((*_BUS_ERRORS, *command.raises))
+        if self.requires_user:
+            errors.update(_USER_ERRORS)
+        if self.requires_tenant:
+            errors.update((Forbidden, TenantRequired))
         if self.path_fields:
-            found.add(NotFound)
-        if self.takes is not None:
-            found.add(InvalidRequest)
+            errors.add(NotFound)
+        if self.request_type is not None:
+            errors.add(InvalidRequest)
         if self.has_body:
-            found.add(BodyTooLarge)
-        if self.once:
-            found.update(
-                (InvalidRequest, IdempotencyInProgress, IdempotencyKeyReused, StoreUnavailable, BodyTooLarge)
-            )
-        return sorted(found, key=lambda kind: (kind.status, kind.code))
-
-    @property
-    def once(self) -> bool:
-        """Whether it takes an Idempotency-Key."""
-        return self.method == "POST" and self.of_person
+            errors.add(BodyTooLarge)
+        if self.accepts_idempotency_key:
+            errors.update(_IDEMPOTENCY_ERRORS)
+        return sorted(errors, key=lambda kind: (kind.status, kind.code))

@@ -29,7 +29,12 @@ _IDENTIFIER = {"type": "string", "minLength": 1, "maxLength": 128}
 def build_openapi(app: Litestar) -> dict[str, Any]:
     """The document of an application's routes."""
     operations = list(_operations(app))
-    types = {id(kind): kind for each in operations for kind in (each.takes, each.gives) if kind is not None}
+    types = {
+        id(kind): kind
+        for each in operations
+        for kind in (each.request_type, each.response_type)
+        if kind is not None
+    }
     kinds = [*types.values(), Problem]
     found, components = msgspec.json.schema_components(kinds, ref_template=_REF)
     schemas = dict(zip((id(kind) for kind in kinds), found, strict=True))
@@ -37,7 +42,7 @@ def build_openapi(app: Litestar) -> dict[str, Any]:
     for operation in operations:
         paths.setdefault(operation.path, {})[operation.method.lower()] = _told(operation, schemas, components)
     for operation in operations:
-        if operation.takes is not None:
+        if operation.request_type is not None:
             _only_what_is_given(operation, components)
     return {
         "openapi": "3.1.0",
@@ -77,7 +82,7 @@ def _operations(app: Litestar) -> Iterable[Operation]:
 
 
 def _tags(operations: list[Operation]) -> list[dict[str, str]]:
-    described = {operation.tag: operation.about_tag for operation in operations}
+    described = {operation.tag: operation.tag_description for operation in operations}
     return [{"name": name, "description": text} for name, text in described.items()]
 
 
@@ -90,18 +95,20 @@ def _told(operation: Operation, schemas: dict[int, Any], components: dict[str, A
         "parameters": _parameters(operation, components),
         "responses": _responses(operation, schemas),
     }
-    if operation.of_person:
+    if operation.requires_user:
         told["security"] = _SECURITY
     if operation.opt.get("deprecated"):
         told["deprecated"] = True
     if operation.has_body:
         told["requestBody"] = {
             # Of nothing that must be given, nothing need be sent.
-            "required": operation.must_give,
+            "required": operation.request_required,
             "content": {
                 JSON: {
-                    "schema": schemas[id(operation.takes)],
-                    "examples": {"request": {"value": example(operation.takes, without=operation.given)}},
+                    "schema": schemas[id(operation.request_type)],
+                    "examples": {
+                        "request": {"value": example(operation.request_type, without=operation.server_fields)}
+                    },
                 }
             },
         }
@@ -122,16 +129,16 @@ def _parameters(operation: Operation, components: dict[str, Any]) -> list[dict[s
         }
         for name in operation.path_fields
     ]
-    if operation.of_member and "account_id" not in operation.path_fields:
+    if operation.requires_tenant and "account_id" not in operation.path_fields:
         found.append({"$ref": "#/components/parameters/tenant"})
-    if operation.once:
+    if operation.accepts_idempotency_key:
         found.append({"$ref": "#/components/parameters/once"})
-    if operation.has_query and operation.takes is not None:
-        schema = components[operation.takes.__name__]
+    if operation.has_query and operation.request_type is not None:
+        schema = components[operation.request_type.__name__]
         required = schema.get("required", [])
-        values = example(operation.takes)
+        values = example(operation.request_type)
         for name, shape in schema["properties"].items():
-            if name in operation.given:
+            if name in operation.server_fields:
                 continue
             parameter = {"name": name, "in": "query", "required": name in required, "schema": _plain(shape)}
             if values[name] is not None:
@@ -156,17 +163,17 @@ def _plain(shape: dict[str, Any]) -> dict[str, Any]:
 
 def _only_what_is_given(operation: Operation, components: dict[str, Any]) -> None:
     """A body's schema without the fields that are not the caller's, and a query's schema not at all."""
-    assert operation.takes is not None  # noqa: S101 - asked before
-    name = operation.takes.__name__
+    assert operation.request_type is not None  # noqa: S101 - asked before
+    name = operation.request_type.__name__
     if operation.has_query:
         components.pop(name, None)
         return
     schema = components.get(name)
     if schema is None:
         return
-    for field in operation.given & schema["properties"].keys():
+    for field in operation.server_fields & schema["properties"].keys():
         del schema["properties"][field]
-    schema["required"] = [field for field in schema["required"] if field not in operation.given]
+    schema["required"] = [field for field in schema["required"] if field not in operation.server_fields]
     schema["additionalProperties"] = False
 
 
@@ -219,8 +226,8 @@ def _content(operation: Operation, schemas: dict[int, Any]) -> dict[str, Any]:
         return {"text/plain": {"schema": {"type": "string"}}}
     content: dict[str, Any] = {
         JSON: {
-            "schema": schemas[id(operation.gives)],
-            "examples": {"answer": {"value": example(operation.gives)}},
+            "schema": schemas[id(operation.response_type)],
+            "examples": {"answer": {"value": example(operation.response_type)}},
         }
     }
     if operation.opt.get("page"):
@@ -263,9 +270,9 @@ def _problem(error: type[CommandError]) -> dict[str, Any]:
 
 def _headers(operation: Operation, status: int) -> dict[str, Any]:
     names = ["X-Request-Id"]
-    if operation.of_person or operation.tag == "auth":
+    if operation.requires_user or operation.tag == "auth":
         names += ["RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"]
-    if operation.once:
+    if operation.accepts_idempotency_key:
         names.append("Idempotency-Replayed")
     if operation.opt.get("deprecated"):
         names += ["Deprecation", "Link"]
