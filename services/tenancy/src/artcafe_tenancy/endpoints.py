@@ -6,6 +6,7 @@ from artcafe_tenancy.agents import AgentEndpoints
 from artcafe_tenancy.channel_subscriptions import SubscriptionEndpoints
 from artcafe_tenancy.channels import ChannelEndpoints
 from artcafe_tenancy.clients import ClientEndpoints
+from artcafe_tenancy.history_streams import HistoryStreamEndpoints
 from artcafe_tenancy.members import MemberEndpoints
 from artcafe_tenancy.profiles import ProfileEndpoints
 from artcafe_tenancy.subjects import SubjectEndpoints
@@ -20,6 +21,7 @@ class Endpoints(
     ActivityEndpoints,
     ProfileEndpoints,
     SubjectEndpoints,
+    HistoryStreamEndpoints,
     SubscriptionEndpoints,
 ):
     """All commands of tenancy's contract."""

@@ -68,6 +68,10 @@ class Store:
         """Organizations, read concurrently, in the order of the ids."""
         return list(await asyncio.gather(*map(self.get_tenant, tenant_ids)))
 
+    async def scan_tenants(self, *, limit: int, position: dict[str, Any] | None) -> Page[TenantItem]:
+        """A page of all organizations; for operators only, never for a route."""
+        return await self._tenants.scan_page(limit=limit, position=position)
+
     async def update_tenant(self, tenant_id: str, changes: dict[str, Any], entry: OutboxEntry) -> TenantItem:
         """Set attributes of an organization and publish the entry. Raises AccountNotFound."""
         if not is_ulid(tenant_id):

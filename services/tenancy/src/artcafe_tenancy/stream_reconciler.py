@@ -81,23 +81,26 @@ class StreamReconciler:
     async def _ensure_stream(self, item: SubjectItem) -> bool:
         status, refusal = SubjectStatus.ACTIVE, None
         try:
-            await self._bus.call(
-                EnsureStream(
-                    tenant_id=item.tenant_id,
-                    stream=item.stream,
-                    version=item.version,
-                    subjects=item.raw,
-                    max_bytes=item.retention.max_bytes,
-                    max_age_s=item.retention.max_age_s,
-                    max_messages=item.retention.max_messages,
-                    max_messages_per_subject=item.max_messages_per_subject,
-                    republish_prefix=REPUBLISH_PREFIX if item.stream == HISTORY_STREAM else None,
-                )
-            )
+            await self._bus.call(_ensure_command(item))
         except (SubjectOverlap, StreamRefused, AccountMissing) as error:
             status, refusal = SubjectStatus.REFUSED, error.code
             log.warning("subject_refused", subject_id=item.subject_id, reason=error.detail)
         return await self._store.subjects.set_status(item, status, refusal)
+
+    async def sync_history(self, tenant_id: str) -> bool | None:
+        """Update the stream of a tenant's channel history to its record; None where there is no record.
+
+        False when the broker rejects the configuration; the stream and the record's status then stay as they are.
+        """
+        item = await self._store.subjects.get_record(tenant_id, history_key(tenant_id))
+        if item is None:
+            return None
+        try:
+            await self._bus.call(_ensure_command(item))
+        except (SubjectOverlap, StreamRefused, AccountMissing) as error:
+            log.warning("history_stream_rejected", tenant_id=tenant_id, reason=error.detail)
+            return False
+        return True
 
     async def _delete_stream(self, tenant_id: str, stream: str) -> None:
         try:
@@ -167,3 +170,17 @@ class StreamReconciler:
             )
         except AccountMissing:
             return  # The account was deleted with its streams.
+
+
+def _ensure_command(item: SubjectItem) -> EnsureStream:
+    return EnsureStream(
+        tenant_id=item.tenant_id,
+        stream=item.stream,
+        version=item.version,
+        subjects=item.raw,
+        max_bytes=item.retention.max_bytes,
+        max_age_s=item.retention.max_age_s,
+        max_messages=item.retention.max_messages,
+        max_messages_per_subject=item.max_messages_per_subject,
+        republish_prefix=REPUBLISH_PREFIX if item.stream == HISTORY_STREAM else None,
+    )

@@ -38,6 +38,7 @@ app.command(rich_help_panel=FOR_USERS)(user_commands.activity)
 app.command(rich_help_panel=FOR_USERS)(completion.completion)
 app.command(rich_help_panel=FOR_OPERATORS)(doctor.doctor)
 app.command(name="sync-accounts", rich_help_panel=FOR_OPERATORS)(doctor.sync_accounts)
+app.command(name="sync-streams", rich_help_panel=FOR_OPERATORS)(doctor.sync_streams)
 app.add_typer(tables, name="tables", rich_help_panel=FOR_OPERATORS)
 app.add_typer(plan, name="plan", rich_help_panel=FOR_OPERATORS)
 

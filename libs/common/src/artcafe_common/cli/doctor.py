@@ -11,6 +11,7 @@ from artcafe_common.cli.options import ApiUrl, AsJson
 
 if TYPE_CHECKING:
     from artcafe_common.contracts.identity.accounts import AccountComparison
+    from artcafe_common.contracts.tenancy.history import HistoryStreamsSynced
 
 COLORS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
@@ -57,3 +58,32 @@ async def _push_accounts() -> "AccountComparison":
 
     async with operator_bus() as bus:
         return await bus.call(CompareAccounts(push=True), caller=CallerContext.service("admin"))
+
+
+def sync_streams(*, as_json: AsJson = False) -> None:
+    """Update the streams of the channels' history to this release; once after an upgrade, safe to repeat."""
+    pages = asyncio.run(_sync_history_streams())
+    synced = sum(page.synced for page in pages)
+    rejected = [tenant_id for page in pages for tenant_id in page.rejected]
+    if as_json:
+        output.as_json({"synced": synced, "rejected": rejected})
+    else:
+        output.line(f"{synced} history streams are up to date")
+        for tenant_id in rejected:
+            output.line(f"the broker rejected the history stream of {tenant_id}")
+    if rejected:
+        raise Failure(f"{len(rejected)} history streams are not up to date")
+
+
+async def _sync_history_streams() -> "list[HistoryStreamsSynced]":
+    from artcafe_common.bus.caller import CallerContext
+    from artcafe_common.cli.operator_bus import operator_bus
+    from artcafe_common.contracts.tenancy.history import SyncHistoryStreams
+
+    pages: list[HistoryStreamsSynced] = []
+    async with operator_bus() as bus:
+        while not pages or pages[-1].next_cursor is not None:
+            cursor = pages[-1].next_cursor if pages else None
+            caller = CallerContext.service("admin")
+            pages.append(await bus.call(SyncHistoryStreams(cursor=cursor), caller=caller))
+    return pages

@@ -344,13 +344,27 @@ class Table(Generic[T]):
     async def scan(self) -> list[T]:
         """Every item; for start-up and operators only, never for a request."""
         items: list[T] = []
-        arguments: dict[str, Any] = {"TableName": self._name}
+        position = None
         while True:
-            answer = await self.database.call("scan", **arguments)
-            items += [self._load(item) for item in answer["Items"]]
-            if "LastEvaluatedKey" not in answer:
+            page = await self.scan_page(position=position)
+            items += page.items
+            position = page.position
+            if position is None:
                 return items
-            arguments["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
+    async def scan_page(self, *, limit: int | None = None, position: dict[str, Any] | None = None) -> Page[T]:
+        """Some items in no particular order, at most `limit`; for start-up and operators only."""
+        arguments: dict[str, Any] = {"TableName": self._name}
+        if limit is not None:
+            arguments["Limit"] = limit
+        if start := dump_position(position):
+            arguments["ExclusiveStartKey"] = start
+        answer = await self.database.call("scan", **arguments)
+        last = answer.get("LastEvaluatedKey")
+        return Page(
+            items=[self._load(item) for item in answer["Items"]],
+            position=position_of(last, self.spec.keys()) if last else None,
+        )
 
     def _key(self, key: Sequence[str]) -> dict[str, Any]:
         return {n: serialize(v) for n, v in zip(self.spec.keys(), key, strict=True)}

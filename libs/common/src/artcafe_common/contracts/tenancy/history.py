@@ -1,0 +1,30 @@
+"""The streams that store the history of organizations' channels."""
+
+import msgspec
+
+from artcafe_common.bus.command import Command
+from artcafe_common.bus.errors import InvalidCursor
+from artcafe_common.contracts.tenancy.fields import CursorText, Limit
+
+
+class HistoryStreamsSynced(msgspec.Struct, frozen=True, kw_only=True):
+    """The number of streams that match their records now, and the tenants whose stream the broker rejected."""
+
+    synced: int
+    rejected: list[str]
+    next_cursor: str | None
+
+
+class SyncHistoryStreams(Command[HistoryStreamsSynced], frozen=True, kw_only=True):
+    """Update the history streams of a page of tenants to the configuration of this release.
+
+    An operator's command, not a route. `limit` counts tenants, `cursor` is the `next_cursor` of the previous page.
+    """
+
+    subject = "artcafe.tenancy.history.sync"
+    callers = ("admin",)
+    raises = (InvalidCursor,)
+    idempotent = True
+    deadline_s = 30.0
+    limit: Limit = 50
+    cursor: CursorText | None = None
