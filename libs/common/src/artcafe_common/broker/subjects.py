@@ -30,19 +30,21 @@ HEARTBEAT_ROOTS = ("_heartbeat", "_HEARTBEAT", "_PRESENCE", "_METRICS")
 
 
 class BadSubject(CommandError):
-    """Not a NATS subject: empty token, white space, control character, too long, misplaced wildcard."""
+    """The subject has an empty token, white space, a control character, more than 255 bytes or a misplaced wildcard."""
 
     status = 400
     code = "bad_subject"
     title = "The subject is malformed"
+    remedy = "Separate tokens by dots. Use `*` and `>` only as whole tokens in subscriptions, and `>` only as the last one."
 
 
 class ForbiddenSubject(CommandError):
-    """A subject outside of the tenant, or outside of the client's permissions."""
+    """The subject belongs to another organization or to the platform, or the client's permissions do not include it."""
 
     status = 403
     code = "forbidden_subject"
     title = "The subject is not allowed"
+    remedy = "Use a subject of your own organization, or change the client's permissions."
 
 
 class SubjectForm(StrEnum):

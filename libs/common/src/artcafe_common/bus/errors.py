@@ -41,71 +41,81 @@ class CommandError(Exception):
 
 
 class InternalError(CommandError):
-    """A bug on our side; the log has it under the request id."""
+    """A service failed unexpectedly; its log contains the `request_id`."""
+
+    remedy = "Retry later. If it persists, report the `request_id` to the operator."
 
 
 class InvalidRequest(CommandError):
-    """The input does not fit; `errors` names the fields."""
+    """A field is missing, unknown or has an invalid value; `errors` names the fields."""
 
     status = 400
     code = "invalid_request"
     title = "The request is not valid"
+    remedy = "Correct the fields that `errors` names."
 
 
 class InvalidCursor(CommandError):
-    """A cursor that this service did not issue to this tenant for this list."""
+    """The cursor was not issued for this list of this organization."""
 
     status = 400
     code = "invalid_cursor"
     title = "The cursor is not valid"
+    remedy = "Use the `next_cursor` of the previous page unchanged, or omit `cursor` to read the first page."
 
 
 class Unauthenticated(CommandError):
-    """No credential, or one that does not verify."""
+    """The request has no credential, or the credential is not valid."""
 
     status = 401
     code = "unauthenticated"
     title = "Authentication is required"
+    remedy = "Send a valid bearer token in the `Authorization` header."
 
 
 class Forbidden(CommandError):
-    """Known, but not allowed; says nothing of what exists."""
+    """The caller's role does not allow the operation, or the organization is not one of the caller's."""
 
     status = 403
     code = "forbidden"
     title = "Access is denied"
+    remedy = "Use an identity with the required role, or ask an administrator of the organization."
 
 
 class BadGateway(CommandError):
-    """A service answered with something that its contract does not declare."""
+    """A service sent a reply that its contract does not declare."""
 
     status = 502
     code = "bad_gateway"
-    title = "A service gave an answer that was not understood"
+    title = "A service sent an invalid reply"
+    remedy = "Retry later. If it persists, report the `request_id` to the operator."
 
 
 class ServiceUnavailable(CommandError):
-    """No instance of a service listens; nothing was done, so trying again is safe."""
+    """No instance of a service is available; the request was not processed."""
 
     status = 503
     code = "service_unavailable"
     title = "A service is not available"
+    remedy = "Retry with an increasing delay."
 
 
 class StoreUnavailable(CommandError):
-    """DynamoDB or Redis did not answer."""
+    """DynamoDB or Redis did not respond."""
 
     status = 503
     code = "store_unavailable"
-    title = "A store is not available"
+    title = "A data store is not available"
+    remedy = "Retry with an increasing delay, and send an `Idempotency-Key` with each POST request."
 
 
 class DeadlineExceeded(CommandError):
-    """No answer in time; whether it was done is not known."""
+    """A service did not reply in time; the operation may or may not have been carried out."""
 
     status = 504
     code = "deadline_exceeded"
-    title = "A service did not answer in time"
+    title = "A service did not reply in time"
+    remedy = "Check whether the change was made before you repeat the request, or repeat it with the same `Idempotency-Key`."
 
 
 # What any command may raise besides the errors that its contract declares.

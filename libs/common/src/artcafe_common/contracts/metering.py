@@ -10,11 +10,12 @@ from artcafe_common.plans import Limits, Plan
 
 
 class InvalidPeriod(CommandError):
-    """The dates are reversed, or too far apart."""
+    """The end of the period is before its start, or the period is too long."""
 
     status = 400
     code = "invalid_period"
     title = "The period is not valid"
+    remedy = "Choose an `end_date` that is not before `start_date`, and a shorter period."
 
 
 class UsageCounts(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,11 +9,12 @@ from artcafe_common.plans import Plan
 
 
 class AccountMissing(CommandError):
-    """No NATS account belongs to what was named."""
+    """No NATS account exists for the organization or the public key."""
 
     status = 404
     code = "account_missing"
-    title = "There is no such broker account"
+    title = "The broker account does not exist"
+    remedy = "Check the id of the organization. If it is correct, ask the operator."
 
 
 class BrokerAccount(msgspec.Struct, frozen=True, kw_only=True):

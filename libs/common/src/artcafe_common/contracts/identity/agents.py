@@ -16,11 +16,12 @@ Id = Annotated[str, Meta(min_length=1, max_length=128)]
 
 
 class ChallengeRateExceeded(CommandError):
-    """Too many challenges in this minute for one agent and address, or for one address."""
+    """Too many challenges were requested within a minute for this agent, or from this address."""
 
     status = 429
     code = "challenge_rate_exceeded"
-    title = "Too many challenges were asked for in the last minute"
+    title = "Too many challenges were requested in the last minute"
+    remedy = "Wait for the time in `Retry-After`, and request one challenge for each login."
 
 
 class AgentKeyType(StrEnum):

@@ -9,19 +9,21 @@ from artcafe_common.bus.errors import CommandError
 
 
 class AuthenticationFailed(CommandError):
-    """A client could not prove that it holds its key; says nothing of whether it exists."""
+    """The signature, key, challenge or token was rejected; the reason is not disclosed."""
 
     status = 401
     code = "authentication_failed"
     title = "Authentication failed"
+    remedy = "Check the id and the key. A challenge is valid once and until it expires: request a new one for each attempt."
 
 
 class KeyRateExceeded(CommandError):
-    """More than 100 keys in an hour for one tenant."""
+    """The organization created more than 100 keys in the last hour."""
 
     status = 429
     code = "key_rate_exceeded"
     title = "Too many keys were created in the last hour"
+    remedy = "Wait for the time in `Retry-After`, and reuse the keys that exist."
 
 
 class KeyPairIssued(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,19 +6,23 @@ from artcafe_common.contracts.identity.accounts import AccountMissing
 
 
 class SubjectOverlap(CommandError):
-    """Something else of the organization keeps some of the same messages."""
+    """Another stream of the organization stores messages of the same subjects."""
 
     status = 409
     code = "subject_overlap"
-    title = "Another one keeps some of the same messages"
+    title = "Another stream stores some of the same messages"
+    remedy = (
+        "Choose a pattern that does not overlap with channels, other subject records or streams of your own."
+    )
 
 
 class StreamRefused(CommandError):
-    """The broker does not take a stream as it is wanted, whatever one tries; `detail` is its reason."""
+    """The broker rejected the configuration of the stream; `detail` is its reason."""
 
     status = 409
     code = "stream_refused"
-    title = "The broker does not take the stream"
+    title = "The broker rejected the stream"
+    remedy = "Lower the retention limits, or delete streams that you do not need."
 
 
 class EnsureStream(Command[Empty], frozen=True, kw_only=True):

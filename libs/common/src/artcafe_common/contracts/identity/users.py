@@ -9,27 +9,30 @@ from artcafe_common.bus.errors import CommandError
 
 
 class InvalidToken(CommandError):
-    """A bearer token that does not verify; the reason stays in our log."""
+    """The bearer token is malformed, expired, or not issued for this service."""
 
     status = 401
     code = "invalid_token"
     title = "The token is not valid"
+    remedy = "Sign in again, or refresh the token with `POST /api/v1/auth/refresh`."
 
 
 class InvalidCredentials(CommandError):
-    """A wrong e-mail or password, without telling which."""
+    """The e-mail address and the password do not match, or the refresh token is not valid."""
 
     status = 401
     code = "invalid_credentials"
-    title = "The e-mail or password is wrong"
+    title = "The credentials are wrong"
+    remedy = "Check the e-mail address and the password, and sign in again."
 
 
 class ProviderUnavailable(CommandError):
-    """The OpenID provider does not answer."""
+    """The OpenID provider does not respond."""
 
     status = 503
     code = "provider_unavailable"
     title = "The identity provider is not available"
+    remedy = "Retry with an increasing delay."
 
 
 class User(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,11 +14,12 @@ from artcafe_common.plans import Limits, Plan
 
 
 class AccountNotFound(CommandError):
-    """No such organization among the caller's."""
+    """The organization does not exist, or the caller is not a member of it."""
 
     status = 404
     code = "account_not_found"
     title = "The account was not found"
+    remedy = "Check the id with `GET /api/v1/accounts`."
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,11 +22,12 @@ from artcafe_common.contracts.tenancy.list_query import ListQuery
 
 
 class AgentNotFound(CommandError):
-    """No such agent in the caller's tenant."""
+    """The organization has no agent with this id."""
 
     status = 404
     code = "agent_not_found"
     title = "The agent was not found"
+    remedy = "Check the id with `GET /api/v1/agents`."
 
 
 class Agent(msgspec.Struct, frozen=True, kw_only=True):

@@ -18,11 +18,12 @@ from artcafe_common.contracts.tenancy.list_query import ListQuery
 
 
 class ChannelNotFound(CommandError):
-    """No such channel in the caller's tenant."""
+    """The organization has no channel with this id or name."""
 
     status = 404
     code = "channel_not_found"
     title = "The channel was not found"
+    remedy = "Check the id with `GET /api/v1/channels`, or create the channel."
 
 
 class Channel(msgspec.Struct, frozen=True, kw_only=True):

@@ -19,27 +19,30 @@ from artcafe_common.contracts.tenancy.list_query import ListQuery
 
 
 class ClientNotFound(CommandError):
-    """No such client in the caller's tenant."""
+    """The organization has no client with this id."""
 
     status = 404
     code = "client_not_found"
     title = "The client was not found"
+    remedy = "Check the id with `GET /api/v1/clients`."
 
 
 class KeyConflict(CommandError):
-    """Another new key was given to the client at the same moment; that one holds."""
+    """Another request replaced the client's key at the same time; only the key of that request is valid."""
 
     status = 409
     code = "key_conflict"
-    title = "The client was given another new key at the same moment"
+    title = "The key was replaced by another request"
+    remedy = "Use the key of the other request, or regenerate the key again."
 
 
 class InvalidPermission(CommandError):
-    """A permission pattern that is malformed or leaves the tenant."""
+    """A permission pattern is malformed, or includes subjects outside of the organization."""
 
     status = 400
     code = "invalid_permission"
-    title = "A permission pattern is malformed or leaves the organization"
+    title = "A permission pattern is not valid"
+    remedy = "Use patterns of your organization's subjects, such as `orders.>`."
 
 
 class ClientState(StrEnum):

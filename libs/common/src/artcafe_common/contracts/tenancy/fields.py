@@ -25,16 +25,18 @@ PublicKeyText = Annotated[str, Meta(min_length=1, max_length=16 * 1024)]
 
 
 class NameTaken(CommandError):
-    """Another one of the tenant bears this name."""
+    """The name is already used in this organization."""
 
     status = 409
     code = "name_taken"
-    title = "The name is taken"
+    title = "The name is already in use"
+    remedy = "Choose another name; names that differ only in upper and lower case are equal."
 
 
 class PlanLimitReached(CommandError):
-    """The plan allows no more of these."""
+    """The plan's limit for this kind of resource is reached."""
 
     status = 409
     code = "plan_limit"
     title = "The plan's limit is reached"
+    remedy = "Delete resources that you do not need, or ask the operator for a larger plan."

@@ -13,35 +13,39 @@ from artcafe_common.plans import Plan
 
 
 class TenantRequired(CommandError):
-    """The user belongs to several organizations and chose none."""
+    """The user belongs to several organizations, and the request does not select one."""
 
     status = 400
     code = "tenant_required"
-    title = "Choose an organization with X-Tenant-Id or tenant_id"
+    title = "The request does not select an organization"
+    remedy = "Send the `X-Tenant-Id` header (REST) or the `tenant_id` parameter (WebSocket)."
 
 
 class MemberNotFound(CommandError):
-    """No such member in the account."""
+    """The organization has no member with this user id."""
 
     status = 404
     code = "member_not_found"
     title = "The member was not found"
+    remedy = "Check the id with `GET /api/v1/accounts/{account_id}/members`."
 
 
 class MemberExists(CommandError):
-    """The user is a member already."""
+    """The user is already a member of the organization."""
 
     status = 409
     code = "member_exists"
-    title = "The user is a member already"
+    title = "The user is already a member"
+    remedy = "Change the member's role with `PUT /api/v1/accounts/{account_id}/members/{user_id}`."
 
 
 class LastOwner(CommandError):
-    """An account keeps at least one owner."""
+    """The organization would have no owner."""
 
     status = 409
     code = "last_owner"
-    title = "The last owner cannot leave"
+    title = "The last owner cannot leave or change role"
+    remedy = "Make another member an owner first."
 
 
 class Role(StrEnum):

@@ -22,11 +22,12 @@ from artcafe_common.contracts.tenancy.list_query import ListQuery
 
 
 class SubjectNotFound(CommandError):
-    """No such subject record in the caller's tenant."""
+    """The organization has no subject record with this id."""
 
     status = 404
     code = "subject_not_found"
-    title = "The subject was not found"
+    title = "The subject record was not found"
+    remedy = "Check the id with `GET /api/v1/subjects`."
 
 
 # What a stream keeps where its owner does not say, in bytes.
