@@ -195,8 +195,8 @@ async def world(tmp_path_factory):
         server = EndpointServer(await joining("identity"), "identity")
         await server.start()
         exits.push_async_callback(server.stop)
-        await server.answer(EnsureAccount, identity.ensure)
-        await server.answer(IssueClientKey, identity.issue)
+        await server.add_endpoint(EnsureAccount, identity.ensure)
+        await server.add_endpoint(IssueClientKey, identity.issue)
         await exits.enter_async_context(app(load(Settings, environ)))
         made = World(
             gateway=Bus(await joining("gateway"), service="gateway"),

@@ -3,7 +3,7 @@
 from collections import defaultdict
 
 from artcafe_common.broker.connect import connect
-from artcafe_common.bus.client import caller_of
+from artcafe_common.bus.client import parse_caller
 from support.cleanup import close_after_test
 
 SERVICES = ("gateway", "identity", "tenancy", "presence", "metering")
@@ -35,7 +35,7 @@ class CommandSpy:
             await nc.flush()
 
     async def _record(self, message):
-        caller = caller_of(message)
+        caller = parse_caller(message)
         if caller is not None:
             self._commands[caller.request_id].append((message.subject, message.data.decode()))
 

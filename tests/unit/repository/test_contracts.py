@@ -171,7 +171,7 @@ async def tenancy(broker):
     server = EndpointServer(await broker("tenancy"), "tenancy")
     await server.start()
     for command, handler in ((Fails, fails), (Sleeps, sleeps), (Quick, quick)):
-        await server.answer(command, handler)
+        await server.add_endpoint(command, handler)
     await server._nc.flush()
     yield server
     await server.stop()
@@ -236,7 +236,7 @@ async def test_nobody_there_is_told_at_once_and_a_restart_is_waited_for(gateway,
     await asyncio.sleep(0.3)
     server = EndpointServer(await broker("tenancy"), "tenancy")
     await server.start()
-    await server.answer(Quick, quick)
+    await server.add_endpoint(Quick, quick)
     assert await waiting == Empty()
     await server.stop()
 
@@ -278,7 +278,7 @@ async def test_the_caller_travels_beside_the_command(gateway, broker):
 
     server = EndpointServer(await broker("tenancy"), "tenancy")
     await server.start()
-    await server.answer(Quick, note)
+    await server.add_endpoint(Quick, note)
     await server._nc.flush()
     caller = CallerContext(
         request_id="r",

@@ -63,7 +63,7 @@ async def run_service(
         async def report(_request: Command[HealthReport]) -> HealthReport:
             return await health(settings.server_id, checks)
 
-        await server.answer(HEALTH_COMMANDS[name], report)
+        await server.add_endpoint(HEALTH_COMMANDS[name], report)
         yield ServiceRuntime(bus=Bus(nc, service=name), server=server, checks=checks, on_reconnect=hooks)
         await server.stop()
     finally:

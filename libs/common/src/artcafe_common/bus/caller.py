@@ -1,4 +1,4 @@
-"""Who is asking, carried beside every command in NATS headers and never in its body."""
+"""The context of a call: its verified caller, request id and trace, transferred in NATS headers."""
 
 import secrets
 from contextvars import ContextVar
@@ -17,8 +17,8 @@ DEADLINE_HEADER = "Artcafe-Deadline-Ms"
 class CallerContext(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The verified origin of a request.
 
-    `actor` reads `user:<id>`, `client:<id>` or `service:<name>`; `tenant_id` is set only after
-    the credential was checked against that tenant, `role` only for people.
+    `actor` is `user:<id>`, `client:<id>`, `agent:<id>` or `service:<name>`. `tenant_id` is set only after the
+    credential was checked against that tenant, `role` only for users.
     """
 
     request_id: str
@@ -31,12 +31,12 @@ class CallerContext(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
     @classmethod
     def service(cls, name: str) -> Self:
-        """A service acting on its own account, with a fresh request id and trace."""
+        """The context of a call that a service makes by itself, with a new request id and trace."""
         return cls(request_id=new_request_id(), traceparent=new_traceparent(), actor=f"service:{name}")
 
     @property
     def actor_id(self) -> str:
-        """The id behind the kind: a user id, a client id or a service name."""
+        """The part of `actor` after the colon: a user id, a client id or a service name."""
         return self.actor.partition(":")[2]
 
 
@@ -44,12 +44,12 @@ _current: ContextVar[CallerContext | None] = ContextVar("artcafe_caller", defaul
 
 
 def current_caller() -> CallerContext:
-    """The caller of the request being handled; an anonymous one outside of any."""
+    """The caller of the current request; without a request, one that has no actor."""
     return _current.get() or CallerContext(request_id="")
 
 
 def set_caller(caller: CallerContext) -> None:
-    """Make `caller` the current one for this task, and bind it to the task's log lines."""
+    """Set the current caller of this task, and bind its ids to the task's log lines."""
     _current.set(caller)
     structlog.contextvars.bind_contextvars(
         request_id=caller.request_id, traceparent=caller.traceparent, tenant_id=caller.tenant_id
@@ -57,24 +57,24 @@ def set_caller(caller: CallerContext) -> None:
 
 
 def current_tenant() -> str:
-    """The verified tenant of the request being handled; Forbidden when there is none."""
+    """The verified tenant of the current request. Raises Forbidden if there is none."""
     if tenant_id := current_caller().tenant_id:
         return tenant_id
     raise Forbidden
 
 
 def new_request_id() -> str:
-    """A random id for one request."""
+    """A random request id."""
     return secrets.token_hex(8)
 
 
 def new_traceparent() -> str:
-    """A W3C Trace Context header for a trace that starts here (https://www.w3.org/TR/trace-context/)."""
+    """A W3C Trace Context header of a new trace (https://www.w3.org/TR/trace-context/)."""
     return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
 
 
 def child_traceparent(parent: str) -> str:
-    """The header for a step of `parent`'s trace; a new trace when `parent` is malformed."""
+    """The header of a child span of `parent`; of a new trace if `parent` is malformed."""
     parts = parent.split("-")
     if len(parts) != 4 or len(parts[1]) != 32 or len(parts[2]) != 16:  # noqa: PLR2004 - the W3C layout
         return new_traceparent()

@@ -1,4 +1,4 @@
-"""The calling side of the bus: commands, events and signals over one NATS connection."""
+"""Sends commands, events and signals over one NATS connection."""
 
 import asyncio
 import time
@@ -39,31 +39,32 @@ S = TypeVar("S", bound=Signal)
 
 EVENTS_STREAM = "EVENTS"
 EVENTS_SUBJECT = "artcafe.events.>"
-# A service that is being restarted is back within this time; nothing was done in the meantime.
+# A call without responders is repeated for this time, in which a service restarts.
 NO_RESPONDERS_GRACE_S = 2.0
+RETRY_PAUSE_S = 0.05
+MAX_RETRY_PAUSE_S = 0.4
+EVENTS_MAX_AGE_S = 7 * 24 * 3600
+EVENTS_MAX_BYTES = 1 << 30
 
 log = structlog.get_logger()
 
 
 class _Undelivered(ServiceUnavailable):
-    """Nobody got the request: trying again cannot do it twice."""
+    """No service received the request, so it can be repeated safely."""
 
 
 def inbox_prefix(service: str) -> str:
-    """Where replies to a service arrive; no other service's credentials can listen there."""
+    """The prefix of a service's reply subjects, which only that service's credentials may subscribe to."""
     return f"_INBOX_{service}"
 
 
 class Bus:
-    """Typed calls to the other services.
-
-    Safe for concurrent use; every call has the deadline that its command declares.
-    """
+    """Typed calls to other services; safe for concurrent use."""
 
     def __init__(self, nc: Nats, *, service: str) -> None:
         self.nc = nc
         self._service = service
-        # Each service may listen on its own inboxes only; nats-py's JetStream asks for the prefix.
+        # nats-py's JetStream does not use the inbox prefix of the connection.
         self.inbox_prefix = f"{inbox_prefix(service)}.".encode()
         self._js = nc.jetstream(timeout=5)
 
@@ -75,32 +76,30 @@ class Bus:
         deadline_s: float | None = None,
         wait_for_recovery: bool = True,
     ) -> R:
-        """The reply to `command`, or the CommandError that its service raised.
+        """The reply to `command`. Raises the CommandError that its service raised.
 
-        Nobody listening is ServiceUnavailable, for the `wait_for_recovery` after a short grace for a restart;
-        no answer in time is DeadlineExceeded; an undeclared error or reply is BadGateway.
+        Raises ServiceUnavailable without a responder (with `wait_for_recovery`, only after the grace period),
+        DeadlineExceeded without a reply in time, BadGateway for an undeclared error or an invalid reply.
         """
-        budget = command.deadline_s if deadline_s is None else deadline_s
-        ends_at = time.monotonic() + budget
-        pause = 0.05
+        started_at = time.monotonic()
+        deadline = started_at + (command.deadline_s if deadline_s is None else deadline_s)
+        retry_until = min(deadline, started_at + NO_RESPONDERS_GRACE_S)
+        pause = RETRY_PAUSE_S
         while True:
             try:
-                return await self._once(command, caller or current_caller(), ends_at)
+                return await self._request(command, caller or current_caller(), deadline)
             except ServiceUnavailable as error:
-                # What was not delivered was not done; the service's own 503 is passed on, unless
-                # doing it twice is harmless.
-                retriable = isinstance(error, _Undelivered) or command.idempotent
-                grace_over = time.monotonic() + pause > min(ends_at, ends_at - budget + NO_RESPONDERS_GRACE_S)
-                if not wait_for_recovery or not retriable or grace_over:
+                repeatable = isinstance(error, _Undelivered) or command.idempotent
+                if not wait_for_recovery or not repeatable or time.monotonic() + pause > retry_until:
                     raise
                 await asyncio.sleep(pause)
-                pause = min(pause * 2, 0.4)
+                pause = min(pause * 2, MAX_RETRY_PAUSE_S)
 
-    async def _once(self, command: Command[R], caller: CallerContext, ends_at: float) -> R:
+    async def _request(self, command: Command[R], caller: CallerContext, deadline: float) -> R:
         kind = type(command)
-        left = ends_at - time.monotonic()
+        left = deadline - time.monotonic()
         if not self.nc.is_connected:
-            # nats-py would keep the request for after the reconnect, when nobody waits for it.
+            # nats-py would buffer the request and send it after the reconnect, when its caller is gone.
             raise _Undelivered("the message broker is not available")
         headers = {
             CALLER_HEADER: msgspec.json.encode(caller).decode("ascii", "replace"),
@@ -114,11 +113,11 @@ class Bus:
         except nats.errors.NoRespondersError as error:
             raise _Undelivered(f"{service_of(kind)} is not available") from error
         except (nats.errors.TimeoutError, TimeoutError) as error:
-            raise DeadlineExceeded(f"{service_of(kind)} did not answer in time") from error
+            raise DeadlineExceeded(f"{service_of(kind)} did not reply in time") from error
         except (nats.errors.Error, OSError) as error:
             raise ServiceUnavailable("the message broker is not available") from error
         if message.headers and ERROR_CODE_HEADER in message.headers:
-            raise _error_from(kind, message.data)
+            raise _decode_error(kind, message.data)
         try:
             reply: R = msgspec.json.decode(message.data, type=reply_type(kind))
         except msgspec.DecodeError as error:
@@ -126,24 +125,24 @@ class Bus:
         return reply
 
     async def ensure_events_stream(self) -> None:
-        """Create the stream that keeps events, where it does not exist yet."""
+        """Create the stream that stores events, unless it exists."""
         await self._js.add_stream(
             StreamConfig(
                 name=EVENTS_STREAM,
                 subjects=[EVENTS_SUBJECT],
-                max_age=7 * 24 * 3600,
-                max_bytes=1 << 30,
+                max_age=EVENTS_MAX_AGE_S,
+                max_bytes=EVENTS_MAX_BYTES,
                 discard=DiscardPolicy.OLD,
                 duplicate_window=120,
             )
         )
 
     async def publish(self, event: Event) -> None:
-        """Store an event; when this returns, the broker has it on disk. ServiceUnavailable otherwise."""
+        """Publish an event and wait until the broker has stored it. Raises ServiceUnavailable."""
         await self.publish_encoded(type(event).subject, event.event_id, msgspec.json.encode(event))
 
     async def publish_encoded(self, subject: str, event_id: str, data: bytes) -> None:
-        """As `announce`, for an event that was kept as its JSON."""
+        """As `publish`, for an event that is encoded already."""
         try:
             await self._js.publish(
                 subject,
@@ -157,20 +156,20 @@ class Bus:
             raise ServiceUnavailable("the event could not be stored") from error
 
     async def notify(self, signal: Signal) -> None:
-        """Tell whoever listens now; nothing is kept, nobody answers."""
+        """Publish a signal, without confirmation."""
         await self.nc.publish(type(signal).subject, msgspec.json.encode(signal))
 
     async def subscribe(self, event: type[E], handler: Callable[[E], Awaitable[None]]) -> None:
-        """Hear events live in *every* instance (for caches); what is missed stays missed."""
-        await self._listen(event.subject, event, handler)
+        """Handle live events in every instance, as caches do. Events are missed while disconnected."""
+        await self._subscribe(event.subject, event, handler)
 
     async def subscribe_signal(
         self, signal: type[S], handler: Callable[[S], Awaitable[None]], *, shared: bool = True
     ) -> None:
-        """Hear signals; `shared` spreads them over the instances of this service."""
-        await self._listen(signal.subject, signal, handler, queue=self._service if shared else "")
+        """Handle signals: each in one instance of this service if `shared`, else in every instance."""
+        await self._subscribe(signal.subject, signal, handler, queue=self._service if shared else "")
 
-    async def _listen(
+    async def _subscribe(
         self,
         subject: str,
         kind: type[E] | type[S],
@@ -178,17 +177,17 @@ class Bus:
         queue: str = "",
     ) -> None:
         async def receive(message: Msg) -> None:
-            set_caller(caller_of(message) or CallerContext.service(self._service))
+            set_caller(parse_caller(message) or CallerContext.service(self._service))
             try:
                 await handler(msgspec.json.decode(message.data, type=kind))  # type: ignore[arg-type]
             except Exception:
-                log.exception("listener_failed", subject=message.subject)
+                log.exception("message_handler_failed", subject=message.subject)
 
         await self.nc.subscribe(subject, queue=queue, cb=receive)
 
 
-def caller_of(message: Msg) -> CallerContext | None:
-    """The caller that a message's headers carry, if any."""
+def parse_caller(message: Msg) -> CallerContext | None:
+    """The caller in the headers of a message; None if it is absent or malformed."""
     raw = (message.headers or {}).get(CALLER_HEADER)
     if raw is None:
         return None
@@ -198,7 +197,7 @@ def caller_of(message: Msg) -> CallerContext | None:
         return None
 
 
-def _error_from(command: type[Command[R]], data: bytes) -> CommandError:
+def _decode_error(command: type[Command[R]], data: bytes) -> CommandError:
     try:
         body = msgspec.json.decode(data, type=ErrorBody)
     except msgspec.DecodeError:

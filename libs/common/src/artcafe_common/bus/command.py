@@ -70,7 +70,7 @@ class Empty(msgspec.Struct, frozen=True, kw_only=True):
 
 @cache
 def reply_type(command: type[Command[R]]) -> type[R]:
-    """The `R` that a command class declares in `Command[R]` or in a generic base such as `Query[R]`."""
+    """The reply type `R` of a command class that derives from `Command[R]` or a generic base such as `Query[R]`."""
     for base in getattr(command, "__orig_bases__", ()):
         origin = typing.get_origin(base)
         if isinstance(origin, type) and issubclass(origin, Command):

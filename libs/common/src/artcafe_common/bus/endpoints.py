@@ -1,9 +1,8 @@
-"""The answering side of the bus: a class of handlers becomes a NATS micro service.
+"""Serves a class of command handlers as a NATS micro service.
 
-This is the one place that deals with nats.micro (nats-py 2.16) as it is: its callbacks run one
-after another, so a handler is started as a task under a semaphore; its `stop()` cancels what
-runs, so `stop` here drains first; and it would send `repr(error)` to the caller, so every
-exception is mapped to a CommandError before it sees it.
+Works around three properties of nats.micro (nats-py 2.16): its callbacks run one after another, so each
+handler runs in a task, limited by a semaphore; its `stop()` cancels running handlers, so `stop` here drains
+first; and it sends `repr(error)` to the caller, so every exception is mapped to a CommandError before.
 """
 
 import asyncio
@@ -41,9 +40,8 @@ from artcafe_common.bus.errors import (
 )
 
 R = TypeVar("R")
-Handler = Callable[[Any, Any], Awaitable[Any]]
-MARK = "__artcafe_command__"
-DRAIN_S = 5.0
+COMMAND_ATTRIBUTE = "__artcafe_command__"
+DRAIN_TIMEOUT_S = 5.0
 
 log = structlog.get_logger()
 
@@ -51,36 +49,36 @@ log = structlog.get_logger()
 def handles(
     command: type[Command[R]],
 ) -> Callable[[Callable[[Any, Any], Awaitable[R]]], Callable[[Any, Any], Awaitable[R]]]:
-    """Mark a method as the endpoint of `command`; checked against the contract when collected."""
+    """Declare a method to be the handler of `command`; `collect_handlers` checks its types."""
 
     def mark(handler: Callable[[Any, Any], Awaitable[R]]) -> Callable[[Any, Any], Awaitable[R]]:
-        setattr(handler, MARK, command)
+        setattr(handler, COMMAND_ATTRIBUTE, command)
         return handler
 
     return mark
 
 
 def collect_handlers(owner: type) -> dict[type[Command[Any]], str]:
-    """The commands that a class answers, with the method of each.
+    """The commands that a class handles, with the name of each handler method.
 
-    TypeError when a method's annotations differ from its contract, or two answer one command.
+    Raises TypeError if a method's annotations differ from the contract or two methods handle one command.
     """
     found: dict[type[Command[Any]], str] = {}
     for name, method in inspect.getmembers(owner, inspect.isfunction):
-        if not hasattr(method, MARK):
+        if not hasattr(method, COMMAND_ATTRIBUTE):
             continue
-        command: type[Command[Any]] = getattr(method, MARK)
+        command: type[Command[Any]] = getattr(method, COMMAND_ATTRIBUTE)
         hints = typing.get_type_hints(method)
         if hints.get("request") is not command or hints.get("return") != reply_type(command):
-            raise TypeError(f"{owner.__name__}.{name} does not fit {command.__name__}")
+            raise TypeError(f"{owner.__name__}.{name} does not match {command.__name__}")
         if command in found:
-            raise TypeError(f"{owner.__name__} answers {command.__name__} twice")
+            raise TypeError(f"{owner.__name__} handles {command.__name__} twice")
         found[command] = name
     return found
 
 
 class EndpointServer:
-    """Serves a class of handlers until stopped; more copies of it share the load."""
+    """Serves command handlers until stopped; the instances of a service share the commands."""
 
     def __init__(self, nc: Nats, name: str, *, concurrency: int = 256) -> None:
         self._nc = nc
@@ -100,40 +98,40 @@ class EndpointServer:
         )
 
     async def start(self) -> None:
-        """Become visible to `nats micro ls`; endpoints are added by `serve`."""
+        """Register the micro service; `serve` adds its endpoints."""
         await self._service.start()
 
     async def serve(self, endpoints: object) -> None:
-        """Answer every command that `endpoints` marks with `answers`."""
+        """Handle every command that a method of `endpoints` declares with `@handles`."""
         for command, method in collect_handlers(type(endpoints)).items():
             if service_of(command) != self._name:
                 raise TypeError(f"{command.__name__} belongs to {service_of(command)}, not {self._name}")
-            await self.answer(command, getattr(endpoints, method))
+            await self.add_endpoint(command, getattr(endpoints, method))
         await self._nc.flush()
 
-    async def answer(self, command: type[Command[R]], handler: Callable[[Any], Awaitable[R]]) -> None:
-        """Answer one command with `handler`."""
+    async def add_endpoint(self, command: type[Command[R]], handler: Callable[[Any], Awaitable[R]]) -> None:
+        """Handle one command with `handler`."""
         await self._service.add_endpoint(
             name=command.subject.replace(".", "-"),
             subject=command.subject,
-            handler=self._receiver(command, handler),
+            handler=self._build_callback(command, handler),
             metadata={"request": _schema(command), "reply": _schema(reply_type(command))},
         )
 
     async def stop(self) -> None:
-        """Take no new request, finish those that run (bounded), then leave."""
+        """Stop receiving commands and wait for running handlers, at most DRAIN_TIMEOUT_S."""
         try:
             for endpoint in self._service._endpoints:
                 if endpoint._subscription is not None:
                     await endpoint._subscription.drain()
         except (nats.errors.Error, OSError, TimeoutError):
-            log.debug("service_stop_without_broker")
+            log.debug("service_stopped_without_broker")
         if self._running:
-            _, late = await asyncio.wait(self._running, timeout=DRAIN_S)
+            _, late = await asyncio.wait(self._running, timeout=DRAIN_TIMEOUT_S)
             for task in late:
                 task.cancel()
 
-    def _receiver(
+    def _build_callback(
         self, command: type[Command[R]], handler: Callable[[Any], Awaitable[R]]
     ) -> Callable[[Request], Awaitable[None]]:
         decoder = msgspec.json.Decoder(command)
@@ -160,22 +158,22 @@ class EndpointServer:
         headers = request.headers or {}
         left = _time_left(headers.get(DEADLINE_HEADER), command.deadline_s)
         if left <= 0:
-            return  # the caller has gone
-        set_caller(_caller(headers, self._name))
+            return  # the caller no longer waits
+        set_caller(_parse_caller(headers, self._name))
         try:
             async with asyncio.timeout(left):
                 reply = await handler(_decode(decoder, request.data))
         except CommandError as error:
-            await self._refuse(command, request, error)
+            await self._respond_error(command, request, error)
         except TimeoutError:
-            await self._refuse(command, request, DeadlineExceeded())
+            await self._respond_error(command, request, DeadlineExceeded())
         except Exception:
             log.exception("command_failed", subject=command.subject)
-            await self._refuse(command, request, InternalError())
+            await self._respond_error(command, request, InternalError())
         else:
             await self._respond(request, msgspec.json.encode(reply))
 
-    async def _refuse(self, command: type[Command[R]], request: Request, error: CommandError) -> None:
+    async def _respond_error(self, command: type[Command[R]], request: Request, error: CommandError) -> None:
         self._errors[command.subject] = self._errors.get(command.subject, 0) + 1
         if not isinstance(error, (*command.raises, *COMMON_ERRORS)):
             log.error("undeclared_error", subject=command.subject, code=error.code)
@@ -191,7 +189,7 @@ class EndpointServer:
             else:
                 await request.respond_error(str(error.status), error.code, data)
         except (nats.errors.Error, OSError, ValueError) as failure:
-            log.warning("reply_not_sent", reason=repr(failure))
+            log.warning("reply_failed", reason=repr(failure))
 
     def _stats(self, stats: EndpointStats) -> dict[str, int]:
         return {"errors": self._errors.get(stats.subject, 0)}
@@ -208,7 +206,7 @@ def _decode(decoder: "msgspec.json.Decoder[Command[R]]", data: bytes) -> Command
         raise InvalidRequest("the request is not JSON") from error
 
 
-def _caller(headers: dict[str, str], service: str) -> CallerContext:
+def _parse_caller(headers: dict[str, str], service: str) -> CallerContext:
     try:
         caller = msgspec.json.decode(headers.get(CALLER_HEADER, ""), type=CallerContext)
     except msgspec.DecodeError:

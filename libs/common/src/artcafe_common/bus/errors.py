@@ -1,7 +1,7 @@
-"""The one family of errors that a caller may see, wherever it was raised.
+"""The errors that commands raise and API users see.
 
-A handler raises one; it crosses NATS as a header and a body; the gateway renders it as
-problem+json. `code` is part of the API: it never changes once released.
+A handler raises a CommandError, the bus transfers it in a header and a body, and the gateway renders it as
+problem+json. `code` is part of the API and does not change once released.
 """
 
 from typing import ClassVar
@@ -10,16 +10,16 @@ import msgspec
 
 
 class FieldError(msgspec.Struct, frozen=True, kw_only=True):
-    """What is wrong with one field of the input; `field` is a dotted path."""
+    """The problem with one field of the input; `field` is a dotted path."""
 
     field: str
     message: str
 
 
 class CommandError(Exception):
-    """A refusal with a stable code; `detail` is for people and holds no secret.
+    """An error with a stable code; `detail` is for people and contains no secret.
 
-    The class docstring is the cause as the reference of errors shows it, `remedy` what the caller can do.
+    The reference of error codes shows the docstring of a class as the cause, and `remedy`.
     """
 
     status: ClassVar[int] = 500
@@ -118,7 +118,7 @@ class DeadlineExceeded(CommandError):
     remedy = "Check whether the change was made before you repeat the request, or repeat it with the same `Idempotency-Key`."
 
 
-# What any command may raise besides the errors that its contract declares.
+# Any command may raise these in addition to the errors that its contract declares.
 COMMON_ERRORS: tuple[type[CommandError], ...] = (
     InternalError,
     InvalidRequest,
@@ -132,7 +132,7 @@ COMMON_ERRORS: tuple[type[CommandError], ...] = (
 
 
 class ErrorBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A CommandError on the wire between services."""
+    """The body of an error reply between services."""
 
     code: str
     detail: str

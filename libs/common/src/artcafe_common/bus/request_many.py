@@ -1,4 +1,4 @@
-"""Asking all instances of a service at once, whose number nobody knows."""
+"""Requests that every instance of a service answers."""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -21,46 +21,46 @@ log = structlog.get_logger()
 
 async def request_many(
     bus: Bus,
-    question: Signal,
-    kind: type[A],
+    request: Signal,
+    reply_type: type[A],
     *,
     expected: Callable[[list[A]], bool],
     quiet_s: float,
     within_s: float,
 ) -> list[A]:
-    """All answers that come `within_s`; once all `expected` ones are there, until none came for `quiet_s`."""
-    answers: list[A] = []
-    until = time.monotonic() + within_s
+    """The replies that arrive `within_s`; ends earlier, once `expected` holds and none arrived for `quiet_s`."""
+    replies: list[A] = []
+    deadline = time.monotonic() + within_s
     try:
         inbox = bus.nc.new_inbox()
         subscription = await bus.nc.subscribe(inbox)
         try:
-            await bus.nc.publish(type(question).subject, msgspec.json.encode(question), reply=inbox)
-            while (left := until - time.monotonic()) > 0:
-                wait = min(left, quiet_s) if answers and expected(answers) else left
+            await bus.nc.publish(type(request).subject, msgspec.json.encode(request), reply=inbox)
+            while (left := deadline - time.monotonic()) > 0:
+                wait = min(left, quiet_s) if replies and expected(replies) else left
                 message = await subscription.next_msg(timeout=wait)
-                if message.data:  # otherwise the broker says that nobody is there
-                    answers.append(msgspec.json.decode(message.data, type=kind))
+                if message.data:  # a message without data is the broker's status: no responders
+                    replies.append(msgspec.json.decode(message.data, type=reply_type))
         except (nats.errors.TimeoutError, TimeoutError):
-            return answers
+            return replies
         finally:
             with suppress(nats.errors.Error, OSError):
                 await subscription.unsubscribe()
     except (nats.errors.Error, OSError) as error:
         raise ServiceUnavailable("the message broker is not available") from error
-    return answers
+    return replies
 
 
 async def reply_to_requests(
-    bus: Bus, question: type[S], answer: Callable[[S], Awaitable[msgspec.Struct]]
+    bus: Bus, request_type: type[S], handler: Callable[[S], Awaitable[msgspec.Struct]]
 ) -> None:
-    """Answer a question in every instance."""
+    """Reply to `request_many` in this instance."""
 
     async def receive(message: Msg) -> None:
         try:
-            told = await answer(msgspec.json.decode(message.data, type=question))
-            await message.respond(msgspec.json.encode(told))
+            reply = await handler(msgspec.json.decode(message.data, type=request_type))
+            await message.respond(msgspec.json.encode(reply))
         except (msgspec.DecodeError, nats.errors.Error, OSError) as error:
-            log.warning("question_not_answered", subject=message.subject, reason=repr(error))
+            log.warning("reply_failed", subject=message.subject, reason=repr(error))
 
-    await bus.nc.subscribe(question.subject, cb=receive)
+    await bus.nc.subscribe(request_type.subject, cb=receive)

@@ -17,7 +17,7 @@ from artcafe_common.installation.permissions import (
     service_permissions,
 )
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SOURCES = {
     **{name: ROOT / f"services/{name}/src" for name in SERVICES if name != "admin"},
     "admin": Path(artcafe_common.__file__).parent / "cli",
