@@ -1,14 +1,16 @@
-"""Refusals in the activity log: nobody fills it, and nothing is left out in silence."""
+"""Denials in the activity log are limited in rate, and the suppressed ones are summarized."""
+
+import pytest
 
 import artcafe_common.activity_reporting
-from artcafe_common.activity_reporting import REMEMBERED, DenialReporter
+from artcafe_common.activity_reporting import MAX_WINDOWS, DenialReporter
 from artcafe_common.bus.caller import CallerContext
 
-DENIALS_A_MINUTE = 10
+DENIALS_PER_MINUTE = 10
 
 
 class Clock:
-    """Stands still until it is moved."""
+    """A monotonic clock that moves only by assignment."""
 
     def __init__(self):
         self.at = 1000.0
@@ -17,7 +19,14 @@ class Clock:
         return self.at
 
 
-def knocking(denials, times, *, tenant="t", user="u", action="access.denied", per_minute=DENIALS_A_MINUTE):
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(artcafe_common.activity_reporting, "time", clock)
+    return clock
+
+
+def deny(denials, times, *, tenant="t", user="u", action="access.denied", per_minute=DENIALS_PER_MINUTE):
     caller = CallerContext(request_id="r", actor=f"user:{user}")
     for number in range(times):
         denials.report(
@@ -25,53 +34,52 @@ def knocking(denials, times, *, tenant="t", user="u", action="access.denied", pe
         )
 
 
-async def test_what_comes_too_fast_is_counted_and_told_once_its_minute_is_over(monkeypatch):
-    clock, told = Clock(), []
-    monkeypatch.setattr(artcafe_common.activity_reporting, "time", clock)
-    denials = DenialReporter(told.append)
-    knocking(denials, DENIALS_A_MINUTE + 7)
-    assert [event.activity.action for event in told] == ["access.denied"] * DENIALS_A_MINUTE
-    # Others are counted for themselves.
-    knocking(denials, 1, tenant="other")
-    knocking(denials, 1, user="other")
-    assert len(told) == DENIALS_A_MINUTE + 2
-    await denials.tick()
-    assert len(told) == DENIALS_A_MINUTE + 2
+async def test_denials_over_the_rate_are_summarized_after_a_minute(clock):
+    published = []
+    denials = DenialReporter(published.append)
+    deny(denials, DENIALS_PER_MINUTE + 7)
+    assert [event.activity.action for event in published] == ["access.denied"] * DENIALS_PER_MINUTE
+    # Other tenants and actors have their own count.
+    deny(denials, 1, tenant="other")
+    deny(denials, 1, user="other")
+    assert len(published) == DENIALS_PER_MINUTE + 2
+    await denials.flush()
+    assert len(published) == DENIALS_PER_MINUTE + 2
     clock.at += 61
-    await denials.tick()
-    last = told[-1]
-    assert (last.tenant_id, last.activity.action, last.activity.actor) == (
+    await denials.flush()
+    summary = published[-1]
+    assert (summary.tenant_id, summary.activity.action, summary.activity.actor) == (
         "t",
         "access.denied_again",
         "user:u",
     )
-    assert (last.activity.metadata, last.activity.status) == ({"count": 7}, "denied")
-    assert len({event.activity.activity_id for event in told}) == len(told) == DENIALS_A_MINUTE + 3
-    await denials.tick()
-    knocking(denials, 1)
-    assert len(told) == DENIALS_A_MINUTE + 4
+    assert (summary.activity.metadata, summary.activity.status) == ({"count": 7}, "denied")
+    ids = {event.activity.activity_id for event in published}
+    assert len(ids) == len(published) == DENIALS_PER_MINUTE + 3
+    await denials.flush()
+    deny(denials, 1)
+    assert len(published) == DENIALS_PER_MINUTE + 4
 
 
-def test_memory_is_bounded_and_still_nothing_is_left_out_in_silence():
-    told = []
-    denials = DenialReporter(told.append)
-    knocking(denials, DENIALS_A_MINUTE + 3)
-    for number in range(2 * REMEMBERED):
-        knocking(denials, 1, tenant=str(number))
-    assert len(denials._minutes) <= REMEMBERED
-    (again,) = [event for event in told if event.activity.action == "access.denied_again"]
-    assert again.activity.metadata == {"count": 3}
+def test_the_number_of_windows_is_bounded_and_evicted_ones_are_summarized():
+    published = []
+    denials = DenialReporter(published.append)
+    deny(denials, DENIALS_PER_MINUTE + 3)
+    for number in range(2 * MAX_WINDOWS):
+        deny(denials, 1, tenant=str(number))
+    assert len(denials._windows) <= MAX_WINDOWS
+    (summary,) = [event for event in published if event.activity.action == "access.denied_again"]
+    assert summary.activity.metadata == {"count": 3}
 
 
-async def test_each_action_is_counted_for_itself_and_the_first_is_told_as_it_was(monkeypatch):
-    clock, told = Clock(), []
-    monkeypatch.setattr(artcafe_common.activity_reporting, "time", clock)
-    denials = DenialReporter(told.append)
-    knocking(denials, 10_000, action="access.subject_denied", per_minute=1)
-    knocking(denials, 1)
+async def test_each_action_has_its_own_count_and_the_first_denial_is_published_in_full(clock):
+    published = []
+    denials = DenialReporter(published.append)
+    deny(denials, 10_000, action="access.subject_denied", per_minute=1)
+    deny(denials, 1)
     clock.at += 61
-    await denials.tick()
-    assert [(event.activity.action, event.activity.metadata) for event in told] == [
+    await denials.flush()
+    assert [(event.activity.action, event.activity.metadata) for event in published] == [
         ("access.subject_denied", {"number": 0}),
         ("access.denied", {"number": 0}),
         ("access.subject_denied_again", {"count": 9_999}),

@@ -54,11 +54,11 @@ def test_a_role_counts_only_with_a_tenant():
 
 def test_only_a_person_founds_organizations():
     set_caller(caller("user:u"))
-    assert authorization.require_person() == "u"
+    assert authorization.require_user() == "u"
     for actor in ("user:", "client:c", "service:admin", ""):
         set_caller(caller(actor))
         with pytest.raises(Forbidden):
-            authorization.require_person()
+            authorization.require_user()
 
 
 def test_only_the_command_line_is_the_operator():

@@ -1,4 +1,4 @@
-"""What a service has to tell the activity log, and refusals among it: nobody fills it, none is left out in silence."""
+"""Builds events of the activity log, and reports denied access to it at a limited rate."""
 
 import time
 from collections import OrderedDict
@@ -12,8 +12,8 @@ from artcafe_common.bus.caller import CallerContext
 from artcafe_common.clock import new_id, now
 from artcafe_common.contracts.tenancy.activity import Activity, ActivityRecorded, ActivityStatus, ActivityType
 
-REMEMBERED = 10_000
-MINUTE_S = 60.0
+MAX_WINDOWS = 10_000
+WINDOW_S = 60.0
 
 
 def build_activity_event(
@@ -26,7 +26,7 @@ def build_activity_event(
     status: ActivityStatus = ActivityStatus.SUCCESS,
     metadata: dict[str, Any] | None = None,
 ) -> ActivityRecorded:
-    """What a caller did, for the log of an organization (or of all of theirs, without one)."""
+    """An event for the log of a tenant; with an empty `tenant_id`, for every tenant of the calling user."""
     activity = Activity(
         activity_id=new_id(),
         type=type_,
@@ -43,23 +43,25 @@ def build_activity_event(
 
 
 @dataclass(slots=True)
-class _Minute:
+class _Window:
+    """The denials of one kind within WINDOW_S."""
+
     ends_at: float
     first: ActivityRecorded
-    left_out: int = 0
-    told: int = 1
+    reported: int = 1
+    suppressed: int = 0
 
 
 class DenialReporter:
-    """Tells an organization of refusals: so many of a kind each minute, and then how many more there were.
+    """Reports denied access to the activity log: a limited number of each kind per minute, then a summary.
 
-    `announce` may not block: a refusal waits for nobody.
+    A kind is a tenant, actor, action and resource. `publish` must not block.
     """
 
-    def __init__(self, announce: Callable[[ActivityRecorded], None]) -> None:
-        self._announce = announce
-        # By organization, actor, action and resource, in the order in which they end.
-        self._minutes: OrderedDict[tuple[str, str, str, str], _Minute] = OrderedDict()
+    def __init__(self, publish: Callable[[ActivityRecorded], None]) -> None:
+        self._publish = publish
+        # By kind, in the order in which the windows end.
+        self._windows: OrderedDict[tuple[str, str, str, str], _Window] = OrderedDict()
 
     def report(
         self,
@@ -71,12 +73,12 @@ class DenialReporter:
         per_minute: int = 1,
         metadata: dict[str, Any] | None = None,
     ) -> None:
-        """Someone was refused; tenancy drops it where there is no such organization."""
+        """Report a denial, or count it after `per_minute` of its kind. Tenancy ignores unknown tenants."""
         self.report_suppressed()
         key = (tenant_id, caller.actor, action, resource)
-        minute = self._minutes.get(key)
-        if minute is not None and minute.told >= per_minute:
-            minute.left_out += 1
+        window = self._windows.get(key)
+        if window is not None and window.reported >= per_minute:
+            window.suppressed += 1
             return
         event = build_activity_event(
             caller,
@@ -87,35 +89,35 @@ class DenialReporter:
             status=ActivityStatus.DENIED,
             metadata=metadata,
         )
-        if minute is None:
-            self._minutes[key] = _Minute(time.monotonic() + MINUTE_S, event)
+        if window is None:
+            self._windows[key] = _Window(time.monotonic() + WINDOW_S, event)
         else:
-            minute.told += 1
-        self._announce(event)
+            window.reported += 1
+        self._publish(event)
 
     def report_suppressed(self) -> None:
-        """Tell how many were left out in the minutes that are over; the oldest make room for new ones."""
+        """Close the windows that ended, or the oldest ones over MAX_WINDOWS, and report what they suppressed."""
         at = time.monotonic()
-        while self._minutes:
-            key, oldest = next(iter(self._minutes.items()))
-            if oldest.ends_at > at and len(self._minutes) < REMEMBERED:
+        while self._windows:
+            key, oldest = next(iter(self._windows.items()))
+            if oldest.ends_at > at and len(self._windows) < MAX_WINDOWS:
                 return
-            del self._minutes[key]
-            if oldest.left_out:
-                self._announce(_again(oldest))
+            del self._windows[key]
+            if oldest.suppressed:
+                self._publish(_build_summary(oldest))
 
-    async def tick(self) -> None:
-        """Called now and then."""
+    async def flush(self) -> None:
+        """`report_suppressed` as a periodic job."""
         self.report_suppressed()
 
 
-def _again(minute: _Minute) -> ActivityRecorded:
-    first = minute.first.activity
+def _build_summary(window: _Window) -> ActivityRecorded:
+    first = window.first.activity
     activity = msgspec.structs.replace(
         first,
         activity_id=new_id(),
         action=f"{first.action}_again",
-        metadata={"count": minute.left_out},
+        metadata={"count": window.suppressed},
         timestamp=now(),
     )
-    return ActivityRecorded(tenant_id=minute.first.tenant_id, activity=activity)
+    return ActivityRecorded(tenant_id=window.first.tenant_id, activity=activity)

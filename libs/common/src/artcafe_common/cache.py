@@ -1,4 +1,4 @@
-"""Reads that a hot path needs, kept in process: bounded in size and age, never stale after news."""
+"""An in-process cache with single-flight loading, for reads on hot paths."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable
@@ -13,8 +13,8 @@ V = TypeVar("V")
 class Cache(Generic[K, V]):
     """At most `size` values, each at most `age_s` seconds old.
 
-    Several who ask for one key at once cause one load, and a load that began before the key was
-    invalidated is not kept. Failures are not kept.
+    Concurrent reads of one key share one load. The result of a load that began before the key was invalidated
+    is not cached, and neither is a failure.
     """
 
     def __init__(self, *, size: int, age_s: float) -> None:
@@ -22,7 +22,7 @@ class Cache(Generic[K, V]):
         self._loading: dict[K, asyncio.Task[V]] = {}
 
     async def get(self, key: K, load: Callable[[], Awaitable[V]]) -> V:
-        """The value of `key`, loaded when it is not there."""
+        """The cached value of `key`; calls `load` if there is none."""
         if key in self._values:
             return self._values[key]
         task = self._loading.get(key)
@@ -32,22 +32,22 @@ class Cache(Generic[K, V]):
         return await asyncio.shield(task)
 
     async def _load(self, key: K, load: Callable[[], Awaitable[V]]) -> V:
-        mine = asyncio.current_task()
+        this_load = asyncio.current_task()
         try:
             value = await load()
-            if self._loading.get(key) is mine:
+            if self._loading.get(key) is this_load:
                 self._values[key] = value
             return value
         finally:
-            if self._loading.get(key) is mine:
+            if self._loading.get(key) is this_load:
                 del self._loading[key]
 
     def invalidate(self, key: K) -> None:
-        """Drop a key; a load that is under way will not be kept."""
+        """Remove a key; the result of a running load is not cached."""
         self._values.pop(key, None)
         self._loading.pop(key, None)
 
     def clear(self) -> None:
-        """Drop everything."""
+        """Invalidate every key."""
         self._values.clear()
         self._loading.clear()

@@ -1,4 +1,4 @@
-"""Child processes that never outlive their parent."""
+"""Child processes that end with their parent."""
 
 import ctypes
 import signal
@@ -7,9 +7,9 @@ _PR_SET_PDEATHSIG = 1
 
 
 def die_with_parent() -> None:
-    """Have Linux end this process when its parent dies in any way, even by SIGKILL (prctl(2)).
+    """Make Linux kill this process when its parent ends in any way, even by SIGKILL (prctl(2)).
 
-    For a child's `preexec_fn`; does nothing where there is no prctl.
+    Used as the `preexec_fn` of a child; does nothing on systems without prctl.
     """
     prctl = getattr(ctypes.CDLL(None, use_errno=True), "prctl", None)
     if prctl is not None:

@@ -1,4 +1,4 @@
-"""Time, in one form everywhere: aware UTC datetimes, written in RFC 3339."""
+"""The current time as an aware UTC datetime, and ids that sort by time."""
 
 from datetime import UTC, datetime
 
@@ -6,10 +6,10 @@ from ulid import ULID
 
 
 def now() -> datetime:
-    """The present, in UTC."""
+    """The current time in UTC."""
     return datetime.now(UTC)
 
 
 def new_id() -> str:
-    """A new ULID: sorts by time, cannot be guessed."""
+    """A new ULID, which sorts by time and cannot be guessed."""
     return str(ULID())

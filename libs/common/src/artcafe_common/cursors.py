@@ -1,4 +1,4 @@
-"""Opaque positions in lists, signed and bound to the tenant and the list they were made for."""
+"""Opaque list cursors, signed and bound to a tenant and a list."""
 
 import base64
 import binascii
@@ -10,30 +10,31 @@ import msgspec
 
 from artcafe_common.bus.errors import InvalidCursor
 
+MIN_KEY_BYTES = 32
+MAX_CURSOR_LENGTH = 1024
 _MAC_BYTES = 16
-MAX_CURSOR = 1024
 
 
 class CursorCodec:
-    """Makes and reads cursors with a key of at least 32 bytes that all instances share."""
+    """Encodes and decodes cursors with a key that all instances share."""
 
     def __init__(self, key: bytes) -> None:
-        if len(key) < 32:  # noqa: PLR2004 - the strength of SHA-256
-            raise ValueError("a cursor key has at least 32 bytes")
+        if len(key) < MIN_KEY_BYTES:
+            raise ValueError(f"a cursor key must have at least {MIN_KEY_BYTES} bytes")
         self._key = key
 
     def encode(self, tenant_id: str, scope: str, position: dict[str, Any] | None) -> str | None:
-        """The cursor for a store's position; None at the end of a list."""
+        """The cursor for a position in a list; None for None, the end of the list."""
         if position is None:
             return None
         body = msgspec.json.encode(position)
         return base64.urlsafe_b64encode(self._mac(tenant_id, scope, body) + body).rstrip(b"=").decode()
 
     def decode(self, tenant_id: str, scope: str, cursor: str | None) -> dict[str, Any] | None:
-        """The position behind a cursor; InvalidCursor unless this tenant got it from this list."""
+        """The position that a cursor encodes. Raises InvalidCursor if it was issued for another tenant or list."""
         if cursor is None:
             return None
-        if len(cursor) > MAX_CURSOR:
+        if len(cursor) > MAX_CURSOR_LENGTH:
             raise InvalidCursor
         try:
             raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))

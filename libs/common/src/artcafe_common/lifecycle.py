@@ -1,4 +1,4 @@
-"""The life of a service's process: settings, logs, waiting for stores, signals, a clean end."""
+"""Runs a service's process: settings, logging, waiting for dependencies, background jobs, shutdown."""
 
 import asyncio
 import gc
@@ -15,24 +15,27 @@ from artcafe_common import logs
 from artcafe_common.bus.errors import CommandError
 from artcafe_common.settings import ServiceSettings, SettingsError, load
 
-STOP_WITHIN_S = 10
-# New objects between two looks for unreachable ones; Python's 700 costs a gateway that thousands
-# connect to a quarter of its time (docs/internals/performance.md).
-GC_EVERY = 20_000
+SHUTDOWN_TIMEOUT_S = 10
+RETRY_PAUSE_S = 0.1
+MAX_RETRY_PAUSE_S = 2.0
+CANCEL_INTERVAL_S = 0.5
+# New objects between two garbage collections. With Python's default of 700, a gateway to which thousands of
+# clients connect spends a quarter of its time on them (docs/internals/performance.md).
+GC_THRESHOLD = 20_000
 S = TypeVar("S", bound=ServiceSettings)
 log = structlog.get_logger()
 
-# The whole of a composition: enter it, and the service runs until it is left.
+# A service's composition root: the service runs while its context is open.
 App = Callable[[S], AbstractAsyncContextManager[None]]
 
 
 def run(name: str, settings_type: type[S], app: App[S]) -> None:
-    """Run a service until SIGTERM or SIGINT; a bad setting ends it at once with one line."""
+    """Run a service until SIGTERM or SIGINT. An invalid setting ends the process with a one-line message."""
     try:
         settings = load(settings_type)
     except SettingsError as error:
         sys.exit(f"{name}: {error}")
-    gc.set_threshold(GC_EVERY, 20, 10)
+    gc.set_threshold(GC_THRESHOLD, 20, 10)
     logs.configure(name, settings.server_id, settings.log_level)
     try:
         uvloop.run(_until_signal(app(settings)))
@@ -41,28 +44,28 @@ def run(name: str, settings_type: type[S], app: App[S]) -> None:
 
 
 async def _until_signal(app: AbstractAsyncContextManager[None]) -> None:
-    entered, stop = asyncio.Event(), asyncio.Event()
+    started, stop = asyncio.Event(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
 
-    async def hold() -> None:
+    async def serve() -> None:
         async with app:
-            entered.set()
-            # What lives as long as the process is not looked at again.
+            started.set()
+            # Exclude the objects of the composition from later garbage collections.
             gc.collect()
             gc.freeze()
             log.info("ready")
             await stop.wait()
             log.info("stopping")
 
-    running = asyncio.create_task(hold())
+    running = asyncio.create_task(serve())
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    if entered.is_set():
-        await asyncio.wait({running}, timeout=STOP_WITHIN_S)
+    if started.is_set():
+        await asyncio.wait({running}, timeout=SHUTDOWN_TIMEOUT_S)
     stopping.cancel()
     if not running.done():
-        # It still waits for its stores, or does not end in time.
+        # The service still waits for its dependencies, or its shutdown takes too long.
         running.cancel()
     with suppress(asyncio.CancelledError):
         await running
@@ -70,44 +73,44 @@ async def _until_signal(app: AbstractAsyncContextManager[None]) -> None:
 
 
 async def wait_until_available(dependency: str, check: Callable[[], Awaitable[object]]) -> None:
-    """Return once `check` succeeds; try again with capped back-off, and say what is waited for."""
-    pause = 0.1
+    """Call `check` with capped exponential back-off until it succeeds; each failure is logged."""
+    pause = RETRY_PAUSE_S
     while True:
         try:
             await check()
         except (CommandError, OSError, TimeoutError) as error:
-            log.warning("waiting_for", dependency=dependency, reason=str(error))
+            log.warning("dependency_unavailable", dependency=dependency, reason=str(error))
             await asyncio.sleep(pause)
-            pause = min(pause * 2, 2.0)
+            pause = min(pause * 2, MAX_RETRY_PAUSE_S)
         else:
             return
 
 
 @asynccontextmanager
 async def run_background(*jobs: Awaitable[None]) -> AsyncIterator[None]:
-    """Run endless jobs beside the service; one that fails is logged, and its failure ends the process."""
+    """Run endless jobs while the context is open. A job that fails is logged and ends the process."""
     tasks = [asyncio.ensure_future(job) for job in jobs]
 
-    def done(task: "asyncio.Future[None]") -> None:
+    def on_done(task: "asyncio.Future[None]") -> None:
         if not task.cancelled() and task.exception() is not None:
             log.critical("background_job_failed", exc_info=task.exception())
             signal.raise_signal(signal.SIGTERM)
 
     for task in tasks:
-        task.add_done_callback(done)
+        task.add_done_callback(on_done)
     try:
         yield
     finally:
-        # Python 3.11's wait_until_available loses a cancellation that meets its result, hence again and again.
+        # Repeated, because Python 3.11's wait_for loses a cancellation that arrives with its result.
         pending = set(tasks)
         while pending:
             for task in pending:
                 task.cancel()
-            _, pending = await asyncio.wait(pending, timeout=0.5)
+            _, pending = await asyncio.wait(pending, timeout=CANCEL_INTERVAL_S)
 
 
 async def run_periodically(seconds: float, job: Callable[[], Awaitable[object]], *, name: str) -> None:
-    """Run `job` again and again, `seconds` apart; a failure is logged and the next round comes."""
+    """Run `job` repeatedly with a pause of `seconds`; a failure is logged and does not stop the repetition."""
     while True:
         try:
             await job()

@@ -1,4 +1,4 @@
-"""Structured logs: one JSON object a line on standard output."""
+"""Structured logging: one JSON object per line on standard output."""
 
 import logging
 import sys
@@ -6,7 +6,7 @@ import sys
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
-# The names under which a secret could reach a log by mistake.
+# The values of these fields are replaced, in case a secret is logged by mistake.
 SECRET_KEYS = frozenset(
     {
         "seed",
@@ -24,16 +24,16 @@ SECRET_KEYS = frozenset(
 
 
 def configure(service: str, server_id: str, level: str) -> None:
-    """Set up structlog and the standard library's logging for this process."""
+    """Configure structlog and the standard library's logging for this process."""
     number = logging.getLevelNamesMapping().get(level.upper(), logging.INFO)
 
-    def name(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    def add_names(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
         return {"service": service, "server_id": server_id, **event}
 
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
-            name,
+            add_names,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
@@ -44,7 +44,7 @@ def configure(service: str, server_id: str, level: str) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stdout),
         cache_logger_on_first_use=True,
     )
-    # Libraries log through the standard module; only what is wrong is of interest.
+    # Libraries log through the standard module; only their errors are logged.
     logging.basicConfig(level=logging.ERROR, format="%(message)s", handlers=[_ToStructlog()], force=True)
 
 
@@ -61,4 +61,4 @@ class _ToStructlog(logging.Handler):
         self._log = structlog.get_logger()
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._log.error("library", logger=record.name, message=record.getMessage())
+        self._log.error("library_error", logger=record.name, message=record.getMessage())

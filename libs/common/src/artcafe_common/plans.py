@@ -1,16 +1,16 @@
-"""What each plan allows: the one place where these numbers stand."""
+"""The plans and their limits."""
 
 from enum import StrEnum
 
 import msgspec
 
-# Connections that gateways may need besides a tenant's own ones: one per gateway process.
+# Added to a tenant's connection limit at the broker: each gateway process has one connection per tenant.
 BRIDGE_ALLOWANCE = 32
 _GB = 1024**3
 
 
 class Plan(StrEnum):
-    """The plans on offer."""
+    """The available plans."""
 
     FREE = "free"
     BASIC = "basic"
@@ -19,7 +19,7 @@ class Plan(StrEnum):
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """A plan's limits; None is no limit. `clients` counts agents too; `storage_bytes` in bytes."""
+    """The limits of a plan; None is no limit. `clients` includes agents."""
 
     clients: int | None
     channels: int | None

@@ -1,4 +1,4 @@
-"""What the four bus services have in common: a broker connection, a bus, endpoints, health."""
+"""Connects a service to the bus: broker connection, endpoints, health checks."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -18,16 +18,16 @@ from artcafe_common.lifecycle import wait_until_available
 from artcafe_common.settings import ServiceSettings
 
 CHECK_TIMEOUT_S = 1.5
+DRAIN_TIMEOUT_S = 3
 Check = Callable[[], Awaitable[object]]
 Hook = Callable[[], Awaitable[None]]
 
 
 class ServiceRuntime(msgspec.Struct, frozen=True, kw_only=True):
-    """A service's place on the bus.
+    """A service that is connected to the bus.
 
-    Its health is answered from the start; its commands only once `serve` was called, so that
-    callers are told "not available" while it waits for its stores. What `on_reconnect` holds runs whenever the
-    broker was away: news may have been missed.
+    It answers its health command at once, and its other commands after `serve_when_ready`; until then, callers
+    get ServiceUnavailable. The hooks in `on_reconnect` run after each reconnect, since events may have been missed.
     """
 
     bus: Bus
@@ -36,7 +36,7 @@ class ServiceRuntime(msgspec.Struct, frozen=True, kw_only=True):
     on_reconnect: list[Hook]
 
     async def serve_when_ready(self, endpoints: object) -> None:
-        """Wait for every store that `checks` names, then answer the commands."""
+        """Wait until every check succeeds, then serve the commands."""
         for name, check in self.checks.items():
             await wait_until_available(name, check)
         await self.server.serve(endpoints)
@@ -46,39 +46,39 @@ class ServiceRuntime(msgspec.Struct, frozen=True, kw_only=True):
 async def run_service(
     name: str, settings: ServiceSettings, checks: dict[str, Check]
 ) -> AsyncIterator[ServiceRuntime]:
-    """Join the platform's account as service `name`; leaving drains what is in flight."""
+    """Connect to the platform's account as service `name`; on exit, finish running commands and disconnect."""
     hooks: list[Hook] = []
 
-    async def reconnected() -> None:
+    async def on_reconnect() -> None:
         for hook in hooks:
             await hook()
 
     nc = await connect(
-        settings.nats_url, settings.keys_dir / f"{name}.creds", name=name, on_reconnect=reconnected
+        settings.nats_url, settings.keys_dir / f"{name}.creds", name=name, on_reconnect=on_reconnect
     )
     server = EndpointServer(nc, name)
     try:
         await server.start()
 
-        async def report(_request: Command[HealthReport]) -> HealthReport:
-            return await health(settings.server_id, checks)
+        async def get_health(_request: Command[HealthReport]) -> HealthReport:
+            return await check_health(settings.server_id, checks)
 
-        await server.add_endpoint(HEALTH_COMMANDS[name], report)
+        await server.add_endpoint(HEALTH_COMMANDS[name], get_health)
         yield ServiceRuntime(bus=Bus(nc, service=name), server=server, checks=checks, on_reconnect=hooks)
         await server.stop()
     finally:
         with suppress(nats.errors.Error, OSError, TimeoutError):
-            await asyncio.wait_for(nc.drain(), 3)
+            await asyncio.wait_for(nc.drain(), DRAIN_TIMEOUT_S)
 
 
-async def health(server_id: str, checks: dict[str, Check]) -> HealthReport:
-    """Run every check, each with its own short deadline."""
-    results = dict(zip(checks, await asyncio.gather(*map(_probe, checks.values())), strict=True))
+async def check_health(server_id: str, checks: dict[str, Check]) -> HealthReport:
+    """Run every check, each with a deadline of CHECK_TIMEOUT_S."""
+    results = dict(zip(checks, await asyncio.gather(*map(_run_check, checks.values())), strict=True))
     status = "ok" if all(result == "ok" for result in results.values()) else "degraded"
     return HealthReport(status=status, version=__version__, server_id=server_id, checks=results)
 
 
-async def _probe(check: Check) -> str:
+async def _run_check(check: Check) -> str:
     try:
         await asyncio.wait_for(asyncio.ensure_future(check()), CHECK_TIMEOUT_S)
     except TimeoutError:

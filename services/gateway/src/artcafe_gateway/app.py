@@ -89,7 +89,7 @@ async def app(settings: Settings) -> AsyncIterator[None]:
                 run_periodically(settings.usage_interval_s, gateway.usage.flush, name="usage"),
                 run_periodically(QUOTA_CHECK_S, gateway.quotas.refresh_all, name="quotas"),
                 run_periodically(IDLE_CHECK_S, gateway.bridges.close_idle, name="bridges"),
-                run_periodically(IDLE_CHECK_S, gateway.denials.tick, name="denials"),
+                run_periodically(IDLE_CHECK_S, gateway.denials.flush, name="denials"),
             )
         )
         gateway.sessions.accepting = True

@@ -32,7 +32,7 @@ class AccountEndpoints(EndpointBase):
 
     @handles(CreateAccount)
     async def create_account(self, request: CreateAccount) -> Account:
-        user_id = authorization.require_person()
+        user_id = authorization.require_user()
         names.check(request.name)
         metadata.check(request.metadata)
         now = clock.now()
@@ -63,7 +63,7 @@ class AccountEndpoints(EndpointBase):
 
     @handles(ListAccounts)
     async def list_accounts(self, request: ListAccounts) -> Accounts:
-        user_id = authorization.require_person()
+        user_id = authorization.require_user()
         items, next_cursor = await self.read_page(self.store.list_memberships, user_id, "accounts", request)
         tenants = await self.store.get_tenants([membership.tenant_id for membership in items])
         pairs = zip(items, tenants, strict=True)

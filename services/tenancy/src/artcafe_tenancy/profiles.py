@@ -31,12 +31,12 @@ class ProfileEndpoints(EndpointBase):
 
     @handles(GetProfile)
     async def get_profile(self, request: GetProfile) -> Profile:
-        user_id = authorization.require_person()
+        user_id = authorization.require_user()
         return await self._to_profile(await self.store.get_profile(user_id), request.email)
 
     @handles(UpdateProfile)
     async def update_profile(self, request: UpdateProfile) -> Profile:
-        user_id = authorization.require_person()
+        user_id = authorization.require_user()
         if request.name is not UNSET:
             names.check(request.name)
         changes = given_fields(request)
@@ -45,11 +45,11 @@ class ProfileEndpoints(EndpointBase):
 
     @handles(GetPreferences)
     async def get_preferences(self, request: GetPreferences) -> Preferences:  # noqa: ARG002 - it has no fields
-        return _to_preferences(await self.store.get_profile(authorization.require_person()))
+        return _to_preferences(await self.store.get_profile(authorization.require_user()))
 
     @handles(UpdatePreferences)
     async def update_preferences(self, request: UpdatePreferences) -> Preferences:
-        user_id = authorization.require_person()
+        user_id = authorization.require_user()
         if request.timezone is not UNSET:
             _check_timezone(request.timezone)
         changes = given_fields(request)

@@ -1,4 +1,4 @@
-"""Connections to NATS that wait for the broker and never give up."""
+"""Opens NATS connections that wait for the broker and always reconnect."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -15,7 +15,9 @@ from artcafe_common.settings import read_key
 CONNECT_TIMEOUT_S = 3
 RECONNECT_WAIT_S = 0.25
 PING_INTERVAL_S = 10
-PENDING_BYTES = 32 * 1024 * 1024
+MAX_PENDING_BYTES = 32 * 1024 * 1024
+RETRY_PAUSE_S = 0.1
+MAX_RETRY_PAUSE_S = 2.0
 
 log = structlog.get_logger()
 
@@ -28,21 +30,21 @@ async def connect(
     on_reconnect: Callable[[], Awaitable[None]] | None = None,
     nc: Nats | None = None,
 ) -> Nats:
-    """A connection with the `.creds` file of a service, once the broker is there.
+    """Connect with the `.creds` file of a service, and wait until the broker is available.
 
-    It reconnects by itself for ever; `on_reconnect` runs after each time. `nc` is connected, if
-    somebody holds it already.
+    The connection reconnects by itself without a limit and calls `on_reconnect` each time. `nc`, if given, is the
+    client object to connect.
     """
     nc = nc or Nats()
-    secret = RawCredentials(read_key(credentials) + "\n")
-    pause = 0.1
+    user = RawCredentials(read_key(credentials) + "\n")
+    pause = RETRY_PAUSE_S
     while True:
         try:
-            await _open(nc, url, secret, name, on_reconnect)
+            await _open(nc, url, user, name, on_reconnect)
         except (OSError, nats.errors.Error, TimeoutError) as error:
-            log.warning("waiting_for", dependency="nats", reason=repr(error))
+            log.warning("dependency_unavailable", dependency="nats", reason=repr(error))
             await asyncio.sleep(pause)
-            pause = min(pause * 2, 2.0)
+            pause = min(pause * 2, MAX_RETRY_PAUSE_S)
         else:
             return nc
 
@@ -54,13 +56,13 @@ async def _open(
     name: str,
     on_reconnect: Callable[[], Awaitable[None]] | None,
 ) -> None:
-    async def problem(error: Exception) -> None:
-        log.warning("nats_problem", connection=name, reason=repr(error))
+    async def on_error(error: Exception) -> None:
+        log.warning("nats_error", connection=name, reason=repr(error))
 
-    async def lost() -> None:
+    async def on_disconnect() -> None:
         log.warning("nats_disconnected", connection=name)
 
-    async def back() -> None:
+    async def reconnected() -> None:
         log.info("nats_reconnected", connection=name)
         if on_reconnect is not None:
             await on_reconnect()
@@ -71,12 +73,12 @@ async def _open(
         name=name,
         inbox_prefix=inbox_prefix(name),
         connect_timeout=CONNECT_TIMEOUT_S,
-        reconnect_time_wait=RECONNECT_WAIT_S,  # type: ignore[arg-type] # an int by name, any seconds in fact
+        reconnect_time_wait=RECONNECT_WAIT_S,  # type: ignore[arg-type] # typed int, but any number of seconds works
         max_reconnect_attempts=-1,
         ping_interval=PING_INTERVAL_S,
         max_outstanding_pings=2,
-        pending_size=PENDING_BYTES,
-        error_cb=problem,
-        disconnected_cb=lost,
-        reconnected_cb=back,
+        pending_size=MAX_PENDING_BYTES,
+        error_cb=on_error,
+        disconnected_cb=on_disconnect,
+        reconnected_cb=reconnected,
     )

@@ -12,7 +12,7 @@ from artcafe_common import __version__
 from artcafe_common.bus.caller import CallerContext
 from artcafe_common.bus.errors import CommandError
 from artcafe_common.contracts.health import HEALTH_COMMANDS, HealthReport
-from artcafe_common.runtime import health
+from artcafe_common.runtime import check_health
 from artcafe_gateway.gateway import Gateway
 from artcafe_gateway.http.request import caller_of
 
@@ -70,7 +70,7 @@ class HealthController(Controller):
 
 
 async def _check_gateway(gateway: Gateway) -> HealthReport:
-    report = await health(gateway.settings.server_id, {"redis": gateway.redis.check})
+    report = await check_health(gateway.settings.server_id, {"redis": gateway.redis.check})
     nats = "ok" if gateway.bus.nc.is_connected else "not connected"
     return msgspec.structs.replace(
         report,
