@@ -204,7 +204,7 @@ async def world(tmp_path_factory):
             await stack.wait_for_servers()
             async with Database(region=REGION, prefix="artcafe-") as database:
                 for table in TABLES:
-                    await database.create(table)
+                    await database.create_table(table)
             made = World(stack)
             await made.open()
             yield made

@@ -141,7 +141,7 @@ class World:
         self.database = await stack.enter_async_context(
             Database(region=REGION, prefix="artcafe-", environ=self.stack.environ())
         )
-        await self.database.create(CONNECTIONS)
+        await self.database.create_table(CONNECTIONS)
         self.rows = self.database.table(CONNECTIONS)
 
     async def changed(self, event):

@@ -27,14 +27,14 @@ async def test_tables_are_made_once_and_expire_also_beside_a_hundred_others(stac
     async with Database(region=REGION, prefix="many-", environ=stack.environ()) as database:
         try:
             for spec in specs:
-                assert await database.create(spec)
-            assert not await database.create(specs[-1])
+                assert await database.create_table(spec)
+            assert not await database.create_table(specs[-1])
             # Made by a run that was killed before it said when items expire.
-            assert await database.create(TableSpec(name="u", item=Item, partition="id"))
-            assert not await database.create(last)
+            assert await database.create_table(TableSpec(name="u", item=Item, partition="id"))
+            assert not await database.create_table(last)
             told = await database.call("describe_time_to_live", TableName="many-u")
             assert told["TimeToLiveDescription"]["TimeToLiveStatus"] == "ENABLED"
-            assert not await database.create(last)
+            assert not await database.create_table(last)
         finally:
             for spec in (*specs, last):
                 await database.call("delete_table", TableName=f"many-{spec.name}")

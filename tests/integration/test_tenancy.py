@@ -183,7 +183,7 @@ async def world(tmp_path_factory):
         await stack.wait_for_servers()
         async with Database(region=REGION, prefix="artcafe-") as database:
             for spec in TABLES:
-                await database.create(spec)
+                await database.create_table(spec)
 
         async def joining(service):
             credentials = stack.directory / f"keys/{service}.creds"

@@ -191,11 +191,11 @@ async def test_new_keys_of_every_kind_count_together(own, org):
 async def test_without_redis_calls_go_on_and_new_keys_wait(own, org):
     await set_plan(org, "basic")
     client = (await org.create_client()).id
-    before = _logged(own, "redis_away")
+    before = _logged(own, "redis_unavailable")
     await own.supervisor.stop("redis")
     try:
         report = await eventually(lambda: _degraded(org))
-        assert report["services"]["gateway"]["checks"] == {"nats": "ok", "redis": "Redis did not answer"}
+        assert report["services"]["gateway"]["checks"] == {"nats": "ok", "redis": "Redis did not respond"}
         assert (await org.http.get("/health/ready")).status_code == 200
         for _ in range(30):
             answer = await org.http.get("/channels")
@@ -216,7 +216,7 @@ async def test_without_redis_calls_go_on_and_new_keys_wait(own, org):
         assert (await org.call("GET", "/channels", 200))["channels"] == []
         await org.create_channel("without a key")
         # Once by each worker that was asked.
-        assert _logged(own, "redis_away") - before in (1, 2)
+        assert _logged(own, "redis_unavailable") - before in (1, 2)
     finally:
         own.start("redis")
     await eventually(lambda: _limited(lambda: org.http.get("/channels")))

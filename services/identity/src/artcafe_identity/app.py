@@ -64,7 +64,7 @@ async def app(settings: Settings) -> AsyncIterator[None]:
                 "identity",
                 settings,
                 {
-                    "dynamodb": lambda: database.check(TABLES),
+                    "dynamodb": lambda: database.check_tables(TABLES),
                     "redis": redis.check,
                     "openid_provider": jwks.load,
                 },
@@ -130,7 +130,7 @@ async def app(settings: Settings) -> AsyncIterator[None]:
             client_authenticator.clear_cache()
 
         # Startup. NATS clients need neither the OpenID provider nor Redis, so those are not awaited.
-        await wait_until_available("dynamodb", lambda: database.check(TABLES))
+        await wait_until_available("dynamodb", lambda: database.check_tables(TABLES))
         await wait_until_available("accounts", accounts.reconcile)
         await client_authenticator.subscribe_invalidation()
         await callout.start()

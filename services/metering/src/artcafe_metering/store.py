@@ -256,7 +256,7 @@ class UsageArchive:
 
     async def check(self) -> None:
         """Raise StoreUnavailable unless the table exists."""
-        await self._database.check(TABLES)
+        await self._database.check_tables(TABLES)
 
     async def raise_totals(self, day: DayItem) -> None:
         """Store a day's totals, each as the maximum of the stored and the given value.

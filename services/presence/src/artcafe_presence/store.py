@@ -107,7 +107,7 @@ class Store:
 
     async def check_dynamodb(self) -> None:
         """Raise StoreUnavailable unless the table exists."""
-        await self._database.check(TABLES)
+        await self._database.check_tables(TABLES)
 
     # -- the live state ----------------------------------------------------------------------
 

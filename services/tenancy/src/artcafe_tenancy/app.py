@@ -37,7 +37,7 @@ async def app(settings: Settings) -> AsyncIterator[None]:
     cursors = CursorCodec(read_secret(settings.keys_dir / "cursor.key"))
     async with (
         Database(region=settings.aws_region, prefix=settings.table_prefix) as database,
-        run_service("tenancy", settings, {"dynamodb": lambda: database.check(TABLES)}) as runtime,
+        run_service("tenancy", settings, {"dynamodb": lambda: database.check_tables(TABLES)}) as runtime,
     ):
         outbox = Outbox(database, runtime.bus)
         activity = ActivityTable(database)

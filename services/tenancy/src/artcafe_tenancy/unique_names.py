@@ -201,7 +201,7 @@ class CredentialTable(UniqueNameTable[S]):
 
     async def find_by_id(self, key: str) -> S | None:
         """The item with this id in any tenant (strongly consistent), for authentication."""
-        return await self._items.get_credential(key, consistent=True) if is_ulid(key) else None
+        return await self._items.get_from_any_tenant(key, consistent=True) if is_ulid(key) else None
 
     async def update_presence(
         self, tenant_id: str, key: str, *, online: bool, seen_us: int, told_us: int
@@ -258,7 +258,7 @@ class ClientTable(CredentialTable[ClientItem]):
 
     async def find_by_key(self, nkey_public: str) -> ClientItem | None:
         """The client in any tenant that has this public key, for authentication."""
-        indexed = await self._items.find_credential("NKeyIndex", nkey_public)
+        indexed = await self._items.find_in_any_tenant("NKeyIndex", nkey_public)
         if indexed is None:
             return None
         # The index is eventually consistent and may still contain a replaced key.

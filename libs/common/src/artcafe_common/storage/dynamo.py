@@ -1,6 +1,6 @@
-"""Typed access to DynamoDB: the only code that speaks to it.
+"""Typed access to DynamoDB.
 
-`Table` is for what belongs to no tenant (people, challenges, keys by id); what does is reached
+`Table` is for items that belong to no tenant (users, challenges, accounts by key); items of tenants are accessed
 through `TenantTable` in `tenant_table.py`.
 """
 
@@ -22,10 +22,10 @@ from artcafe_common.storage.items import (
     dump,
     dump_position,
     dump_value,
-    expression,
     load,
-    position_of,
+    render,
     serialize,
+    to_position,
 )
 from artcafe_common.storage.tables import TableSpec, create_table_request
 
@@ -33,20 +33,28 @@ T = TypeVar("T", bound=msgspec.Struct)
 MAX_POOL_CONNECTIONS = 64
 CONNECT_TIMEOUT_S = 2
 READ_TIMEOUT_S = 4
-# A filter may drop most of what is read.
-FILTERED_READ = 100
-# What DynamoDB takes in one call of several writes.
-BATCH = 25
+# The least number of items that a filtered query reads per call, since a filter may drop most of them.
+MIN_FILTERED_READ = 100
+# DynamoDB's limit for one BatchWriteItem.
+MAX_BATCH_WRITES = 25
+WRITE_ATTEMPTS = 4
+RETRY_PAUSE_S = 0.05
 
 log = structlog.get_logger()
 
 
+def error_code(error: StoreUnavailable) -> str:
+    """DynamoDB's code of the failure; empty if it did not respond."""
+    response: dict[str, Any] = getattr(error.__cause__, "response", None) or {}
+    return str(response.get("Error", {}).get("Code", ""))
+
+
 class ConditionFailed(Exception):
-    """A conditional write found the item otherwise than required; nothing was written."""
+    """The condition of a write does not hold; nothing was written."""
 
 
 class TransactionFailed(Exception):
-    """A transaction was not applied; `failed` holds the positions of the writes whose condition failed."""
+    """A transaction was not applied. `failed` contains the indexes of the writes whose condition failed."""
 
     def __init__(self, failed: tuple[int, ...]) -> None:
         super().__init__(f"conditions failed at {failed}")
@@ -54,24 +62,24 @@ class TransactionFailed(Exception):
 
 
 class Page(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
-    """Some items of a list and the position behind them (None at its end)."""
+    """Some items of a list and the position after them; None at the end of the list."""
 
     items: list[T]
     position: dict[str, Any] | None
 
 
 class Write(msgspec.Struct, frozen=True, kw_only=True):
-    """One write, made by a table and carried out alone or inside `Database.transact`."""
+    """One write that a table has built, for `Database.write`, `transact_write` or `batch_write`."""
 
     kind: str
     arguments: dict[str, Any]
 
 
 class Database:
-    """One pooled DynamoDB client."""
+    """A pooled DynamoDB client."""
 
     def __init__(self, *, region: str, prefix: str, environ: Mapping[str, str] | None = None) -> None:
-        # botocore reads the process's environment by itself; `environ` stands in for it.
+        # `environ` replaces the process's environment, which botocore reads by default.
         self._client_options = (
             {}
             if environ is None
@@ -104,11 +112,11 @@ class Database:
         await self._stack.aclose()
 
     def table(self, spec: TableSpec[T]) -> "Table[T]":
-        """Access by key to a table whose items belong to no tenant."""
+        """Access to a table whose items belong to no tenant."""
         return Table(self, spec)
 
     async def call(self, operation: str, **arguments: Any) -> dict[str, Any]:
-        """One DynamoDB call with its deadline; ConditionFailed, TransactionFailed or StoreUnavailable."""
+        """Make one DynamoDB call. Raises ConditionFailed, TransactionFailed or StoreUnavailable."""
         try:
             return await getattr(self._client, operation)(**arguments)  # type: ignore[no-any-return]
         except ClientError as error:
@@ -121,95 +129,94 @@ class Database:
                 failed = tuple(i for i, c in enumerate(codes) if c == "ConditionalCheckFailed")
                 if failed:
                     raise TransactionFailed(failed) from None
-            log.warning("dynamodb_refused", operation=operation, code=code)
-            raise StoreUnavailable("DynamoDB refused the call") from error
+            log.warning("dynamodb_call_failed", operation=operation, code=code)
+            raise StoreUnavailable("DynamoDB rejected the call") from error
         except (BotoCoreError, OSError, aiohttp.ClientError, TimeoutError) as error:
             log.warning("dynamodb_unreachable", operation=operation, reason=repr(error))
-            raise StoreUnavailable("DynamoDB did not answer") from error
+            raise StoreUnavailable("DynamoDB did not respond") from error
 
     async def write(self, write: Write) -> None:
-        """Carry out one write; ConditionFailed when its condition does not hold."""
+        """Execute one write. Raises ConditionFailed."""
         await self.call(f"{write.kind.lower()}_item", **write.arguments)
 
     async def transact_write(self, writes: Sequence[Write]) -> None:
-        """Carry out all writes or none; TransactionFailed names the conditions that did not hold."""
-        for attempt in range(4):
+        """Execute all writes or none. Raises TransactionFailed."""
+        for attempt in range(WRITE_ATTEMPTS):
             try:
                 await self.call("transact_write_items", TransactItems=[{w.kind: w.arguments} for w in writes])
             except StoreUnavailable as error:
-                # Two transactions that met on one item: DynamoDB asks for another try.
-                answer = getattr(error.__cause__, "response", None) or {}  # None of a timeout
-                code = answer.get("Error", {}).get("Code")
-                if code != "TransactionCanceledException" or attempt == 3:  # noqa: PLR2004 - the last try
+                # DynamoDB cancels a transaction that conflicts with another one on the same item.
+                if error_code(error) != "TransactionCanceledException" or attempt == WRITE_ATTEMPTS - 1:
                     raise
-                await asyncio.sleep(0.05 * 2**attempt)
+                await asyncio.sleep(RETRY_PAUSE_S * 2**attempt)
             else:
                 return
 
     async def batch_write(self, writes: Sequence[Write]) -> None:
-        """Carry out puts and deletes without conditions, each by itself, in any order and few calls.
+        """Execute unconditional puts and deletes in batches, in no particular order and not atomically.
 
-        StoreUnavailable when some could not be done; they may be repeated.
+        Raises StoreUnavailable if some were not executed; the writes may be repeated.
         """
-        batches = (writes[start : start + BATCH] for start in range(0, len(writes), BATCH))
+        starts = range(0, len(writes), MAX_BATCH_WRITES)
+        batches = (writes[start : start + MAX_BATCH_WRITES] for start in starts)
         await asyncio.gather(*map(self._write_batch, batches))
 
     async def _write_batch(self, writes: Sequence[Write]) -> None:
-        left: dict[str, list[dict[str, Any]]] = {}
+        pending: dict[str, list[dict[str, Any]]] = {}
         for write in writes:
             arguments = dict(write.arguments)
-            left.setdefault(arguments.pop("TableName"), []).append({f"{write.kind}Request": arguments})
-        for attempt in range(4):
-            answer = await self.call("batch_write_item", RequestItems=left)
-            left = answer.get("UnprocessedItems") or {}
-            if not left:
+            pending.setdefault(arguments.pop("TableName"), []).append({f"{write.kind}Request": arguments})
+        for attempt in range(WRITE_ATTEMPTS):
+            response = await self.call("batch_write_item", RequestItems=pending)
+            pending = response.get("UnprocessedItems") or {}
+            if not pending:
                 return
-            await asyncio.sleep(0.05 * 2**attempt)
-        raise StoreUnavailable("DynamoDB takes no more now")
+            await asyncio.sleep(RETRY_PAUSE_S * 2**attempt)
+        raise StoreUnavailable("DynamoDB throttles writes")
 
-    async def check(self, specs: Sequence[TableSpec[Any]]) -> None:
-        """StoreUnavailable unless every table exists and answers."""
+    async def check_tables(self, specs: Sequence[TableSpec[Any]]) -> None:
+        """Raises StoreUnavailable unless every table exists."""
         for spec in specs:
             await self.call("describe_table", TableName=self._prefix + spec.name)
 
-    async def create(self, spec: TableSpec[Any]) -> bool:
-        """Create a table with its indexes and expiry; False when it was there."""
+    async def create_table(self, spec: TableSpec[Any]) -> bool:
+        """Create a table with its indexes and TTL; False if it exists already."""
         name = self._prefix + spec.name
-        made = name not in await self._tables()
-        if made:
+        created = name not in await self._list_tables()
+        if created:
             await self.call("create_table", **create_table_request(spec, self._prefix))
             await self._client.get_waiter("table_exists").wait(TableName=name)
-        if spec.ttl and (made or not await self._expires(name)):
+        # A table without TTL remains if an earlier run was killed in between.
+        if spec.ttl and (created or not await self._has_ttl(name)):
             await self.call(
                 "update_time_to_live",
                 TableName=name,
                 TimeToLiveSpecification={"Enabled": True, "AttributeName": spec.ttl},
             )
-        return made
+        return created
 
-    async def _tables(self) -> set[str]:
-        found: set[str] = set()
+    async def _list_tables(self) -> set[str]:
+        names: set[str] = set()
         start: dict[str, str] = {}
         while True:
             page = await self.call("list_tables", **start)
-            found.update(page["TableNames"])
+            names.update(page["TableNames"])
             if "LastEvaluatedTableName" not in page:
-                return found
+                return names
             start = {"ExclusiveStartTableName": page["LastEvaluatedTableName"]}
 
-    async def _expires(self, name: str) -> bool:
-        # A run that was killed in between has left a table without.
-        answer = await self.call("describe_time_to_live", TableName=name)
-        return answer["TimeToLiveDescription"]["TimeToLiveStatus"] in ("ENABLED", "ENABLING")
+    async def _has_ttl(self, name: str) -> bool:
+        response = await self.call("describe_time_to_live", TableName=name)
+        return response["TimeToLiveDescription"]["TimeToLiveStatus"] in ("ENABLED", "ENABLING")
 
     @property
     def prefix(self) -> str:
-        """What every table's name begins with."""
+        """The prefix of every table's name."""
         return self._prefix
 
 
 class Table(Generic[T]):
-    """Access to one table by its primary key."""
+    """Access to one table by its primary key and indexes."""
 
     def __init__(self, database: Database, spec: TableSpec[T]) -> None:
         self.database = database
@@ -217,14 +224,14 @@ class Table(Generic[T]):
         self._name = database.prefix + spec.name
 
     async def get(self, *key: str, consistent: bool = False) -> T | None:
-        """The item with this key."""
+        """The item with this key; None if there is none."""
         answer = await self.database.call(
             "get_item", TableName=self._name, Key=self._key(key), ConsistentRead=consistent
         )
         return self._load(answer["Item"]) if "Item" in answer else None
 
     def build_put(self, item: T, *, condition: ConditionBase | None = None, new: bool = False) -> Write:
-        """A write that stores `item`; with `new`, only where no item has its key."""
+        """A write that stores `item`; with `new`, on condition that no item has its key."""
         if new:
             condition = Attr(self.spec.partition).not_exists()
         return self._write("Put", {"Item": dump(item)}, condition)
@@ -240,7 +247,7 @@ class Table(Generic[T]):
         add: dict[str, int] | None = None,
         condition: ConditionBase | None = None,
     ) -> Write:
-        """A write that sets attributes and adds to counters of one item; a None removes its attribute."""
+        """A write that sets attributes of an item and adds to its counters; a value of None removes the attribute."""
         names: dict[str, str] = {}
         values: dict[str, Any] = {}
         parts: dict[str, list[str]] = {"SET": [], "REMOVE": [], "ADD": []}
@@ -266,11 +273,11 @@ class Table(Generic[T]):
         return self._write("Update", arguments, condition)
 
     async def put(self, item: T, *, condition: ConditionBase | None = None, new: bool = False) -> None:
-        """Store `item` now; ConditionFailed when the condition does not hold."""
+        """Store `item`. Raises ConditionFailed."""
         await self.database.write(self.build_put(item, condition=condition, new=new))
 
     async def delete(self, *key: str, condition: ConditionBase | None = None) -> None:
-        """Remove an item now; ConditionFailed when the condition does not hold."""
+        """Remove an item. Raises ConditionFailed."""
         await self.database.write(self.build_delete(*key, condition=condition))
 
     async def update(
@@ -280,7 +287,7 @@ class Table(Generic[T]):
         add: dict[str, int] | None = None,
         condition: ConditionBase | None = None,
     ) -> T:
-        """Change an item now and return it as it then is."""
+        """Update an item, and return the updated item. Raises ConditionFailed."""
         write = self.build_update(*key, set_=set_, add=add, condition=condition)
         answer = await self.database.call("update_item", **write.arguments, ReturnValues="ALL_NEW")
         return self._load(answer["Attributes"])
@@ -297,14 +304,14 @@ class Table(Generic[T]):
         newest_first: bool = False,
         max_reads: int | None = None,
     ) -> Page[T]:
-        """Up to `limit` items of one partition (of an index), filtered by `where`.
+        """Up to `limit` items of one partition of the table or an index, filtered by `where`.
 
-        A filter drops items after they are read, so it is read on until `limit` is filled, or until
-        `max_reads` calls were made. The position is None exactly when nothing more is there.
+        DynamoDB filters items after reading them, so the query continues until it has `limit` items or made
+        `max_reads` calls. The position is None if and only if there are no more items.
         """
         partition = self.spec.partition if index is None else self.spec.index(index).partition
         key = Key(partition).eq(value)
-        condition, names, values = expression(key & range_ if range_ is not None else key, is_key=True)
+        condition, names, values = render(key & range_ if range_ is not None else key, is_key=True)
         arguments: dict[str, Any] = {
             "TableName": self._name,
             "KeyConditionExpression": condition,
@@ -313,7 +320,7 @@ class Table(Generic[T]):
         if index is not None:
             arguments["IndexName"] = index
         if where is not None:
-            arguments["FilterExpression"], more_names, more_values = expression(where, first=1000)
+            arguments["FilterExpression"], more_names, more_values = render(where, first_placeholder=1000)
             names, values = names | more_names, values | more_values
         arguments["ExpressionAttributeNames"] = names
         arguments["ExpressionAttributeValues"] = values
@@ -325,7 +332,7 @@ class Table(Generic[T]):
                 arguments["ExclusiveStartKey"] = start
             missing = limit + 1 - len(found)
             answer = await self.database.call(
-                "query", **arguments, Limit=missing if where is None else max(missing, FILTERED_READ)
+                "query", **arguments, Limit=missing if where is None else max(missing, MIN_FILTERED_READ)
             )
             found += answer["Items"]
             start = answer.get("LastEvaluatedKey")
@@ -338,11 +345,11 @@ class Table(Generic[T]):
             last = found[-1]
         return Page(
             items=[self._load(item) for item in found],
-            position=position_of(last, self.spec.keys(index)) if last else None,
+            position=to_position(last, self.spec.keys(index)) if last else None,
         )
 
     async def scan(self) -> list[T]:
-        """Every item; for start-up and operators only, never for a request."""
+        """Every item of the table. For startup and operators only, never for a request."""
         items: list[T] = []
         position = None
         while True:
@@ -353,7 +360,7 @@ class Table(Generic[T]):
                 return items
 
     async def scan_page(self, *, limit: int | None = None, position: dict[str, Any] | None = None) -> Page[T]:
-        """Some items in no particular order, at most `limit`; for start-up and operators only."""
+        """At most `limit` items in no particular order. For startup and operators only, never for a request."""
         arguments: dict[str, Any] = {"TableName": self._name}
         if limit is not None:
             arguments["Limit"] = limit
@@ -363,7 +370,7 @@ class Table(Generic[T]):
         last = answer.get("LastEvaluatedKey")
         return Page(
             items=[self._load(item) for item in answer["Items"]],
-            position=position_of(last, self.spec.keys()) if last else None,
+            position=to_position(last, self.spec.keys()) if last else None,
         )
 
     def _key(self, key: Sequence[str]) -> dict[str, Any]:
@@ -372,7 +379,7 @@ class Table(Generic[T]):
     def _write(self, kind: str, arguments: dict[str, Any], condition: ConditionBase | None) -> Write:
         arguments = {"TableName": self._name, **arguments}
         if condition is not None:
-            text, names, values = expression(condition)
+            text, names, values = render(condition)
             arguments["ConditionExpression"] = text
             arguments["ExpressionAttributeNames"] = names | arguments.get("ExpressionAttributeNames", {})
             values |= arguments.get("ExpressionAttributeValues", {})

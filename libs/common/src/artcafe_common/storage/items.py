@@ -1,4 +1,4 @@
-"""Items between Structs and DynamoDB's attributes, and conditions on them."""
+"""Converts items between Structs and DynamoDB attributes, and renders conditions."""
 
 from collections.abc import Iterable
 from decimal import Decimal
@@ -15,19 +15,22 @@ serialize = TypeSerializer().serialize
 deserialize = TypeDeserializer().deserialize
 
 
-def expression(
-    condition: ConditionBase, *, is_key: bool = False, first: int = 0
+def render(
+    condition: ConditionBase, *, is_key: bool = False, first_placeholder: int = 0
 ) -> tuple[str, dict[str, str], dict[str, Any]]:
-    """A condition's text with its names and values; `first` keeps two of one call apart."""
+    """A condition's expression, names and values.
+
+    Two conditions of one call need different values of `first_placeholder`.
+    """
     builder = ConditionExpressionBuilder()
-    builder._name_count = builder._value_count = first  # noqa: SLF001 - it has no other way
+    builder._name_count = builder._value_count = first_placeholder  # noqa: SLF001 - there is no public way
     built = builder.build_expression(condition, is_key_condition=is_key)
     values = {k: serialize(v) for k, v in built.attribute_value_placeholders.items()}
     return built.condition_expression, dict(built.attribute_name_placeholders), values
 
 
 def dump(item: msgspec.Struct) -> dict[str, Any]:
-    """An item as attributes; what is None is left out."""
+    """An item's attributes; a None has no attribute."""
     dumped = {}
     for name, value in msgspec.to_builtins(item).items():
         plain = dump_value(value)
@@ -37,14 +40,14 @@ def dump(item: msgspec.Struct) -> dict[str, Any]:
 
 
 def dump_value(value: Any) -> Any:
-    """A value in the form in which it is stored."""
+    """The stored form of a value: scalars as they are, anything else as JSON."""
     if value is None or isinstance(value, _SCALARS):
         return value
     return msgspec.json.encode(value).decode()
 
 
 def load(kind: type[T], attributes: dict[str, Any]) -> T:
-    """The item in some attributes."""
+    """The item that attributes represent."""
     values = {}
     for field in msgspec.structs.fields(kind):
         if field.name not in attributes:
@@ -59,7 +62,7 @@ def load(kind: type[T], attributes: dict[str, Any]) -> T:
 
 
 def _is_text(hint: Any) -> bool:
-    # A str, an enum of str or a datetime was stored as its text; lists and mappings as JSON.
+    # Strings, string enums and datetimes are stored as text, lists and mappings as JSON.
     info = msgspec.inspect.type_info(hint)
     options = info.types if isinstance(info, msgspec.inspect.UnionType) else (info,)
     return any(
@@ -69,10 +72,10 @@ def _is_text(hint: Any) -> bool:
 
 
 def dump_position(position: dict[str, Any] | None) -> dict[str, Any] | None:
-    """A position as DynamoDB takes it."""
+    """A position as DynamoDB's ExclusiveStartKey."""
     return {k: serialize(v) for k, v in position.items()} if position else None
 
 
-def position_of(attributes: dict[str, Any], keys: Iterable[str]) -> dict[str, Any]:
-    """The position right behind an item, for a list with these key attributes."""
+def to_position(attributes: dict[str, Any], keys: Iterable[str]) -> dict[str, Any]:
+    """The position after an item, in a list with these key attributes."""
     return {key: deserialize(attributes[key]) for key in keys}

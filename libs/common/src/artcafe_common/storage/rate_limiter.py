@@ -36,7 +36,7 @@ class RateLimiter:
     async def acquire(
         self, limits: Mapping[str, RateLimit], *, wait_for_recovery: bool = False
     ) -> RateLimitResult:
-        """Take one token from every bucket, or from none; returns the tightest result. StoreUnavailable."""
+        """Take one token from every bucket, or from none; returns the tightest result. Raises StoreUnavailable."""
         args = [number for limit in limits.values() for number in (limit.limit, limit.period_s * 1000)]
         keys = [f"rate:{name}" for name in limits]
         rows = await self._acquire.run(keys, args, wait_for_recovery=wait_for_recovery)

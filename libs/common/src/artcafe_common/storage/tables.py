@@ -1,4 +1,4 @@
-"""Declarations of DynamoDB tables: the creation command and the typed access both read them."""
+"""Declarations of DynamoDB tables, from which tables are created and accessed."""
 
 from typing import Any, Generic, TypeVar
 
@@ -8,7 +8,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 
 class Index(msgspec.Struct, frozen=True, kw_only=True):
-    """A global secondary index over all attributes."""
+    """A global secondary index that projects all attributes."""
 
     name: str
     partition: str
@@ -16,10 +16,10 @@ class Index(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TableSpec(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
-    """One table: its item type, keys, indexes and the attribute that expires items (Unix seconds).
+    """A table: its name without the prefix, item type, key, indexes and TTL attribute (Unix seconds).
 
-    `name` is without the prefix. Scalars of an item are stored as such, everything else as JSON
-    text; a None is not stored, so an index skips the item.
+    Scalar fields are stored as they are, others as JSON. A None is not stored, and an index on its attribute does
+    not contain the item.
     """
 
     name: str
@@ -30,15 +30,15 @@ class TableSpec(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     ttl: str | None = None
 
     def keys(self, index: str | None = None) -> tuple[str, ...]:
-        """The attributes of the primary key, with those of an index before them if one is named."""
+        """The attributes of the primary key; with an index, preceded by the index's attributes."""
         own = (self.partition,) if self.sort is None else (self.partition, self.sort)
         if index is None:
             return own
-        of = self.index(index)
-        return tuple(dict.fromkeys((of.partition, *((of.sort,) if of.sort else ()), *own)))
+        spec = self.index(index)
+        return tuple(dict.fromkeys((spec.partition, *((spec.sort,) if spec.sort else ()), *own)))
 
     def index(self, name: str) -> Index:
-        """One of the table's indexes by its name."""
+        """The index with this name."""
         return next(index for index in self.indexes if index.name == name)
 
 

@@ -1,4 +1,4 @@
-"""The one place where the tenant of a read or write is enforced."""
+"""Access to items of tenants: every read and write is restricted to one tenant here."""
 
 from typing import Any, Generic, TypeVar
 
@@ -12,14 +12,14 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 
 class TenantTable(Generic[T]):
-    """Access to items of one tenant at a time; another tenant's item is as good as absent."""
+    """Access to items of one tenant at a time; items of other tenants do not exist for it."""
 
     def __init__(self, database: Database, spec: TableSpec[T]) -> None:
         self._table = Table(database, spec)
         self.spec = spec
 
     async def get(self, tenant_id: str, key: str, *, consistent: bool = False) -> T | None:
-        """The tenant's item with this key."""
+        """The tenant's item with this key; None if there is none."""
         item = await self._table.get(key, consistent=consistent)
         return item if item is not None and getattr(item, "tenant_id", None) == tenant_id else None
 
@@ -34,7 +34,7 @@ class TenantTable(Generic[T]):
         newest_first: bool = False,
         max_reads: int | None = None,
     ) -> Page[T]:
-        """Up to `limit` of the tenant's items, by its TenantIndex."""
+        """Up to `limit` of the tenant's items, from the TenantIndex."""
         return await self._table.query(
             tenant_id,
             index="TenantIndex",
@@ -46,24 +46,24 @@ class TenantTable(Generic[T]):
             max_reads=max_reads,
         )
 
-    async def find_credential(self, index: str, value: str) -> T | None:
-        """The one item that a credential names, whatever its tenant: for authentication only."""
+    async def find_in_any_tenant(self, index: str, value: str) -> T | None:
+        """The item with this value in an index, of any tenant. For authentication only."""
         page = await self._table.query(value, index=index, limit=1)
         return page.items[0] if page.items else None
 
-    async def get_credential(self, key: str, *, consistent: bool = False) -> T | None:
-        """The item that a credential names by its key, whatever its tenant: for authentication only."""
+    async def get_from_any_tenant(self, key: str, *, consistent: bool = False) -> T | None:
+        """The item with this key, of any tenant. For authentication only."""
         return await self._table.get(key, consistent=consistent)
 
     def build_put(self, tenant_id: str, item: T, *, new: bool = False) -> Write:
-        """A write that stores the tenant's item, over nothing or over its own."""
+        """A write that stores the tenant's item, on condition that the key is free or (not `new`) its own."""
         if getattr(item, "tenant_id", None) != tenant_id:
-            raise ValueError("an item is stored for its own tenant")
+            raise ValueError("the item belongs to another tenant")
         free = Attr(self.spec.partition).not_exists()
         return self._table.build_put(item, condition=free if new else free | _owned(tenant_id))
 
     def build_delete(self, tenant_id: str, key: str, *, condition: ConditionBase | None = None) -> Write:
-        """A write that removes the tenant's item; its condition fails where it has none."""
+        """A write that removes the tenant's item, on condition that it exists."""
         owned = _owned(tenant_id)
         return self._table.build_delete(key, condition=owned if condition is None else owned & condition)
 
@@ -76,18 +76,18 @@ class TenantTable(Generic[T]):
         add: dict[str, int] | None = None,
         condition: ConditionBase | None = None,
     ) -> Write:
-        """A write that changes the tenant's item; its condition fails where it has none."""
+        """A write that updates the tenant's item, on condition that it exists."""
         owned = _owned(tenant_id)
         return self._table.build_update(
             key, set_=set_, add=add, condition=owned if condition is None else owned & condition
         )
 
     async def put(self, tenant_id: str, item: T, *, new: bool = False) -> None:
-        """Store the tenant's item now."""
+        """Store the tenant's item. Raises ConditionFailed."""
         await self._table.database.write(self.build_put(tenant_id, item, new=new))
 
     async def delete(self, tenant_id: str, key: str) -> None:
-        """Remove the tenant's item now; ConditionFailed where it has none."""
+        """Remove the tenant's item. Raises ConditionFailed if it does not exist."""
         await self._table.database.write(self.build_delete(tenant_id, key))
 
     async def update(
@@ -99,7 +99,7 @@ class TenantTable(Generic[T]):
         add: dict[str, int] | None = None,
         condition: ConditionBase | None = None,
     ) -> T:
-        """Change the tenant's item now and return it; ConditionFailed where it has none."""
+        """Update the tenant's item, and return the updated item. Raises ConditionFailed if it does not exist."""
         owned = _owned(tenant_id)
         return await self._table.update(
             key, set_=set_, add=add, condition=owned if condition is None else owned & condition

@@ -1,31 +1,32 @@
--- Take one from each bucket, or from none when one is empty.
--- KEYS: the buckets. ARGV: the limit and period (ms) of each.
--- A bucket is the time at which it will be full again: a full one is not there at all.
--- Returns for each: whether there was one, how many are left, and in how many ms it is full, or has one.
+-- Takes one token from each bucket, or from none if one of them is empty.
+-- KEYS: the buckets. ARGV: the limit and the period (ms) of each.
+-- A bucket's value is the time at which it will be full; a full bucket is not stored.
+-- Returns for each bucket: 1 if it had a token, else 0; the tokens left; the ms until it is full; the ms until it
+-- has a token.
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + clock[2] / 1000
-local found, allowed = {}, true
+local buckets, allowed = {}, true
 for i, key in ipairs(KEYS) do
   local limit, period = tonumber(ARGV[2 * i - 1]), tonumber(ARGV[2 * i])
   local full_at = tonumber(redis.call('GET', key) or now)
-  -- A clock that was set back empties a bucket for one period at most.
+  -- If the clock was set back, the bucket is empty for one period at most.
   full_at = math.min(math.max(full_at, now), now + period)
   local wait = full_at + period / limit - now - period
-  -- Sums of fractions are a little off.
+  -- Tolerates rounding errors.
   if wait > 0.001 then allowed = false end
-  found[i] = {full_at = full_at, step = period / limit, period = period, wait = wait}
+  buckets[i] = {full_at = full_at, step = period / limit, period = period, wait = wait}
 end
-local answer = {}
+local results = {}
 for i, key in ipairs(KEYS) do
-  local one = found[i]
+  local bucket = buckets[i]
   if allowed then
-    one.full_at = one.full_at + one.step
-    redis.call('SET', key, string.format('%.3f', one.full_at), 'PX', math.ceil(one.full_at - now))
+    bucket.full_at = bucket.full_at + bucket.step
+    redis.call('SET', key, string.format('%.3f', bucket.full_at), 'PX', math.ceil(bucket.full_at - now))
   end
-  answer[i] = {
-    one.wait > 0.001 and 0 or 1,
-    math.floor((one.period - (one.full_at - now) + 0.001) / one.step),
-    math.ceil(one.full_at - now),
-    math.ceil(math.max(one.wait, 0))}
+  results[i] = {
+    bucket.wait > 0.001 and 0 or 1,
+    math.floor((bucket.period - (bucket.full_at - now) + 0.001) / bucket.step),
+    math.ceil(bucket.full_at - now),
+    math.ceil(math.max(bucket.wait, 0))}
 end
-return answer
+return results
