@@ -10,13 +10,16 @@ from pathlib import Path
 from docs.generate import (
     cli_commands,
     close_codes,
+    contracts,
     errors,
     frames,
     layers,
+    metrics,
     nats_subjects,
     plans,
     routes,
     settings,
+    tables,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -24,10 +27,13 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "agent frames": frames.agent_frames,
     "client frames": frames.client_frames,
     "close codes": close_codes.table,
+    "commands": contracts.commands,
     "common layers": layers.common,
     "dashboard frames": frames.dashboard_frames,
     "errors": errors.sections,
+    "events": contracts.events,
     "gateway layers": layers.gateway,
+    "metrics": metrics.table,
     "nats subjects": nats_subjects.table,
     "operator commands": cli_commands.for_operators,
     "plans": plans.table,
@@ -35,6 +41,8 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "routes": routes.index,
     "service layers": layers.services,
     "settings": settings.table,
+    "signals": contracts.signals,
+    "tables": tables.tables,
     "user commands": cli_commands.for_users,
 }
 _BLOCK = re.compile(r"<!-- generated: ([a-z ]+) -->\n.*?<!-- end -->", re.DOTALL)
