@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from artcafe_common.cli import session as sessions
-from artcafe_common.cli.doctor_checks import clocks
-from artcafe_common.cli.exit_codes import ExitCode, Failure, exit_for
-from artcafe_common.cli.output import clean
+from artcafe_common.cli.doctor_clocks import check_clocks
+from artcafe_common.cli.exit_codes import ExitCode, Failure, exit_code_for_status
+from artcafe_common.cli.output import escape_unprintable
 from artcafe_common.storage.create import installed_tables
 from artcafe_common.storage.table_check import compare
 from artcafe_common.storage.tables import create_table_request
@@ -20,7 +20,7 @@ from artcafe_common.storage.tables import create_table_request
 
 @given(st.text())
 def test_no_text_steers_a_terminal(text):
-    assert clean(text).isprintable()
+    assert escape_unprintable(text).isprintable()
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ def test_no_text_steers_a_terminal(text):
     [(400, 1), (401, 3), (403, 3), (404, 4), (409, 1), (429, 1), (500, 1), (502, 5), (503, 5), (504, 5)],
 )
 def test_exit_codes(status, code):
-    assert exit_for(status) == code
+    assert exit_code_for_status(status) == code
 
 
 def test_an_error_is_one_line():
@@ -45,14 +45,14 @@ def test_an_error_is_one_line():
     ],
 )
 def test_an_api_has_one_spelling(given_, kept):
-    assert sessions.normal(given_) == kept
-    assert sessions.normal(kept) == kept
+    assert sessions.normalize_api_url(given_) == kept
+    assert sessions.normalize_api_url(kept) == kept
 
 
 @pytest.mark.parametrize("bad", ["", "api.example.com", "ftp://x", "https://me:secret@x", "https://x/?a=b"])
 def test_what_is_no_api(bad):
     with pytest.raises(Failure) as caught:
-        sessions.normal(bad)
+        sessions.normalize_api_url(bad)
     assert caught.value.exit_code is ExitCode.USAGE
     assert "secret" not in caught.value.line
 
@@ -78,9 +78,9 @@ def test_a_stack_elsewhere_is_not_believed(tmp_path, monkeypatch):
         ' "client": {"client_id": "c", "nkey_seed": "s"}}'
     )
     (tmp_path / "endpoints.json").write_text(text % "127.0.0.1")
-    assert sessions.development().tenant_id == "t"
+    assert sessions.load_dev_session().tenant_id == "t"
     (tmp_path / "endpoints.json").write_text(text % "evil.example.com")
-    assert sessions.development() is None
+    assert sessions.load_dev_session() is None
 
 
 @pytest.mark.parametrize(
@@ -88,13 +88,13 @@ def test_a_stack_elsewhere_is_not_believed(tmp_path, monkeypatch):
     [(0.0, "ok"), (1.9, "ok"), (-2.1, "warn"), (29.0, "warn"), (31.0, "fail"), (-3600.0, "fail")],
 )
 def test_clocks(offset, status):
-    (found,) = clocks({"redis": offset, "nats": 0.0})
+    (found,) = check_clocks({"redis": offset, "nats": 0.0})
     assert found.status == status
-    assert (found.mend == "") == (status == "ok")
+    assert (found.remedy == "") == (status == "ok")
 
 
 def test_no_clock_is_a_warning():
-    (found,) = clocks({})
+    (found,) = check_clocks({})
     assert found.status == "warn"
 
 
@@ -123,7 +123,7 @@ async def main():
         except asyncio.CancelledError:
             pass
 
-async_runner.LEAVE_WITHIN_S = 0.2
+async_runner.SHUTDOWN_TIMEOUT_S = 0.2
 async_runner.run(main())
 """
 

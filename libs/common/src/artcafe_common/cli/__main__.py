@@ -1,6 +1,6 @@
-"""`artcafe`: the commands of users and of operators.
+"""`artcafe`: the command line for users and operators.
 
-A command imports what it needs when it runs: help and completion read only this.
+Commands import their dependencies when they run, so that help and completion stay fast.
 """
 
 import asyncio
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from artcafe_common.cli import client_commands, completion, doctor, pubsub, user_commands
-from artcafe_common.cli.exit_codes import ExitCode, Failure, exit_for
-from artcafe_common.cli.output import say
+from artcafe_common.cli.exit_codes import ExitCode, Failure, exit_code_for_status
+from artcafe_common.cli.output import print_notice
 from artcafe_common.plans import Plan
 
 if TYPE_CHECKING:
@@ -45,31 +45,31 @@ app.add_typer(plan, name="plan", rich_help_panel=FOR_OPERATORS)
 
 @app.command(name="bootstrap", rich_help_panel=FOR_OPERATORS)
 def bootstrap_command(
-    directory: Annotated[Path, typer.Argument(help="Where to write keys and configuration.")],
+    directory: Annotated[Path, typer.Argument(help="The directory for keys and configuration.")],
     host: Annotated[str, typer.Option(help="The address that nats-server listens on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Its client port.")] = 4222,
-    websocket_port: Annotated[int, typer.Option(help="Its WebSocket port.")] = 8443,
-    store: Annotated[Path, typer.Option(help="Its directory for streams and accounts.")] = Path(
+    port: Annotated[int, typer.Option(help="The client port.")] = 4222,
+    websocket_port: Annotated[int, typer.Option(help="The WebSocket port.")] = 8443,
+    store: Annotated[Path, typer.Option(help="The directory for streams and accounts.")] = Path(
         "/var/lib/nats"
     ),
-    server_name: Annotated[str, typer.Option(help="Its name in a cluster.")] = "nats-1",
+    server_name: Annotated[str, typer.Option(help="The server's name in a cluster.")] = "nats-1",
     *,
     configuration_only: Annotated[
-        bool, typer.Option(help="Keep the keys, write nats-server.conf anew.")
+        bool, typer.Option(help="Keep the keys and rewrite nats-server.conf.")
     ] = False,
 ) -> None:
-    """Make the operator, the accounts, every service's credentials and nats-server.conf."""
+    """Create the operator, its accounts, the services' credentials and nats-server.conf."""
     from artcafe_common.installation.bootstrap import bootstrap
     from artcafe_common.installation.nats_server import NatsServerConfig, write_server_configuration
 
-    listen = NatsServerConfig(
+    config = NatsServerConfig(
         host=host, port=port, websocket_port=websocket_port, store=store, server_name=server_name
     )
     try:
         if configuration_only:
-            write_server_configuration(directory, listen)
+            write_server_configuration(directory, config)
         else:
-            bootstrap(directory, listen)
+            bootstrap(directory, config)
     except FileExistsError as error:
         sys.exit(f"artcafe bootstrap: {error}")
     typer.echo(f"start the broker with: nats-server -c {directory / 'nats-server.conf'}")
@@ -77,12 +77,12 @@ def bootstrap_command(
 
 @tables.command(name="create")
 def create_command() -> None:
-    """Create the tables that do not exist yet."""
-    from artcafe_common.cli.operator_bus import quiet
+    """Create the missing tables."""
+    from artcafe_common.cli.operator_bus import log_errors_only
     from artcafe_common.settings import StoreSettings, load
     from artcafe_common.storage.create import create_tables
 
-    quiet()
+    log_errors_only()
     settings = load(StoreSettings)
     for name in asyncio.run(create_tables(region=settings.aws_region, prefix=settings.table_prefix)):
         typer.echo(f"created {name}")
@@ -90,9 +90,9 @@ def create_command() -> None:
 
 @plan.command(name="set")
 def set_plan(tenant_id: str, plan: Plan) -> None:
-    """Put an organization on a plan; the broker's limits follow at once."""
+    """Change an organization's plan; the broker's limits change at once."""
     account = asyncio.run(_change_plan(tenant_id, plan))
-    typer.echo(f"{account.account_id} is on the plan {account.plan}")
+    typer.echo(f"changed the plan of {account.account_id} to {account.plan}")
 
 
 async def _change_plan(tenant_id: str, plan: Plan) -> "Account":
@@ -109,25 +109,25 @@ async def _change_plan(tenant_id: str, plan: Plan) -> "Account":
 @app.command(name="migrate-agents", rich_help_panel=FOR_OPERATORS)
 def migrate_agents(
     tenant_id: str,
-    seeds: Annotated[
-        Path, typer.Option(help="The file that the new seeds are added to, one JSON object a line.")
-    ] = Path("seeds.jsonl"),
+    seeds: Annotated[Path, typer.Option(help="The file for the new seeds, one JSON object per line.")] = Path(
+        "seeds.jsonl"
+    ),
     *,
     apply: Annotated[
-        bool, typer.Option("--apply", help="Do it; without, only say what would be done.")
+        bool, typer.Option("--apply", help="Migrate; without it, the agents are only listed.")
     ] = False,
 ) -> None:
-    """Make clients of an organization's agents, under their ids; their connections end."""
+    """Convert an organization's agents to clients with the same ids; their connections are closed."""
     from artcafe_common.cli.migration import migrate
 
     if not asyncio.run(migrate(tenant_id, seeds if apply else None, typer.echo)):
-        sys.exit("artcafe: not every agent was migrated")
+        sys.exit("artcafe: some agents were not migrated")
 
 
 @app.command(rich_help_panel=FOR_OPERATORS)
 def dev(
     directory: Annotated[
-        Path, typer.Option(envvar="ARTCAFE_DEV_DIR", help="Where it keeps its files.")
+        Path, typer.Option(envvar="ARTCAFE_DEV_DIR", help="The directory for its files.")
     ] = Path(".dev"),
     port_base: Annotated[
         int,
@@ -135,11 +135,11 @@ def dev(
     ] = 8000,
 ) -> None:
     """Run the whole system on this machine until Ctrl-C."""
-    # Needs the packages of the extra `dev`, which a server does not install.
-    from artcafe_common.cli.operator_bus import quiet
-    from artcafe_common.dev.stack import run
+    # Needs packages of the extra `dev`, which servers do not install.
+    from artcafe_common.cli.operator_bus import log_errors_only
+    from artcafe_common.dev.command import run
 
-    quiet()
+    log_errors_only()
     asyncio.run(run(directory, port_base))
 
 
@@ -149,21 +149,21 @@ def main() -> None:
     try:
         app(prog_name="artcafe")
     except Failure as error:
-        _end(error.line, error.exit_code)
+        _exit_with(error.line, error.exit_code)
     except Exception as error:
-        # What refuses on the bus or in the settings is known only where those were imported.
+        # Imported here, because only commands that need the bus or the settings raise these.
         from artcafe_common.bus.errors import CommandError
         from artcafe_common.settings import SettingsError
 
         if isinstance(error, CommandError):
-            _end(f"{error.detail} ({error.code})", exit_for(error.status))
+            _exit_with(f"{error.detail} ({error.code})", exit_code_for_status(error.status))
         if isinstance(error, SettingsError | OSError):
-            _end(str(error), ExitCode.FAILED)
+            _exit_with(str(error), ExitCode.FAILED)
         raise
 
 
-def _end(line: str, code: ExitCode) -> NoReturn:
-    say(f"artcafe: {line}")
+def _exit_with(line: str, code: ExitCode) -> NoReturn:
+    print_notice(f"artcafe: {line}")
     sys.exit(code)
 
 

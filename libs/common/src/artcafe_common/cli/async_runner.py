@@ -1,4 +1,4 @@
-"""Running what waits for others: Ctrl-C ends it within a moment, whatever hangs."""
+"""Runs a coroutine so that Ctrl-C ends it within seconds, even if it hangs."""
 
 import asyncio
 import os
@@ -8,34 +8,37 @@ import threading
 from collections.abc import Coroutine
 from typing import Any
 
-# As every shell says it.
+# The exit code of every shell after Ctrl-C.
 INTERRUPTED = 130
-LEAVE_WITHIN_S = 3.0
+SHUTDOWN_TIMEOUT_S = 3.0
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:
-    """Run to the end; KeyboardInterrupt once it was cleaned up after a Ctrl-C, or an end without that."""
+    """Run a coroutine to completion.
+
+    Ctrl-C cancels it and raises KeyboardInterrupt; if cancellation takes too long, the process exits.
+    """
     with asyncio.Runner() as runner:
         loop = runner.get_loop()
         task = loop.create_task(main)
 
-        def stop(*_: object) -> None:
-            # A second one ends it where it stands.
+        def cancel(*_: object) -> None:
+            # A second Ctrl-C interrupts at once.
             signal.signal(signal.SIGINT, signal.default_int_handler)
             loop.call_soon_threadsafe(task.cancel)
-            late = threading.Timer(LEAVE_WITHIN_S, _end)
-            late.daemon = True
-            late.start()
+            timer = threading.Timer(SHUTDOWN_TIMEOUT_S, _exit)
+            timer.daemon = True
+            timer.start()
 
-        before = signal.signal(signal.SIGINT, stop)
+        previous = signal.signal(signal.SIGINT, cancel)
         try:
             loop.run_until_complete(task)
         except asyncio.CancelledError:
             raise KeyboardInterrupt from None
         finally:
-            signal.signal(signal.SIGINT, before)
+            signal.signal(signal.SIGINT, previous)
 
 
-def _end() -> None:
+def _exit() -> None:
     sys.stdout.flush()
     os._exit(INTERRUPTED)

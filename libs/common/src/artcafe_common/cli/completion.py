@@ -1,4 +1,4 @@
-"""`artcafe completion`: the script that a shell reads."""
+"""`artcafe completion`: shell completion."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -8,13 +8,13 @@ from typer.completion import get_completion_script  # type: ignore[attr-defined]
 
 
 class Shell(StrEnum):
-    """The shells that are known."""
+    """The supported shells."""
 
     BASH = "bash"
     ZSH = "zsh"
     FISH = "fish"
 
 
-def completion(shell: Annotated[Shell, typer.Argument(help="Which shell reads it.")]) -> None:
-    """Print the script that completes artcafe's commands in a shell."""
+def completion(shell: Annotated[Shell, typer.Argument(help="The shell that reads the script.")]) -> None:
+    """Print the completion script for a shell."""
     typer.echo(get_completion_script(prog_name="artcafe", complete_var="_ARTCAFE_COMPLETE", shell=shell))

@@ -1,4 +1,4 @@
-"""`artcafe doctor`: what is wrong with an installation, and what mends it."""
+"""`artcafe doctor`: diagnose an installation, and `artcafe sync-accounts`."""
 
 import asyncio
 from typing import TYPE_CHECKING
@@ -17,38 +17,38 @@ COLORS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
 def doctor(*, api: ApiUrl = None, as_json: AsJson = False) -> None:
-    """Check everything that the service needs; runs where its settings and keys are."""
-    from artcafe_common.cli.doctor_checks import Settings, examine
-    from artcafe_common.cli.operator_bus import quiet
-    from artcafe_common.cli.session import normal
+    """Check the installation's servers, stores and services; needs the services' settings and keys."""
+    from artcafe_common.cli.doctor_checks import Settings, run_checks
+    from artcafe_common.cli.operator_bus import log_errors_only
+    from artcafe_common.cli.session import normalize_api_url
     from artcafe_common.settings import load
 
-    quiet()
-    findings = asyncio.run(examine(load(Settings), normal(api) if api else None))
-    counts = {status: sum(each.status == status for each in findings) for status in COLORS}
+    log_errors_only()
+    results = asyncio.run(run_checks(load(Settings), normalize_api_url(api) if api else None))
+    counts = {status: sum(result.status == status for result in results) for status in COLORS}
     if as_json:
-        output.as_json({"status": _worst(counts), **counts, "checks": findings})
+        output.print_json({"status": _overall_status(counts), **counts, "checks": results})
     else:
-        for each in findings:
-            typer.secho(f"{each.status:4}  ", fg=COLORS[each.status], nl=False)
-            output.line(f"{each.check}: {each.detail}")
-            if each.mend:
-                output.line(f"      mend: {each.mend}")
+        for result in results:
+            typer.secho(f"{result.status:4}  ", fg=COLORS[result.status], nl=False)
+            output.print_line(f"{result.check}: {result.detail}")
+            if result.remedy:
+                output.print_line(f"      remedy: {result.remedy}")
     if counts["fail"]:
-        raise Failure(f"{counts['fail']} of {len(findings)} checks failed", ExitCode.UNAVAILABLE)
+        raise Failure(f"{counts['fail']} of {len(results)} checks failed", ExitCode.UNAVAILABLE)
 
 
-def _worst(counts: dict[str, int]) -> str:
+def _overall_status(counts: dict[str, int]) -> str:
     return "fail" if counts["fail"] else "warn" if counts["warn"] else "ok"
 
 
 def sync_accounts(*, as_json: AsJson = False) -> None:
-    """Give the broker every organization's account that it lacks or holds in another version."""
-    compared = asyncio.run(_push_accounts())
+    """Push the organizations' accounts that the broker lacks or has in another version."""
+    comparison = asyncio.run(_push_accounts())
     if as_json:
-        output.as_json(compared)
+        output.print_json(comparison)
     else:
-        output.line(f"{compared.differing} of {compared.known} accounts were given to the broker")
+        output.print_line(f"pushed {comparison.differing} of {comparison.known} accounts to the broker")
 
 
 async def _push_accounts() -> "AccountComparison":

@@ -1,10 +1,10 @@
-"""How a command ends: its exit code, and one line that says why."""
+"""Exit codes, and the one-line error of a command that fails."""
 
 from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What programs may rely on; 130 is Ctrl-C, as in every shell."""
+    """The stable exit codes; Ctrl-C exits with 130, as in every shell."""
 
     OK = 0
     FAILED = 1
@@ -15,7 +15,7 @@ class ExitCode(IntEnum):
 
 
 class Failure(Exception):
-    """The command's end; `code` is the API's stable one, where the API spoke."""
+    """A command failed; `code` is the API's error code, if the error came from the API."""
 
     def __init__(
         self, detail: str, exit_code: ExitCode = ExitCode.FAILED, *, code: str = "", request_id: str = ""
@@ -27,15 +27,15 @@ class Failure(Exception):
 
     @property
     def line(self) -> str:
-        """What stands on standard error."""
-        known = [self.code, f"request {self._request_id}" if self._request_id else ""]
-        behind = ", ".join(filter(None, known))
+        """The error message for standard error."""
+        references = [self.code, f"request {self._request_id}" if self._request_id else ""]
+        suffix = ", ".join(filter(None, references))
         text = " ".join(str(self).split())
-        return f"{text} ({behind})" if behind else text
+        return f"{text} ({suffix})" if suffix else text
 
 
-# Refusals of a WebSocket bear a code and no status.
-_BY_CODE = {
+# WebSocket errors have a code but no HTTP status.
+_EXIT_CODES = {
     "authentication_failed": ExitCode.DENIED,
     "forbidden_subject": ExitCode.DENIED,
     "broker_unavailable": ExitCode.UNAVAILABLE,
@@ -46,8 +46,8 @@ _BY_CODE = {
 }
 
 
-def exit_for(status: int) -> ExitCode:
-    """The exit code for an error of the API."""
+def exit_code_for_status(status: int) -> ExitCode:
+    """The exit code for an HTTP status of the API."""
     if status in (401, 403):
         return ExitCode.DENIED
     if status == 404:  # noqa: PLR2004 - not found
@@ -55,6 +55,6 @@ def exit_for(status: int) -> ExitCode:
     return ExitCode.UNAVAILABLE if status in (502, 503, 504) else ExitCode.FAILED
 
 
-def exit_for_code(code: str) -> ExitCode:
-    """The exit code for a refusal that has no status."""
-    return _BY_CODE.get(code, ExitCode.FAILED)
+def exit_code_for_error(code: str) -> ExitCode:
+    """The exit code for an error code without an HTTP status."""
+    return _EXIT_CODES.get(code, ExitCode.FAILED)

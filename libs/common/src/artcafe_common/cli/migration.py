@@ -1,7 +1,7 @@
-"""From agents to clients: each keeps its id, name and metadata, and gets an NKey.
+"""Migration of agents to clients: each keeps its id, name and metadata, and gets an NKey.
 
-A seed is in the file before its agent is touched, and a run that comes after one that broke off
-takes it from there: so none is lost, whenever the process ends.
+A seed is written to the file before its agent is migrated, and a later run reuses it, so no seed is
+lost when a run is interrupted.
 """
 
 import os
@@ -21,7 +21,7 @@ PAGE = 200
 
 
 class SeedLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of the file."""
+    """One line of the seed file."""
 
     tenant_id: str
     client_id: str
@@ -31,28 +31,28 @@ class SeedLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SeedFile:
-    """Seeds, added one by one, each on disk before it is used; for its owner only."""
+    """A file of seeds with mode 0600; each seed is on disk before it is used."""
 
     def __init__(self, path: Path) -> None:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         self._file = os.fdopen(descriptor, "rb+")
         text = self._file.read()
-        self._known: dict[str, SeedLine] = {}
+        self._seeds: dict[str, SeedLine] = {}
         for line in text.splitlines():
             try:
                 seed = msgspec.json.decode(line, type=SeedLine)
             except msgspec.DecodeError:
-                # Cut off when a run ended: its agent was not touched yet.
+                # A line cut off by an interrupted run; its agent was not migrated.
                 continue
-            self._known[seed.client_id] = seed
+            self._seeds[seed.client_id] = seed
         if text and not text.endswith(b"\n"):
             self._file.write(b"\n")
 
-    def pair_of(self, agent: Agent) -> KeyPair:
-        """The agent's key pair: one that an earlier run noted, or a new one."""
-        known = self._known.get(agent.agent_id)
-        if known is not None:
-            return KeyPair(known.nkey_seed)
+    def key_pair(self, agent: Agent) -> KeyPair:
+        """The agent's key pair from an earlier run, or a new one."""
+        seed = self._seeds.get(agent.agent_id)
+        if seed is not None:
+            return KeyPair(seed.nkey_seed)
         pair = create(KeyKind.USER)
         line = SeedLine(
             tenant_id=agent.tenant_id,
@@ -67,30 +67,30 @@ class SeedFile:
         return pair
 
     def close(self) -> None:
-        """Let the file go."""
+        """Close the file."""
         self._file.close()
 
 
-async def migrate(tenant_id: str, seeds: Path | None, say: Callable[[str], None]) -> bool:
-    """Migrate an organization's agents, or without a file say which; False when one could not be."""
+async def migrate(tenant_id: str, seeds: Path | None, report: Callable[[str], None]) -> bool:
+    """Migrate an organization's agents, or without `seeds` only list them; False if one failed."""
     async with operator_bus() as bus:
         caller = msgspec.structs.replace(CallerContext.service("admin"), tenant_id=tenant_id)
-        agents = await _agents(bus, caller)
+        agents = await _list_agents(bus, caller)
         if seeds is None:
             for agent in agents:
-                say(f"would become a client: {agent.agent_id} {agent.name}")
-            say(f"{len(agents)} agents; nothing was changed, --apply does it")
+                report(f"would become a client: {agent.agent_id} {agent.name}")
+            report(f"{len(agents)} agents; nothing was changed, use --apply to migrate them")
             return True
         file = SeedFile(seeds)
         try:
-            done = [await _migrate(bus, caller, agent, file, say) for agent in agents]
+            migrated = [await _migrate(bus, caller, agent, file, report) for agent in agents]
         finally:
             file.close()
-        say(f"{sum(done)} of {len(agents)} agents are clients now; their seeds are in {seeds}")
-        return all(done)
+        report(f"migrated {sum(migrated)} of {len(agents)} agents; the seeds are in {seeds}")
+        return all(migrated)
 
 
-async def _agents(bus: Bus, caller: CallerContext) -> list[Agent]:
+async def _list_agents(bus: Bus, caller: CallerContext) -> list[Agent]:
     agents: list[Agent] = []
     cursor: str | None = None
     while True:
@@ -102,16 +102,16 @@ async def _agents(bus: Bus, caller: CallerContext) -> list[Agent]:
 
 
 async def _migrate(
-    bus: Bus, caller: CallerContext, agent: Agent, file: SeedFile, say: Callable[[str], None]
+    bus: Bus, caller: CallerContext, agent: Agent, file: SeedFile, report: Callable[[str], None]
 ) -> bool:
-    public = file.pair_of(agent).public
+    public = file.key_pair(agent).public
     try:
         await bus.call(MigrateAgent(agent_id=agent.agent_id, nkey_public=public), caller=caller)
     except AgentNotFound:
-        say(f"deleted meanwhile: {agent.agent_id} {agent.name}")
+        report(f"already deleted: {agent.agent_id} {agent.name}")
     except CommandError as error:
-        say(f"not migrated: {agent.agent_id} {agent.name}: {error.detail} ({error.code})")
+        report(f"not migrated: {agent.agent_id} {agent.name}: {error.detail} ({error.code})")
         return False
     else:
-        say(f"is a client now: {agent.agent_id} {agent.name}")
+        report(f"migrated: {agent.agent_id} {agent.name}")
     return True

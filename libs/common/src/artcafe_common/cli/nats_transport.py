@@ -1,4 +1,4 @@
-"""Messages straight over NATS, as a client of the service."""
+"""Messages over direct NATS."""
 
 import asyncio
 import base64
@@ -15,17 +15,17 @@ from nats.aio.msg import Msg
 from artcafe_common.broker.nkeys import KeyPair
 from artcafe_common.broker.subjects import ResolvedSubject, channel_of, resolve, resolve_channel, to_form
 from artcafe_common.bus.errors import CommandError
-from artcafe_common.cli.exit_codes import ExitCode, Failure, exit_for
-from artcafe_common.cli.transport import ANSWER_S, Lost, Subject
+from artcafe_common.cli.exit_codes import ExitCode, Failure, exit_code_for_status
+from artcafe_common.cli.transport import REPLY_TIMEOUT_S, ConnectionLost, Subject
 
-CONNECT_S = 5
-LOOK_S = 1.0
-SETTLE_S = 0.1
+CONNECT_TIMEOUT_S = 5
+ERROR_CHECK_INTERVAL_S = 1.0
+LATE_ERROR_S = 0.1
 FROM_HEADER = "Artcafe-From"
 
 
-class Direct:
-    """The way past the gateway, with the same names and the same messages."""
+class NatsTransport:
+    """Connects to the broker instead of the gateway, with the same subjects and message format."""
 
     def __init__(self, url: str, tenant_id: str, key: KeyPair) -> None:
         self._url = url
@@ -33,61 +33,61 @@ class Direct:
         self._key = key
 
     async def publish(self, subject: Subject, data: bytes, count: int) -> None:
-        """Send a message so many times; the broker has them when this returns."""
-        name = self._name(subject, wildcards=False)
-        async with self._connected() as (nc, problems):
+        """Publish a message `count` times; returns when the broker has received all of them."""
+        resolved = self._resolve(subject, wildcards=False)
+        async with self._connect() as (nc, errors):
             for number in range(count):
-                await nc.publish(name.publish_subject, data)
+                await nc.publish(resolved.publish_subject, data)
                 if number == 0 or number == count - 1:
-                    # A subject that is not allowed is told at the first.
-                    await _settle(nc, problems)
+                    # The first flush reports a forbidden subject before the rest is sent.
+                    await _flush(nc, errors)
 
-    async def listen(
+    async def subscribe(
         self,
         subject: Subject,
-        begin: dict[str, int],  # noqa: ARG002 - core NATS keeps nothing
-        ready: Callable[[], Awaitable[None]],
-        put: Callable[[dict[str, Any]], None],
+        replay: dict[str, int],  # noqa: ARG002 - core NATS stores nothing
+        on_ready: Callable[[], Awaitable[None]],
+        on_message: Callable[[dict[str, Any]], None],
     ) -> None:
-        """Hand over messages until the connection is Lost; `ready` is called once they begin."""
-        name = self._name(subject, wildcards=True)
-        over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Receive messages until `on_message` raises or the connection is lost."""
+        resolved = self._resolve(subject, wildcards=True)
+        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
         def end(reason: BaseException) -> None:
-            if not over.done():
-                over.set_exception(reason)
+            if not ended.done():
+                ended.set_exception(reason)
 
-        async def take(message: Msg) -> None:
-            if not over.done():
+        async def receive(message: Msg) -> None:
+            if not ended.done():
                 try:
-                    put(self._frame(message, name))
-                except Exception as error:  # noqa: BLE001 - it belongs to whoever listens
+                    on_message(self._to_frame(message, resolved))
+                except Exception as error:  # noqa: BLE001 - raised to the caller
                     end(error)
 
-        async def ended() -> None:
-            end(Lost("the connection broke"))
+        async def on_closed() -> None:
+            end(ConnectionLost("the connection was lost"))
 
-        async with self._connected(on_end=ended) as (nc, problems):
-            for raw in name.subscribe_subjects:
-                await nc.subscribe(raw, cb=take)
-            await _settle(nc, problems)
-            await ready()
-            while not over.done():
-                await asyncio.wait([over], timeout=LOOK_S)
-                _raise(problems)
-            over.result()
+        async with self._connect(on_closed) as (nc, errors):
+            for pattern in resolved.subscribe_subjects:
+                await nc.subscribe(pattern, cb=receive)
+            await _flush(nc, errors)
+            await on_ready()
+            while not ended.done():
+                await asyncio.wait([ended], timeout=ERROR_CHECK_INTERVAL_S)
+                _raise_if_forbidden(errors)
+            ended.result()
 
-    def _name(self, subject: Subject, *, wildcards: bool) -> ResolvedSubject:
+    def _resolve(self, subject: Subject, *, wildcards: bool) -> ResolvedSubject:
         try:
-            if subject.channel:
+            if subject.is_channel:
                 return resolve_channel(self._tenant_id, subject.text)
             return resolve(self._tenant_id, subject.text, wildcards=wildcards)
         except CommandError as error:
-            raise Failure(error.detail, exit_for(error.status), code=error.code) from None
+            raise Failure(error.detail, exit_code_for_status(error.status), code=error.code) from None
 
-    def _frame(self, message: Msg, name: ResolvedSubject) -> dict[str, Any]:
-        """A message in the form that it has over WebSocket."""
-        frame: dict[str, Any] = {"subject": to_form(self._tenant_id, message.subject, name.form)}
+    def _to_frame(self, message: Msg, resolved: ResolvedSubject) -> dict[str, Any]:
+        """A message in the format of a WebSocket frame."""
+        frame: dict[str, Any] = {"subject": to_form(self._tenant_id, message.subject, resolved.form)}
         channel = channel_of(self._tenant_id, message.subject)
         if channel is not None:
             frame["channel"] = channel
@@ -102,13 +102,14 @@ class Direct:
         return frame
 
     @asynccontextmanager
-    async def _connected(
-        self, on_end: Callable[[], Awaitable[None]] | None = None
+    async def _connect(
+        self, on_closed: Callable[[], Awaitable[None]] | None = None
     ) -> AsyncIterator[tuple[Nats, list[Exception]]]:
-        problems: list[Exception] = []
+        """A connection, and the list of errors that the broker reports on it."""
+        errors: list[Exception] = []
 
-        async def note(error: Exception) -> None:
-            problems.append(error)
+        async def on_error(error: Exception) -> None:
+            errors.append(error)
 
         nc = Nats()
         try:
@@ -116,34 +117,34 @@ class Direct:
                 self._url.split(","),
                 nkeys_seed_str=self._key.seed,
                 name="artcafe-cli",
-                connect_timeout=CONNECT_S,
+                connect_timeout=CONNECT_TIMEOUT_S,
                 allow_reconnect=False,
-                max_reconnect_attempts=1,  # nats-py would knock sixty times
-                error_cb=note,
-                closed_cb=on_end,
+                max_reconnect_attempts=1,  # nats-py tries sixty times by default
+                error_cb=on_error,
+                closed_cb=on_closed,
             )
-            yield nc, problems
+            yield nc, errors
         except (nats.errors.Error, OSError, TimeoutError) as error:
-            seen = " ".join(map(repr, [error, *problems])).lower()
-            if "authorization" in seen:
+            reported = " ".join(map(repr, [error, *errors])).lower()
+            if "authorization" in reported:
                 raise Failure(
-                    "the broker does not take the key", ExitCode.DENIED, code="authentication_failed"
+                    "the broker rejected the key", ExitCode.DENIED, code="authentication_failed"
                 ) from None
-            raise Lost(f"cannot reach {self._url}: {error or type(error).__name__}") from None
+            raise ConnectionLost(f"cannot reach {self._url}: {error or type(error).__name__}") from None
         finally:
             await nc.close()
 
 
-async def _settle(nc: Nats, problems: list[Exception]) -> None:
-    """Return once the broker has what was sent; Failure when it refused it."""
-    await nc.flush(timeout=ANSWER_S)
-    _raise(problems)
-    # The broker's refusal may come a moment behind its first answer.
-    await asyncio.sleep(SETTLE_S)
-    await nc.flush(timeout=ANSWER_S)
-    _raise(problems)
+async def _flush(nc: Nats, errors: list[Exception]) -> None:
+    """Return when the broker has processed everything sent; Failure if it rejected any of it."""
+    await nc.flush(timeout=REPLY_TIMEOUT_S)
+    _raise_if_forbidden(errors)
+    # The broker can report a permissions violation shortly after the flush.
+    await asyncio.sleep(LATE_ERROR_S)
+    await nc.flush(timeout=REPLY_TIMEOUT_S)
+    _raise_if_forbidden(errors)
 
 
-def _raise(problems: list[Exception]) -> None:
-    if any("permissions violation" in str(problem).lower() for problem in problems):
+def _raise_if_forbidden(errors: list[Exception]) -> None:
+    if any("permissions violation" in str(error).lower() for error in errors):
         raise Failure("The subject is not allowed", ExitCode.DENIED, code="forbidden_subject")

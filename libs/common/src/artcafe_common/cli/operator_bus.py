@@ -1,4 +1,4 @@
-"""The operator's own way onto the bus."""
+"""The operator's connection to the services."""
 
 import asyncio
 import logging
@@ -13,11 +13,11 @@ from artcafe_common.bus.client import Bus
 from artcafe_common.bus.errors import ServiceUnavailable
 from artcafe_common.settings import StoreSettings, load
 
-BROKER_WITHIN_S = 5
+CONNECT_TIMEOUT_S = 5
 
 
-def quiet() -> None:
-    """Answers go to standard output; a connection that comes and goes is none of the operator's business."""
+def log_errors_only() -> None:
+    """Log errors only, to standard error, so that standard output has the command's result alone."""
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
@@ -26,14 +26,14 @@ def quiet() -> None:
 
 @asynccontextmanager
 async def operator_bus() -> AsyncIterator[Bus]:
-    """A bus with the operator's credentials; FileNotFoundError without them, ServiceUnavailable."""
-    quiet()
+    """A bus with the operator's credentials; raises FileNotFoundError or ServiceUnavailable."""
+    log_errors_only()
     settings = load(StoreSettings)
     credentials = settings.keys_dir / "admin.creds"
     if not credentials.exists():
-        raise FileNotFoundError(f"there is no {credentials}; ARTCAFE_KEYS_DIR names the keys' directory")
+        raise FileNotFoundError(f"{credentials} does not exist; set ARTCAFE_KEYS_DIR to the keys' directory")
     try:
-        async with asyncio.timeout(BROKER_WITHIN_S):
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
             nc = await connect(settings.nats_url, credentials, name="admin")
     except TimeoutError:
         raise ServiceUnavailable(f"no broker answers at {settings.nats_url}") from None

@@ -1,4 +1,4 @@
-"""Who is signed in where: one file that is its owner's alone, or what a development stack wrote."""
+"""The signed-in session: a private file, or the endpoints of a local development stack."""
 
 import os
 import tempfile
@@ -10,15 +10,14 @@ import msgspec
 
 from artcafe_common.cli.exit_codes import ExitCode, Failure
 
-ROOT = "/api/v1"
+API_ROOT = "/api/v1"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
-    """An API with what is known of it; tokens are sent to this API and no other.
+    """An API and its tokens, which are sent to this API only; `expires_at` is in Unix seconds.
 
-    `expires_at` in Unix seconds. `nats_url` and `websocket_url` are what the API last told of where
-    clients connect.
+    `nats_url` and `websocket_url` come from the API's last response that contained a seed.
     """
 
     api: str
@@ -36,34 +35,34 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
         return f"Session({self.api})"
 
 
-def known(api: str | None) -> Session | None:
-    """What is known of `api`; without one, of the API signed in to, or of a development stack here."""
-    wanted = normal(api) if api else None
-    for each in (stored(), development()):
-        if each is not None and wanted in (None, each.api):
-            return each
-    return Session(api=wanted) if wanted else None
+def find_session(api: str | None) -> Session | None:
+    """The session for `api`; by default the stored session, or that of a local development stack."""
+    url = normalize_api_url(api) if api else None
+    for session in (load_session(), load_dev_session()):
+        if session is not None and url in (None, session.api):
+            return session
+    return Session(api=url) if url else None
 
 
-def find(api: str | None) -> Session:
-    """As `known`; Failure where no API is."""
-    found = known(api)
-    if found is None:
-        raise Failure("which API? Give --api or ARTCAFE_API", ExitCode.USAGE)
-    return found
+def require_session(api: str | None) -> Session:
+    """Like `find_session`; raises Failure if no API is known."""
+    session = find_session(api)
+    if session is None:
+        raise Failure("the API's URL is missing; set --api or ARTCAFE_API, or sign in", ExitCode.USAGE)
+    return session
 
 
-def normal(api: str) -> str:
-    """An API's address as it is kept: with its root, without a slash at the end."""
+def normalize_api_url(api: str) -> str:
+    """The URL of an API with its root path and without a trailing slash."""
     parts = urlsplit(api)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or "@" in parts.netloc:
-        raise Failure("an API's address is http(s)://host[:port], without credentials", ExitCode.USAGE)
+        raise Failure("the API's URL must be http(s)://host[:port], without credentials", ExitCode.USAGE)
     path = parts.path.rstrip("/")
-    return f"{parts.scheme}://{parts.netloc}{path if path.endswith(ROOT) else path + ROOT}"
+    return f"{parts.scheme}://{parts.netloc}{path if path.endswith(API_ROOT) else path + API_ROOT}"
 
 
-def is_private(api: str) -> bool:
-    """Whether nobody on the way can read what is sent there."""
+def is_secure(api: str) -> bool:
+    """Whether requests are encrypted or do not leave this machine."""
     parts = urlsplit(api)
     return parts.scheme == "https" or parts.hostname in LOOPBACK
 
@@ -71,47 +70,49 @@ def is_private(api: str) -> bool:
 # -- the file --------------------------------------------------------------------------------------
 
 
-def path() -> Path:
-    """Where the session is kept."""
-    chosen = os.environ.get("ARTCAFE_CONFIG")
-    if chosen:
-        return Path(chosen) / "session.json"
+def session_path() -> Path:
+    """The path of the session file."""
+    directory = os.environ.get("ARTCAFE_CONFIG")
+    if directory:
+        return Path(directory) / "session.json"
     home = os.environ.get("XDG_CONFIG_HOME")
     return (Path(home) if home else Path.home() / ".config") / "artcafe" / "session.json"
 
 
-def stored() -> Session | None:
-    """The session of the file, if there is one."""
+def load_session() -> Session | None:
+    """The session in the file; None if there is no file."""
     try:
-        return msgspec.json.decode(path().read_bytes(), type=Session)
+        return msgspec.json.decode(session_path().read_bytes(), type=Session)
     except FileNotFoundError:
         return None
     except (OSError, msgspec.DecodeError) as error:
-        raise Failure(f"cannot read {path()}: {error}; `artcafe logout` removes it") from None
+        raise Failure(f"cannot read {session_path()}: {error}; `artcafe logout` deletes it") from None
 
 
-def keep(session: Session) -> None:
-    """Write the session without a client's seed, whole or not at all, readable by its owner alone."""
-    kept = msgspec.structs.replace(session, client_id="", seed="")
+def save_session(session: Session) -> None:
+    """Write the session atomically to a file with mode 0600, without the client's seed."""
+    without_seed = msgspec.structs.replace(session, client_id="", seed="")
     try:
-        write_private(path(), msgspec.json.encode(kept).decode())
+        write_private(session_path(), msgspec.json.encode(without_seed).decode())
     except OSError as error:
-        raise Failure(f"cannot write {path()}: {error}") from None
+        raise Failure(f"cannot write {session_path()}: {error}") from None
 
 
-def forget() -> bool:
-    """Remove the file; False when there was none."""
+def delete_session() -> bool:
+    """Delete the file; returns False if there was none."""
     try:
-        path().unlink()
+        session_path().unlink()
     except FileNotFoundError:
         return False
     return True
 
 
 def write_private(target: Path, text: str) -> None:
-    """Replace a file by one of mode 0600."""
+    """Write a file atomically with mode 0600."""
     target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")  # 0600 from birth
+    descriptor, temporary = tempfile.mkstemp(
+        dir=target.parent, prefix=f".{target.name}."
+    )  # created with 0600
     try:
         with os.fdopen(descriptor, "w") as file:
             file.write(text)
@@ -132,7 +133,7 @@ class _DevClient(msgspec.Struct, frozen=True, kw_only=True):
     nkey_seed: str
 
 
-class _Dev(msgspec.Struct, frozen=True, kw_only=True):
+class _DevEndpoints(msgspec.Struct, frozen=True, kw_only=True):
     api: str
     ws: str
     nats: str
@@ -142,21 +143,21 @@ class _Dev(msgspec.Struct, frozen=True, kw_only=True):
     client: _DevClient
 
 
-def development() -> Session | None:
-    """The development stack that runs in this directory; only one of this machine is believed."""
+def load_dev_session() -> Session | None:
+    """The session of the development stack of this directory; ignored unless its API is on this machine."""
     file = Path(os.environ.get("ARTCAFE_DEV_DIR") or ".dev") / "endpoints.json"
     with suppress(OSError, msgspec.DecodeError):
-        found = msgspec.json.decode(file.read_bytes(), type=_Dev)
-        if urlsplit(found.api).hostname in LOOPBACK:
+        endpoints = msgspec.json.decode(file.read_bytes(), type=_DevEndpoints)
+        if urlsplit(endpoints.api).hostname in LOOPBACK:
             return Session(
-                api=normal(found.api),
-                email=found.user,
-                access_token=found.token,
-                expires_at=float("1e11"),  # how long it is good for is not told; a refusal will say
-                tenant_id=found.tenant_id,
-                nats_url=found.nats,
-                websocket_url=found.ws,
-                client_id=found.client.client_id,
-                seed=found.client.nkey_seed,
+                api=normalize_api_url(endpoints.api),
+                email=endpoints.user,
+                access_token=endpoints.token,
+                expires_at=float("1e11"),  # not in the file; an expired token is rejected with 401
+                tenant_id=endpoints.tenant_id,
+                nats_url=endpoints.nats,
+                websocket_url=endpoints.ws,
+                client_id=endpoints.client.client_id,
+                seed=endpoints.client.nkey_seed,
             )
     return None

@@ -1,55 +1,55 @@
-"""What the two ways to send and hear messages have in common."""
+"""The interface of the two transports, WebSocket and NATS."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 import msgspec
 
-from artcafe_common.cli.exit_codes import ExitCode, Failure, exit_for_code
+from artcafe_common.cli.exit_codes import ExitCode, Failure, exit_code_for_error
 
-ANSWER_S = 10
+REPLY_TIMEOUT_S = 10
 
 
 class Subject(msgspec.Struct, frozen=True):
-    """A subject, or with `channel` a channel's id."""
+    """A subject, or with `is_channel` a channel id."""
 
     text: str
-    channel: bool
+    is_channel: bool
 
     @property
     def fields(self) -> dict[str, str]:
-        """It in a frame."""
-        return {"channel" if self.channel else "subject": self.text}
+        """The field of a WebSocket frame that names it."""
+        return {"channel" if self.is_channel else "subject": self.text}
 
 
-class Lost(Exception):
-    """The connection is gone, or could not be made; trying again may help. `code` is the server's word."""
+class ConnectionLost(Exception):
+    """The connection broke or could not be made; a retry may help. `code` is the server's error code."""
 
     def __init__(self, reason: str, *, retry_after_s: float = 0, code: str = "") -> None:
         super().__init__(reason)
         self.retry_after_s = retry_after_s
         self.code = code
 
-    def final(self) -> Failure:
-        """It for whoever does not try again."""
+    def to_failure(self) -> Failure:
+        """The failure of a command that does not retry."""
         return Failure(
-            str(self), exit_for_code(self.code) if self.code else ExitCode.UNAVAILABLE, code=self.code
+            str(self), exit_code_for_error(self.code) if self.code else ExitCode.UNAVAILABLE, code=self.code
         )
 
 
+class StopReceiving(Exception):
+    """Raised by `on_message` to end the subscription."""
+
+
 class Transport(Protocol):
-    """A way to the messages of an organization; Lost and Failure end what is under way."""
+    """Publishes and subscribes as a client; methods raise ConnectionLost and Failure."""
 
     async def publish(self, subject: Subject, data: bytes, count: int) -> None: ...
 
-    async def listen(
+    async def subscribe(
         self,
         subject: Subject,
-        begin: dict[str, int],
-        ready: Callable[[], Awaitable[None]],
-        put: Callable[[dict[str, Any]], None],
+        replay: dict[str, int],
+        on_ready: Callable[[], Awaitable[None]],
+        on_message: Callable[[dict[str, Any]], None],
     ) -> None: ...
-
-
-class Enough(Exception):
-    """Raised by whoever takes messages: no more are wanted."""

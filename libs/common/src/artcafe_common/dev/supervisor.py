@@ -1,4 +1,4 @@
-"""Child processes that are started again when they die, as systemd will do on a server."""
+"""Child processes that are restarted when they exit, as systemd does on a server."""
 
 import asyncio
 import os
@@ -12,14 +12,15 @@ import msgspec
 
 from artcafe_common.child_processes import die_with_parent
 
-FIRST_PAUSE_S = 0.2
-MAX_PAUSE_S = 5.0
-STEADY_S = 10.0
-TERM_S = 12.0
+MIN_BACKOFF_S = 0.2
+MAX_BACKOFF_S = 5.0
+# A process that ran for this long is restarted without further delay.
+STABLE_AFTER_S = 10.0
+STOP_TIMEOUT_S = 12.0
 
 
 class Program(msgspec.Struct, frozen=True, kw_only=True):
-    """One process to keep running; output goes to `log`."""
+    """A command to keep running; its output is appended to `log`."""
 
     name: str
     command: list[str]
@@ -28,58 +29,58 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Supervisor:
-    """Keeps programs running until told to stop them; none outlives this process."""
+    """Keeps programs running until they are stopped; they are killed when this process dies."""
 
     def __init__(self) -> None:
-        self._keepers: dict[str, asyncio.Task[None]] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
         self._processes: dict[str, asyncio.subprocess.Process] = {}
 
     def start(self, program: Program) -> None:
-        """Keep a program running from now on."""
-        if program.name in self._keepers:
-            raise ValueError(f"{program.name} runs already")
-        self._keepers[program.name] = asyncio.create_task(self._keep(program))
+        """Start a program and restart it whenever it exits."""
+        if program.name in self._tasks:
+            raise ValueError(f"{program.name} is already running")
+        self._tasks[program.name] = asyncio.create_task(self._run(program))
 
     async def stop(self, name: str, *, how: signal.Signals = signal.SIGTERM) -> None:
-        """End a program and do not start it again; killed when it does not end in time."""
-        keeper = self._keepers.pop(name, None)
-        if keeper is None:
+        """Stop a program without a restart; it is killed if it does not exit in time."""
+        task = self._tasks.pop(name, None)
+        if task is None:
             return
-        keeper.cancel()
+        task.cancel()
         with suppress(asyncio.CancelledError):
-            await keeper
+            await task
         process = self._processes.pop(name, None)
         if process is None or process.returncode is not None:
             return
         with suppress(ProcessLookupError):
             process.send_signal(how)
         try:
-            await asyncio.wait_for(process.wait(), TERM_S)
+            await asyncio.wait_for(process.wait(), STOP_TIMEOUT_S)
         except TimeoutError:
             with suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
 
     def kill(self, name: str) -> int:
-        """SIGKILL a program, which is then started again; returns the pid that was killed."""
+        """Send SIGKILL to a program, which is then restarted; returns the pid."""
         process = self._processes[name]
         process.kill()
         return process.pid
 
     def pid(self, name: str) -> int | None:
-        """The program's process, if it runs now."""
+        """The pid of the program; None while it is not running."""
         process = self._processes.get(name)
         return process.pid if process is not None and process.returncode is None else None
 
     @property
     def names(self) -> list[str]:
-        """What is kept running."""
-        return list(self._keepers)
+        """The names of the supervised programs."""
+        return list(self._tasks)
 
-    async def _keep(self, program: Program) -> None:
-        pause = FIRST_PAUSE_S
+    async def _run(self, program: Program) -> None:
+        backoff_s = MIN_BACKOFF_S
         while True:
-            began = time.monotonic()
+            started_at = time.monotonic()
             with program.log.open("ab") as log:
                 process = await asyncio.create_subprocess_exec(
                     *program.command,
@@ -93,14 +94,14 @@ class Supervisor:
             self._processes[program.name] = process
             code = await process.wait()
             with program.log.open("a") as log:
-                log.write(f"-- {program.name} ended with {code}\n")
-            pause = FIRST_PAUSE_S if time.monotonic() - began > STEADY_S else pause
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, MAX_PAUSE_S)
+                log.write(f"-- {program.name} exited with {code}\n")
+            backoff_s = MIN_BACKOFF_S if time.monotonic() - started_at > STABLE_AFTER_S else backoff_s
+            await asyncio.sleep(backoff_s)
+            backoff_s = min(backoff_s * 2, MAX_BACKOFF_S)
 
 
-def end_leftovers(pids: Mapping[str, int], marker: str) -> None:
-    """Kill processes that an earlier, killed run left behind: those whose environment has `marker`."""
+def kill_leftovers(pids: Mapping[str, int], marker: str) -> None:
+    """Kill processes left by an earlier run, if their environment contains `marker`."""
     for pid in pids.values():
         with suppress(OSError):
             if marker.encode() in Path(f"/proc/{pid}/environ").read_bytes():
