@@ -61,16 +61,16 @@ async def _push_accounts() -> "AccountComparison":
 
 
 def sync_streams(*, as_json: AsJson = False) -> None:
-    """Update the streams of the channels' history to this release; once after an upgrade, safe to repeat."""
+    """Reconfigure the channels' history streams after an upgrade; safe to repeat."""
     pages = asyncio.run(_sync_history_streams())
     synced = sum(page.synced for page in pages)
     rejected = [tenant_id for page in pages for tenant_id in page.rejected]
     if as_json:
-        output.as_json({"synced": synced, "rejected": rejected})
+        output.print_json({"synced": synced, "rejected": rejected})
     else:
-        output.line(f"{synced} history streams are up to date")
+        output.print_line(f"{synced} history streams are up to date")
         for tenant_id in rejected:
-            output.line(f"the broker rejected the history stream of {tenant_id}")
+            output.print_line(f"the broker rejected the history stream of {tenant_id}")
     if rejected:
         raise Failure(f"{len(rejected)} history streams are not up to date")
 
