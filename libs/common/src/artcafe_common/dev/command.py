@@ -7,10 +7,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-import httpx
-from botocore.exceptions import BotoCoreError, ClientError
-
-from artcafe_common.dev.stack import LOOPBACK, AlreadyRunning, Ports, Stack
+from artcafe_common.dev.stack import LOOPBACK, STARTUP_ERRORS, Ports, Stack
 
 
 async def run(directory: Path, port_base: int) -> None:
@@ -36,7 +33,7 @@ async def run(directory: Path, port_base: int) -> None:
             stack.write_pids()
             with suppress(TimeoutError):
                 await asyncio.wait_for(asyncio.shield(stopping), 2)
-    except (AlreadyRunning, OSError, TimeoutError, httpx.HTTPError, ClientError, BotoCoreError) as error:
+    except STARTUP_ERRORS as error:
         sys.exit(f"artcafe dev: {error}")
     finally:
         await stack.down()

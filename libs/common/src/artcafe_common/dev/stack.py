@@ -19,6 +19,7 @@ from typing import Any, Self
 import httpx
 import msgspec
 from aiobotocore.session import get_session
+from botocore.exceptions import BotoCoreError, ClientError
 
 from artcafe_common.dev.supervisor import Program, Supervisor, kill_leftovers
 from artcafe_common.installation.bootstrap import bootstrap
@@ -53,6 +54,10 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
 
 class AlreadyRunning(Exception):
     """Another stack runs in this directory."""
+
+
+# What `Stack.up` may raise.
+STARTUP_ERRORS = (AlreadyRunning, OSError, TimeoutError, httpx.HTTPError, ClientError, BotoCoreError)
 
 
 class Stack:
