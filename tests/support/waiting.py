@@ -26,3 +26,17 @@ async def eventually(check, *, within=10.0, every=0.05):
             return last
         await asyncio.sleep(every)
     raise AssertionError(f"did not happen within {within} s; last result: {failure or last!r}") from failure
+
+
+async def holds(check, *, for_s=QUIET_PERIOD_S, every=0.05):
+    """Assert that `check` (sync or async) stays truthy for a period."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + for_s
+    while True:
+        result = check()
+        if inspect.isawaitable(result):
+            result = await result
+        assert result
+        if loop.time() >= deadline:
+            return
+        await asyncio.sleep(every)

@@ -1,4 +1,4 @@
-"""Tables: made once, whatever is there already."""
+"""Creation of the DynamoDB tables."""
 
 import asyncio
 import importlib
@@ -12,8 +12,8 @@ from artcafe_common.dev.stack import REGION
 from artcafe_common.storage.dynamo import Database
 from artcafe_common.storage.tables import TableSpec
 
-# As many as one answer of DynamoDB names, and one more.
-MANY = 101
+# One more than ListTables returns in a page.
+TABLE_COUNT = 101
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,26 +21,26 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: int = 0
 
 
-async def test_tables_are_made_once_and_expire_also_beside_a_hundred_others(stack):
-    specs = [TableSpec(name=f"t{n:03}", item=Item, partition="id") for n in range(MANY)]
+async def test_table_is_created_once_with_its_ttl_among_many_tables(stack):
+    specs = [TableSpec(name=f"t{n:03}", item=Item, partition="id") for n in range(TABLE_COUNT)]
     last = TableSpec(name="u", item=Item, partition="id", ttl="expires_at")
     async with Database(region=REGION, prefix="many-", environ=stack.environ()) as database:
         try:
             for spec in specs:
                 assert await database.create_table(spec)
             assert not await database.create_table(specs[-1])
-            # Made by a run that was killed before it said when items expire.
+            # As an interrupted run left it: without its TTL.
             assert await database.create_table(TableSpec(name="u", item=Item, partition="id"))
             assert not await database.create_table(last)
-            told = await database.call("describe_time_to_live", TableName="many-u")
-            assert told["TimeToLiveDescription"]["TimeToLiveStatus"] == "ENABLED"
+            response = await database.call("describe_time_to_live", TableName="many-u")
+            assert response["TimeToLiveDescription"]["TimeToLiveStatus"] == "ENABLED"
             assert not await database.create_table(last)
         finally:
             for spec in (*specs, last):
                 await database.call("delete_table", TableName=f"many-{spec.name}")
 
 
-async def test_one_command_makes_every_table(stack):
+async def test_one_command_creates_every_table(stack):
     command = [str(Path(sys.executable).parent / "artcafe"), "tables", "create"]
     environ = {**stack.environ(), "ARTCAFE_TABLE_PREFIX": "fresh-"}
     declared = {
@@ -48,20 +48,20 @@ async def test_one_command_makes_every_table(stack):
         for service in ("identity", "metering", "presence", "tenancy")
         for spec in importlib.import_module(f"artcafe_{service}.tables").TABLES
     }
-    told = []
+    outputs = []
     for _ in range(2):
-        done = await asyncio.to_thread(
+        result = await asyncio.to_thread(
             subprocess.run, command, env=environ, capture_output=True, text=True, timeout=60, check=False
         )
-        assert done.returncode == 0, done.stderr
-        told.append(done.stdout)
+        assert result.returncode == 0, result.stderr
+        outputs.append(result.stdout)
     async with Database(region=REGION, prefix="fresh-", environ=stack.environ()) as database:
         try:
             for name in declared:
-                answer = await database.call("describe_table", TableName=name)
-                assert answer["Table"]["TableStatus"] == "ACTIVE"
+                response = await database.call("describe_table", TableName=name)
+                assert response["Table"]["TableStatus"] == "ACTIVE"
         finally:
             for name in declared:
                 await database.call("delete_table", TableName=name)
-    # The first time it says what it made, the second time there was nothing to do.
-    assert [all(name in text for name in declared) for text in told] == [True, False]
+    # The second run creates nothing.
+    assert [all(name in text for name in declared) for text in outputs] == [True, False]

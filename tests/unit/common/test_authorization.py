@@ -14,7 +14,7 @@ def caller(actor, role="", tenant_id="T"):
     return CallerContext(request_id="r", tenant_id=tenant_id, actor=actor, role=role)
 
 
-def test_each_role_includes_the_ones_below_it():
+def test_role_includes_lower_roles():
     ascending = (VIEWER, MEMBER, ADMIN, OWNER)
     for high, role in enumerate(ascending):
         for low, least in enumerate(ascending):
@@ -30,19 +30,19 @@ def test_each_role_includes_the_ones_below_it():
         ("service:admin", "", OWNER),
     ],
 )
-def test_what_a_caller_acts_as(actor, role, acts_as):
+def test_role_of_a_caller(actor, role, acts_as):
     assert authorization.role_of(caller(actor, role)) is acts_as
 
 
 @pytest.mark.parametrize(
     ("actor", "role"), [("user:u", ""), ("user:u", "king"), ("client:c", "owner"), ("", "")]
 )
-def test_whoever_has_no_role_is_refused(actor, role):
+def test_caller_without_a_role_is_rejected(actor, role):
     with pytest.raises(Forbidden):
         authorization.role_of(caller(actor, role))
 
 
-def test_a_role_counts_only_with_a_tenant():
+def test_role_requires_a_tenant():
     set_caller(caller("user:u", "owner", tenant_id=""))
     with pytest.raises(Forbidden):
         authorization.require_role(VIEWER)
@@ -52,7 +52,7 @@ def test_a_role_counts_only_with_a_tenant():
         authorization.require_role(ADMIN)
 
 
-def test_only_a_person_founds_organizations():
+def test_only_a_user_creates_organizations():
     set_caller(caller("user:u"))
     assert authorization.require_user() == "u"
     for actor in ("user:", "client:c", "service:admin", ""):
@@ -61,7 +61,7 @@ def test_only_a_person_founds_organizations():
             authorization.require_user()
 
 
-def test_only_the_command_line_is_the_operator():
+def test_only_the_admin_service_is_the_operator():
     set_caller(caller("service:admin", tenant_id=""))
     authorization.require_operator()
     for actor, role in (("user:admin", "owner"), ("service:gateway", ""), ("user:service:admin", "owner")):
@@ -88,7 +88,7 @@ def test_only_the_command_line_is_the_operator():
         (VIEWER, MEMBER, VIEWER, False),
     ],
 )
-def test_who_may_change_a_member(actor, before, after, allowed):
+def test_member_changes_by_role(actor, before, after, allowed):
     if allowed:
         authorization.check_member_change(actor, before, after)
     else:

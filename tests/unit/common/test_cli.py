@@ -19,7 +19,7 @@ from artcafe_common.storage.tables import create_table_request
 
 
 @given(st.text())
-def test_no_text_steers_a_terminal(text):
+def test_cleaned_text_has_no_control_characters(text):
     assert escape_unprintable(text).isprintable()
 
 
@@ -27,11 +27,11 @@ def test_no_text_steers_a_terminal(text):
     ("status", "code"),
     [(400, 1), (401, 3), (403, 3), (404, 4), (409, 1), (429, 1), (500, 1), (502, 5), (503, 5), (504, 5)],
 )
-def test_exit_codes(status, code):
+def test_status_maps_to_exit_code(status, code):
     assert exit_code_for_status(status) == code
 
 
-def test_an_error_is_one_line():
+def test_error_is_printed_on_one_line():
     error = Failure("two\nlines", ExitCode.FAILED, code="name_taken", request_id="r")
     assert error.line == "two lines (name_taken, request r)"
 
@@ -44,25 +44,25 @@ def test_an_error_is_one_line():
         ("https://example.com/pubsub/api/v1/", "https://example.com/pubsub/api/v1"),
     ],
 )
-def test_an_api_has_one_spelling(given_, kept):
+def test_api_url_is_normalized(given_, kept):
     assert sessions.normalize_api_url(given_) == kept
     assert sessions.normalize_api_url(kept) == kept
 
 
 @pytest.mark.parametrize("bad", ["", "api.example.com", "ftp://x", "https://me:secret@x", "https://x/?a=b"])
-def test_what_is_no_api(bad):
+def test_invalid_api_url_is_rejected(bad):
     with pytest.raises(Failure) as caught:
         sessions.normalize_api_url(bad)
     assert caught.value.exit_code is ExitCode.USAGE
     assert "secret" not in caught.value.line
 
 
-def test_a_session_never_shows_its_tokens():
+def test_session_repr_hides_its_tokens():
     session = sessions.Session(api="https://x/api/v1", access_token="secret", seed="secret")
     assert "secret" not in repr(session)
 
 
-def test_a_private_file_is_private_from_its_first_byte(tmp_path):
+def test_private_file_is_written_atomically_with_mode_600(tmp_path):
     target = tmp_path / "there" / "file"
     sessions.write_private(target, "one")
     sessions.write_private(target, "two")
@@ -71,7 +71,7 @@ def test_a_private_file_is_private_from_its_first_byte(tmp_path):
     assert [each.name for each in target.parent.iterdir()] == ["file"]
 
 
-def test_a_stack_elsewhere_is_not_believed(tmp_path, monkeypatch):
+def test_development_session_requires_a_local_stack(tmp_path, monkeypatch):
     monkeypatch.setenv("ARTCAFE_DEV_DIR", str(tmp_path))
     text = (
         '{"api": "http://%s:1/api/v1", "ws": "", "nats": "", "tenant_id": "t", "user": "u", "token": "t",'
@@ -87,19 +87,19 @@ def test_a_stack_elsewhere_is_not_believed(tmp_path, monkeypatch):
     ("offset", "status"),
     [(0.0, "ok"), (1.9, "ok"), (-2.1, "warn"), (29.0, "warn"), (31.0, "fail"), (-3600.0, "fail")],
 )
-def test_clocks(offset, status):
+def test_clock_offset_sets_the_status(offset, status):
     (found,) = check_clocks({"redis": offset, "nats": 0.0})
     assert found.status == status
     assert (found.remedy == "") == (status == "ok")
 
 
-def test_no_clock_is_a_warning():
+def test_missing_clocks_are_a_warning():
     (found,) = check_clocks({})
     assert found.status == "warn"
 
 
 @pytest.mark.parametrize("spec", installed_tables(), ids=lambda spec: spec.name)
-def test_a_table_is_compared_with_its_declaration(spec):
+def test_table_check_reports_differences_from_the_declaration(spec):
     as_declared = {**create_table_request(spec, "p-"), "TableStatus": "ACTIVE"}
     assert compare(as_declared, spec, "p-") == []
     other = {**as_declared, "KeySchema": [{"AttributeName": "other", "KeyType": "HASH"}]}
@@ -128,7 +128,7 @@ async_runner.run(main())
 """
 
 
-def test_ctrl_c_ends_also_what_hangs():
+def test_interrupt_ends_a_hanging_command():
     with subprocess.Popen([sys.executable, "-c", HANGS], stdout=subprocess.PIPE) as process:
         assert process.stdout.readline() == b"there\n"
         process.send_signal(signal.SIGINT)

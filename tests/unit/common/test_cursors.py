@@ -11,7 +11,7 @@ CURSORS = CursorCodec(b"k" * 32)
 POSITION = {"client_id": "x", "tenant_id": "t"}
 
 
-def test_there_and_back():
+def test_cursor_round_trip():
     cursor = CURSORS.encode("t", "clients", POSITION)
     assert CURSORS.decode("t", "clients", cursor) == POSITION
     assert CursorCodec(b"k" * 32).decode("t", "clients", cursor) == POSITION
@@ -23,19 +23,19 @@ def test_there_and_back():
     ("tenant", "scope", "key"),
     [("u", "clients", b"k"), ("t", "channels", b"k"), ("t", "clients", b"l"), ("tc", "lients", b"k")],
 )
-def test_bound_to_tenant_list_and_key(tenant, scope, key):
+def test_cursor_is_bound_to_tenant_list_and_key(tenant, scope, key):
     cursor = CURSORS.encode("t", "clients", POSITION)
     with pytest.raises(InvalidCursor):
         CursorCodec(key * 32).decode(tenant, scope, cursor)
 
 
 @given(st.text(max_size=200))
-def test_garbage(text):
+def test_arbitrary_text_is_not_a_cursor(text):
     with pytest.raises(InvalidCursor):
         CURSORS.decode("t", "clients", text)
 
 
-def test_tampered_and_endless():
+def test_tampered_or_too_long_cursor_is_rejected():
     cursor = CURSORS.encode("t", "clients", POSITION)
     for position in range(len(cursor) - 1):
         wrong = "A" if cursor[position] != "A" else "B"
@@ -45,6 +45,6 @@ def test_tampered_and_endless():
         CURSORS.decode("t", "clients", "A" * 2000)
 
 
-def test_a_short_key_is_refused():
+def test_short_cursor_key_is_rejected():
     with pytest.raises(ValueError, match="32 bytes"):
         CursorCodec(b"short")

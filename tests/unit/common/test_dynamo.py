@@ -14,7 +14,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     id: str
 
 
-async def test_a_transaction_that_is_cut_off_is_a_store_that_is_not_there():
+async def test_interrupted_transaction_raises_store_unavailable():
     async def hang_up(_reader, writer):
         writer.close()
 

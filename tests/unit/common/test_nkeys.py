@@ -20,7 +20,7 @@ PREFIXES = {KeyKind.USER: "SU", KeyKind.ACCOUNT: "SA", KeyKind.OPERATOR: "SO", K
 
 
 @pytest.mark.parametrize("kind", KeyKind)
-def test_a_new_key(kind):
+def test_created_key_pair_is_valid(kind):
     pairs = [create(kind) for _ in range(20)]
     assert len({pair.seed for pair in pairs}) == 20
     for pair in pairs:
@@ -34,7 +34,7 @@ def test_a_new_key(kind):
         assert pair.seed not in repr(pair)
 
 
-def test_a_signature_holds_for_its_key_and_its_text():
+def test_signature_is_valid_only_for_its_key_and_data():
     pair, other = create(KeyKind.USER), create(KeyKind.USER)
     signature = pair.sign(b"nonce")
     assert verify(pair.public, KeyKind.USER, b"nonce", signature)
@@ -55,7 +55,7 @@ def test_a_signature_holds_for_its_key_and_its_text():
         assert not verify(public, KeyKind.USER, b"nonce", signature)
 
 
-def test_a_public_key_of_another_kind_or_with_a_slip_is_refused():
+def test_public_key_of_another_kind_or_with_a_typo_is_rejected():
     pair = create(KeyKind.USER)
     with pytest.raises(InvalidNKeyError):
         decode_public(pair.public, KeyKind.ACCOUNT)
@@ -65,7 +65,7 @@ def test_a_public_key_of_another_kind_or_with_a_slip_is_refused():
             decode_public(pair.public[:position] + wrong + pair.public[position + 1 :], KeyKind.USER)
 
 
-def test_what_is_no_seed():
+def test_invalid_seed_is_rejected():
     pair = create(KeyKind.USER)
     for seed in (
         "",
@@ -82,7 +82,7 @@ def test_what_is_no_seed():
             KeyPair(seed)
 
 
-def test_a_seed_with_a_slip_is_refused():
+def test_seed_with_a_typo_is_rejected():
     pair = create(KeyKind.USER)
     for position in range(4, 56):
         wrong = "A" if pair.seed[position] != "A" else "B"
@@ -90,7 +90,7 @@ def test_a_seed_with_a_slip_is_refused():
             KeyPair(pair.seed[:position] + wrong + pair.seed[position + 1 :])
 
 
-def test_signatures_come_in_both_alphabets():
+def test_signature_is_decoded_from_both_base64_alphabets():
     raw = bytes(range(192, 256))
     standard, url = base64.b64encode(raw).decode(), base64.urlsafe_b64encode(raw).decode()
     for text in (standard, url, standard.rstrip("="), url.rstrip("=")):
@@ -99,7 +99,7 @@ def test_signatures_come_in_both_alphabets():
         assert decode_signature(text) == b""
 
 
-def test_the_package_is_not_patched():
+def test_nkeys_package_is_not_monkeypatched():
     for name, thing in vars(package).items():
         if inspect.isfunction(thing) or inspect.isclass(thing):
             assert thing.__module__.startswith("nkeys"), name

@@ -14,7 +14,7 @@ GIVEN = {"ARTCAFE_OIDC_ISSUER": "https://issuer", "ARTCAFE_OIDC_CLIENT_ID": "app
 
 
 @pytest.mark.parametrize("settings", ALL)
-def test_defaults_suffice_but_for_what_is_required(settings):
+def test_required_settings_are_enough_to_load(settings):
     load(settings, GIVEN)
     load(settings, {**GIVEN, "ARTCAFE_UNKNOWN": "x"})
     for row in variables(settings):
@@ -23,7 +23,7 @@ def test_defaults_suffice_but_for_what_is_required(settings):
 
 
 @pytest.mark.parametrize("missing", GIVEN)
-def test_a_missing_variable_is_named(missing):
+def test_missing_variable_is_named(missing):
     for value in ({}, {missing: ""}):
         environ = {k: v for k, v in GIVEN.items() if k != missing} | value
         with pytest.raises(SettingsError) as refused:
@@ -45,7 +45,7 @@ def test_a_missing_variable_is_named(missing):
         ("ARTCAFE_HANDSHAKE_TIMEOUT_S", "0"),
     ],
 )
-def test_a_bad_value_is_named(name, value):
+def test_invalid_value_is_named(name, value):
     with pytest.raises(SettingsError) as refused:
         load(Gateway, {name: value})
     assert str(refused.value).startswith(f"{name} ")

@@ -50,7 +50,7 @@ def patterns(draw):
 
 
 @given(patterns(), patterns())
-def test_covers_and_overlaps_are_what_they_say(one, other):
+def test_covers_and_overlaps_match_the_definition(one, other):
     left, right = taken(one), taken(other)
     assert covers(one, other) == (right <= left)
     assert overlaps(one, other) == bool(left & right)
@@ -58,12 +58,12 @@ def test_covers_and_overlaps_are_what_they_say(one, other):
 
 
 @given(patterns(), st.sampled_from(SUBJECTS))
-def test_covering_a_subject_is_taking_it(pattern, subject):
+def test_covers_matches_single_subjects(pattern, subject):
     assert covers(pattern, subject) == (subject in taken(pattern))
 
 
 @given(st.text(max_size=40))
-def test_whatever_passes_is_one_word_on_the_wire(text):
+def test_validated_subject_is_one_token_on_the_wire(text):
     try:
         tokens = validate(text, wildcards=False)
     except BadSubject:
@@ -75,7 +75,7 @@ def test_whatever_passes_is_one_word_on_the_wire(text):
 
 
 @given(st.text(max_size=40), st.booleans())
-def test_no_text_resolves_outside_of_the_tenant(text, wildcards):
+def test_no_text_resolves_outside_the_tenant(text, wildcards):
     try:
         name = resolve(TENANT, text, wildcards=wildcards)
     except (BadSubject, ForbiddenSubject):
@@ -112,7 +112,7 @@ def test_no_text_resolves_outside_of_the_tenant(text, wildcards):
         "a.>.b",
     ],
 )
-def test_malformed(text):
+def test_malformed_subject_is_rejected(text):
     for wildcards in (True, False):
         with pytest.raises(BadSubject):
             validate(text, wildcards=wildcards)
@@ -126,7 +126,7 @@ def test_malformed(text):
         (f"tenant.{TENANT}.x.y", SubjectForm.FULL),
     ],
 )
-def test_three_forms_of_a_subject_are_equal(text, form):
+def test_all_forms_of_a_subject_resolve_to_one_name(text, form):
     name = resolve(TENANT, text, wildcards=False)
     assert name.form is form
     assert name.publish_subject == f"{TENANT}.x.y"
@@ -175,13 +175,13 @@ def test_channels_and_legacy_roots_have_one_form():
         "_heartbeat.x",
     ],
 )
-def test_what_is_another_tenants_or_the_platforms(text):
+def test_foreign_and_platform_subjects_are_forbidden(text):
     with pytest.raises(ForbiddenSubject):
         resolve(TENANT, text, wildcards=True)
 
 
 @pytest.mark.parametrize("pattern", ["*", "*.x", "*.*", "*.>", "{tid}.>", "{tid}.*", "tenant.{tid}.>"])
-def test_a_permission_with_a_wildcard_in_front_stays_among_the_names(pattern):
+def test_leading_wildcard_permission_excludes_platform_subjects(pattern):
     allowed = permission_patterns(TENANT, pattern.format(tid=TENANT))
     for subject in (
         "$JS.API.INFO",
@@ -194,7 +194,7 @@ def test_a_permission_with_a_wildcard_in_front_stays_among_the_names(pattern):
         assert not any(covers(raw, subject) for raw in allowed)
 
 
-def test_permissions():
+def test_permission_patterns_cover_all_forms():
     assert permission_patterns(TENANT, ">") == (">",)
     assert permission_patterns(TENANT, "x.*") == (f"{TENANT}.x.*", f"tenant.{TENANT}.x.*", "x.*")
     assert permission_patterns(TENANT, f"tenant.{TENANT}.channel.*") == (f"tenant.{TENANT}.channel.*",)
@@ -206,6 +206,6 @@ def test_permissions():
 
 
 @given(patterns(), st.sampled_from(SUBJECTS[:39]))
-def test_a_permission_allows_what_its_pattern_takes(pattern, subject):
+def test_permission_allows_the_subjects_its_pattern_matches(pattern, subject):
     publish = resolve(TENANT, subject, wildcards=False).publish_subject
     assert permitted(TENANT, [pattern], (publish,)) == (pattern == ">" or subject in taken(pattern))

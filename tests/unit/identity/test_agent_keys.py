@@ -35,7 +35,7 @@ def forms(private):
 
 
 @pytest.mark.parametrize("kind", list(AgentKeyType))
-def test_every_form_of_a_key_is_one_key(kind, rsa_key):
+def test_all_encodings_of_a_key_are_equal(kind, rsa_key):
     private = rsa_key if kind is AgentKeyType.RSA else ed25519.Ed25519PrivateKey.generate()
     first, *others = [describe(load(text)) for text in forms(private)]
     assert all(other == first for other in others)
@@ -62,7 +62,7 @@ def test_no_other_kind_of_key_is_taken():
             load(text)
 
 
-def test_a_key_that_would_take_long_to_check_is_refused():
+def test_expensive_rsa_key_is_rejected():
     huge = rsa.RSAPublicNumbers(65537, (1 << 16383) + 1).public_key()
     slow = rsa.RSAPublicNumbers((1 << 2000) + 1, (1 << 2047) + 1).public_key()
     for public in (huge, slow):
@@ -72,19 +72,19 @@ def test_a_key_that_would_take_long_to_check_is_refused():
 
 
 @given(st.text() | st.binary().map(lambda raw: f"ssh-rsa {base64.b64encode(raw).decode()}"))
-def test_whatever_else_is_refused_with_one_error(text):
+def test_arbitrary_text_is_not_a_key(text):
     with pytest.raises(InvalidAgentKeyError):
         load(text)
 
 
-def test_a_private_key_is_refused_and_not_repeated():
+def test_private_key_is_rejected_and_not_echoed():
     pem = generate(AgentKeyType.ED25519)[1]
     with pytest.raises(InvalidAgentKeyError) as error:
         load(pem)
     assert pem.split("\n")[1] not in str(error.value)
 
 
-def test_rsa_signatures_are_pkcs1_with_sha256_also_of_a_digest(rsa_key):
+def test_rsa_signature_must_be_pkcs1_with_sha256(rsa_key):
     public = rsa_key.public_key()
     signature = rsa_key.sign(CHALLENGE, padding.PKCS1v15(), hashes.SHA256())
     digest = hashlib.sha256(CHALLENGE).digest()
@@ -104,7 +104,7 @@ def test_rsa_signatures_are_pkcs1_with_sha256_also_of_a_digest(rsa_key):
 
 
 @pytest.mark.parametrize("kind", list(AgentKeyType))
-def test_a_generated_pair_belongs_together(kind):
+def test_generated_key_pair_matches(kind):
     key, pem = generate(kind)
     private = serialization.load_pem_private_key(pem.encode(), None)
     assert describe(private.public_key()) == key

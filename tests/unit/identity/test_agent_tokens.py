@@ -20,7 +20,7 @@ def part(value):
     return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
 
 
-def test_a_token_says_whom_it_is_for():
+def test_token_round_trip():
     tokens = AgentTokenIssuer(SEED)
     token, ends = tokens.issue(**WHO)
     claims = tokens.verify(token)
@@ -32,7 +32,7 @@ def test_a_token_says_whom_it_is_for():
         AgentTokenIssuer(secrets.token_bytes(32)).verify(token)
 
 
-def test_a_token_ends_after_its_hour_and_does_not_begin_early(monkeypatch):
+def test_token_is_valid_only_during_its_lifetime(monkeypatch):
     tokens = AgentTokenIssuer(SEED)
     token, ends = tokens.issue(**WHO)
     for now, good in ((ends - 1, True), (ends, False), (ends - TOKEN_TTL_S - 20, True), (0, False)):
@@ -44,7 +44,7 @@ def test_a_token_ends_after_its_hour_and_does_not_begin_early(monkeypatch):
                 tokens.verify(token)
 
 
-def test_anything_else_is_refused(monkeypatch):
+def test_forged_tokens_are_rejected(monkeypatch):
     tokens = AgentTokenIssuer(SEED)
     token, _ = tokens.issue(**WHO)
     head, claims, signature = token.split(".")

@@ -11,7 +11,7 @@ PAIR = create(KeyKind.ACCOUNT)
 KEY = bytes(range(32))
 
 
-def test_what_is_sealed_opens_again_and_shows_nothing(tmp_path):
+def test_encryption_round_trip(tmp_path):
     file = tmp_path / "sealing.key"
     file.write_text(KEY.hex() + "\n")
     sealed = SeedCipher.from_file(file).encrypt(PAIR.seed, tenant_id="t", public=PAIR.public)
@@ -25,13 +25,13 @@ def test_what_is_sealed_opens_again_and_shows_nothing(tmp_path):
     [("u", PAIR.public), ("t", create(KeyKind.ACCOUNT).public), ("", "")],
     ids=["other tenant", "other key", "neither"],
 )
-def test_moved_elsewhere_it_stays_shut(tenant_id, public):
+def test_ciphertext_is_bound_to_tenant_and_key(tenant_id, public):
     sealed = SeedCipher(KEY).encrypt(PAIR.seed, tenant_id="t", public=PAIR.public)
     with pytest.raises(DecryptionFailed):
         SeedCipher(KEY).decrypt(sealed, tenant_id=tenant_id, public=public)
 
 
-def test_changed_or_with_another_key_it_stays_shut():
+def test_tampered_ciphertext_or_wrong_key_is_rejected():
     sealed = SeedCipher(KEY).encrypt(PAIR.seed, tenant_id="t", public=PAIR.public)
     with pytest.raises(DecryptionFailed):
         SeedCipher(bytes(32)).decrypt(sealed, tenant_id="t", public=PAIR.public)

@@ -31,7 +31,7 @@ def may(permission, subject):
 
 @pytest.mark.parametrize("publish", [[], ["a"], [">"], [f"{TENANT}.a.*"]])
 @pytest.mark.parametrize("subscribe", [[], ["a"], [">"]])
-def test_no_list_is_ever_empty_and_a_heartbeat_is_always_possible(publish, subscribe):
+def test_permission_lists_are_never_empty_and_always_allow_heartbeats(publish, subscribe):
     made = user(publish, subscribe)
     # To the broker an empty list means everything.
     assert made.pub.allow
@@ -41,7 +41,7 @@ def test_no_list_is_ever_empty_and_a_heartbeat_is_always_possible(publish, subsc
     assert may(made.sub, "_INBOX.x.1")
 
 
-def test_empty_lists_deny():
+def test_empty_permissions_deny_everything():
     made = user([], [])
     for subject in ("a", f"{TENANT}.a", f"tenant.{TENANT}.a", f"tenant.{TENANT}.channel.x", "$JS.API.INFO"):
         assert not may(made.pub, subject)
@@ -49,7 +49,7 @@ def test_empty_lists_deny():
     assert not may(made.pub, f"_heartbeat.{TENANT}.{new_id()}")
 
 
-def test_a_permission_holds_in_every_spelling_and_no_further():
+def test_permission_applies_to_every_form_of_a_subject():
     made = user(["jobs.*"], ["done"])
     for prefix in ("", f"{TENANT}.", f"tenant.{TENANT}."):
         assert may(made.pub, f"{prefix}jobs.1")
@@ -60,7 +60,7 @@ def test_a_permission_holds_in_every_spelling_and_no_further():
             assert not may(made.sub, f"{prefix}{subject}")
 
 
-def test_nobody_tells_the_presence_of_others():
+def test_clients_cannot_publish_presence():
     assert not may(user([">"], [">"]).pub, f"tenant.{TENANT}.presence.{CLIENT}")
 
 
@@ -78,7 +78,7 @@ def test_nobody_tells_the_presence_of_others():
         "01JDB7Z8Q4T5W6X7Y8Z9A0BCDF.>",
     ],
 )
-def test_a_pattern_that_leaves_the_tenant_never_becomes_a_user(pattern):
+def test_pattern_outside_the_tenant_is_rejected(pattern):
     for lists in (([pattern], []), ([], [pattern])):
         with pytest.raises(InvalidPermission):
             user(*lists)

@@ -71,14 +71,14 @@ def verifier(provider):
     return UserTokenVerifier(jwks=provider.jwks, issuer=ISSUER, client_id=APP)
 
 
-async def test_a_known_key_is_asked_for_once(clock):
+async def test_known_key_is_fetched_once(clock):
     provider = Provider("one")
     for _ in range(5):
         assert (await verifier(provider).verify(token())).user_id == "me"
     assert provider.asked == 1
 
 
-async def test_an_unknown_key_asks_again_at_most_once_a_minute(clock):
+async def test_unknown_key_refreshes_at_most_once_a_minute(clock):
     provider = Provider("one")
     await provider.jwks.get_key("one")
     clock.now += 61
@@ -94,7 +94,7 @@ async def test_an_unknown_key_asks_again_at_most_once_a_minute(clock):
     assert provider.asked == 3
 
 
-async def test_a_withdrawn_key_is_dropped_after_its_age(clock):
+async def test_withdrawn_key_expires(clock):
     provider = Provider("one")
     await provider.jwks.get_key("one")
     provider.kids = ["two"]
@@ -106,7 +106,7 @@ async def test_a_withdrawn_key_is_dropped_after_its_age(clock):
     assert provider.asked == 2
 
 
-async def test_a_provider_that_is_away_takes_no_key_with_it(clock):
+async def test_provider_outage_keeps_known_keys(clock):
     provider = Provider("one")
     await provider.jwks.get_key("one")
     provider.away = True
@@ -116,13 +116,13 @@ async def test_a_provider_that_is_away_takes_no_key_with_it(clock):
     assert provider.asked == 2
 
 
-async def test_many_at_once_ask_once(clock):
+async def test_concurrent_requests_fetch_once(clock):
     provider = Provider("one")
     assert len(await asyncio.gather(*(provider.jwks.get_key("one") for _ in range(50)))) == 50
     assert provider.asked == 1
 
 
-async def test_a_provider_that_was_never_there_is_not_asked_for_every_token(clock):
+async def test_failed_first_fetch_is_not_retried_for_every_token(clock):
     provider = Provider("one")
     provider.away = True
     for _ in range(20):
@@ -137,7 +137,7 @@ async def test_a_provider_that_was_never_there_is_not_asked_for_every_token(cloc
 @pytest.mark.parametrize(
     "answer", [b"", b"[]", b"{}", b'{"keys":5}', b'{"keys":[5]}', b'{"keys":[{"kty":"x"}]}', b"<html>"]
 )
-async def test_an_answer_that_is_no_key_set(answer):
+async def test_malformed_key_set_is_rejected(answer):
     transport = httpx.MockTransport(lambda _request: httpx.Response(200, content=answer))
     jwks = JwksCache("https://issuer.example", httpx.AsyncClient(transport=transport))
     with pytest.raises((ProviderUnavailable, InvalidToken)):
@@ -155,7 +155,7 @@ async def test_an_answer_that_is_no_key_set(answer):
         ({"iat": 35}, False),
     ],
 )
-async def test_the_leeway(changes, fits):
+async def test_clock_leeway(changes, fits):
     now = int(time.time())
     text = token(**{name: now + value for name, value in changes.items()})
     if fits:
@@ -168,6 +168,6 @@ async def test_the_leeway(changes, fits):
 @pytest.mark.parametrize(
     "text", ["", ".", "..", "a.b.c", "é.é.é", "\0", "W10.e30.x", "bnVsbA.e30.x", "x" * 20_000]
 )
-async def test_what_is_no_token(text):
+async def test_malformed_token_is_rejected(text):
     with pytest.raises(InvalidToken):
         await verifier(Provider("one")).verify(text)

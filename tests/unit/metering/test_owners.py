@@ -53,54 +53,54 @@ def owners(identity):
     return OwnerResolver(identity)
 
 
-async def test_a_client_is_named_by_the_broker(owners, identity):
+async def test_client_id_comes_from_the_user_name(owners, identity):
     client = new_id()
     one = seen(user=client)
     assert await owners.resolve([one]) == {one.key: ConnectionOwner(client_id=client)}
     assert identity.asked == 0
 
 
-async def test_the_platforms_key_makes_a_bridge_and_any_other_a_user(owners, identity):
+async def test_platform_key_identifies_a_bridge(owners, identity):
     bridge, user = seen(1), seen(2, issuer="THEIRS", started=timedelta(hours=-1))
     found = await owners.resolve([bridge, user])
     assert found == {bridge.key: ConnectionOwner(bridge=True), user.key: ConnectionOwner()}
     assert identity.asked == 1
 
 
-async def test_a_newer_platform_key_is_asked_for(owners, identity):
+async def test_newer_platform_key_is_fetched(owners, identity):
     await owners.resolve([seen(1)])
     identity.platform_key = "NEWER"
     younger = seen(2, issuer="NEWER", started=timedelta(seconds=1))
     assert (await owners.resolve([younger]))[younger.key] == ConnectionOwner(bridge=True)
 
 
-async def test_nothing_is_guessed_while_identity_is_silent(owners, identity):
+async def test_owner_stays_unknown_while_identity_is_unavailable(owners, identity):
     identity.failure = ServiceUnavailable()
     client, one, other = seen(1, user=new_id()), seen(2), seen(3, account="B")
     assert set(await owners.resolve([client, one, other])) == {client.key}
     assert identity.asked == 1
 
 
-async def test_connections_of_a_deleted_account_are_nobodys(owners, identity):
+async def test_connection_of_a_deleted_account_has_no_owner(owners, identity):
     identity.failure = AccountMissing()
     one, other = seen(1), seen(2)
     assert await owners.resolve([one, other]) == {one.key: None, other.key: None}
     assert identity.asked == 1
 
 
-def test_headers_count_as_the_broker_counts_them():
+def test_header_size_matches_the_broker():
     assert header_size(None) == 0
     assert header_size({"a": "b"}) == len("NATS/1.0\r\na: b\r\n\r\n")
 
 
-def test_a_connection_lasts_until_it_ends():
+def test_connection_duration_ends_with_the_connection():
     one = seen(started=timedelta(minutes=-10))
     assert one.duration_s(now()) == 600
     ended = seen(started=timedelta(minutes=-10), stop=now() - timedelta(minutes=5))
     assert 299 <= ended.duration_s(now()) <= 300
 
 
-def test_what_a_connection_did_is_counted_no_later_than_it_ended():
+def test_closed_connection_is_counted_on_its_last_day():
     yesterday = now() - timedelta(days=1)
     row = seen(started=timedelta(days=-2), stop=yesterday).script_row("", bridge=False, now=now())
     assert row["day"] == f"{yesterday:%Y%m%d}"

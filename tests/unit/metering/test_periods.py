@@ -16,43 +16,43 @@ from artcafe_metering.periods import (
 TODAY = date(2026, 3, 15)
 
 
-def test_the_last_seven_days_are_the_default():
+def test_default_period_is_seven_days():
     days = days_in_period(None, None, today=TODAY)
     assert (days[0], days[-1], len(days)) == (date(2026, 3, 9), TODAY, 7)
 
 
-def test_one_date_is_enough():
+def test_one_date_completes_the_period():
     assert days_in_period(date(2026, 3, 14), None, today=TODAY) == [date(2026, 3, 14), TODAY]
     assert days_in_period(None, date(2026, 3, 1), today=TODAY)[0] == date(2026, 2, 23)
 
 
-def test_a_period_of_one_day():
+def test_period_of_one_day():
     assert days_in_period(TODAY, TODAY, today=TODAY) == [TODAY]
 
 
-def test_a_reversed_period_is_refused():
+def test_reversed_period_is_rejected():
     with pytest.raises(InvalidPeriod):
         days_in_period(TODAY, TODAY - timedelta(days=1), today=TODAY)
 
 
-def test_a_period_has_at_most_366_days():
+def test_period_has_at_most_366_days():
     assert len(days_in_period(TODAY - timedelta(days=365), TODAY, today=TODAY)) == 366
     with pytest.raises(InvalidPeriod):
         days_in_period(TODAY - timedelta(days=366), TODAY, today=TODAY)
 
 
-def test_ninety_days_are_live():
+def test_ninety_days_are_in_redis():
     assert is_in_redis(TODAY - timedelta(days=89), today=TODAY)
     assert not is_in_redis(TODAY - timedelta(days=90), today=TODAY)
 
 
-def test_a_count_is_stamped_in_utc():
+def test_timestamp_is_in_utc():
     west = timezone(timedelta(hours=-5))
     when = hour_bucket(datetime(2026, 1, 31, 22, 30, tzinfo=west))
     assert (when.day, when.hour) == ("20260201", "03")
 
 
-def test_the_last_hours_cross_midnight():
+def test_last_hours_cross_midnight():
     hours = last_hours(datetime(2026, 3, 15, 1, 20, tzinfo=UTC))
     assert len(hours) == 24
     assert hours[0] == datetime(2026, 3, 14, 2, tzinfo=UTC)
@@ -67,24 +67,24 @@ def test_the_last_hours_cross_midnight():
         (datetime(2026, 12, 31, 12, tzinfo=UTC), date(2026, 12, 31)),
     ],
 )
-def test_the_billing_period_is_a_calendar_month(now, last):
+def test_billing_period_is_a_calendar_month(now, last):
     assert billing_month(now) == (last.replace(day=1), last)
 
 
-def test_the_projection_scales_by_the_elapsed_share():
+def test_projection_scales_with_the_elapsed_time():
     assert project_usage(100, datetime(2026, 4, 16, tzinfo=UTC)) == 200
     assert project_usage(0, datetime(2026, 4, 16, tzinfo=UTC)) == 0
 
 
-def test_the_projection_is_never_below_what_was_used():
+def test_projection_is_never_below_the_usage():
     assert project_usage(7, datetime(2026, 4, 30, 23, 59, 59, tzinfo=UTC)) >= 7
 
 
-def test_the_first_minutes_of_a_month_do_not_explode():
+def test_projection_at_the_start_of_a_month_is_bounded():
     assert project_usage(1, datetime(2026, 4, 1, tzinfo=UTC)) == 30 * 24
 
 
-def test_a_quota_without_a_limit_has_no_percentage():
+def test_quota_without_a_limit_has_no_percentage():
     now = datetime(2026, 4, 16, tzinfo=UTC)
     assert quota_usage(50, None, now).percent is None
     assert quota_usage(50, 200, now).percent == 25.0

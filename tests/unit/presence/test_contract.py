@@ -10,7 +10,7 @@ from artcafe_presence.endpoints import Endpoints
 from artcafe_presence.settings import Settings
 
 
-def test_each_command_has_exactly_one_endpoint():
+def test_every_command_has_an_endpoint():
     declared = {
         kind
         for _, kind in inspect.getmembers(presence, inspect.isclass)

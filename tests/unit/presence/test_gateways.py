@@ -24,7 +24,7 @@ def event(kind, connection_id, **fields):
     return kind(connection_id=connection_id, tenant_id="t", client_id="c", account="A", **fields)
 
 
-async def test_a_connection_is_opened_before_it_is_closed():
+async def test_events_of_one_connection_are_applied_in_order():
     store = SlowToOpen()
     gateways = GatewayEventHandler(store)
     opened = event(ConnectionOpened, "a", server_id="s", instance="i")

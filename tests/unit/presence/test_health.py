@@ -22,7 +22,7 @@ from artcafe_presence.health import assess_health
         (False, 10, None, "gateway_gone", ClientHealth.UNHEALTHY),
     ],
 )
-def test_health(online, heartbeat_age_s, status, reason, health):
+def test_health_of_a_client(online, heartbeat_age_s, status, reason, health):
     assert (
         assess_health(
             online=online, heartbeat_age_s=heartbeat_age_s, status=status, reason=reason, interval_s=30

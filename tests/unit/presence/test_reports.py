@@ -19,7 +19,7 @@ def taken(kind, body, **origin):
     return parse_report(ingest_subject(ACCOUNT, kind, TENANT, CLIENT), headers, body)
 
 
-def test_a_heartbeat_is_one_whatever_stands_in_it():
+def test_heartbeat_with_any_payload_is_accepted():
     for body in (
         b"",
         b"not json",
@@ -33,14 +33,14 @@ def test_a_heartbeat_is_one_whatever_stands_in_it():
         assert (report.type, report.server, report.cid) == (ReportType.HEARTBEAT, "nats-1", 7)
 
 
-def test_the_full_form_carries_status_metrics_and_metadata():
+def test_full_heartbeat_has_status_metrics_and_metadata():
     body = json.dumps({"status": "degraded", "metrics": {"cpu": 1}, "metadata": {"v": 2}}).encode()
     report = taken(IngestKind.STATUS, body)
     assert report is not None
     assert (report.status, report.metrics, report.metadata) == ("degraded", '{"cpu":1}', '{"v":2}')
 
 
-def test_presence_says_which_way():
+def test_presence_message_connects_or_disconnects():
     going, coming = (
         taken(IngestKind.PRESENCE, f'{{"type": "{t}"}}'.encode()) for t in ("disconnect", "connect")
     )
@@ -50,7 +50,7 @@ def test_presence_says_which_way():
     assert taken(IngestKind.PRESENCE, b"junk") is None
 
 
-def test_metrics_are_taken_bare_or_wrapped_and_touch_nothing_else():
+def test_metrics_are_accepted_bare_or_wrapped():
     for body in (b'{"queue": 3}', b'{"metrics": {"queue": 3}}'):
         report = taken(IngestKind.METRICS, body)
         assert report is not None
@@ -61,18 +61,18 @@ def test_metrics_are_taken_bare_or_wrapped_and_touch_nothing_else():
 @pytest.mark.parametrize(
     "origin", [{"user": new_id()}, {"user": "U" + "A" * 55}, {"user": ""}, {"acc": "AX"}]
 )
-def test_nobody_speaks_for_another(origin):
+def test_report_for_another_client_is_ignored(origin):
     assert taken(IngestKind.HEARTBEAT, b"", **origin) is None
 
 
-def test_without_the_brokers_word_nothing_counts():
+def test_report_without_request_info_is_ignored():
     subject = ingest_subject(ACCOUNT, IngestKind.HEARTBEAT, TENANT, CLIENT)
     assert parse_report(subject, {}, b"") is None
     assert parse_report(subject, {"Nats-Request-Info": "junk"}, b"") is None
     assert parse_report("artcafe.ingest.short", {}, b"") is None
 
 
-def test_what_is_too_big_is_not_kept():
+def test_oversized_fields_are_dropped_or_truncated():
     body = json.dumps({"metadata": {"x": "y" * MAX_JSON_BYTES}, "status": "s" * 1000}).encode()
     report = taken(IngestKind.STATUS, body)
     assert report is not None

@@ -37,7 +37,7 @@ def resolved(schema, components):
     return jsonschema_rs.Draft202012Validator({**schema, "components": {"schemas": components}})
 
 
-def test_the_api_is_an_openapi_3_1_document():
+def test_rest_document_is_valid_openapi_3_1():
     OpenAPIV31SpecValidator(REST).validate()
     assert REST["openapi"].startswith("3.1")
     names = [p.values[0]["operationId"] for p in OPERATIONS]
@@ -47,7 +47,7 @@ def test_the_api_is_an_openapi_3_1_document():
     assert [name for name in REST["components"]["schemas"] if "." in name] == []
 
 
-def test_every_handler_is_in_it():
+def test_every_handler_is_in_the_openapi_document():
     handlers = {
         f"{controller.tags[0]}_{name}"
         for controller in (*CONTROLLERS, ProblemsController)
@@ -58,7 +58,7 @@ def test_every_handler_is_in_it():
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_every_route_tells_what_it_takes_gives_and_refuses(operation):
+def test_operation_documents_its_bodies_and_errors(operation):
     assert operation["summary"]
     assert {"400", "500"} <= operation["responses"].keys()
     good = [status for status in operation["responses"] if status < "300"]
@@ -83,7 +83,7 @@ def test_every_route_tells_what_it_takes_gives_and_refuses(operation):
         assert "404" in operation["responses"]
 
 
-def test_bodies_take_nothing_that_is_not_known():
+def test_request_bodies_allow_no_unknown_fields():
     components = REST["components"]["schemas"]
     for parameter in OPERATIONS:
         body = parameter.values[0].get("requestBody")
@@ -93,11 +93,11 @@ def test_bodies_take_nothing_that_is_not_known():
             assert components[name]["additionalProperties"] is False, name
 
 
-def test_the_protocols_are_an_asyncapi_3_document():
+def test_websocket_document_is_valid_asyncapi_3():
     jsonschema_rs.Draft7Validator(json.loads(gzip.decompress(SCHEMA.read_bytes()))).validate(SOCKETS)
 
 
-def test_every_frame_and_close_code_is_in_it():
+def test_every_frame_and_close_code_is_in_the_asyncapi_document():
     told = {message["name"] for message in SOCKETS["components"]["messages"].values()}
     kinds = {
         kind
@@ -115,7 +115,7 @@ def test_every_frame_and_close_code_is_in_it():
         assert {int(code) for code in channel["x-close-codes"]} == codes
 
 
-def test_every_example_of_a_frame_is_one():
+def test_frame_examples_are_valid():
     components = SOCKETS["components"]["schemas"]
     for message in SOCKETS["components"]["messages"].values():
         for example in message.get("examples", []):
@@ -131,7 +131,7 @@ def test_every_example_of_a_frame_is_one():
             assert type(session_type.decoder.decode(json.dumps(example["payload"]))) is kind
 
 
-def test_every_error_code_is_in_a_document():
+def test_every_error_code_is_in_an_api_document():
     rest = {
         code
         for parameter in OPERATIONS

@@ -41,7 +41,7 @@ DECLARED_ERRORS = {error for command in COMMANDS for error in command.raises}
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda c: c.__name__)
-def test_a_command_is_declared_in_full(command):
+def test_command_declaration_is_complete(command):
     service = service_of(command)
     # The module or package of one service, right below `contracts`.
     module = command.__module__.removeprefix("artcafe_common.contracts.").partition(".")[0]
@@ -61,7 +61,7 @@ def test_subjects_are_unique():
     assert [s for s, n in Counter(each.subject for each in everything).items() if n > 1] == []
 
 
-def test_events_and_signals_are_declared_in_full():
+def test_event_and_signal_declarations_are_complete():
     for kind in (*declared(Event), *declared(Signal)):
         assert kind.__doc__ not in (None, Event.__doc__, Signal.__doc__), kind
         prefix = "artcafe.events." if issubclass(kind, Event) else "artcafe."
@@ -78,7 +78,7 @@ def test_every_command_has_exactly_one_endpoint():
     assert answered == Counter(dict.fromkeys(COMMANDS, 1))
 
 
-def test_every_error_has_a_code_of_its_own():
+def test_error_codes_are_unique():
     errors = every_error()
     codes = Counter(error.code for error in errors)
     assert [code for code, count in codes.items() if count > 1] == []
@@ -180,7 +180,7 @@ async def tenancy(broker):
 @pytest.mark.parametrize(
     "error", sorted(DECLARED_ERRORS | set(COMMON_ERRORS), key=lambda e: e.code), ids=lambda e: e.code
 )
-async def test_an_error_comes_out_as_it_went_in(gateway, tenancy, error):
+async def test_error_crosses_the_bus_unchanged(gateway, tenancy, error):
     with pytest.raises(error) as caught:
         await gateway.call(Fails(code=error.code))
     assert type(caught.value) is error
@@ -189,7 +189,7 @@ async def test_an_error_comes_out_as_it_went_in(gateway, tenancy, error):
     assert caught.value.retry_after_s == 7
 
 
-async def test_a_bug_tells_nothing_of_itself(gateway, tenancy):
+async def test_unexpected_exception_is_not_leaked(gateway, tenancy):
     with pytest.raises(InternalError) as caught:
         await gateway.call(Fails(code="a_bug"))
     assert (caught.value.code, caught.value.status) == ("internal_error", 500)
@@ -199,13 +199,13 @@ async def test_a_bug_tells_nothing_of_itself(gateway, tenancy):
     assert "RuntimeError" not in str(raw.headers)
 
 
-async def test_an_undeclared_error_is_a_bad_gateway(gateway, tenancy):
+async def test_undeclared_error_becomes_bad_gateway(gateway, tenancy):
     with pytest.raises(BadGateway) as caught:
         await gateway.call(Fails(code="undeclared"))
     assert (caught.value.code, caught.value.status) == ("bad_gateway", 502)
 
 
-async def test_an_answer_that_is_none_is_a_bad_gateway(gateway, broker):
+async def test_malformed_reply_becomes_bad_gateway(gateway, broker):
     nc = await broker("tenancy")
 
     async def babble(message):
@@ -219,13 +219,13 @@ async def test_an_answer_that_is_none_is_a_bad_gateway(gateway, broker):
     await nc.flush()
 
 
-async def test_what_does_not_fit_the_contract_is_named(gateway, tenancy):
+async def test_request_that_violates_the_contract_is_rejected(gateway, tenancy):
     for body in (b"{}", b'{"code":1}', b'{"code":"x","extra":1}', b"not json"):
         raw = await gateway.nc.request(Fails.subject, body, timeout=2)
         assert raw.headers["Nats-Service-Error"] == InvalidRequest.code
 
 
-async def test_nobody_there_is_told_at_once_and_a_restart_is_waited_for(gateway, broker):
+async def test_missing_service_fails_fast_or_is_waited_for(gateway, broker):
     began = asyncio.get_running_loop().time()
     with pytest.raises(ServiceUnavailable) as caught:
         await gateway.call(Quick(), wait_for_recovery=False)
@@ -241,7 +241,7 @@ async def test_nobody_there_is_told_at_once_and_a_restart_is_waited_for(gateway,
     await server.stop()
 
 
-async def test_a_slow_answer_is_a_deadline(gateway, tenancy):
+async def test_slow_reply_exceeds_the_deadline(gateway, tenancy):
     with pytest.raises(DeadlineExceeded) as caught:
         await gateway.call(Sleeps(seconds=2), deadline_s=0.2)
     assert (caught.value.code, caught.value.status) == ("deadline_exceeded", 504)
@@ -249,7 +249,7 @@ async def test_a_slow_answer_is_a_deadline(gateway, tenancy):
     assert not tenancy._running  # what nobody waits for any more is ended
 
 
-async def test_a_slow_one_delays_nobody(gateway, tenancy):
+async def test_slow_command_delays_no_other(gateway, tenancy):
     slow = asyncio.create_task(gateway.call(Sleeps(seconds=4), deadline_s=20))
     await asyncio.sleep(0.05)
     await asyncio.gather(*(gateway.call(Quick(number=n)) for n in range(100)))
@@ -257,7 +257,7 @@ async def test_a_slow_one_delays_nobody(gateway, tenancy):
     await slow
 
 
-async def test_stopping_finishes_what_runs_and_takes_nothing_new(gateway, tenancy):
+async def test_stopping_server_finishes_running_commands_and_accepts_no_new(gateway, tenancy):
     running = asyncio.create_task(gateway.call(Sleeps(seconds=0.5)))
     await asyncio.sleep(0.1)
     stopping = asyncio.create_task(tenancy.stop())
@@ -269,7 +269,7 @@ async def test_stopping_finishes_what_runs_and_takes_nothing_new(gateway, tenanc
     await stopping
 
 
-async def test_the_caller_travels_beside_the_command(gateway, broker):
+async def test_caller_context_reaches_the_handler(gateway, broker):
     seen = []
 
     async def note(_request):

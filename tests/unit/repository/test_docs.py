@@ -74,7 +74,7 @@ def test_readme_is_short():
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_paths_and_links_lead_somewhere(document):
+def test_paths_and_links_exist(document):
     text = document.read_text()
     missing = [path for path in PATHS.findall(text) if not (ROOT / path).exists()]
     links = re.findall(r"\]\(([^)#\s]*)(?:#[^)]*)?\)", text)
@@ -94,7 +94,7 @@ def test_anchors_exist(document):
         assert anchor in {re.sub(r"[^\w -]", "", each).lower().replace(" ", "-") for each in headings}
 
 
-def test_the_tests_that_are_named_exist():
+def test_tests_named_in_the_documents_exist():
     named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", text_of("docs/internals/testing.md"))
     assert len(named) > 20
     rows = re.findall(
@@ -109,7 +109,7 @@ def test_the_tests_that_are_named_exist():
         assert name in functions, f"{path}::{name}"
 
 
-def test_the_targets_of_make_that_are_named_exist():
+def test_make_targets_named_in_the_documents_exist():
     targets = set(re.findall(r"^([a-z]+):", text_of("Makefile"), re.MULTILINE))
     for document in DOCUMENTS:
         assert set(re.findall(r"^make ([a-z]+)", document.read_text(), re.MULTILINE)) <= targets

@@ -61,12 +61,12 @@ def test_every_service_has_the_same_files(service):
     assert not (package / "utils.py").exists()
 
 
-def test_files_are_short():
+def test_source_files_stay_below_the_line_limit():
     long = {name_of(path) for path in SOURCES if len(path.read_text().splitlines()) > MAX_LINES}
     assert long == set()
 
 
-def test_only_stores_reach_stores():
+def test_only_stores_import_store_clients():
     reach = set()
     for path in SOURCES:
         for node in ast.walk(ast.parse(path.read_text())):
@@ -94,7 +94,7 @@ def test_every_module_can_be_imported():
     assert done.returncode == 0, done.stderr
 
 
-def test_importing_does_nothing():
+def test_imports_have_no_side_effects():
     """No module makes a client, a connection, a task or a settings object when it is imported."""
     calls = {"connect", "create_client", "create_task", "load", "run", "from_url", "getenv"}
     found = []
@@ -186,13 +186,13 @@ async def installation(tmp_path_factory):
         await stack.down()
 
 
-def test_all_keys_are_for_their_owner_only(installation):
+def test_key_files_are_private(installation):
     for path in installation.keys.iterdir():
         assert path.stat().st_mode & 0o077 == 0, path
 
 
 @pytest.mark.parametrize("service", [*SERVICES, "admin"])
-async def test_a_service_may_do_its_own_and_no_more(installation, service):
+async def test_service_credentials_allow_only_its_own_subjects(installation, service):
     me = await installation(service)
     # Nothing of the broker's own, and nothing of a tenant's.
     for subject in ("$SYS.>", "$SYS.ACCOUNT.*.CONNECT", ">", "tenant.>", "*.>", "_INBOX.>"):
@@ -223,7 +223,7 @@ async def test_a_service_may_do_its_own_and_no_more(installation, service):
 
 
 @pytest.mark.parametrize("service", ["identity", "presence", "metering"])
-async def test_in_the_system_account_a_service_may_do_little(installation, service):
+async def test_system_account_credentials_are_restricted(installation, service):
     me = await installation(f"{service}-system")
     for subject in ("$SYS.>", ">", "$SYS.REQ.USER.AUTH", "$SYS.SERVER.>"):
         await me.may_not("subscribe", subject)
@@ -234,14 +234,14 @@ async def test_in_the_system_account_a_service_may_do_little(installation, servi
         await able("publish", subject)
 
 
-async def test_only_identity_hears_the_callout(installation):
+async def test_callout_credentials_receive_only_the_callout(installation):
     me = await installation("identity-callout")
     await me.may("subscribe", "$SYS.REQ.USER.AUTH")
     await me.may_not("subscribe", ">")
     await me.may_not("publish", "anything")
 
 
-async def test_without_a_key_nobody_comes_in(installation):
+async def test_connection_without_credentials_is_rejected(installation):
     await installation("gateway")  # the broker is there
 
     async def quiet(_error):

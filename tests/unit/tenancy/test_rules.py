@@ -27,26 +27,26 @@ OTHER = new_id()
         ("\u1e9b\u0323", "\u1e9b\u0323".upper()),
     ],
 )
-def test_names_that_people_take_for_the_same(one, other):
+def test_equivalent_names_are_equal(one, other):
     assert names.normalize(one) == names.normalize(other)
 
 
-def test_names_that_differ_stay_different():
+def test_different_names_stay_different():
     assert names.normalize("robot 1") != names.normalize("robot 2")
 
 
 @given(st.text(min_size=1, max_size=100))
-def test_a_normalised_name_stays_as_it_is(name):
+def test_normalization_is_idempotent(name):
     once = names.normalize(name)
     assert names.normalize(once) == once
 
 
 @given(st.text(max_size=100))
-def test_the_key_of_a_name_is_never_an_id(name):
+def test_name_key_is_never_an_id(name):
     assert not names.is_ulid(names.reservation_key(TENANT, name))
 
 
-def test_what_can_be_an_id():
+def test_id_validation():
     assert names.is_ulid(TENANT)
     for text in ("", "x", f"{TENANT}\n", f" {TENANT}", TENANT.lower(), f"name#{TENANT}#x"):
         assert not names.is_ulid(text)
@@ -56,17 +56,17 @@ def test_what_can_be_an_id():
 
 
 @pytest.mark.parametrize("name", ["a\n", "a\x00b", "\x1b[2J", "a\ud800"])
-def test_a_name_with_control_characters_is_refused(name):
+def test_name_with_control_characters_is_rejected(name):
     with pytest.raises(InvalidRequest) as refused:
         names.check(name)
     assert refused.value.errors[0].field == "name"
 
 
-def test_an_ordinary_name_is_fine():
+def test_unicode_name_is_accepted():
     names.check("Lager 3 \u2013 \u5009\u5eab")
 
 
-def test_permissions_inside_of_the_tenant():
+def test_permissions_inside_the_tenant_are_accepted():
     permissions.check(TENANT, Permissions())
     permissions.check(TENANT, Permissions(publish=["a.*", f"{TENANT}.x", f"tenant.{TENANT}.>"], subscribe=[]))
 
@@ -83,13 +83,13 @@ def test_permissions_inside_of_the_tenant():
         (Permissions(publish=["a"] * 101), "permissions.publish"),
     ],
 )
-def test_a_permission_that_leaves_the_tenant_is_named(given_, field):
+def test_invalid_permission_is_named(given_, field):
     with pytest.raises(InvalidPermission) as refused:
         permissions.check(TENANT, given_)
     assert [error.field for error in refused.value.errors] == [field]
 
 
-def test_metadata_up_to_its_size():
+def test_metadata_size_limit():
     metadata.check({"x": "a" * (MAX_METADATA_BYTES - len('{"x":""}'))})
     with pytest.raises(InvalidRequest) as refused:
         metadata.check({"x": "a" * (MAX_METADATA_BYTES - len('{"x":""}') + 1)})
@@ -97,7 +97,7 @@ def test_metadata_up_to_its_size():
 
 
 @given(st.datetimes(min_value=datetime(2000, 1, 1), max_value=datetime(2100, 1, 1)))  # noqa: DTZ001 - made aware below
-def test_times_survive_as_integers(moment):
+def test_time_round_trip_in_microseconds(moment):
     aware = moment.replace(tzinfo=UTC)
     assert presence_mirror.from_microseconds(presence_mirror.to_microseconds(aware)) == aware
     assert presence_mirror.to_microseconds(aware) < presence_mirror.to_microseconds(

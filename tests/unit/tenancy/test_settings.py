@@ -6,7 +6,7 @@ from artcafe_tenancy.settings import Settings
 from artcafe_tenancy.tables import TABLES
 
 
-def test_the_tables_are_those_of_the_specification():
+def test_table_names():
     assert {spec.name for spec in TABLES} == {
         "tenants",
         "user-tenants",
@@ -21,7 +21,7 @@ def test_the_tables_are_those_of_the_specification():
     assert next(spec for spec in TABLES if spec.name == "activity-logs").ttl == "expires_at"
 
 
-def test_settings():
+def test_default_plan_setting():
     assert load(Settings, {}).default_plan is Plan.FREE
     assert load(Settings, {"ARTCAFE_DEFAULT_PLAN": "pro"}).default_plan is Plan.PRO
     assert "ARTCAFE_DEFAULT_PLAN" in {row.env for row in variables(Settings)}

@@ -18,11 +18,11 @@ def reservation(name="a", raw=("t.a",), max_bytes=10):
 
 
 @pytest.mark.parametrize("pattern", ["x.>", f"{TENANT}.x.>", f"tenant.{TENANT}.x.>"])
-def test_all_spellings_of_a_name_listen_to_the_same(pattern):
+def test_all_forms_of_a_pattern_have_the_same_raw_subjects(pattern):
     assert to_raw_subjects(TENANT, pattern) == [f"{TENANT}.x.>", f"tenant.{TENANT}.x.>"]
 
 
-def test_old_habits_are_taken_as_they_are():
+def test_legacy_root_has_one_raw_subject():
     assert to_raw_subjects(TENANT, f"channels.{TENANT}.x") == [f"channels.{TENANT}.x"]
 
 
@@ -39,17 +39,17 @@ def test_old_habits_are_taken_as_they_are():
         (f"tenant.{TENANT}.channel.x", SubjectOverlap),
     ],
 )
-def test_what_is_not_an_organizations_to_keep_is_refused(pattern, error):
+def test_foreign_or_reserved_pattern_is_rejected(pattern, error):
     with pytest.raises(error):
         to_raw_subjects(TENANT, pattern)
 
 
-def test_what_does_not_overlap_fits():
+def test_disjoint_patterns_are_accepted():
     check_reservation({"1": reservation()}, "2", reservation("b", ["t.b"]), 20)
     check_reservation({"1": reservation()}, "1", reservation("a", ["t.>"]), 10)
 
 
-def test_names_patterns_and_storage_are_had_once():
+def test_duplicate_name_overlap_and_excess_storage_are_rejected():
     held = {"1": reservation()}
     with pytest.raises(NameTaken):
         check_reservation(held, "2", reservation("a", ["t.b"]), None)
@@ -66,7 +66,7 @@ def test_names_patterns_and_storage_are_had_once():
         )
 
 
-def test_who_is_over_the_plan_may_keep_and_shrink_but_not_grow():
+def test_organization_over_its_plan_may_shrink_but_not_grow():
     held = {"1": reservation(max_bytes=50), "2": reservation("b", ["t.b"], 50)}
     check_reservation(held, "1", reservation(max_bytes=50), 20)
     check_reservation(held, "1", reservation(max_bytes=40), 20)

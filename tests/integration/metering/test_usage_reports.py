@@ -1,0 +1,147 @@
+"""Usage batches of gateways, and what the API answers about them."""
+
+from datetime import date, timedelta
+
+import msgspec
+import pytest
+
+from artcafe_common.clock import new_id, now
+from artcafe_common.contracts.metering import (
+    GetCurrentUsage,
+    GetLiveUsage,
+    GetUsageMetrics,
+    InvalidPeriod,
+    UsageEntry,
+    UsageRecorded,
+)
+from artcafe_common.dev.stack import REGION
+from artcafe_common.plans import LIMITS, Plan
+from artcafe_common.storage.dynamo import Database
+from artcafe_common.storage.tenant_table import TenantTable
+from artcafe_metering.store import UsageArchive
+from artcafe_metering.tables import USAGE_METRICS, DayItem
+from support.waiting import eventually
+
+
+async def test_redelivered_batch_is_counted_once(metering):
+    org, other = await metering.create_organization(), await metering.create_organization()
+    client, channel = new_id(), new_id()
+    batch = UsageRecorded(
+        server_id="gw",
+        entries=[
+            UsageEntry(
+                tenant_id=org.tenant_id,
+                client_id=client,
+                channel_id=channel,
+                messages=5,
+                deliveries=7,
+                bytes_in=50,
+                bytes_out=70,
+                connection_seconds=120,
+            ),
+            UsageEntry(tenant_id=org.tenant_id, api_calls=3),
+            UsageEntry(tenant_id=other.tenant_id, messages=1),
+        ],
+    )
+    for _ in range(3):
+        # Without a message id, so that the stream does not discard it as a duplicate.
+        await metering.gateway._js.publish(UsageRecorded.subject, msgspec.json.encode(batch))
+    await metering.wait_for_final_counts(
+        org,
+        messages=5,
+        deliveries=7,
+        bytes_in=50,
+        bytes_out=70,
+        api_calls=3,
+        connection_minutes=2,
+    )
+    stats = await metering.call(org, GetLiveUsage())
+    assert [(c.client_id, c.messages) for c in stats.clients] == [(client, 5)]
+    assert [(c.channel_id, c.deliveries) for c in stats.channels] == [(channel, 7)]
+    assert len(stats.hours) == 24
+    assert stats.hours[-1].messages + stats.hours[-2].messages == 5
+    await metering.has_counts(other, messages=1, deliveries=0)
+
+    usage = await metering.call(org, GetUsageMetrics(plan=Plan.FREE))
+    assert [day.messages for day in usage.daily] == [0, 0, 0, 0, 0, 0, 5]
+    assert (usage.daily[-1].active_clients, usage.daily[-1].active_channels) == (1, 1)
+    assert usage.totals.api_calls == 3
+    assert usage.limits == LIMITS[Plan.FREE]
+    month = await metering.call(org, GetCurrentUsage(plan=Plan.FREE))
+    assert (month.messages.used, month.messages.limit, month.api_calls) == (5, 10_000, 3)
+    assert month.messages.projected >= 5
+    for key, days in (("stats:d:*", 90), ("stats:h:*", 30), ("stats:m:*", 400), ("active:d:*", 90)):
+        for found in await metering.redis.keys(f"{key}{org.tenant_id}*"):
+            assert 0 < await metering.redis.ttl(found) <= days * 86400
+
+
+async def test_batch_is_counted_on_the_day_of_its_timestamp(metering):
+    org = await metering.create_organization()
+    yesterday = now() - timedelta(days=1)
+    entry = UsageEntry(tenant_id=org.tenant_id, messages=4)
+    await metering.publish_usage(entry, occurred_at=yesterday)
+
+    async def counted():
+        usage = await metering.call(org, GetUsageMetrics(plan=Plan.PRO))
+        return [day.messages for day in usage.daily][-2:] == [4, 0]
+
+    await eventually(counted)
+
+
+async def test_unused_days_are_zero_and_invalid_periods_are_rejected(metering):
+    org = await metering.create_organization()
+    start = now().date() - timedelta(days=365)
+    usage = await metering.call(org, GetUsageMetrics(plan=Plan.ENTERPRISE, start_date=start))
+    assert len(usage.daily) == 366
+    assert usage.totals.messages == 0
+    assert usage.limits.messages_per_month is None
+    month = await metering.call(org, GetCurrentUsage(plan=Plan.ENTERPRISE))
+    assert (month.messages.used, month.messages.limit, month.messages.percent) == (0, None, None)
+    with pytest.raises(InvalidPeriod):
+        await metering.call(org, GetUsageMetrics(plan=Plan.FREE, start_date=start - timedelta(days=1)))
+    with pytest.raises(InvalidPeriod):
+        await metering.call(
+            org, GetUsageMetrics(plan=Plan.FREE, start_date=now().date(), end_date=date(2020, 1, 1))
+        )
+
+
+async def test_clients_beyond_the_limit_are_counted_as_other(metering):
+    org = await metering.create_organization()
+    day = now().strftime("%Y%m%d")
+    await metering.redis.sadd(f"active:d:{day}:{org.tenant_id}:clients", *(f"c{n}" for n in range(10_000)))
+    entries = [UsageEntry(tenant_id=org.tenant_id, client_id=new_id(), messages=2) for _ in range(3)]
+    await metering.publish_usage(*entries)
+    await metering.wait_for_counts(org, messages=6)
+    stats = await metering.call(org, GetLiveUsage())
+    assert {c.client_id: c.messages for c in stats.clients}["other"] == 6
+
+
+async def test_daily_totals_are_archived_and_never_decrease(metering):
+    org, other = await metering.create_organization(), await metering.create_organization()
+    entries = [
+        UsageEntry(tenant_id=org.tenant_id, client_id=new_id(), messages=11, connection_seconds=90),
+        UsageEntry(tenant_id=other.tenant_id, messages=1),
+    ]
+    await metering.publish_usage(*entries)
+    today = now().date()
+    async with Database(region=REGION, prefix="artcafe-") as database:
+        archive, table = UsageArchive(database), TenantTable(database, USAGE_METRICS)
+
+        async def archived():
+            item = await table.get(org.tenant_id, f"{org.tenant_id}#{today}")
+            return item and (item.messages, item.connection_seconds, item.active_clients) == (11, 90, 1)
+
+        await eventually(archived)
+        old = today - timedelta(days=100)
+
+        def day(**values):
+            return DayItem(id=f"{org.tenant_id}#{old}", tenant_id=org.tenant_id, date=str(old), **values)
+
+        await archive.raise_totals(day(messages=10, deliveries=3))
+        await archive.raise_totals(day(messages=4, deliveries=2))
+        await archive.raise_totals(day(messages=4, deliveries=5))
+        usage = await metering.call(org, GetUsageMetrics(plan=Plan.PRO, start_date=old - timedelta(days=1)))
+        assert [d.messages for d in usage.daily][:3] == [0, 10, 0]
+        assert (usage.totals.messages, usage.totals.deliveries) == (21, 5)
+        foreign = await metering.call(other, GetUsageMetrics(plan=Plan.PRO, start_date=old, end_date=old))
+        assert foreign.totals.messages == 0

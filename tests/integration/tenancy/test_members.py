@@ -1,0 +1,178 @@
+"""Members and roles."""
+
+import pytest
+
+from artcafe_common.bus.caller import CallerContext
+from artcafe_common.bus.errors import Forbidden
+from artcafe_common.contracts.tenancy.accounts import (
+    CreateAccount,
+    GetAccount,
+    UpdateAccount,
+)
+from artcafe_common.contracts.tenancy.channels import (
+    CreateChannel,
+    DeleteChannel,
+    GetChannel,
+    ListChannels,
+    UpdateChannel,
+)
+from artcafe_common.contracts.tenancy.clients import (
+    CreateClient,
+    DeleteClient,
+    GetClient,
+    ListClients,
+    RegenerateClientKey,
+    UpdateClient,
+)
+from artcafe_common.contracts.tenancy.events import (
+    MembershipChanged,
+)
+from artcafe_common.contracts.tenancy.members import (
+    AddMember,
+    LastOwner,
+    ListMembers,
+    MemberExists,
+    MemberNotFound,
+    RemoveMember,
+    ResolveMembership,
+    Role,
+    UpdateMember,
+)
+from support.harness.tenancy import gather_outcomes
+
+
+async def test_roles_restrict_commands(tenancy):
+    owner = await tenancy.owner()
+    client, channel = await owner.create_client(), await owner.create_channel()
+    reads = (
+        GetAccount(),
+        ListMembers(),
+        ListClients(),
+        ListChannels(),
+        GetClient(client_id=client.client_id),
+        GetChannel(channel_id=channel.channel_id),
+    )
+    writes = (
+        CreateClient(name="x"),
+        UpdateClient(client_id=client.client_id, name="x"),
+        RegenerateClientKey(client_id=client.client_id),
+        DeleteClient(client_id=client.client_id),
+        CreateChannel(name="x"),
+        UpdateChannel(channel_id=channel.channel_id, name="x"),
+        DeleteChannel(channel_id=channel.channel_id),
+    )
+    manages = (
+        UpdateAccount(name="x"),
+        AddMember(user_id="x"),
+        UpdateMember(user_id=owner.user_id, role=Role.VIEWER),
+        RemoveMember(user_id=owner.user_id),
+    )
+    viewer, member = await owner.add_member(Role.VIEWER), await owner.add_member(Role.MEMBER)
+    for command in reads:
+        await viewer(command)
+    refusals = [(viewer, writes + manages), (member, manages)]
+    outsider = tenancy.user()
+    refusals.append((outsider, reads + writes + manages))
+    refusals.append((outsider.acting_in(owner.tenant_id, ""), reads + writes + manages))
+    for person, commands in refusals:
+        for command in commands:
+            with pytest.raises(Forbidden):
+                await person(command)
+    for command in (
+        *writes[:3],
+        CreateChannel(name="y"),
+        UpdateChannel(channel_id=channel.channel_id, name="z"),
+    ):
+        if command != writes[1]:
+            await member(command)
+
+
+async def test_clients_and_services_cannot_change_an_organization(tenancy):
+    owner = await tenancy.owner()
+
+    async def call(actor, command):
+        caller = CallerContext(request_id="test", tenant_id=owner.tenant_id, actor=actor, role="owner")
+        return await tenancy.gateway.call(command, caller=caller)
+
+    with pytest.raises(Forbidden):
+        await call("client:c", ListClients())
+    assert (await call("service:metering", GetAccount())).account_id == owner.tenant_id
+    with pytest.raises(Forbidden):
+        await call("service:metering", CreateClient(name="x"))
+    with pytest.raises(Forbidden):
+        await call("client:c", CreateAccount(name="x"))
+
+
+async def test_member_is_added_updated_and_removed(tenancy):
+    owner = await tenancy.owner()
+    bob = await owner.add_member(Role.MEMBER)
+    tenant_id = owner.tenant_id
+    await tenancy.wait_for_event(
+        MembershipChanged, tenant_id=tenant_id, user_id=bob.user_id, role=Role.MEMBER
+    )
+    with pytest.raises(MemberExists):
+        await owner(AddMember(user_id=bob.user_id))
+    assert (await owner(UpdateMember(user_id=bob.user_id, role=Role.VIEWER))).role is Role.VIEWER
+    await tenancy.wait_for_event(
+        MembershipChanged, tenant_id=tenant_id, user_id=bob.user_id, role=Role.VIEWER
+    )
+    roles = {m.user_id: m.role for m in (await owner(ListMembers())).members}
+    assert roles == {owner.user_id: Role.OWNER, bob.user_id: Role.VIEWER}
+    assert (await owner(RemoveMember(user_id=bob.user_id))).user_id == bob.user_id
+    await tenancy.wait_for_event(MembershipChanged, tenant_id=tenant_id, user_id=bob.user_id, role=None)
+    for unknown in (bob.user_id, "", "u" * 3000):
+        with pytest.raises(MemberNotFound):
+            await owner(RemoveMember(user_id=unknown))
+        with pytest.raises(MemberNotFound):
+            await owner(UpdateMember(user_id=unknown, role=Role.VIEWER))
+    with pytest.raises(Forbidden):
+        await tenancy.gateway.call(ResolveMembership(user_id=bob.user_id, tenant_id=tenant_id))
+
+
+async def test_only_owners_change_owners(tenancy):
+    owner = await tenancy.owner()
+    admin, member = await owner.add_member(Role.ADMIN), await owner.add_member(Role.MEMBER)
+    for command in (
+        AddMember(user_id="x", role=Role.OWNER),
+        UpdateMember(user_id=member.user_id, role=Role.OWNER),
+        UpdateMember(user_id=admin.user_id, role=Role.OWNER),
+        UpdateMember(user_id=owner.user_id, role=Role.ADMIN),
+        RemoveMember(user_id=owner.user_id),
+    ):
+        with pytest.raises(Forbidden):
+            await admin(command)
+    await admin(UpdateMember(user_id=member.user_id, role=Role.ADMIN))
+    await owner(UpdateMember(user_id=member.user_id, role=Role.OWNER))
+    await member.acting_in(owner.tenant_id, Role.OWNER)(UpdateMember(user_id=owner.user_id, role=Role.VIEWER))
+    roles = {m.user_id: m.role for m in (await owner(ListMembers())).members}
+    assert roles[owner.user_id] is Role.VIEWER
+
+
+async def test_every_member_may_leave_except_the_last_owner(tenancy):
+    owner = await tenancy.owner()
+    viewer = await owner.add_member(Role.VIEWER)
+    await viewer(RemoveMember(user_id=viewer.user_id))
+    with pytest.raises(LastOwner):
+        await owner(RemoveMember(user_id=owner.user_id))
+    with pytest.raises(LastOwner):
+        await owner(UpdateMember(user_id=owner.user_id, role=Role.ADMIN))
+    assert (await owner(UpdateMember(user_id=owner.user_id, role=Role.OWNER))).role is Role.OWNER
+
+
+@pytest.mark.parametrize("how", ["remove", "demote"])
+async def test_concurrent_removal_of_two_owners_leaves_one(tenancy, how):
+    ann = await tenancy.owner()
+    for _ in range(3):
+        bob = await ann.add_member(Role.OWNER)
+
+        def undo(person):
+            if how == "remove":
+                return RemoveMember(user_id=person.user_id)
+            return UpdateMember(user_id=person.user_id, role=Role.MEMBER)
+
+        results, errors = await gather_outcomes(ann(undo(bob)), bob(undo(ann)))
+        assert len(results) == 1
+        assert errors == [LastOwner]
+        owners = [m.user_id for m in (await ann(ListMembers())).members if m.role is Role.OWNER]
+        assert len(owners) == 1
+        ann = ann if owners == [ann.user_id] else bob
