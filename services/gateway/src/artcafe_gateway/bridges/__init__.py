@@ -1,1 +1,1 @@
-"""Bridges: one NATS connection for each tenant, and the pool that holds them."""
+"""Bridges: one NATS connection per tenant, and the pool that opens and closes them."""

@@ -1,35 +1,28 @@
-"""The gateway's one connection into a tenant's NATS account, shared by all of its sockets there.
+"""The gateway's NATS connection into one tenant's account, shared by the tenant's sockets.
 
-The broker keeps tenants apart: nothing published or heard here can belong to another one.
+The broker isolates accounts, so a bridge never receives messages of another tenant.
 
-A connection that breaks is not revived but replaced: what was written to it and not confirmed
-is not written again, so that the broker's own count of it stays the truth (ARCHITECTURE,
-metering).
+A broken connection is replaced rather than resumed: unconfirmed writes are not repeated, so that the
+broker's own count of the old connection stays exact (docs/internals/architecture.md, Metering).
 """
 
 import asyncio
 import math
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
-from functools import partial
-from typing import TypeVar, cast
+from contextlib import asynccontextmanager
+from typing import TypeVar
 
 import nats.errors
-import structlog
-from nats.aio.client import RawCredentials
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription as NatsSubscription
 
-from artcafe_common.broker.claims import Credentials
-from artcafe_common.broker.nkeys import KeyKind, create
-from artcafe_common.bus.caller import CallerContext
 from artcafe_common.bus.client import Bus
-from artcafe_common.bus.errors import CommandError
-from artcafe_common.contracts.identity.accounts import IssueBridgeCredentials
 from artcafe_common.contracts.metering import BridgeReport, UsageEntry
-from artcafe_gateway.bridges.connection import BridgeConnection, encode_headers
-from artcafe_gateway.bridges.counters import ConnectionCounters
+from artcafe_gateway.bridges.connection import encode_headers
+from artcafe_gateway.bridges.connector import FLUSH_TIMEOUT_S, BridgeConnector, BridgeState
+from artcafe_gateway.bridges.flushing import FlushCoalescer, OnFlushed
+from artcafe_gateway.bridges.subscriptions import BridgeSubscriptions
 from artcafe_gateway.bridges.token_bucket import TokenBucket
 from artcafe_gateway.delivery.fanout import BrokerSubscription, NaiveRenderGroup, RenderGroup
 from artcafe_gateway.errors import (
@@ -42,146 +35,53 @@ from artcafe_gateway.errors import (
 )
 from artcafe_gateway.settings import Settings
 
-CONNECT_TIMEOUT_S = 3
-FLUSH_TIMEOUT_S = 5
 STREAM_REQUEST_TIMEOUT_S = 3
-# Each holds a page of what is kept: many who resume at once wait for each other.
+# Each request buffers a page of stored messages, so this bounds the memory of concurrent recoveries.
 MAX_CONCURRENT_STREAM_REQUESTS = 16
-FIRST_PAUSE_S = 0.05
-MAX_PAUSE_S = 2.0
-R = TypeVar("R", bound=BrokerSubscription)
-log = structlog.get_logger()
+S = TypeVar("S", bound=BrokerSubscription)
 
 
 class Bridge:
-    """A tenant's connection; use it between `acquire` and `release` of `Bridges`."""
+    """A tenant's NATS connection; `BridgePool` opens and closes it.
+
+    `quota_exhausted_until` is when the month ends whose messages are used up, in Unix seconds; 0
+    while some are left.
+    """
 
     def __init__(self, *, tenant_id: str, bus: Bus, settings: Settings) -> None:
         self.tenant_id = tenant_id
         self.publish_bucket = TokenBucket(settings.publish_rate)
-        # When the month ends whose messages are used up, in Unix seconds; 0 while there are some left.
         self.quota_exhausted_until = 0.0
         self.reference_count = 0
         self.idle_since = time.monotonic()
-        self._bus = bus
-        self._settings = settings
-        self._group_type = NaiveRenderGroup if settings.fanout == "naive" else RenderGroup
-        self._counters: ConnectionCounters | None = None
-        self._subscriptions: dict[str, BrokerSubscription] = {}
-        self._flushing: asyncio.Task[None] | None = None
-        self._next_flush: asyncio.Task[None] | None = None
-        self._reconnecting: asyncio.Task[None] | None = None
-        self._flush_callbacks: list[Callable[[CommandError | None], None]] = []
-        self._notifying: set[asyncio.Task[None]] = set()
-        self._stream_requests = asyncio.Semaphore(MAX_CONCURRENT_STREAM_REQUESTS)
-        self._closed = False
-
-    # -- the connection ------------------------------------------------------------------------
+        group_type = NaiveRenderGroup if settings.fanout == "naive" else RenderGroup
+        self._subscriptions = BridgeSubscriptions(tenant_id, group_type)
+        self._connector = BridgeConnector(
+            tenant_id=tenant_id, bus=bus, settings=settings, subscriptions=self._subscriptions
+        )
+        self._flushes = FlushCoalescer(self._connector.flush)
+        self._stream_request_slots = asyncio.Semaphore(MAX_CONCURRENT_STREAM_REQUESTS)
 
     async def open(self) -> None:
-        """Connect for the first time; CommandError when that cannot be done now."""
-        try:
-            await self._connect()
-        except (nats.errors.Error, OSError, TimeoutError) as error:
-            raise BrokerUnavailable from error
-
-    async def _connect(self) -> None:
-        pair = create(KeyKind.USER)
-        issued = await self._bus.call(
-            IssueBridgeCredentials(
-                tenant_id=self.tenant_id, nkey_public=pair.public, server_id=self._settings.server_id
-            ),
-            caller=CallerContext.service("gateway"),
-        )
-        nc = BridgeConnection()
-        try:
-            await nc.connect(
-                servers=self._settings.nats_url.split(","),
-                user_credentials=RawCredentials(Credentials(jwt=issued.jwt, seed=pair.seed).render()),
-                name=f"gateway {self._settings.server_id}",
-                allow_reconnect=False,
-                connect_timeout=CONNECT_TIMEOUT_S,
-                ping_interval=10,
-                max_outstanding_pings=2,
-                error_cb=self._on_error,
-                closed_cb=partial(self._on_closed, nc),
-            )
-            await self._resubscribe(nc)
-        except BaseException:
-            # A second connection beside the one that replaces it would deliver everything twice.
-            with suppress(nats.errors.Error, OSError, TimeoutError):
-                await nc.close()
-            raise
-
-    async def _resubscribe(self, nc: BridgeConnection) -> None:
-        subscriptions = dict(self._subscriptions)
-        for subject, subscription in subscriptions.items():
-            await nc.attach(subject, subscription)
-        await nc.flush(FLUSH_TIMEOUT_S)
-        for subject, subscription in subscriptions.items():
-            subscription.confirmed = self._subscriptions.get(subject) is subscription
-        self._counters = ConnectionCounters(nc)
-        # What was asked for, or given back, meanwhile.
-        for subject, subscription in self._subscriptions.items() - subscriptions.items():
-            await nc.attach(subject, subscription)
-        for _, subscription in subscriptions.items() - self._subscriptions.items():
-            await nc.detach(subscription)
-        for subscription in subscriptions.values():
-            subscription.on_resubscribed()
-
-    async def _on_error(self, error: Exception) -> None:
-        log.warning("bridge_problem", tenant_id=self.tenant_id, reason=repr(error))
-
-    async def _on_closed(self, nc: BridgeConnection) -> None:
-        if self._counters is None or self._counters.nc is not nc:
-            return
-        self._counters = None
-        for subscription in self._subscriptions.values():
-            subscription.confirmed = False
-        if not self._closed and self._reconnecting is None:
-            self._reconnecting = asyncio.create_task(self._reconnect())
-
-    async def _reconnect(self) -> None:
-        pause = FIRST_PAUSE_S
-        try:
-            while not self._closed and self._counters is None:
-                try:
-                    await self._connect()
-                except (CommandError, nats.errors.Error, OSError, TimeoutError) as error:
-                    log.warning("bridge_reconnects", tenant_id=self.tenant_id, reason=repr(error))
-                    await asyncio.sleep(pause)
-                    pause = min(pause * 2, MAX_PAUSE_S)
-        finally:
-            self._reconnecting = None
+        """Connects for the first time; CommandError."""
+        await self._connector.open()
 
     async def close(self) -> None:
-        """Leave the broker."""
-        self._closed = True
-        if self._reconnecting is not None:
-            self._reconnecting.cancel()
-        counters, self._counters = self._counters, None
-        if counters is not None:
-            with suppress(nats.errors.Error, OSError, TimeoutError):
-                await counters.nc.close()
+        """Disconnects, and does not reconnect. Idempotent."""
+        await self._connector.close()
 
     @property
-    def connected(self) -> bool:
-        """Whether a message could be published now."""
-        return self._counters is not None and self._counters.nc.is_connected
-
-    def _require_connection(self) -> ConnectionCounters:
-        counters = self._counters
-        if counters is None or not counters.nc.is_connected:
-            raise BrokerUnavailable
-        return counters
+    def state(self) -> BridgeState:
+        """The state of the connection."""
+        return self._connector.state
 
     # -- publishing ----------------------------------------------------------------------------
 
     def _check_limits(self) -> None:
         if self.quota_exhausted_until:
-            left = self.quota_exhausted_until - time.time()
-            if left > 0:
-                raise QuotaExceeded(retry_after_s=math.ceil(left))
+            remaining_s = self.quota_exhausted_until - time.time()
+            if remaining_s > 0:
+                raise QuotaExceeded(retry_after_s=math.ceil(remaining_s))
             self.quota_exhausted_until = 0.0
         self.publish_bucket.consume()
 
@@ -195,29 +95,29 @@ class Bridge:
         channel_id: str = "",
         reply: str = "",
     ) -> None:
-        """Hand a message to the connection; `flush` tells when the broker has it."""
+        """Writes a message to the connection; after `flush` the broker has it. CommandError."""
         self._check_limits()
-        counters = self._require_connection()
+        connection = self._connector.require_connection()
         try:
-            counters.nc.publish_nowait(subject, headers, payload, reply)
+            connection.publish_nowait(subject, headers, payload, reply)
         except nats.errors.MaxPayloadError as error:
             raise PayloadTooLarge from error
         except nats.errors.OutboundBufferLimitError as error:
-            # The broker takes less than is published: it slows who outruns it.
+            # The broker reads more slowly than the tenant publishes.
             raise RateLimited(retry_after_s=1) from error
         except (nats.errors.Error, OSError) as error:
             raise BrokerUnavailable from error
-        counters.record_publish(client_id, channel_id, payload, headers)
+        connection.counters.record_publish(client_id, channel_id, payload, headers)
 
     async def request(
         self, subject: str, payload: bytes, headers: dict[str, str], *, timeout_s: float, client_id: str
     ) -> Msg:
-        """The reply to a request; NoResponders, RequestTimeout or BrokerUnavailable."""
-        counters = self._require_connection()
+        """Returns the reply to a request; NoResponders, RequestTimeout, other CommandErrors as `publish`."""
+        connection = self._connector.require_connection()
         try:
             self._check_limits()
-            counters.record_publish(client_id, "", payload, encode_headers(headers))
-            return await counters.nc.request(subject, payload, timeout=timeout_s, headers=headers)
+            connection.counters.record_publish(client_id, "", payload, encode_headers(headers))
+            return await connection.request(subject, payload, timeout=timeout_s, headers=headers)
         except nats.errors.NoRespondersError as error:
             raise NoResponders from error
         except (nats.errors.TimeoutError, TimeoutError) as error:
@@ -230,24 +130,24 @@ class Bridge:
     async def stream_request(
         self, subject: str, payload: bytes, *, is_last: Callable[[Msg], bool]
     ) -> list[Msg]:
-        """What the broker's streams answer to a payload, up to the message that ends it."""
-        answers: list[Msg] = []
-        async with self._stream_requests:
-            counters = self._require_connection()
-            inbox = counters.nc.new_inbox()
+        """Returns the replies to a JetStream API request, up to the one that `is_last`; BrokerUnavailable."""
+        replies: list[Msg] = []
+        async with self._stream_request_slots:
+            connection = self._connector.require_connection()
+            inbox = connection.new_inbox()
             async with self.temporary_subscription(inbox) as subscription:
-                counters.record_stream_request(payload)
-                await counters.nc.publish(subject, payload, reply=inbox)
-                while not answers or not is_last(answers[-1]):
-                    answers.append(await subscription.next_msg(timeout=STREAM_REQUEST_TIMEOUT_S))
-        return answers
+                connection.counters.record_stream_request(payload)
+                await connection.publish(subject, payload, reply=inbox)
+                while not replies or not is_last(replies[-1]):
+                    replies.append(await subscription.next_msg(timeout=STREAM_REQUEST_TIMEOUT_S))
+        return replies
 
     @asynccontextmanager
     async def temporary_subscription(self, inbox: str) -> AsyncIterator[NatsSubscription]:
-        """Hear what comes on a subject that is nobody's, for a moment."""
-        counters = self._require_connection()
+        """Subscribes to an inbox while the context is entered; BrokerUnavailable."""
+        connection = self._connector.require_connection()
         try:
-            subscription = await counters.nc.subscribe(inbox)
+            subscription = await connection.subscribe(inbox)
             try:
                 yield subscription
             finally:
@@ -256,113 +156,64 @@ class Bridge:
             raise BrokerUnavailable from error
 
     async def flush(self) -> None:
-        """Return once the broker has everything published before; many callers share one round trip."""
-        if self._next_flush is None:
-            self._next_flush = asyncio.create_task(self._flush_after(self._flushing))
-        await asyncio.shield(self._next_flush)
+        """Returns once the broker has everything published before the call; BrokerUnavailable."""
+        await self._flushes.flush()
 
-    async def _flush_after(self, running: asyncio.Task[None] | None) -> None:
-        if running is not None:
-            await asyncio.wait({running})
-        # From here on a caller needs another flush: what it published may come too late for this one.
-        self._flushing, self._next_flush = self._next_flush, None
-        counters = self._require_connection()
-        try:
-            await counters.nc.flush(FLUSH_TIMEOUT_S)
-        except (nats.errors.Error, OSError, TimeoutError) as error:
-            raise BrokerUnavailable from error
-
-    def call_when_flushed(self, on_flushed: Callable[[CommandError | None], None]) -> None:
-        """Call `on_flushed` once the broker has everything published before, or with why it has not."""
-        if not self._flush_callbacks:
-            task = asyncio.get_running_loop().create_task(self._notify_flushed())
-            self._notifying.add(task)
-            task.add_done_callback(self._notifying.discard)
-        self._flush_callbacks.append(on_flushed)
-
-    async def _notify_flushed(self) -> None:
-        # All that ask in this turn are served by one round trip.
-        await asyncio.sleep(0)
-        callbacks, self._flush_callbacks = self._flush_callbacks, []
-        problem: CommandError | None = None
-        try:
-            await self.flush()
-        except CommandError as error:
-            problem = error
-        for on_flushed in callbacks:
-            on_flushed(problem)
+    def call_when_flushed(self, on_flushed: OnFlushed) -> None:
+        """Calls `on_flushed` once the broker has everything published before, or with the error."""
+        self._flushes.call_when_flushed(on_flushed)
 
     # -- subscribing ---------------------------------------------------------------------------
 
-    async def acquire_subscription(self, subject: str, subscription_type: type[R]) -> R:
-        """The subscription of a raw subject, subscribed if need be; give it back with `drop`."""
-        subscription = self._subscriptions.get(subject)
-        if subscription is None:
-            subscription = self._subscriptions[subject] = subscription_type(self.tenant_id, self._group_type)
-            if self._counters is not None:
-                try:
-                    await self._counters.nc.attach(subject, subscription)
-                except (nats.errors.Error, OSError) as error:
-                    log.warning("subscription_waits", tenant_id=self.tenant_id, reason=repr(error))
-        subscription.reference_count += 1
-        return cast("R", subscription)
+    async def acquire_subscription(self, subject: str, subscription_type: type[S]) -> S:
+        """Returns the subscription of a raw subject, created if necessary; release it after use."""
+        return await self._subscriptions.acquire(subject, subscription_type, self._connector.connection)
 
     async def confirm_subscription(self, subscription: BrokerSubscription) -> None:
-        """Return once the broker is known to have the subscription; BrokerUnavailable otherwise."""
+        """Returns once the broker has the subscription; BrokerUnavailable."""
         while not subscription.confirmed:
-            counters = self._require_connection()
+            connection = self._connector.require_connection()
             await self.flush()
-            subscription.confirmed = self._counters is counters
+            subscription.confirmed = self._connector.connection is connection
 
     async def release_subscription(self, subject: str) -> None:
-        """Give a subscription back; the last one out ends the NATS subscription."""
-        subscription = self._subscriptions.get(subject)
-        if subscription is None:
-            return
-        subscription.reference_count -= 1
-        if subscription.reference_count:
-            return
-        del self._subscriptions[subject]
-        if self._counters is not None:
-            with suppress(nats.errors.Error, OSError):
-                await self._counters.nc.detach(subscription)
+        """Releases a subscription, and unsubscribes it with its last user."""
+        await self._subscriptions.release(subject, self._connector.connection)
 
     @property
     def subscription_count(self) -> int:
-        """How many NATS subscriptions it holds."""
+        """The number of NATS subscriptions."""
         return len(self._subscriptions)
 
-    # -- counts --------------------------------------------------------------------------------
+    # -- usage ---------------------------------------------------------------------------------
 
     async def collect_usage(self) -> tuple[list[UsageEntry], BridgeReport | None]:
-        """What the broker has confirmed since the last time, and the connection's new total."""
-        counters = self._counters
-        if counters is None or not (counters.unconfirmed or counters.stream_requests):
+        """Returns what the broker has confirmed since the last call, and the connection's new total."""
+        connection = self._connector.connection
+        if connection is None or not connection.counters.changed:
             return [], None
-        counters.stream_requests = 0
-        unconfirmed, counters.unconfirmed = counters.unconfirmed, {}
+        counters = connection.counters
+        unconfirmed = counters.take_unconfirmed()
         try:
-            await counters.nc.flush(FLUSH_TIMEOUT_S)
+            await connection.flush(FLUSH_TIMEOUT_S)
         except (nats.errors.Error, OSError, TimeoutError):
-            # The connection is broken: its end makes the broker tell what it took.
+            # The connection is broken; the broker reports what it received when it ends.
             return [], None
-        entries = []
-        for (client_id, channel_id), (messages, size, wire) in unconfirmed.items():
-            counters.confirmed_messages += messages
-            counters.confirmed_bytes_in += wire
-            entries.append(
-                UsageEntry(
-                    tenant_id=self.tenant_id,
-                    client_id=client_id,
-                    channel_id=channel_id,
-                    messages=messages,
-                    bytes_in=size,
-                )
+        counters.confirm(unconfirmed)
+        entries = [
+            UsageEntry(
+                tenant_id=self.tenant_id,
+                client_id=client_id,
+                channel_id=channel_id,
+                messages=messages,
+                bytes_in=payload_bytes,
             )
+            for (client_id, channel_id), (messages, payload_bytes, _) in unconfirmed.items()
+        ]
         report = BridgeReport(
             tenant_id=self.tenant_id,
-            server=counters.server,
-            cid=counters.cid,
+            server=connection.server_id,
+            cid=connection.client_id or 0,
             messages=counters.confirmed_messages,
             bytes_in=counters.confirmed_bytes_in,
         )

@@ -1,26 +1,25 @@
-"""What was published over one life of a bridge's connection."""
+"""Counters of what a bridge published over one connection."""
 
-from artcafe_gateway.bridges.connection import BridgeConnection
+Unconfirmed = dict[tuple[str, str], list[int]]
 
 
 class ConnectionCounters:
-    """One life of the connection, and what was published over it.
+    """Messages and bytes published over one connection, until it breaks.
 
-    `unconfirmed` becomes `confirmed` with the next flush; what is still unconfirmed when the
-    connection breaks is left to the broker's own count.
+    A publish is unconfirmed until a flush returns. What is unconfirmed when the connection breaks is
+    not reported: the broker's own count of the connection covers it. Confirmed bytes include headers,
+    as in the broker's count.
     """
 
-    def __init__(self, nc: BridgeConnection) -> None:
-        self.nc = nc
-        self.server = nc.server_id
-        self.cid = nc.client_id or 0
+    def __init__(self) -> None:
         self.confirmed_messages = 0
         self.confirmed_bytes_in = 0
-        self.unconfirmed: dict[tuple[str, str], list[int]] = {}
-        self.stream_requests = 0
+        # By client and channel: messages, payload bytes, bytes with headers.
+        self.unconfirmed: Unconfirmed = {}
+        self.unreported_stream_requests = 0
 
     def record_publish(self, client_id: str, channel_id: str, payload: bytes, headers: bytes) -> None:
-        """Note one published message: its payload, and what the broker sees of it (with headers)."""
+        """Counts one published message as unconfirmed."""
         counts = self.unconfirmed.get((client_id, channel_id))
         if counts is None:
             counts = self.unconfirmed[client_id, channel_id] = [0, 0, 0]
@@ -30,7 +29,24 @@ class ConnectionCounters:
         counts[2] += size + len(headers)
 
     def record_stream_request(self, payload: bytes) -> None:
-        """Note a payload to the broker itself: it is in the broker's count, and nobody's message."""
-        self.stream_requests += 1
+        """Counts a request to JetStream: the broker counts it too, and it is billed to no client."""
+        self.unreported_stream_requests += 1
         self.confirmed_messages += 1
         self.confirmed_bytes_in += len(payload)
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything was published since `take_unconfirmed`."""
+        return bool(self.unconfirmed or self.unreported_stream_requests)
+
+    def take_unconfirmed(self) -> Unconfirmed:
+        """Returns the unconfirmed counts and starts new ones."""
+        self.unreported_stream_requests = 0
+        unconfirmed, self.unconfirmed = self.unconfirmed, {}
+        return unconfirmed
+
+    def confirm(self, unconfirmed: Unconfirmed) -> None:
+        """Adds counts to the confirmed totals."""
+        for messages, _, bytes_with_headers in unconfirmed.values():
+            self.confirmed_messages += messages
+            self.confirmed_bytes_in += bytes_with_headers

@@ -1,4 +1,4 @@
-"""The bridges of this process, one for each tenant that somebody here speaks for."""
+"""The open bridges of this process, by tenant."""
 
 import asyncio
 import time
@@ -6,17 +6,22 @@ from collections.abc import Awaitable, Callable
 
 from artcafe_common.bus.client import Bus
 from artcafe_common.bus.errors import CommandError, ServiceUnavailable
-from artcafe_gateway.bridges.bridge import CONNECT_TIMEOUT_S, Bridge
+from artcafe_gateway.bridges.bridge import Bridge
+from artcafe_gateway.bridges.connector import CONNECT_TIMEOUT_S
 from artcafe_gateway.settings import Settings
 
 
 class BridgePool:
-    """The bridges of this gateway: opened with the first user of a tenant, closed after the last."""
+    """Opens a tenant's bridge for its first user, and closes it some time after the last.
+
+    `before_use` runs while a bridge connects, and `acquire` waits for it; `before_close` runs before
+    a bridge disconnects.
+    """
 
     LINGER_S = 30.0
 
     def __init__(self, *, bus: Bus, settings: Settings) -> None:
-        self._make: Callable[[str], Bridge] = lambda tenant_id: Bridge(
+        self._create_bridge: Callable[[str], Bridge] = lambda tenant_id: Bridge(
             tenant_id=tenant_id, bus=bus, settings=settings
         )
         self._bridges: dict[str, asyncio.Task[Bridge]] = {}
@@ -24,7 +29,7 @@ class BridgePool:
         self.before_close: Callable[[Bridge], Awaitable[None]] | None = None
 
     async def acquire(self, tenant_id: str) -> Bridge:
-        """The tenant's bridge, opened if need be; give it back with `release`."""
+        """Returns the tenant's bridge, opened if necessary; call `release` after use. CommandError."""
         task = self._bridges.get(tenant_id)
         if task is None:
             task = self._bridges[tenant_id] = asyncio.create_task(self._open(tenant_id))
@@ -38,12 +43,12 @@ class BridgePool:
         return bridge
 
     def release(self, bridge: Bridge) -> None:
-        """Give a bridge back; it lingers a while for the next user."""
+        """Releases a bridge; an unused bridge stays open for `LINGER_S`."""
         bridge.reference_count -= 1
         bridge.idle_since = time.monotonic()
 
     async def _open(self, tenant_id: str) -> Bridge:
-        bridge = self._make(tenant_id)
+        bridge = self._create_bridge(tenant_id)
         try:
             async with asyncio.timeout(2 * CONNECT_TIMEOUT_S):
                 if self.before_use is None:
@@ -54,14 +59,14 @@ class BridgePool:
             await bridge.close()
             raise ServiceUnavailable("the tenant's connection could not be opened") from error
         except CommandError:
-            # Nobody will hold it: it must not go on trying to come back.
+            # An unreferenced bridge must not keep reconnecting.
             await bridge.close()
             raise
         return bridge
 
     @property
     def open_bridges(self) -> list[Bridge]:
-        """Those that are open now."""
+        """The bridges that have been opened and not closed."""
         return [
             task.result()
             for task in self._bridges.values()
@@ -69,13 +74,13 @@ class BridgePool:
         ]
 
     async def close_idle(self) -> None:
-        """Close bridges that nobody used for a while."""
+        """Closes the bridges that were unused for `LINGER_S`."""
         for bridge in self.open_bridges:
             if bridge.reference_count == 0 and time.monotonic() - bridge.idle_since > self.LINGER_S:
                 await self._close(bridge)
 
     async def close(self) -> None:
-        """Close all, each after its counts were handed over."""
+        """Closes all bridges."""
         for bridge in self.open_bridges:
             await self._close(bridge)
 

@@ -1,4 +1,4 @@
-"""A token bucket: so much at once, so much a second."""
+"""A token bucket: a rate limit that allows short bursts."""
 
 import time
 
@@ -8,7 +8,7 @@ MIN_BURST = 100.0
 
 
 class TokenBucket:
-    """`rate` tokens a second, those of a tenth of a second saved up; a rate of 0 is no limit."""
+    """Refills `rate` tokens per second and holds those of 0.1 s, at least 100; a rate of 0 is no limit."""
 
     __slots__ = ("_burst", "_filled_at", "_rate", "_tokens")
 
@@ -19,7 +19,7 @@ class TokenBucket:
         self._filled_at = time.monotonic()
 
     def consume(self) -> None:
-        """Take one token; RateLimited when there is none."""
+        """Consumes one token; RateLimited when the bucket is empty."""
         if self._rate <= 0:
             return
         if self._tokens < 1:

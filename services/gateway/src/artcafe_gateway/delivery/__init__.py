@@ -1,1 +1,1 @@
-"""Delivery of broker messages to sockets: rendering and fan-out."""
+"""Delivery of broker messages to sockets: fan-out and rendering."""

@@ -1,7 +1,7 @@
-"""From one NATS subscription to everybody behind it: rendered once, joined, written once a loop turn.
+"""Fan-out from one NATS subscription to its sockets: render once, join, one write per loop turn.
 
-The cost of fan-out is the system call, not Python: so all that comes for the same subscribers within
-a turn of the event loop goes to each of them in one write (docs/internals/performance.md).
+System calls dominate the cost of fan-out, so all messages for the same subscribers within one turn of
+the event loop go to each of them in one write (docs/internals/performance.md).
 """
 
 import asyncio
@@ -11,35 +11,39 @@ from typing import Protocol
 from artcafe_gateway.delivery.message import BrokerMessage
 from artcafe_gateway.wire.transport import SendQueue, text_frame
 
-# What is joined before the turn is over, so that a slow subscriber is noticed in time.
+# More than this is written before the turn ends, so that slow consumers are noticed in time.
 EARLY_FLUSH_BYTES = 64 * 1024
 
+# By channel id ("" for no channel): messages, payload bytes.
 DeliveryCounts = dict[str, list[int]]
-Render = Callable[[BrokerMessage, str], bytes]
 FormatSubject = Callable[[str], str]
+# A frame's JSON text, from a message and its subject in the subscriber's form.
+Render = Callable[[BrokerMessage, str], bytes]
+# The type of the frames, and the form of their subjects.
+GroupKey = tuple[str, str]
 
 
 class MessageListener(Protocol):
-    """Somebody who looks at each message alone."""
+    """Receives the messages of a subscription one by one."""
 
     def deliver(self, message: BrokerMessage) -> None:
-        """Take one message; must not block or raise."""
+        """Handles one message; must neither block nor raise."""
 
 
 class Subscriber(Protocol):
-    """Somebody who takes whatever comes, in the form of their group."""
+    """A member of a render group: its socket receives the group's frames."""
 
     send_queue: SendQueue
 
     def on_delivered(self, counts: DeliveryCounts) -> None:
-        """What was just written: by channel, how many messages and payload bytes."""
+        """Messages were written to the socket."""
 
     def on_request(self, reply: str) -> None:
-        """A message asks for an answer on this subject."""
+        """A message expects a reply on the subject `reply`."""
 
 
 class RenderGroup:
-    """The subscribers of one route who want the same bytes."""
+    """The subscribers of one broker subscription that receive the same bytes."""
 
     __slots__ = ("_counts", "_format_subject", "_frames", "_loop", "_render", "_size", "subscribers")
 
@@ -53,12 +57,12 @@ class RenderGroup:
         self.subscribers: dict[Subscriber, None] = {}
 
     def render(self, message: BrokerMessage) -> None:
-        """Render a message for all subscribers; it leaves at the end of the turn."""
-        framed = text_frame(self._render(message, self._format_subject(message.subject)))
+        """Renders a message; it is written at the end of the loop turn."""
+        frame = text_frame(self._render(message, self._format_subject(message.subject)))
         if not self._frames:
             self._loop.call_soon(self.flush)
-        self._frames.append(framed)
-        self._size += len(framed)
+        self._frames.append(frame)
+        self._size += len(frame)
         counts = self._counts.get(message.channel or "")
         if counts is None:
             counts = self._counts[message.channel or ""] = [0, 0]
@@ -71,7 +75,7 @@ class RenderGroup:
             self.flush()
 
     def flush(self) -> None:
-        """Write what was rendered to every subscriber."""
+        """Writes the rendered frames to every subscriber."""
         if not self._frames:
             return
         joined = self._frames[0] if len(self._frames) == 1 else b"".join(self._frames)
@@ -83,7 +87,7 @@ class RenderGroup:
 
 
 class NaiveRenderGroup(RenderGroup):
-    """One awaited send for each subscriber and message: what the joined way is measured against."""
+    """One awaited send per subscriber and message: the baseline that benchmarks compare with."""
 
     __slots__ = ("_queue", "_task")
 
@@ -105,9 +109,10 @@ class NaiveRenderGroup(RenderGroup):
 
 
 class BrokerSubscription:
-    """One NATS subscription and everybody behind it.
+    """One NATS subscription of a bridge, and the sockets that share it.
 
-    `reference_count` counts who holds it; `confirmed` is set once the broker is known to have it.
+    `confirmed` is set while the broker is known to have the subscription; `sid` is its id on the
+    current connection.
     """
 
     __slots__ = ("_group_type", "_groups", "_tenant_id", "confirmed", "listeners", "reference_count", "sid")
@@ -115,38 +120,38 @@ class BrokerSubscription:
     def __init__(self, tenant_id: str, group_type: type[RenderGroup]) -> None:
         self._tenant_id = tenant_id
         self._group_type = group_type
-        self._groups: dict[tuple[str, str], RenderGroup] = {}
+        self._groups: dict[GroupKey, RenderGroup] = {}
         self.listeners: dict[MessageListener, None] = {}
         self.reference_count = 0
         self.confirmed = False
         self.sid = 0
 
     def on_message(self, subject: str, reply: str, payload: bytes, headers: bytes) -> None:
-        """Pass a message of the broker on."""
+        """Handles a message from the broker."""
         self.dispatch(BrokerMessage(self._tenant_id, subject, reply, payload, headers))
 
     def on_resubscribed(self) -> None:
-        """The broker has the subscription again, after a time in which messages were missed."""
+        """A new connection has the subscription; messages in between may have been missed."""
 
     def dispatch(self, message: BrokerMessage) -> None:
-        """Give a message to everybody."""
+        """Passes a message to all groups and listeners."""
         for group in self._groups.values():
             group.render(message)
         for listener in tuple(self.listeners):
             listener.deliver(message)
 
     def add_subscriber(
-        self, key: tuple[str, str], subscriber: Subscriber, format_subject: FormatSubject, render: Render
+        self, key: GroupKey, subscriber: Subscriber, format_subject: FormatSubject, render: Render
     ) -> None:
-        """Give a subscriber all that comes from now on, in the form that `key` names."""
+        """Delivers all further messages to a subscriber, in the form that `key` identifies."""
         group = self._groups.get(key)
         if group is None:
             group = self._groups[key] = self._group_type(format_subject, render)
         group.flush()
         group.subscribers[subscriber] = None
 
-    def remove_subscriber(self, key: tuple[str, str], subscriber: Subscriber) -> None:
-        """Give a subscriber no more; what came before is written."""
+    def remove_subscriber(self, key: GroupKey, subscriber: Subscriber) -> None:
+        """Writes what was rendered before, and delivers nothing more to a subscriber."""
         group = self._groups.get(key)
         if group is None:
             return

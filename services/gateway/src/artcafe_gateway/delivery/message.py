@@ -1,4 +1,4 @@
-"""One message of the broker, and the forms in which it reaches sockets."""
+"""Broker messages, and the WebSocket frames made of them."""
 
 import base64
 from datetime import UTC, datetime
@@ -13,10 +13,10 @@ _encode = msgspec.json.encode
 
 
 class BrokerMessage:
-    """A message on its way to sockets; `data` is valid JSON text whatever was published.
+    """A message received from the broker.
 
-    `seq` is its place in its stream, and `previous_seq` that of the message before it on the subject; 0
-    where that is not known.
+    `data` is the payload as JSON text. `seq` and `previous_seq` are the stream sequence numbers of
+    this message and of the one before it on the subject; 0 when unknown.
     """
 
     __slots__ = (
@@ -37,7 +37,7 @@ class BrokerMessage:
         self.payload_size = len(payload)
         self.data = as_json(payload)
         self.sender = _sender(headers) if headers else None
-        # Some clients publish with a reply subject that is no inbox: that asks for nothing.
+        # Some clients set a reply subject that is not an inbox, and expect no reply.
         self.reply = reply if reply.startswith("_INBOX.") else None
         self.timestamp = datetime.now(UTC)
         self.seq = self.previous_seq = 0
@@ -51,7 +51,7 @@ def _sender(headers: bytes) -> str | None:
 
 
 def as_json(payload: bytes) -> bytes:
-    """A payload as JSON text: itself when it is that, else `{"base64": …}`."""
+    """The payload if it is JSON text, else `{"base64": …}`."""
     try:
         str(payload, "utf-8")
         msgspec.json.decode(payload, type=msgspec.Raw)
@@ -60,49 +60,49 @@ def as_json(payload: bytes) -> bytes:
     return payload
 
 
-def message_frame(delivery: BrokerMessage, spelled: str) -> bytes:
-    """`message`, for clients."""
-    return _message(delivery, spelled, b',"data":')
+def message_frame(message: BrokerMessage, subject: str) -> bytes:
+    """Renders `message`, for clients."""
+    return _message_frame(message, subject, b',"data":')
 
 
-def agent_message_frame(delivery: BrokerMessage, spelled: str) -> bytes:
-    """`message`, for the SDK's agents that look for the body under that name."""
-    return _message(delivery, spelled, b',"message":')
+def agent_message_frame(message: BrokerMessage, subject: str) -> bytes:
+    """Renders `message` with the body in `message`, for agents of the published SDK."""
+    return _message_frame(message, subject, b',"message":')
 
 
-def _message(delivery: BrokerMessage, spelled: str, body: bytes) -> bytes:
-    parts = [b'{"type":"message","subject":', _encode(spelled)]
-    if delivery.channel is not None:
-        parts += [b',"channel":', _encode(delivery.channel)]
-    parts += [body, delivery.data]
-    if delivery.reply is not None:
-        parts += [b',"reply":', _encode(delivery.reply)]
-    return b"".join(parts) + _tail(delivery)
+def _message_frame(message: BrokerMessage, subject: str, body_field: bytes) -> bytes:
+    parts = [b'{"type":"message","subject":', _encode(subject)]
+    if message.channel is not None:
+        parts += [b',"channel":', _encode(message.channel)]
+    parts += [body_field, message.data]
+    if message.reply is not None:
+        parts += [b',"reply":', _encode(message.reply)]
+    return b"".join(parts) + _common_fields(message)
 
 
-def channel_message_frame(delivery: BrokerMessage, channel_id: str) -> bytes:
-    """`channel_message`, for dashboards."""
+def channel_message_frame(message: BrokerMessage, channel_id: str) -> bytes:
+    """Renders `channel_message`, for dashboards."""
     head = b'{"type":"channel_message","channel_id":' + _encode(channel_id)
-    return head + b',"data":' + delivery.data + _tail(delivery)
+    return head + b',"data":' + message.data + _common_fields(message)
 
 
-def preview_frame(delivery: BrokerMessage, spelled: str, dropped: int = 0) -> bytes:
-    """`topic_preview_message`, for dashboards; `dropped` tells what was left out before it."""
+def preview_frame(message: BrokerMessage, subject: str, dropped: int = 0) -> bytes:
+    """Renders `topic_preview_message`, for dashboards; `dropped` messages were left out before it."""
     return b"".join(
         (
             b'{"type":"topic_preview_message","subject":',
-            _encode(spelled),
+            _encode(subject),
             b',"data":',
-            delivery.data,
+            message.data,
             b',"size":',
-            str(delivery.payload_size).encode(),
+            str(message.payload_size).encode(),
             b',"dropped":%d' % dropped if dropped else b"",
-            _tail(delivery),
+            _common_fields(message),
         )
     )
 
 
-def _tail(delivery: BrokerMessage) -> bytes:
-    sender = b"" if delivery.sender is None else b',"from":' + _encode(delivery.sender)
-    seq = b',"seq":%d' % delivery.seq if delivery.seq else b""
-    return sender + b',"timestamp":' + _encode(delivery.timestamp) + seq + b"}"
+def _common_fields(message: BrokerMessage) -> bytes:
+    sender = b"" if message.sender is None else b',"from":' + _encode(message.sender)
+    seq = b',"seq":%d' % message.seq if message.seq else b""
+    return sender + b',"timestamp":' + _encode(message.timestamp) + seq + b"}"

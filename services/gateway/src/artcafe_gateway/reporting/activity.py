@@ -1,4 +1,4 @@
-"""The activity log as the gateway sees it: refusals that it has to tell, and what dashboards are shown."""
+"""The activity log: reports of denied access, and the feed of new entries to dashboards."""
 
 from typing import Any
 
@@ -10,20 +10,20 @@ from artcafe_common.contracts.tenancy.activity import ActivityRecorded
 from artcafe_gateway.wire import frames
 from artcafe_gateway.wire.socket import Socket
 
-# Refusals of one person at an organization's door that are told each minute.
-DENIALS_A_MINUTE = 10
+# Per user and organization; further denials are summarized.
+MAX_DENIALS_PER_MINUTE = 10
 
 
 def report_access_denied(
     denials: DenialReporter, caller: CallerContext, tenant_id: str, method: str, path: str
 ) -> None:
-    """Tell an organization of who was refused at its door; who asked learns nothing of it."""
+    """Reports to an organization that a user who is not its member was denied access."""
     denials.report(
         caller,
         "access.denied",
         f"account:{tenant_id}",
         tenant_id=tenant_id,
-        per_minute=DENIALS_A_MINUTE,
+        per_minute=MAX_DENIALS_PER_MINUTE,
         metadata={"method": method, "path": path[:256]},
     )
 
@@ -31,7 +31,7 @@ def report_access_denied(
 def report_forbidden_frame(
     denials: DenialReporter, caller: CallerContext, error: CommandError, received: Any
 ) -> None:
-    """Tell an organization of its own that asked for what they may not; any other refusal is no denial."""
+    """Reports a frame that was rejected with `forbidden_subject`; other errors are not denials."""
     if not isinstance(error, ForbiddenSubject):
         return
     metadata = {"frame": received.__struct_config__.tag}
@@ -44,26 +44,26 @@ def report_forbidden_frame(
 
 
 class ActivityFeed:
-    """Shows new entries to the dashboards of their organization."""
+    """Sends new activity entries to the dashboards of their organization."""
 
     def __init__(self) -> None:
         self._dashboards: dict[str, dict[Socket, None]] = {}
 
     def add_dashboard(self, tenant_id: str, socket: Socket) -> None:
-        """Show a dashboard what happens from now on."""
+        """Sends further entries to a dashboard."""
         self._dashboards.setdefault(tenant_id, {})[socket] = None
 
     def remove_dashboard(self, tenant_id: str, socket: Socket) -> None:
-        """Show it no more."""
-        some = self._dashboards.get(tenant_id, {})
-        some.pop(socket, None)
-        if not some:
+        """Stops sending entries to a dashboard. Idempotent."""
+        sockets = self._dashboards.get(tenant_id, {})
+        sockets.pop(socket, None)
+        if not sockets:
             self._dashboards.pop(tenant_id, None)
 
     async def publish(self, event: ActivityRecorded) -> None:
-        """An entry is in the log."""
+        """Sends an entry that has been stored."""
         if not event.kept:
             return
-        shown = frames.ActivityShown(activity=event.activity)
+        frame = frames.ActivityShown(activity=event.activity)
         for socket in self._dashboards.get(event.tenant_id, ()):
-            socket.send(shown)
+            socket.send(frame)

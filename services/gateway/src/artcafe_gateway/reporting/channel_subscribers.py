@@ -1,7 +1,7 @@
-"""Who listens to which channel over WebSocket: here, and in every other gateway process.
+"""The WebSocket subscribers of each channel, across all gateway processes.
 
-Nothing is written for it on the path of a subscription. Who listens now is asked of all processes
-when somebody wants to know; that a client listened is told to tenancy once a day, within bounds.
+Subscribing writes nothing: current subscribers are collected from all processes on request. That a
+client subscribed is recorded in tenancy at most once a day, at a limited rate.
 """
 
 import time
@@ -18,45 +18,46 @@ from artcafe_gateway.bridges.token_bucket import TokenBucket
 from artcafe_gateway.errors import RateLimited
 from artcafe_gateway.reporting.presence import PresenceReporter
 
-RECORDED_EVERY_S = 24 * 3600
-REMEMBERED = 50_000
-RECORDS_A_SECOND = 50
-# What fits into one message of the bus.
-MAX_CLIENTS = 20_000
+RECORD_INTERVAL_S = 24 * 3600
+MAX_REMEMBERED = 50_000
+MAX_RECORDS_PER_SECOND = 50
+# So that a reply fits into one message of the bus.
+MAX_CLIENTS_PER_REPLY = 20_000
 QUIET_S = 0.15
-WITHIN_S = 1.0
-PEER_GONE_S = 60
+REPLY_TIMEOUT_S = 1.0
+PEER_TIMEOUT_S = 60
 
 
 class ChannelSubscriberTracker:
-    """Keeps the listeners of this process, asks for those of all."""
+    """Tracks the channel subscribers of this process, and collects those of all processes."""
 
     def __init__(self, *, bus: Bus, presence: PresenceReporter) -> None:
         self._bus = bus
         self._presence = presence
+        # Sockets per client, by tenant and channel.
         self._clients: dict[tuple[str, str], Counter[str]] = {}
-        self._recorded: TTLCache[tuple[str, str], None] = TTLCache(REMEMBERED, RECORDED_EVERY_S)
-        self._records = TokenBucket(RECORDS_A_SECOND)
-        # When each process answered last: a question waits for those that are likely still there.
-        self._peers: dict[str, float] = {}
+        self._recorded: TTLCache[tuple[str, str], None] = TTLCache(MAX_REMEMBERED, RECORD_INTERVAL_S)
+        self._record_rate = TokenBucket(MAX_RECORDS_PER_SECOND)
+        # When each process last replied; requests wait for those that replied recently.
+        self._last_reply_at: dict[str, float] = {}
 
     def add(self, tenant_id: str, client_id: str, channel_id: str) -> None:
-        """A client's socket listens to a channel."""
+        """A client's socket subscribed to a channel."""
         self._clients.setdefault((tenant_id, channel_id), Counter())[client_id] += 1
-        # Whatever is no id is no channel of which there is a record.
+        # Only channels with an id are stored in tenancy.
         if (client_id, channel_id) in self._recorded or not ULID_PATTERN.match(channel_id):
             return
         try:
-            self._records.consume()
+            self._record_rate.consume()
         except RateLimited:
-            return  # another time
+            return
         self._recorded[client_id, channel_id] = None
         self._presence.enqueue(
             ChannelSubscribed(tenant_id=tenant_id, client_id=client_id, channel_id=channel_id)
         )
 
     def remove(self, tenant_id: str, client_id: str, channel_id: str) -> None:
-        """It does not any more."""
+        """A client's socket unsubscribed from a channel."""
         clients = self._clients.get((tenant_id, channel_id))
         if clients is None:
             return
@@ -67,30 +68,29 @@ class ChannelSubscriberTracker:
             del self._clients[tenant_id, channel_id]
 
     async def subscribe(self) -> None:
-        """Answer when any process asks."""
-        await reply_to_requests(self._bus, ChannelSubscribersRequested, self._answer)
+        """Replies to the requests of all processes."""
+        await reply_to_requests(self._bus, ChannelSubscribersRequested, self._reply)
 
     async def list_all(self, tenant_id: str, channel_id: str) -> dict[str, int]:
-        """Who listens now: client ids, each with its number of sockets."""
+        """Returns the current subscribers: number of sockets by client id; ServiceUnavailable."""
         now = time.monotonic()
-        peers = {instance for instance, at in self._peers.items() if now - at < PEER_GONE_S}
-        answers = await request_many(
+        peers = {instance: at for instance, at in self._last_reply_at.items() if now - at < PEER_TIMEOUT_S}
+        replies = await request_many(
             self._bus,
             ChannelSubscribersRequested(tenant_id=tenant_id, channel_id=channel_id),
             ChannelSubscribersReply,
-            expected=lambda so_far: peers <= {each.instance for each in so_far},
+            expected=lambda received: peers.keys() <= {reply.instance for reply in received},
             quiet_s=QUIET_S,
-            within_s=WITHIN_S,
+            within_s=REPLY_TIMEOUT_S,
         )
-        self._peers = {instance: self._peers[instance] for instance in peers}
-        self._peers |= {each.instance: time.monotonic() for each in answers}
+        self._last_reply_at = peers | {reply.instance: time.monotonic() for reply in replies}
         total: Counter[str] = Counter()
-        for each in answers:
-            total.update(each.clients)
+        for reply in replies:
+            total.update(reply.clients)
         return dict(total)
 
-    async def _answer(self, question: ChannelSubscribersRequested) -> ChannelSubscribersReply:
-        clients = self._clients.get((question.tenant_id, question.channel_id), Counter())
+    async def _reply(self, request: ChannelSubscribersRequested) -> ChannelSubscribersReply:
+        clients = self._clients.get((request.tenant_id, request.channel_id), Counter())
         return ChannelSubscribersReply(
-            instance=self._presence.instance, clients=dict(list(clients.items())[:MAX_CLIENTS])
+            instance=self._presence.instance, clients=dict(list(clients.items())[:MAX_CLIENTS_PER_REPLY])
         )

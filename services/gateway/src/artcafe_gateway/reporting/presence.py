@@ -1,4 +1,4 @@
-"""What presence hears from this gateway: sockets that open and close, and heartbeats in batches."""
+"""Reports to presence: connection events in order, and heartbeats in batches."""
 
 import asyncio
 import time
@@ -12,26 +12,28 @@ from artcafe_common.bus.errors import CommandError
 from artcafe_common.clock import new_id
 from artcafe_common.contracts.presence import GatewayAlive, Heartbeat, HeartbeatsReceived
 
-ALIVE_EVERY_S = 2.0
-HEARTBEATS_PER_SIGNAL = 2_000
-MAX_QUEUED = 100_000
-FINISH_S = 3.0
+ALIVE_INTERVAL_S = 2.0
+MAX_HEARTBEATS_PER_SIGNAL = 2_000
+MAX_QUEUED_EVENTS = 100_000
+DRAIN_TIMEOUT_S = 3.0
+FIRST_RETRY_DELAY_S = 0.05
+MAX_RETRY_DELAY_S = 2.0
 log = structlog.get_logger()
 
 
 class PresenceReporter:
-    """Announces events in order, none forgotten while the broker is away; heartbeats leave every second."""
+    """Queues events while the broker is unreachable, and merges the heartbeats of each second."""
 
     def __init__(self, *, bus: Bus, server_id: str) -> None:
         self._bus = bus
         self._server_id = server_id
         self.instance = new_id()
         self._heartbeats: dict[str, Heartbeat] = {}
-        self._events: asyncio.Queue[Event] = asyncio.Queue(MAX_QUEUED)
+        self._events: asyncio.Queue[Event] = asyncio.Queue(MAX_QUEUED_EVENTS)
         self._alive_at = float("-inf")
 
     def enqueue(self, event: Event) -> None:
-        """Queue an event for the stream."""
+        """Queues an event for the EVENTS stream."""
         try:
             self._events.put_nowait(event)
         except asyncio.QueueFull:
@@ -47,19 +49,19 @@ class PresenceReporter:
         metrics: dict[str, Any] | None = None,
         metadata: dict[str, Any] | None = None,
     ) -> None:
-        """Note a heartbeat; what it does not tell is kept from one before it in this second."""
-        known = self._heartbeats.get(connection_id)
+        """Records a heartbeat; fields that are None keep the value of an earlier one in the batch."""
+        earlier = self._heartbeats.get(connection_id)
         self._heartbeats[connection_id] = Heartbeat(
             connection_id=connection_id,
             tenant_id=tenant_id,
             client_id=client_id,
-            status=status if status is not None else (known.status if known else None),
-            metrics=metrics if metrics is not None else (known.metrics if known else None),
-            metadata=metadata if metadata is not None else (known.metadata if known else None),
+            status=status if status is not None else (earlier.status if earlier else None),
+            metrics=metrics if metrics is not None else (earlier.metrics if earlier else None),
+            metadata=metadata if metadata is not None else (earlier.metadata if earlier else None),
         )
 
     async def run(self) -> None:
-        """Announce queued events until cancelled."""
+        """Publishes queued events until cancelled."""
         while True:
             event = await self._events.get()
             try:
@@ -69,35 +71,35 @@ class PresenceReporter:
                 raise
 
     async def _publish(self, event: Event) -> None:
-        pause = 0.05
+        delay = FIRST_RETRY_DELAY_S
         while True:
             try:
                 await self._bus.publish(event)
             except CommandError:
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, 2.0)
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, MAX_RETRY_DELAY_S)
             else:
                 return
 
     async def send_heartbeats(self) -> None:
-        """Send the heartbeats, and every 2 s that this process lives."""
+        """Publishes the batch of heartbeats, and every 2 s that this process is alive."""
         heartbeats, self._heartbeats = list(self._heartbeats.values()), {}
-        for start in range(0, len(heartbeats), HEARTBEATS_PER_SIGNAL):
+        for start in range(0, len(heartbeats), MAX_HEARTBEATS_PER_SIGNAL):
             await self._bus.notify(
                 HeartbeatsReceived(
                     server_id=self._server_id,
-                    heartbeats=heartbeats[start : start + HEARTBEATS_PER_SIGNAL],
+                    heartbeats=heartbeats[start : start + MAX_HEARTBEATS_PER_SIGNAL],
                 )
             )
-        if time.monotonic() - self._alive_at >= ALIVE_EVERY_S:
+        if time.monotonic() - self._alive_at >= ALIVE_INTERVAL_S:
             self._alive_at = time.monotonic()
             await self._bus.notify(GatewayAlive(server_id=self._server_id, instance=self.instance))
 
     async def drain(self) -> None:
-        """Announce what is still queued: the process ends."""
+        """Publishes the remaining events, for at most 3 s."""
         try:
-            async with asyncio.timeout(FINISH_S):
+            async with asyncio.timeout(DRAIN_TIMEOUT_S):
                 while not self._events.empty():
                     await self._publish(self._events.get_nowait())
         except TimeoutError:
-            log.warning("presence_events_left", count=self._events.qsize())
+            log.warning("presence_events_lost", count=self._events.qsize())

@@ -1,14 +1,14 @@
-"""A channel as its history tells it: what was kept first, then what comes, with no gap and no double.
+"""Replay of a channel's history followed by live messages, without gaps and duplicates.
 
-The stream publishes what it keeps again, with its `seq` and that of the message before it. Whoever
-follows reads pages of the stream until they meet what came meanwhile, and reads again whenever
-something between was missed, as after a broken connection to the broker.
+The history stream republishes each message that it stores, with its `seq` and that of the message
+before it on the subject. A recovering subscription reads pages of the stream until they reach the
+republished messages, and reads again whenever a message was missed, e.g. after a reconnect.
 """
 
 import asyncio
 from collections import deque
 from datetime import datetime
-from typing import Any
+from enum import Enum
 
 import msgspec
 
@@ -17,175 +17,222 @@ from artcafe_common.bus.errors import CommandError
 from artcafe_gateway.bridges.bridge import Bridge
 from artcafe_gateway.delivery.fanout import BrokerSubscription, RenderGroup
 from artcafe_gateway.delivery.message import FROM_HEADER, BrokerMessage
-from artcafe_gateway.history.reader import ReplayPosition, StreamMessage, read_stream_page
+from artcafe_gateway.history.reader import ReplayPosition
+from artcafe_gateway.history.stream import StreamMessage, StreamStart, read_stream_page
 from artcafe_gateway.subscriptions.subject_subscription import SubjectSubscription, SubscriptionOwner
 
-PAGE = 200
+PAGE_MESSAGES = 200
 PAGE_BYTES = 512 * 1024
-# What may come while pages are read; of more, the newest are held, and the others are read.
-MAX_BUFFERED = 1000
+# Live messages that are buffered during reading; older ones are dropped, and read from the stream.
+MAX_BUFFERED_MESSAGES = 1000
 MAX_BUFFERED_BYTES = 1024 * 1024
-LOOK_AGAIN_S = 0.02
-RETRY_S = 0.5
-_SEQ = b"\r\nNats-Sequence:"
-_PREVIOUS = b"\r\nNats-Last-Sequence:"
-_TIME = b"\r\nNats-Time-Stamp:"
+SEND_QUEUE_POLL_S = 0.02
+RETRY_DELAY_S = 0.5
+_SEQ_LINE = b"\r\nNats-Sequence:"
+_PREVIOUS_SEQ_LINE = b"\r\nNats-Last-Sequence:"
+_TIME_LINE = b"\r\nNats-Time-Stamp:"
+# The buffer outside of READING; never appended to.
+_NO_MESSAGES: deque[BrokerMessage] = deque(maxlen=0)
 
 
 class ReplaySubscription(BrokerSubscription):
-    """One channel's messages as they are kept; `seq` is the last one's."""
+    """One channel's stored messages as the stream republishes them; `last_seq` is that of the latest."""
 
     __slots__ = ("last_seq", "recovering")
 
-    def __init__(self, tenant_id: str, make: type[RenderGroup]) -> None:
-        super().__init__(tenant_id, make)
+    def __init__(self, tenant_id: str, group_type: type[RenderGroup]) -> None:
+        super().__init__(tenant_id, group_type)
         self.recovering: dict[RecoveringSubscription, None] = {}
         self.last_seq = 0
 
     def on_message(self, subject: str, reply: str, payload: bytes, headers: bytes) -> None:  # noqa: ARG002
-        """Pass on what was kept, and have everybody read what is missing before it."""
-        delivery = BrokerMessage(
+        """Dispatches a stored message; a gap before it starts recovery."""
+        message = BrokerMessage(
             self._tenant_id, subject.removeprefix(f"{REPUBLISH_PREFIX}."), "", payload, headers
         )
         try:
-            delivery.seq, delivery.previous_seq = int(_value(headers, _SEQ)), int(_value(headers, _PREVIOUS))
-            delivery.timestamp = msgspec.convert(_value(headers, _TIME), datetime)
+            message.seq = int(_last_header(headers, _SEQ_LINE))
+            message.previous_seq = int(_last_header(headers, _PREVIOUS_SEQ_LINE))
+            message.timestamp = msgspec.convert(_last_header(headers, _TIME_LINE), datetime)
         except ValueError:
-            # Not the broker's: whoever holds a key of the account can publish what they like in it.
+            # Not republished by the broker: any NATS user of the account can publish to this subject.
             return
-        if delivery.previous_seq > self.last_seq > 0:
+        if message.previous_seq > self.last_seq > 0:
             self.on_resubscribed()
-        self.last_seq = delivery.seq
-        self.dispatch(delivery)
+        self.last_seq = message.seq
+        self.dispatch(message)
 
     def on_resubscribed(self) -> None:
-        """Something may have been missed: everybody reads on."""
+        """Messages may have been missed: all subscriptions read the stream again."""
         for subscription in tuple(self.recovering):
             subscription.recover()
 
 
-class RecoveringSubscription(SubjectSubscription):
-    """A socket that follows a channel's history."""
+class RecoveryState(Enum):
+    """The state of a recovering subscription."""
 
-    __slots__ = ("_bridge", "_buffer", "_buffer_bytes", "_delivered_seq", "_position", "_reader")
+    IDLE = "idle"
+    READING = "reading"
+    CAUGHT_UP = "caught up"
+    LIVE = "live"
+
+
+TRANSITIONS = {
+    RecoveryState.IDLE: {RecoveryState.READING, RecoveryState.IDLE},
+    RecoveryState.READING: {RecoveryState.READING, RecoveryState.CAUGHT_UP, RecoveryState.IDLE},
+    RecoveryState.CAUGHT_UP: {RecoveryState.READING, RecoveryState.LIVE, RecoveryState.IDLE},
+    RecoveryState.LIVE: {RecoveryState.READING, RecoveryState.IDLE},
+}
+
+
+class RecoveringSubscription(SubjectSubscription):
+    """A socket's subscription to one channel that starts in its history.
+
+        idle --activate--> reading --no more pages--> caught up --new message--> live
+                              ^                           |                       |
+                              +-----------gap-------------+-----------gap---------+
+
+    READING: pages of the stream are sent, and live messages are buffered.
+    CAUGHT_UP: live messages are sent one by one, and those that the pages contained are skipped.
+    LIVE: the socket is in a render group. `deactivate` leads from each state to IDLE.
+    """
+
+    __slots__ = ("_bridge", "_buffer", "_buffered_bytes", "_delivered_seq", "_position", "_reader", "_state")
+    broker_subscription: ReplaySubscription
 
     def __init__(
-        self, owner: SubscriptionOwner, subject: str, broker_subscription: ReplaySubscription, bridge: Bridge
+        self,
+        owner: SubscriptionOwner,
+        subject: str,
+        broker_subscription: ReplaySubscription,
+        bridge: Bridge,
+        position: ReplayPosition,
     ) -> None:
         super().__init__(owner, subject, broker_subscription, ())
         self.broker_subject = f"{REPUBLISH_PREFIX}.{subject}"
         self._bridge = bridge
-        self._position: ReplayPosition | None = None
-        # The last message that the socket got; what it gets with all others is not noted.
+        self._state = RecoveryState.IDLE
+        # Where reading starts, until the first `activate`.
+        self._position: ReplayPosition | None = position
+        # The last message sent to the socket; not updated while LIVE.
         self._delivered_seq = 0
-        # What came while pages are read.
-        self._buffer: deque[BrokerMessage] | None = None
-        self._buffer_bytes = 0
+        # Live messages received while READING.
+        self._buffer = _NO_MESSAGES
+        self._buffered_bytes = 0
         self._reader: asyncio.Task[None] | None = None
 
-    def set_position(self, position: ReplayPosition) -> None:
-        """Begin at that position, with `begin`."""
-        self.deactivate()
-        self._position = position
+    def _enter(self, state: RecoveryState) -> None:
+        if state not in TRANSITIONS[self._state]:
+            raise RuntimeError(f"a subscription that is {self._state.value} cannot become {state.value}")
+        self._state = state
 
     def activate(self) -> None:
-        if self._position is not None:
-            position, self._position = self._position, None
-            self._delivered_seq = position.after_seq
-            self.broker_subscription.recovering[self] = None  # type: ignore[attr-defined] # a ReplaySubscription
-            self._read(position.start)
-        else:
+        if self._position is None:
             self.refresh()
+            return
+        position, self._position = self._position, None
+        self._delivered_seq = position.after_seq
+        self.broker_subscription.recovering[self] = None
+        self._start_reading(position.start)
 
     def deactivate(self) -> None:
+        self._enter(RecoveryState.IDLE)
         super().deactivate()
-        self.broker_subscription.recovering.pop(self, None)  # type: ignore[attr-defined]
+        self.broker_subscription.recovering.pop(self, None)
+        self._cancel_reader()
+        self._buffer = _NO_MESSAGES
+
+    def refresh(self) -> None:
+        # Outside a group each message is rendered in the current form.
+        if self._group_form is not None and (self._group_form, self._group_frame_type) != (
+            self.form,
+            self._owner.frame_type,
+        ):
+            self._leave_group()
+            self._join_group()
+
+    def recover(self) -> None:
+        """Reads the messages that may have been missed."""
+        if self._state is RecoveryState.READING:
+            # What was buffered before the gap is read from the stream together with the gap.
+            self._buffer, self._buffered_bytes = deque(), 0
+            return
+        if self._state is RecoveryState.LIVE:
+            self._delivered_seq = max(self._delivered_seq, self.broker_subscription.last_seq)
+            self._leave_group()
+        self._start_reading({"seq": self._delivered_seq + 1})
+
+    def deliver(self, message: BrokerMessage) -> None:
+        """Buffers a live message, or sends it and joins a render group."""
+        if self._state is RecoveryState.READING:
+            self._buffer.append(message)
+            self._buffered_bytes += message.payload_size
+            while len(self._buffer) > MAX_BUFFERED_MESSAGES or self._buffered_bytes > MAX_BUFFERED_BYTES:
+                self._buffered_bytes -= self._buffer.popleft().payload_size
+        elif self._state is RecoveryState.CAUGHT_UP and self._send_if_new(message):
+            # From here on no republished message can be one that the pages contained.
+            self.broker_subscription.listeners.pop(self, None)
+            self._enter(RecoveryState.LIVE)
+            self._join_group()
+
+    def _send_if_new(self, message: BrokerMessage) -> bool:
+        if message.seq <= self._delivered_seq:
+            return False
+        self._delivered_seq = message.seq
+        self.send(message)
+        return True
+
+    def _start_reading(self, start: StreamStart) -> None:
+        self._enter(RecoveryState.READING)
+        self._buffer, self._buffered_bytes = deque(), 0
+        self.broker_subscription.listeners[self] = None
+        self._cancel_reader()
+        self._reader = asyncio.create_task(self._read_pages(start))
+
+    def _cancel_reader(self) -> None:
         if self._reader is not None:
             self._reader.cancel()
             self._reader = None
 
-    def refresh(self) -> None:
-        # While pages are read each message is written in the form of that moment.
-        if self._joined_form is not None and (self._joined_form, self._joined_frame_type) != (
-            self.form,
-            self._owner.frame_type,
-        ):
-            self._leave()
-            self._join()
-
-    def recover(self) -> None:
-        """Read what may be missing."""
-        if self._buffer is not None:
-            self._buffer.clear()
-            self._buffer_bytes = 0
-            return
-        if self._joined_form is not None:
-            self._delivered_seq = max(self._delivered_seq, self.broker_subscription.last_seq)  # type: ignore[attr-defined]
-            self._leave()
-        self._read({"seq": self._delivered_seq + 1})
-
-    def deliver(self, delivery: BrokerMessage) -> None:
-        """Hold a message until the pages have come so far; then join the others who listen."""
-        if self._buffer is not None:
-            self._buffer.append(delivery)
-            self._buffer_bytes += delivery.payload_size
-            while len(self._buffer) > MAX_BUFFERED or self._buffer_bytes > MAX_BUFFERED_BYTES:
-                self._buffer_bytes -= self._buffer.popleft().payload_size
-        elif self._send(delivery):
-            # Only now: what the stream tells late, of what was read, would not be known as such.
-            self.broker_subscription.listeners.pop(self, None)
-            self._join()
-
-    def _send(self, delivery: BrokerMessage) -> bool:
-        if delivery.seq <= self._delivered_seq:
-            return False
-        self._delivered_seq = delivery.seq
-        self.send(delivery)
-        return True
-
-    def _read(self, begin: dict[str, Any]) -> None:
-        self._buffer, self._buffer_bytes = deque(), 0
-        self.broker_subscription.listeners[self] = None
-        if self._reader is not None:
-            self._reader.cancel()
-        self._reader = asyncio.create_task(self._read_pages(begin))
-
-    async def _read_pages(self, begin: dict[str, Any]) -> None:
+    async def _read_pages(self, start: StreamStart) -> None:
         while True:
             while self.send_queue.half_full:
-                await asyncio.sleep(LOOK_AGAIN_S)
+                await asyncio.sleep(SEND_QUEUE_POLL_S)
             try:
-                page, more = await read_stream_page(self._bridge, self.subject, begin, PAGE, PAGE_BYTES)
+                page, has_more = await read_stream_page(
+                    self._bridge, self.subject, start, PAGE_MESSAGES, PAGE_BYTES
+                )
             except CommandError:
-                # The broker is away, or the stream: they come back, or the socket goes.
-                await asyncio.sleep(RETRY_S)
+                # Until the broker or the stream is back, or the socket closes.
+                await asyncio.sleep(RETRY_DELAY_S)
                 continue
             for stored in page:
-                self._send(_to_broker_message(self._owner.tenant_id, stored))
-            begin = {"seq": page[-1].seq + 1} if page else begin
-            if not more and self._try_catch_up(nothing_read=not page):
+                self._send_if_new(_to_broker_message(self._owner.tenant_id, stored))
+            start = {"seq": page[-1].seq + 1} if page else start
+            if not has_more and self._try_catch_up(page_was_empty=not page):
                 return
 
-    def _try_catch_up(self, *, nothing_read: bool) -> bool:
-        waiting = self._buffer or ()
-        # What is before the first that waits and was not there to be read is kept no longer.
-        if waiting and waiting[0].previous_seq > self._delivered_seq and not nothing_read:
+    def _try_catch_up(self, *, page_was_empty: bool) -> bool:
+        buffered = self._buffer
+        # A gap before the first buffered message that is not in the stream either has been deleted there.
+        if buffered and buffered[0].previous_seq > self._delivered_seq and not page_was_empty:
             return False
-        self._buffer = self._reader = None
-        for delivery in waiting:
-            self._send(delivery)
+        self._enter(RecoveryState.CAUGHT_UP)
+        self._buffer, self._reader = _NO_MESSAGES, None
+        for message in buffered:
+            self._send_if_new(message)
         return True
 
 
 def _to_broker_message(tenant_id: str, stored: StreamMessage) -> BrokerMessage:
-    delivery = BrokerMessage(tenant_id, stored.subject, "", stored.data, b"")
-    delivery.seq = stored.seq
-    delivery.sender = stored.headers.get(FROM_HEADER)
-    delivery.timestamp = stored.timestamp
-    return delivery
+    message = BrokerMessage(tenant_id, stored.subject, "", stored.data, b"")
+    message.seq = stored.seq
+    message.sender = stored.headers.get(FROM_HEADER)
+    message.timestamp = stored.timestamp
+    return message
 
 
-def _value(headers: bytes, line: bytes) -> str:
-    # The broker's own lines stand last: whoever published some of that name is not believed.
-    at = headers.rindex(line) + len(line)
+def _last_header(headers: bytes, line_start: bytes) -> str:
+    # The broker appends its headers; a publisher may have set headers of the same name before them.
+    at = headers.rindex(line_start) + len(line_start)
     return headers[at : headers.index(b"\r\n", at)].strip().decode()

@@ -1,4 +1,4 @@
-"""One raw NATS subject that a socket listens on."""
+"""One socket's subscription to one raw NATS subject."""
 
 from functools import partial
 from typing import Protocol
@@ -11,7 +11,7 @@ from artcafe_gateway.wire.transport import SendQueue, text_frame
 
 
 class SubscriptionOwner(Protocol):
-    """The socket's side: whose it is, and in what form it wants messages (`kind` names what `render` writes)."""
+    """The socket of a subscription; `frame_type` identifies the frames that `render` writes."""
 
     tenant_id: str
     client_id: str
@@ -21,19 +21,21 @@ class SubscriptionOwner(Protocol):
     render: Render
 
     def allow_reply_to(self, reply: str) -> None:
-        """An answer is expected on this subject."""
+        """Allows the client to publish to a reply subject."""
 
 
 class SubjectSubscription:
-    """A raw NATS subject that a socket listens on, for one or more of its names.
+    """A socket's subscription to a raw subject, for one or more of the socket's names.
 
-    `earlier_subjects` are the raw subjects subscribed earlier by the same socket that take some of the same
-    messages: those are delivered by them. Only such a subscription looks at each message alone.
+    `earlier_subjects` are the raw subjects that the socket subscribed to before and that overlap with
+    this one: they deliver the messages that they match. With them the subscription listens to each
+    message; without them it joins a render group. `forms` has the subject form of each name by key,
+    and `broker_subject` is the subject subscribed to at the broker.
     """
 
     __slots__ = (
-        "_joined_form",
-        "_joined_frame_type",
+        "_group_form",
+        "_group_frame_type",
         "_owner",
         "broker_subject",
         "broker_subscription",
@@ -51,11 +53,11 @@ class SubjectSubscription:
         earlier_subjects: tuple[str, ...],
     ) -> None:
         self._owner = owner
-        self._joined_form: SubjectForm | None = None
-        self._joined_frame_type = owner.frame_type
+        # The render group that the subscription is in; no form when it is in none.
+        self._group_form: SubjectForm | None = None
+        self._group_frame_type = owner.frame_type
         self.send_queue: SendQueue = owner.send_queue
         self.subject = subject
-        # What is subscribed at the broker for it.
         self.broker_subject = subject
         self.broker_subscription = broker_subscription
         self.earlier_subjects = earlier_subjects
@@ -63,64 +65,64 @@ class SubjectSubscription:
 
     @property
     def form(self) -> SubjectForm:
-        """How the socket first named what it gets here."""
+        """The form of the first name: delivered subjects are written in it."""
         return next(iter(self.forms.values()))
 
     def activate(self) -> None:
-        """Deliver from now on, or in another spelling from now on."""
+        """Starts delivery, or continues it in the current form."""
         if self.earlier_subjects:
             self.broker_subscription.listeners[self] = None
-        elif self._joined_form is not self.form:
-            self._leave()
-            self._join()
+        elif self._group_form is not self.form:
+            self._leave_group()
+            self._join_group()
 
     def deactivate(self) -> None:
-        """Deliver no more."""
+        """Stops delivery."""
         self.broker_subscription.listeners.pop(self, None)
-        self._leave()
+        self._leave_group()
 
     def refresh(self) -> None:
-        """Go on in the owner's form, or as one who looks at each message, if this has begun."""
-        if self._joined_form is not None:
-            self._leave()
+        """Applies changes of the owner's frames and of `earlier_subjects` to a subscription in a group."""
+        if self._group_form is not None:
+            self._leave_group()
             self.activate()
 
-    def _join(self) -> None:
-        self._joined_form = self.form
-        self._joined_frame_type = self._owner.frame_type
-        formatted = partial(_format_subject, self._owner.tenant_id, self._joined_form)
+    def _join_group(self) -> None:
+        self._group_form = self.form
+        self._group_frame_type = self._owner.frame_type
+        format_subject = partial(_format_subject, self._owner.tenant_id, self._group_form)
         self.broker_subscription.add_subscriber(
-            (self._joined_frame_type, self._joined_form), self, formatted, self._owner.render
+            (self._group_frame_type, self._group_form), self, format_subject, self._owner.render
         )
 
-    def _leave(self) -> None:
-        if self._joined_form is not None:
-            self.broker_subscription.remove_subscriber((self._joined_frame_type, self._joined_form), self)
-            self._joined_form = None
+    def _leave_group(self) -> None:
+        if self._group_form is not None:
+            self.broker_subscription.remove_subscriber((self._group_frame_type, self._group_form), self)
+            self._group_form = None
 
-    def deliver(self, delivery: BrokerMessage) -> None:
-        """Send the message on, unless an earlier subscription of the socket does."""
+    def deliver(self, message: BrokerMessage) -> None:
+        """Sends a message, unless an earlier subscription of the socket does."""
         for earlier in self.earlier_subjects:
-            if matches(earlier, delivery.subject):
+            if matches(earlier, message.subject):
                 return
-        if delivery.reply is not None:
-            self.on_request(delivery.reply)
-        self.send(delivery)
+        if message.reply is not None:
+            self.on_request(message.reply)
+        self.send(message)
 
-    def send(self, delivery: BrokerMessage) -> None:
-        """Send one message, and count it."""
-        formatted = _format_subject(self._owner.tenant_id, self.form, delivery.subject)
-        if self.send_queue.push(text_frame(self._owner.render(delivery, formatted))):
-            self.on_delivered({delivery.channel or "": [1, delivery.payload_size]})
+    def send(self, message: BrokerMessage) -> None:
+        """Sends one message and records its delivery."""
+        subject = _format_subject(self._owner.tenant_id, self.form, message.subject)
+        if self.send_queue.push(text_frame(self._owner.render(message, subject))):
+            self.on_delivered({message.channel or "": [1, message.payload_size]})
 
     def on_delivered(self, counts: DeliveryCounts) -> None:
-        """Count what was delivered."""
+        """Records deliveries."""
         owner = self._owner
         for channel, (messages, size) in counts.items():
             owner.usage.record_delivery(owner.tenant_id, owner.client_id, channel, size, messages)
 
     def on_request(self, reply: str) -> None:
-        """Remember where an answer is expected."""
+        """Allows the client to reply."""
         self._owner.allow_reply_to(reply)
 
 
