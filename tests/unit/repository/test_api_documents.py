@@ -139,6 +139,6 @@ def test_every_error_code_is_in_an_api_document():
         for content in answer["content"].values()
         for code in content.get("examples", {})
     }
-    frame = set(SOCKETS["components"]["schemas"]["Problem"]["properties"]["code"]["enum"])
+    frame = set(SOCKETS["components"]["schemas"]["Error"]["properties"]["code"]["enum"])
     known = {CommandError.code} | {error.code for error in every_error()}
     assert known - (rest | frame) == set()

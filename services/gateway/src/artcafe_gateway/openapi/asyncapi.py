@@ -32,7 +32,7 @@ _TO_CLIENTS = (
     frames.Published,
     frames.Message,
     frames.Reply,
-    frames.Problem,
+    frames.Error,
 )
 _TO_DASHBOARDS = (
     frames.Welcome,
@@ -41,9 +41,9 @@ _TO_DASHBOARDS = (
     frames.UnsubscriptionConfirmed,
     frames.ChannelMessage,
     frames.TopicPreviewMessage,
-    frames.PresenceShown,
-    frames.ActivityShown,
-    frames.Problem,
+    frames.PresenceChange,
+    frames.ActivityEntry,
+    frames.Error,
 )
 _TEXT = {"type": "string"}
 _ENDPOINTS: dict[str, tuple[str, str, tuple[Any, ...], tuple[Any, ...], dict[str, str]]] = {
@@ -87,7 +87,7 @@ def build_asyncapi() -> dict[str, Any]:
     schemas, components = msgspec.json.schema_components(
         [*kinds, ClientReport, PresenceUpdate], ref_template=_REF
     )
-    components["Problem"]["properties"]["code"]["enum"] = _codes()
+    components["Error"]["properties"]["code"]["enum"] = _codes()
     channels, operations = {}, {}
     for name, (address, summary, received, sent, query) in _ENDPOINTS.items():
         channels[name] = _websocket(address, summary, (*received, *sent), query)
@@ -128,7 +128,7 @@ def _key(kind: Any) -> str:
 
 
 # Bear the tag of something else that is sent the other way.
-_SHOWN = (frames.PresenceShown,)
+_SHOWN = (frames.PresenceChange,)
 
 
 def _message(kind: Any, schema: dict[str, Any]) -> dict[str, Any]:

@@ -115,7 +115,7 @@ _OF: dict[tuple[str, str], Any] = {
     ("AgentMessage", "message"): {"payload": 1},
     ("AgentPublish", "message"): {"payload": 1},
     ("Heartbeat", "status"): "healthy",
-    ("PresenceShown", "status"): "online",
+    ("PresenceChange", "status"): "online",
     ("PresenceUpdate", "status"): "online",
     ("SystemHealth", "status"): "ok",
     ("HealthReport", "status"): "ok",

@@ -64,6 +64,6 @@ class ActivityFeed:
         """Sends an entry that has been stored."""
         if not event.kept:
             return
-        frame = frames.ActivityShown(activity=event.activity)
+        frame = frames.ActivityEntry(activity=event.activity)
         for socket in self._dashboards.get(event.tenant_id, ()):
             socket.send(frame)

@@ -6,13 +6,13 @@ from typing import Any, ClassVar, TypeVar, Union
 
 import msgspec
 
-from artcafe_gateway.wire.frames import Frame
+from artcafe_gateway.wire.frames import ClientFrame
 
 _MARK = "__handled_frame__"
 Handler = TypeVar("Handler", bound=Callable[[Any, Any], Awaitable[None]])
 
 
-def handles_frame(frame_type: type[Frame]) -> Callable[[Handler], Handler]:
+def handles_frame(frame_type: type[ClientFrame]) -> Callable[[Handler], Handler]:
     """Mark a method of a `FrameDispatcher` as the handler of a frame type."""
 
     def mark(method: Handler) -> Handler:
@@ -29,14 +29,14 @@ class FrameDispatcher:
     TypeError when a handler's annotation differs from its frame type, or two handle the same tag.
     """
 
-    received_frames: ClassVar[tuple[type[Frame], ...]] = ()
+    received_frames: ClassVar[tuple[type[ClientFrame], ...]] = ()
     decoder: ClassVar["msgspec.json.Decoder[Any]"]
-    _handlers: ClassVar[dict[type[Frame], str]] = {}
+    _handlers: ClassVar[dict[type[ClientFrame], str]] = {}
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         inherited = {_tag(frame_type): (frame_type, name) for frame_type, name in cls._handlers.items()}
-        own: dict[str, tuple[type[Frame], str]] = {}
+        own: dict[str, tuple[type[ClientFrame], str]] = {}
         for name, method in vars(cls).items():
             frame_type = getattr(method, _MARK, None)
             if frame_type is None:
@@ -56,5 +56,5 @@ class FrameDispatcher:
         await getattr(self, self._handlers[type(received)])(received)
 
 
-def _tag(frame_type: type[Frame]) -> str:
+def _tag(frame_type: type[ClientFrame]) -> str:
     return str(frame_type.__struct_config__.tag)

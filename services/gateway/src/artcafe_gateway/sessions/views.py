@@ -111,5 +111,7 @@ class PresenceView:
         except msgspec.DecodeError:
             return
         self._socket.send(
-            frames.PresenceShown(client_id=update.client_id, status=update.status, last_seen=update.last_seen)
+            frames.PresenceChange(
+                client_id=update.client_id, status=update.status, last_seen=update.last_seen
+            )
         )

@@ -1,17 +1,26 @@
-"""The frames that the published SDK's agents send where they differ from those of clients."""
+"""The frames of the published SDK's agents that differ from those of clients."""
 
 from datetime import datetime
 from typing import Any, cast
 
 from msgspec import UNSET, Raw, UnsetType, field
 
-from artcafe_gateway.wire.frames import Frame, FrameId, Last, Out, Publish, Since, Subscribe, Unsubscribe
+from artcafe_gateway.wire.frames import (
+    ClientFrame,
+    FrameId,
+    Last,
+    Publish,
+    ServerFrame,
+    Since,
+    Subscribe,
+    Unsubscribe,
+)
 from artcafe_gateway.wire.parsing import BadFrame
 
 MAX_SUBJECTS = 1000
 
 
-class AgentSubjects(Frame, frozen=True, kw_only=True):
+class AgentSubjects(ClientFrame, frozen=True, kw_only=True):
     """The fields of `AgentSubscribe` and `AgentUnsubscribe`."""
 
     subject: str | None = None
@@ -45,7 +54,7 @@ class AgentSubjects(Frame, frozen=True, kw_only=True):
 
 
 class AgentSubscribe(AgentSubjects, frozen=True, kw_only=True, tag="subscribe"):
-    """`subject`, `channel` or `topic`, or many `subjects` at once."""
+    """Subscribes to one `subject`, `channel` or `topic`, or to several `subjects`."""
 
     def normalize(self) -> list[Subscribe]:
         """One `Subscribe` for each name; BadFrame unless exactly one field names them."""
@@ -53,7 +62,7 @@ class AgentSubscribe(AgentSubjects, frozen=True, kw_only=True, tag="subscribe"):
 
 
 class AgentUnsubscribe(AgentSubjects, frozen=True, kw_only=True, tag="unsubscribe"):
-    """As it was subscribed."""
+    """Ends one or several subscriptions."""
 
     def normalize(self) -> list[Unsubscribe]:
         """One `Unsubscribe` for each name; BadFrame unless exactly one field names them."""
@@ -63,8 +72,8 @@ class AgentUnsubscribe(AgentSubjects, frozen=True, kw_only=True, tag="unsubscrib
         ]
 
 
-class AgentPublish(Frame, frozen=True, kw_only=True, tag="publish"):
-    """The body is `data` or `message`."""
+class AgentPublish(ClientFrame, frozen=True, kw_only=True, tag="publish"):
+    """Publishes a message; the payload is `data` or `message`."""
 
     data: Raw | UnsetType = UNSET
     message: Raw | UnsetType = UNSET
@@ -87,8 +96,8 @@ class AgentPublish(Frame, frozen=True, kw_only=True, tag="publish"):
         )
 
 
-class AgentMessage(Out, frozen=True, kw_only=True, tag="message"):
-    """A message as those of the published SDK's agents want it that subscribe to `subjects`."""
+class AgentMessage(ServerFrame, frozen=True, kw_only=True, tag="message"):
+    """A message for an agent that subscribed with `subjects`: the payload is `message`."""
 
     subject: str
     message: Any

@@ -1,4 +1,4 @@
-"""The WebSocket protocol's frames, as they are on the wire (JSON text)."""
+"""The frames of the WebSocket protocol: JSON objects in text messages."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -9,45 +9,45 @@ from msgspec import Meta, Raw
 from artcafe_common.contracts.tenancy.activity import Activity
 
 MAX_ID = 128
-# Beyond 64 bits most peers cannot read a number back as they sent it.
+# Many JSON parsers cannot represent larger integers.
 MAX_NUMBER = 2**63 - 1
 FrameId = Annotated[str, Meta(max_length=MAX_ID)] | Annotated[int, Meta(ge=-MAX_NUMBER, le=MAX_NUMBER)]
-Text = Annotated[str, Meta(max_length=512)]
-Free = dict[str, Any]
+ShortText = Annotated[str, Meta(max_length=512)]
+JsonObject = dict[str, Any]
 Since = Annotated[str, Meta(min_length=1, max_length=64)] | Annotated[int, Meta(ge=1, le=MAX_NUMBER)]
 Last = Annotated[int, Meta(ge=0, le=10_000)]
 
 
-class Frame(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
-    """What a peer sends; fields that are not known are ignored."""
+class ClientFrame(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
+    """A frame that a client sends; unknown fields are ignored."""
 
 
 # -- client → server ---------------------------------------------------------------------------
 
 
-class Auth(Frame, frozen=True, kw_only=True, tag="auth"):
-    """The answer to a challenge: the key, and its signature of the nonce's bytes in base64url."""
+class Auth(ClientFrame, frozen=True, kw_only=True, tag="auth"):
+    """Answers a challenge: the client's public NKey, and its signature of the nonce in base64url."""
 
-    nkey: Text
-    signature: Text
+    nkey: ShortText
+    signature: ShortText
 
 
-class Heartbeat(Frame, frozen=True, kw_only=True, tag="heartbeat"):
-    """A sign of life."""
+class Heartbeat(ClientFrame, frozen=True, kw_only=True, tag="heartbeat"):
+    """Keeps the connection alive, and reports the client's status and metrics."""
 
     timestamp: Any = None
-    status: Text | None = None
-    metrics: Free | None = None
+    status: ShortText | None = None
+    metrics: JsonObject | None = None
 
 
-class Ping(Frame, frozen=True, kw_only=True, tag="ping"):
-    """Asks for a pong."""
+class Ping(ClientFrame, frozen=True, kw_only=True, tag="ping"):
+    """Requests a pong."""
 
 
-class Subscribe(Frame, frozen=True, kw_only=True, tag="subscribe"):
-    """Asks for the messages of a subject (wildcards allowed) or a channel.
+class Subscribe(ClientFrame, frozen=True, kw_only=True, tag="subscribe"):
+    """Subscribes to a subject (wildcards allowed) or a channel.
 
-    Of a channel also for those that were kept: the `last` so many, or all `since` a time or a `seq`.
+    For a channel, stored messages can be replayed first: the `last` N, or all `since` a time or a `seq`.
     """
 
     subject: str | None = None
@@ -57,7 +57,7 @@ class Subscribe(Frame, frozen=True, kw_only=True, tag="subscribe"):
     last: Last | None = None
 
 
-class Unsubscribe(Frame, frozen=True, kw_only=True, tag="unsubscribe"):
+class Unsubscribe(ClientFrame, frozen=True, kw_only=True, tag="unsubscribe"):
     """Ends a subscription."""
 
     subject: str | None = None
@@ -65,8 +65,8 @@ class Unsubscribe(Frame, frozen=True, kw_only=True, tag="unsubscribe"):
     id: FrameId | None = None
 
 
-class Publish(Frame, frozen=True, kw_only=True, tag="publish"):
-    """Sends a message; with an `id` it is acknowledged once the broker has it."""
+class Publish(ClientFrame, frozen=True, kw_only=True, tag="publish"):
+    """Publishes a message; with an `id` it is acknowledged when the broker has received it."""
 
     data: Raw
     subject: str | None = None
@@ -75,8 +75,8 @@ class Publish(Frame, frozen=True, kw_only=True, tag="publish"):
     headers: dict[str, str] | None = None
 
 
-class Request(Frame, frozen=True, kw_only=True, tag="request"):
-    """Sends a message and asks for one reply within `timeout_ms`."""
+class Request(ClientFrame, frozen=True, kw_only=True, tag="request"):
+    """Sends a request, and waits for one reply within `timeout_ms`."""
 
     subject: str
     data: Raw
@@ -84,41 +84,41 @@ class Request(Frame, frozen=True, kw_only=True, tag="request"):
     timeout_ms: Annotated[int, Meta(ge=1, le=60_000)] = 5_000
 
 
-class Presence(Frame, frozen=True, kw_only=True, tag="presence"):
-    """What a client tells of itself."""
+class Presence(ClientFrame, frozen=True, kw_only=True, tag="presence"):
+    """Reports the client's status and metadata."""
 
-    status: Text | None = None
+    status: ShortText | None = None
     capabilities: Any = None
-    metadata: Free | None = None
+    metadata: JsonObject | None = None
 
 
 # -- dashboard → server ------------------------------------------------------------------------
 
 
-class SubscribeChannel(Frame, frozen=True, kw_only=True, tag="subscribe_channel"):
-    """Asks for a channel's messages."""
+class SubscribeChannel(ClientFrame, frozen=True, kw_only=True, tag="subscribe_channel"):
+    """Subscribes to a channel."""
 
-    channel_id: Text
+    channel_id: ShortText
     id: FrameId | None = None
 
 
-class UnsubscribeChannel(Frame, frozen=True, kw_only=True, tag="unsubscribe_channel"):
-    """Ends it."""
+class UnsubscribeChannel(ClientFrame, frozen=True, kw_only=True, tag="unsubscribe_channel"):
+    """Ends the subscription to a channel."""
 
-    channel_id: Text
+    channel_id: ShortText
     id: FrameId | None = None
 
 
-class SubscribeTopicPreview(Frame, frozen=True, kw_only=True, tag="subscribe_topic_preview"):
-    """Asks for a look at everything that flows; `sample` is the share of messages to show."""
+class SubscribeTopicPreview(ClientFrame, frozen=True, kw_only=True, tag="subscribe_topic_preview"):
+    """Requests a preview of the organization's messages; `sample` is the fraction of messages to send."""
 
     pattern: str | None = None
     sample: Annotated[float, Meta(gt=0, le=1)] = 1.0
     id: FrameId | None = None
 
 
-class UnsubscribeTopicPreview(Frame, frozen=True, kw_only=True, tag="unsubscribe_topic_preview"):
-    """Ends it."""
+class UnsubscribeTopicPreview(ClientFrame, frozen=True, kw_only=True, tag="unsubscribe_topic_preview"):
+    """Ends the preview."""
 
     id: FrameId | None = None
 
@@ -126,17 +126,17 @@ class UnsubscribeTopicPreview(Frame, frozen=True, kw_only=True, tag="unsubscribe
 # -- server → client ---------------------------------------------------------------------------
 
 
-class Out(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", omit_defaults=True):
-    """What the server sends; absent fields are left out."""
+class ServerFrame(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", omit_defaults=True):
+    """A frame that the server sends; fields without a value are omitted."""
 
 
-class Challenge(Out, frozen=True, kw_only=True, tag="challenge"):
-    """A nonce to sign, for this connection only."""
+class Challenge(ServerFrame, frozen=True, kw_only=True, tag="challenge"):
+    """Requests authentication: a nonce for the client to sign, valid for this connection."""
 
     nonce: str
 
 
-class Welcome(Out, frozen=True, kw_only=True, tag="welcome"):
+class Welcome(ServerFrame, frozen=True, kw_only=True, tag="welcome"):
     """The connection is authenticated."""
 
     connection_id: str
@@ -148,8 +148,8 @@ class Welcome(Out, frozen=True, kw_only=True, tag="welcome"):
     protocol: int = msgspec.field(default_factory=lambda: 1)
 
 
-class Problem(Out, frozen=True, kw_only=True, tag="error"):
-    """Something was refused; `code` is stable, `id` that of the frame it answers."""
+class Error(ServerFrame, frozen=True, kw_only=True, tag="error"):
+    """An error; `code` is stable, and `id` is the id of the rejected frame."""
 
     code: str
     message: str
@@ -157,43 +157,43 @@ class Problem(Out, frozen=True, kw_only=True, tag="error"):
     retry_after_ms: int | None = None
 
 
-class HeartbeatAck(Out, frozen=True, kw_only=True, tag="heartbeat_ack"):
+class HeartbeatAck(ServerFrame, frozen=True, kw_only=True, tag="heartbeat_ack"):
     """Answers a heartbeat."""
 
     timestamp: datetime
 
 
-class Pong(Out, frozen=True, kw_only=True, tag="pong"):
+class Pong(ServerFrame, frozen=True, kw_only=True, tag="pong"):
     """Answers a ping."""
 
     timestamp: datetime
 
 
-class Subscribed(Out, frozen=True, kw_only=True, tag="subscribed"):
-    """From here on messages arrive."""
+class Subscribed(ServerFrame, frozen=True, kw_only=True, tag="subscribed"):
+    """Confirms a subscription; messages follow."""
 
     subject: str | None = None
     channel: str | None = None
     id: FrameId | None = None
 
 
-class Unsubscribed(Out, frozen=True, kw_only=True, tag="unsubscribed"):
-    """None arrive any more."""
+class Unsubscribed(ServerFrame, frozen=True, kw_only=True, tag="unsubscribed"):
+    """Confirms the end of a subscription."""
 
     subject: str | None = None
     channel: str | None = None
     id: FrameId | None = None
 
 
-class Published(Out, frozen=True, kw_only=True, tag="published"):
-    """The broker has the message; `seq` is its place in the channel's history, where one is kept."""
+class Published(ServerFrame, frozen=True, kw_only=True, tag="published"):
+    """Acknowledges a publish; `seq` is the sequence number in the channel's history, if history is stored."""
 
     id: FrameId
     seq: int | None = None
 
 
-class SubscriptionConfirmed(Out, frozen=True, kw_only=True, tag="subscription_confirmed"):
-    """Answers a dashboard's subscription."""
+class SubscriptionConfirmed(ServerFrame, frozen=True, kw_only=True, tag="subscription_confirmed"):
+    """Confirms a dashboard's subscription."""
 
     subscription: str
     channel_id: str | None = None
@@ -201,33 +201,33 @@ class SubscriptionConfirmed(Out, frozen=True, kw_only=True, tag="subscription_co
     id: FrameId | None = None
 
 
-class UnsubscriptionConfirmed(Out, frozen=True, kw_only=True, tag="unsubscription_confirmed"):
-    """Answers its end."""
+class UnsubscriptionConfirmed(ServerFrame, frozen=True, kw_only=True, tag="unsubscription_confirmed"):
+    """Confirms the end of a dashboard's subscription."""
 
     subscription: str
     channel_id: str | None = None
     id: FrameId | None = None
 
 
-class ActivityShown(Out, frozen=True, kw_only=True, tag="activity"):
+class ActivityEntry(ServerFrame, frozen=True, kw_only=True, tag="activity"):
     """A new entry of the activity log."""
 
     activity: Activity
 
 
-class PresenceShown(Out, frozen=True, kw_only=True, tag="presence"):
-    """A client came or went."""
+class PresenceChange(ServerFrame, frozen=True, kw_only=True, tag="presence"):
+    """A client went online or offline."""
 
     client_id: str
     status: str
     last_seen: datetime
 
 
-# -- server → client, as delivery.py and the sessions write them -----------------------------------
+# -- server → client, encoded without these types: by delivery/message.py and sessions/publishing.py
 
 
-class Message(Out, frozen=True, kw_only=True, tag="message"):
-    """A message of a subscription; `channel` is there for a channel's, `reply` where an answer is asked for."""
+class Message(ServerFrame, frozen=True, kw_only=True, tag="message"):
+    """A message of a subscription; `channel` is set for a channel, `reply` when a reply is requested."""
 
     subject: str
     data: Any
@@ -238,15 +238,15 @@ class Message(Out, frozen=True, kw_only=True, tag="message"):
     seq: int | None = None
 
 
-class Reply(Out, frozen=True, kw_only=True, tag="reply"):
-    """The answer to a request."""
+class Reply(ServerFrame, frozen=True, kw_only=True, tag="reply"):
+    """The reply to a request."""
 
     id: FrameId
     data: Any
 
 
-class ChannelMessage(Out, frozen=True, kw_only=True, tag="channel_message"):
-    """A message of a channel, shown to a dashboard."""
+class ChannelMessage(ServerFrame, frozen=True, kw_only=True, tag="channel_message"):
+    """A message of a channel that a dashboard subscribes to."""
 
     channel_id: str
     data: Any
@@ -255,8 +255,8 @@ class ChannelMessage(Out, frozen=True, kw_only=True, tag="channel_message"):
     seq: int | None = None
 
 
-class TopicPreviewMessage(Out, frozen=True, kw_only=True, tag="topic_preview_message"):
-    """A message that flows, shown to a dashboard; `dropped` says how many were left out before it."""
+class TopicPreviewMessage(ServerFrame, frozen=True, kw_only=True, tag="topic_preview_message"):
+    """A message of a preview; `dropped` is the number of messages dropped before it."""
 
     subject: str
     data: Any

@@ -13,7 +13,7 @@ from litestar.exceptions import WebSocketException
 
 from artcafe_common.bus.errors import CommandError, InternalError
 from artcafe_common.clock import new_id
-from artcafe_gateway.wire.frames import FrameId, Out, Problem
+from artcafe_gateway.wire.frames import Error, FrameId, ServerFrame
 from artcafe_gateway.wire.parsing import NotJson, id_of, parse
 from artcafe_gateway.wire.transport import (
     CLOSE_PROTOCOL_ERROR,
@@ -80,14 +80,14 @@ class Socket:
         self.close_reason = ""
         self.on_rejected: Callable[[CommandError, Any], None] | None = None
 
-    def send(self, out: Out) -> None:
+    def send(self, outgoing: ServerFrame) -> None:
         """Queue a frame."""
-        self.send_queue.push(text_frame(_encode(out)))
+        self.send_queue.push(text_frame(_encode(outgoing)))
 
     def send_error(self, error: CommandError, frame_id: FrameId | None = None) -> None:
         """Queue an error frame."""
         retry = None if error.retry_after_s is None else error.retry_after_s * 1000
-        self.send(Problem(code=error.code, message=error.detail, id=frame_id, retry_after_ms=retry))
+        self.send(Error(code=error.code, message=error.detail, id=frame_id, retry_after_ms=retry))
 
     def reject(self, error: CommandError, received: Any) -> None:
         """Refuse a frame that was understood."""
