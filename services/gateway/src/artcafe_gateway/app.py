@@ -31,7 +31,7 @@ from artcafe_gateway.reporting.channel_subscribers import ChannelSubscriberTrack
 from artcafe_gateway.reporting.metrics import Metrics
 from artcafe_gateway.reporting.presence import PresenceReporter
 from artcafe_gateway.reporting.usage import UsageRecorder
-from artcafe_gateway.server import serving
+from artcafe_gateway.server import serve_http
 from artcafe_gateway.session_registry import TICK_S, SessionRegistry
 from artcafe_gateway.settings import Settings
 
@@ -53,11 +53,11 @@ async def app(settings: Settings) -> AsyncIterator[None]:
         redis = RedisClient(settings.redis_url)
         stack.push_async_callback(redis.close)
         idempotency_store = IdempotencyStore(redis, read_secret(settings.keys_dir / "answers.key"))
-        gateway = _compose(settings, Bus(nc, service="gateway"), redis)
+        gateway = _build_gateway(settings, Bus(nc, service="gateway"), redis)
         stack.push_async_callback(gateway.usage.flush)
         stack.push_async_callback(gateway.bridges.close)
         stack.push_async_callback(gateway.presence.drain)
-        await stack.enter_async_context(serving(create_api(gateway, idempotency_store), settings))
+        await stack.enter_async_context(serve_http(create_api(gateway, idempotency_store), settings))
         stack.push_async_callback(gateway.sessions.drain)
 
         async def refresh_caches() -> None:
@@ -96,7 +96,7 @@ async def app(settings: Settings) -> AsyncIterator[None]:
         yield
 
 
-def _compose(settings: Settings, bus: Bus, redis: RedisClient) -> Gateway:
+def _build_gateway(settings: Settings, bus: Bus, redis: RedisClient) -> Gateway:
     lookup_cache = LookupCache(bus)
     bridges = BridgePool(bus=bus, settings=settings)
     quotas = Quotas(bus, lookup_cache, bridges)
@@ -116,7 +116,7 @@ def _compose(settings: Settings, bus: Bus, redis: RedisClient) -> Gateway:
         sessions=SessionRegistry(
             usage=usage, timeout_s=settings.heartbeat_timeout_s, ping_s=settings.ping_interval_s
         ),
-        handshake_limiter=HandshakeLimiter(settings.handshakes_at_once),
+        handshake_limiter=HandshakeLimiter(settings.max_concurrent_handshakes),
         activity_feed=ActivityFeed(),
         denials=DenialReporter(presence.enqueue),
         presence=presence,

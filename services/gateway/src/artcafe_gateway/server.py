@@ -25,7 +25,7 @@ class _Server(uvicorn.Server):
 
 
 @contextlib.asynccontextmanager
-async def serving(api: Litestar, settings: Settings) -> AsyncIterator[None]:
+async def serve_http(api: Litestar, settings: Settings) -> AsyncIterator[None]:
     """Serve HTTP and WebSocket while the context is entered; SettingsError when the port is in use."""
     direct = settings.websocket_transport == "direct"
     server = _Server(

@@ -31,8 +31,13 @@ class Settings(ServiceSettings, frozen=True, kw_only=True):
     handshake_timeout_s: Annotated[
         float, env("Time within which a WebSocket must authenticate.", unit="seconds", ge=1)
     ] = 5
-    handshakes_at_once: Annotated[
-        int, env("Maximum number of concurrent WebSocket handshakes; further ones wait in order.", ge=1)
+    max_concurrent_handshakes: Annotated[
+        int,
+        env(
+            "Maximum number of concurrent WebSocket handshakes; further ones wait in order.",
+            ge=1,
+            name="ARTCAFE_HANDSHAKES_AT_ONCE",
+        ),
     ] = 64
     send_queue_bytes: Annotated[
         int,

@@ -1,1 +1,1 @@
-"""HTTP: reading requests, authenticating callers, rendering problems, idempotency."""
+"""HTTP requests and responses: parsing, authentication, rate limits, idempotency, problem documents."""

@@ -1,1 +1,1 @@
-"""The REST routes: each calls the bus, and returns what it answers."""
+"""The REST and WebSocket routes; a REST route calls a service over the bus and returns its reply."""

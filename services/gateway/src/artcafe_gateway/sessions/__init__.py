@@ -1,1 +1,1 @@
-"""WebSockets of clients and dashboards, from handshake to end."""
+"""WebSocket sessions of clients, agents and dashboards."""

@@ -34,7 +34,7 @@ async def authenticate(
     gateway: Gateway,
     caller: CallerContext,
 ) -> ClientIdentity:
-    """The agent, by a signed challenge in the URL or by its token; AuthenticationFailed for neither."""
+    """The agent, by a signed challenge in the URL or by its bearer token; AuthenticationFailed."""
     query = socket.query_params
     tenant_id = query.get("tenant_id") or socket.headers.get("x-tenant-id") or None
     if "challenge" in query or "signature" in query:

@@ -94,7 +94,7 @@ class ClientSession(FrameDispatcher):
         await self.socket.serve_frames(self.decoder, self.dispatch)
 
     async def end(self) -> None:
-        """Release what the session holds, and report its end."""
+        """Release the session's resources, and report its end."""
         self._gateway.sessions.remove(self)
         self.socket.send_queue.protocol.fast_path = None
         self._publisher.close()

@@ -138,7 +138,7 @@ class DashboardSession(FrameDispatcher):
         await self.socket.serve_frames(self.decoder, self.dispatch)
 
     async def end(self) -> None:
-        """Release what the session holds."""
+        """Release the session's resources."""
         self._expiry.cancel()
         self._gateway.activity_feed.remove_dashboard(self.tenant_id, self.socket)
         self._gateway.sessions.remove(self)
