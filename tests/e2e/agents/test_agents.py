@@ -15,7 +15,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from artcafe_common.broker.nkeys import KeyKind, KeyPair, create
+from artcafe_common.broker.nkeys import KeyKind, KeyPair, create_key_pair
 from support.actors import Client, User
 from support.agents import LegacyAgent, to_openssh, to_pem
 from support.waiting import eventually
@@ -652,7 +652,7 @@ async def test_agents_become_clients_and_a_broken_run_goes_on(tenant, other_tena
     assert not seeds.exists()
     assert len((await tenant.call("GET", "/agents", 200))["agents"]) == 3
     # A run that ended between noting the first seed and using it, and in the middle of a line.
-    pair = create(KeyKind.USER)
+    pair = create_key_pair(KeyKind.USER)
     noted = {"tenant_id": tenant.id, "client_id": one.id, "name": "One"}
     noted |= {"nkey_public": pair.public, "nkey_seed": pair.seed}
     seeds.write_text(json.dumps(noted) + '\n{"tenant_id": "')

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from artcafe_common.broker.nkeys import KeyKind, create
+from artcafe_common.broker.nkeys import KeyKind, create_key_pair
 from support.cleanup import close_after_test
 
 SOURCE = Path(__file__).parent / "node"
@@ -108,7 +108,7 @@ async def test_a_key_that_nobody_has_is_refused(package, tenant):
     program = await Program.start(
         package,
         url=robot.connection["nats_url"],
-        seed=create(KeyKind.USER).seed,
+        seed=create_key_pair(KeyKind.USER).seed,
         tenant=tenant.id,
         channel="any",
     )

@@ -14,7 +14,7 @@ import nats.errors
 import pytest
 from websockets.asyncio.client import connect
 
-from artcafe_common.broker.nkeys import KeyKind, create
+from artcafe_common.broker.nkeys import KeyKind, create_key_pair
 from support.agents import LegacyAgent
 from support.api_examples import CLIENT_FRAMES, DASHBOARD_FRAMES
 from support.command_spy import CommandSpy
@@ -335,7 +335,7 @@ async def test_every_socket_of_anothers(stack, victim, other_tenant):
         yield "a dashboard, junk", await knock(board, subprotocols=["bearer", "junk"])
 
     none = unknown_ids()
-    keys = {"client": victim.agent.record["nkey_public"], "none": create(KeyKind.USER).public}
+    keys = {"client": victim.agent.record["nkey_public"], "none": create_key_pair(KeyKind.USER).public}
     for kind, ids in (("client", victim.ids), ("none", none)):
         tries[kind] = [each async for each in tried({"nkey": keys[kind]}, ids)]
     assert tries["client"] == tries["none"]

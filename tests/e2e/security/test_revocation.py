@@ -9,7 +9,7 @@ import pytest
 from nats.aio.client import RawCredentials
 
 from artcafe_common.broker.claims import Credentials, UserClaims, encode
-from artcafe_common.broker.nkeys import KeyKind, KeyPair, create
+from artcafe_common.broker.nkeys import KeyKind, KeyPair, create_key_pair
 from support.actors import Tenant
 from support.waiting import eventually
 
@@ -121,7 +121,7 @@ async def test_a_tenants_own_signing_key_lets_its_users_in_until_it_is_replaced(
     issued = await tenant.call("POST", f"/accounts/generate-nkey/{tenant.id}", 201)
     assert issued["nkey_seed"].startswith("SA")
     assert issued["nkey_public"].startswith("A")
-    pair = create(KeyKind.USER)
+    pair = create_key_pair(KeyKind.USER)
     # A tenant issues users under its signing key; its account is what its connections show.
     account = running._server_info.get("account") or await _account_of(running)
     jwt = encode(

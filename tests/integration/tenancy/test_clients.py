@@ -153,7 +153,7 @@ async def test_credential_is_found_by_key_or_id_only(tenancy):
     assert found == await find(nkey_public=client.nkey_public)
     assert found == await find(nkey_public=client.nkey_public, client_id=client.client_id)
     other = await owner.create_client("other")
-    unknown = nkeys.create(nkeys.KeyKind.USER).public
+    unknown = nkeys.create_key_pair(nkeys.KeyKind.USER).public
     for fields in (
         {"client_id": new_id()},
         {"client_id": ""},

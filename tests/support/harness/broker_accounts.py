@@ -8,7 +8,7 @@ from nats.aio.client import RawCredentials
 
 from artcafe_common.broker import claims
 from artcafe_common.broker.connect import connect
-from artcafe_common.broker.nkeys import KeyKind, KeyPair, create
+from artcafe_common.broker.nkeys import KeyKind, KeyPair, create_key_pair
 from artcafe_common.clock import new_id
 from artcafe_common.contracts.ingest import LOCAL_SUBJECTS, ingest_subject
 from artcafe_common.installation.platform_keys import load_platform_keys
@@ -19,9 +19,9 @@ class TenantAccount:
 
     def __init__(self):
         self.tenant_id = new_id()
-        self.account = create(KeyKind.ACCOUNT)
-        self.platform_key = create(KeyKind.ACCOUNT)
-        self.own_key = create(KeyKind.ACCOUNT)
+        self.account = create_key_pair(KeyKind.ACCOUNT)
+        self.platform_key = create_key_pair(KeyKind.ACCOUNT)
+        self.own_key = create_key_pair(KeyKind.ACCOUNT)
 
     @property
     def public(self):
@@ -85,14 +85,14 @@ class BrokerAccounts:
 
     async def connect_client(self, account, client_id="", **options):
         """A connection of a client that presents only its NKey: (client id, connection)."""
-        pair = create(KeyKind.USER)
+        pair = create_key_pair(KeyKind.USER)
         client_id = client_id or new_id()
         self._clients[pair.public] = (account, client_id)
         return client_id, await nats.connect(self.url, nkeys_seed_str=pair.seed, **options)
 
     async def connect_user(self, account, issuer):
         """A connection with a user JWT that one of the account's signing keys issued."""
-        pair = create(KeyKind.USER)
+        pair = create_key_pair(KeyKind.USER)
         token = _sign(claims.UserClaims(issuer_account=account.public), issuer, pair.public, "user")
         credentials = claims.Credentials(jwt=token, seed=pair.seed).render()
         return await nats.connect(self.url, user_credentials=RawCredentials(credentials))

@@ -32,7 +32,7 @@ class FakeIdentity:
 
     async def issue_client_key(self, _request):
         current_tenant()
-        pair = nkeys.create(nkeys.KeyKind.USER)
+        pair = nkeys.create_key_pair(nkeys.KeyKind.USER)
         self.keys.append(pair.public)
         return KeyPairIssued(nkey_public=pair.public, nkey_seed=pair.seed)
 

@@ -10,7 +10,7 @@ from artcafe_common.broker.nkeys import (
     InvalidNKeyError,
     KeyKind,
     KeyPair,
-    create,
+    create_key_pair,
     decode_public,
     decode_signature,
     verify,
@@ -21,7 +21,7 @@ PREFIXES = {KeyKind.USER: "SU", KeyKind.ACCOUNT: "SA", KeyKind.OPERATOR: "SO", K
 
 @pytest.mark.parametrize("kind", KeyKind)
 def test_created_key_pair_is_valid(kind):
-    pairs = [create(kind) for _ in range(20)]
+    pairs = [create_key_pair(kind) for _ in range(20)]
     assert len({pair.seed for pair in pairs}) == 20
     for pair in pairs:
         assert len(pair.seed) == 58
@@ -35,7 +35,7 @@ def test_created_key_pair_is_valid(kind):
 
 
 def test_signature_is_valid_only_for_its_key_and_data():
-    pair, other = create(KeyKind.USER), create(KeyKind.USER)
+    pair, other = create_key_pair(KeyKind.USER), create_key_pair(KeyKind.USER)
     signature = pair.sign(b"nonce")
     assert verify(pair.public, KeyKind.USER, b"nonce", signature)
     assert not verify(pair.public, KeyKind.ACCOUNT, b"nonce", signature)
@@ -56,7 +56,7 @@ def test_signature_is_valid_only_for_its_key_and_data():
 
 
 def test_public_key_of_another_kind_or_with_a_typo_is_rejected():
-    pair = create(KeyKind.USER)
+    pair = create_key_pair(KeyKind.USER)
     with pytest.raises(InvalidNKeyError):
         decode_public(pair.public, KeyKind.ACCOUNT)
     for position in range(1, 56):
@@ -66,7 +66,7 @@ def test_public_key_of_another_kind_or_with_a_typo_is_rejected():
 
 
 def test_invalid_seed_is_rejected():
-    pair = create(KeyKind.USER)
+    pair = create_key_pair(KeyKind.USER)
     for seed in (
         "",
         "SU",
@@ -83,7 +83,7 @@ def test_invalid_seed_is_rejected():
 
 
 def test_seed_with_a_typo_is_rejected():
-    pair = create(KeyKind.USER)
+    pair = create_key_pair(KeyKind.USER)
     for position in range(4, 56):
         wrong = "A" if pair.seed[position] != "A" else "B"
         with pytest.raises(InvalidNKeyError):

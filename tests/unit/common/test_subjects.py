@@ -10,7 +10,7 @@ from artcafe_common.broker.subjects import (
     BadSubject,
     ForbiddenSubject,
     SubjectForm,
-    channel_of,
+    channel_id_of,
     channel_subject,
     covers,
     overlaps,
@@ -139,8 +139,8 @@ def test_channels_and_legacy_roots_have_one_form():
     subject = channel_subject(TENANT, "c")
     for name in (resolve_channel(TENANT, "c"), resolve(TENANT, subject, wildcards=False)):
         assert (name.publish_subject, name.subscribe_subjects, name.channel) == (subject, (subject,), "c")
-    assert channel_of(TENANT, subject) == "c"
-    assert channel_of(OTHER, subject) is None
+    assert channel_id_of(TENANT, subject) == "c"
+    assert channel_id_of(OTHER, subject) is None
     for form in SubjectForm:
         assert to_form(TENANT, subject, form) == subject
     for root in ("agents", "channels"):

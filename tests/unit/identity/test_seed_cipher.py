@@ -4,10 +4,10 @@ import base64
 
 import pytest
 
-from artcafe_common.broker.nkeys import KeyKind, create
+from artcafe_common.broker.nkeys import KeyKind, create_key_pair
 from artcafe_identity.seed_cipher import DecryptionFailed, SeedCipher
 
-PAIR = create(KeyKind.ACCOUNT)
+PAIR = create_key_pair(KeyKind.ACCOUNT)
 KEY = bytes(range(32))
 
 
@@ -22,7 +22,7 @@ def test_encryption_round_trip(tmp_path):
 
 @pytest.mark.parametrize(
     ("tenant_id", "public"),
-    [("u", PAIR.public), ("t", create(KeyKind.ACCOUNT).public), ("", "")],
+    [("u", PAIR.public), ("t", create_key_pair(KeyKind.ACCOUNT).public), ("", "")],
     ids=["other tenant", "other key", "neither"],
 )
 def test_ciphertext_is_bound_to_tenant_and_key(tenant_id, public):

@@ -9,7 +9,7 @@ import structlog
 from nats.aio.client import Client as Nats
 
 from artcafe_common.broker.claims import encode, issuer_of
-from artcafe_common.broker.nkeys import KeyKind, KeyPair, create
+from artcafe_common.broker.nkeys import KeyKind, KeyPair, create_key_pair
 from artcafe_common.bus.errors import ServiceUnavailable
 from artcafe_common.cache import Cache
 from artcafe_common.contracts.identity.accounts import AccountMissing
@@ -146,7 +146,7 @@ class AccountRepository:
         return True
 
     def _build(self, tenant_id: str, plan: Plan) -> AccountItem:
-        account, signing_key = create(KeyKind.ACCOUNT), create(KeyKind.ACCOUNT)
+        account, signing_key = create_key_pair(KeyKind.ACCOUNT), create_key_pair(KeyKind.ACCOUNT)
         return self._sign(
             AccountItem(
                 seed_id=f"account#{tenant_id}",

@@ -6,7 +6,7 @@ client id would reveal, by the response time, which ids exist.
 
 from typing import NoReturn
 
-from artcafe_common.broker.nkeys import KeyKind, create, decode_signature, verify
+from artcafe_common.broker.nkeys import KeyKind, create_key_pair, decode_signature, verify
 from artcafe_common.bus.caller import CallerContext
 from artcafe_common.bus.client import Bus
 from artcafe_common.cache import Cache
@@ -24,7 +24,7 @@ class ClientAuthenticator:
         self._bus = bus
         self._login_failures = login_failures
         # Verified when the client does not exist, so that both cases take the same time.
-        self._dummy_key = create(KeyKind.USER).public
+        self._dummy_key = create_key_pair(KeyKind.USER).public
         self._by_key: Cache[str, ClientCredential | None] = Cache(size=50_000, age_s=60)
 
     async def subscribe_invalidation(self) -> None:

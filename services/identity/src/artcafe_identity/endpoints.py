@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from artcafe_common import authorization
 from artcafe_common.broker.claims import encode
-from artcafe_common.broker.nkeys import InvalidNKeyError, KeyKind, KeyPair, create, decode_public
+from artcafe_common.broker.nkeys import InvalidNKeyError, KeyKind, KeyPair, create_key_pair, decode_public
 from artcafe_common.bus.command import Empty
 from artcafe_common.bus.endpoints import handles
 from artcafe_common.bus.errors import FieldError, InvalidRequest
@@ -202,7 +202,7 @@ class Endpoints(AgentEndpoints):
 
     async def _issue_key(self, tenant_id: str, kind: KeyKind) -> KeyPair:
         await self._issuance_limits.acquire_key(tenant_id)
-        return create(kind)
+        return create_key_pair(kind)
 
 
 def _broker_account(item: AccountItem) -> BrokerAccount:

@@ -18,7 +18,7 @@ from nats.js.errors import APIError, NotFoundError
 from nats.js.errors import Error as JetStreamError
 
 from artcafe_common.broker.claims import NO_LIMIT, Credentials, encode
-from artcafe_common.broker.nkeys import KeyKind, create
+from artcafe_common.broker.nkeys import KeyKind, create_key_pair
 from artcafe_common.broker.system_account import PLATFORM_CONNECTION_NAME
 from artcafe_common.bus.errors import ServiceUnavailable
 from artcafe_common.contracts.identity.streams import EnsureStream, PurgeStream, StreamRefused, SubjectOverlap
@@ -72,7 +72,7 @@ class TenantStreamManager:
     @asynccontextmanager
     async def _connect(self, tenant_id: str, stream: str) -> AsyncIterator[JetStreamContext]:
         account = await self._accounts.get_signing_account(tenant_id)
-        pair = create(KeyKind.USER)
+        pair = create_key_pair(KeyKind.USER)
         jwt = encode(
             stream_user_claims(account=account.item.account, stream=stream),
             issuer=account.signing_key,

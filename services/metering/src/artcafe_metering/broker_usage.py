@@ -16,7 +16,7 @@ from nats.aio.msg import Msg
 from nats.js.errors import Error as JetStreamError
 
 from artcafe_common.broker.system_account import (
-    DISCONNECTED,
+    DISCONNECT_EVENTS,
     ConnectionEvent,
     ServerConnections,
     list_connections,
@@ -55,7 +55,7 @@ class BrokerUsageCollector:
 
     async def subscribe(self) -> None:
         """Subscribe to DISCONNECT events, which carry a connection's last totals."""
-        await self._system.subscribe(DISCONNECTED, cb=self._on_disconnect)
+        await self._system.subscribe(DISCONNECT_EVENTS, cb=self._on_disconnect)
 
     async def _on_disconnect(self, message: Msg) -> None:
         try:

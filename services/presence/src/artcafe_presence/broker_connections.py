@@ -9,8 +9,8 @@ from nats.aio.msg import Msg
 
 from artcafe_common.broker.subjects import ULID_PATTERN
 from artcafe_common.broker.system_account import (
-    CONNECTED,
-    DISCONNECTED,
+    CONNECT_EVENTS,
+    DISCONNECT_EVENTS,
     BrokerConnection,
     ConnectionEvent,
     Server,
@@ -62,8 +62,8 @@ class BrokerConnectionMonitor:
 
     async def subscribe(self) -> None:
         """Subscribe to connection events; all instances share them."""
-        await self._system.subscribe(CONNECTED, queue=QUEUE, cb=self._on_connect)
-        await self._system.subscribe(DISCONNECTED, queue=QUEUE, cb=self._on_disconnect)
+        await self._system.subscribe(CONNECT_EVENTS, queue=QUEUE, cb=self._on_connect)
+        await self._system.subscribe(DISCONNECT_EVENTS, queue=QUEUE, cb=self._on_disconnect)
 
     async def reconcile_when_due(self) -> None:
         """Wait until reconciliation is requested or the interval has passed, then reconcile.

@@ -1,8 +1,7 @@
-"""NATS JWTs: the claims that make operators, accounts and users, and their encoding.
+"""NATS JWTs: the claims of operators, accounts and users, and their encoding.
 
-Field names and nesting follow nats-io/jwt v2 (https://github.com/nats-io/jwt/tree/main/v2).
-The Python packages for this are unmaintained, so this small module is our own; it is tested
-against the real server.
+Field names and nesting follow nats-io/jwt v2 (https://github.com/nats-io/jwt/tree/main/v2). There is no
+maintained Python package for them; this module is tested against nats-server.
 """
 
 import base64
@@ -22,21 +21,21 @@ class InvalidJwtError(ValueError):
 
 
 class Permission(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Subjects allowed and denied; deny wins. An empty allow list allows everything not denied."""
+    """Allowed and denied subjects; deny takes precedence. An empty `allow` allows everything not denied."""
 
     allow: list[str] = []
     deny: list[str] = []
 
 
 class ResponsePermission(msgspec.Struct, frozen=True, kw_only=True):
-    """Leave to answer a request on its reply subject: `max` messages within `ttl` nanoseconds."""
+    """Permission to reply to requests: `max` messages within `ttl` nanoseconds."""
 
     max: int = 1
     ttl: int = 0
 
 
 class Export(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A subject that an account offers to others; `account_token_position` pins the importer's key."""
+    """A subject that an account exports. The token at `account_token_position` must be the importing account's key."""
 
     name: str
     subject: str
@@ -46,7 +45,7 @@ class Export(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Import(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Another account's export, seen here as `local_subject`; `share` lets the exporter see who asks."""
+    """An import of another account's export as `local_subject`; `share` discloses the client to the exporter."""
 
     name: str
     subject: str
@@ -57,7 +56,7 @@ class Import(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class AccountLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """What the broker enforces for an account; sizes in bytes."""
+    """The limits that the broker enforces for an account; sizes in bytes."""
 
     subs: int = NO_LIMIT
     data: int = NO_LIMIT
@@ -74,7 +73,7 @@ class AccountLimits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Authorization(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The auth callout of an account: who answers it, and for which accounts."""
+    """The auth callout of an account: the users that serve it, and the accounts that they may assign."""
 
     auth_users: list[str] = []
     allowed_accounts: list[str] = []
@@ -118,14 +117,14 @@ class OperatorClaims(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 
 
 class ServerId(msgspec.Struct, frozen=True, kw_only=True):
-    """The nats-server that asks."""
+    """The nats-server that sends an authorization request."""
 
     id: str
     name: str = ""
 
 
 class ClientInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """What the server knows of the connection that wants in; `id` is its connection id."""
+    """The connection that an authorization request is about; `id` is its connection id at the server."""
 
     id: int = 0
     host: str = ""
@@ -136,7 +135,7 @@ class ClientInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ConnectOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What the connecting client sent: its public key and the signature of the nonce."""
+    """The options of a client's CONNECT: its public key and its signature of the nonce."""
 
     nkey: str = ""
     sig: str = ""
@@ -146,7 +145,7 @@ class ConnectOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AuthorizationRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """The `nats` part of the callout's question."""
+    """The `nats` part of an authorization request."""
 
     server_id: ServerId
     user_nkey: str
@@ -155,7 +154,7 @@ class AuthorizationRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AuthorizationResponse(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The `nats` part of the callout's answer: a user JWT, or why there is none."""
+    """The `nats` part of an authorization response: a user JWT or an error."""
 
     jwt: str = ""
     error: str = ""
@@ -165,7 +164,7 @@ class AuthorizationResponse(msgspec.Struct, frozen=True, kw_only=True, omit_defa
 
 
 class AuthorizationRequestJwt(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole callout question: who signed it, and what it asks."""
+    """An authorization request with its issuer."""
 
     iss: str
     nats: AuthorizationRequest
@@ -177,7 +176,7 @@ Claims = AccountClaims | UserClaims | OperatorClaims | AuthorizationResponse
 def encode(
     claims: Claims, *, issuer: KeyPair, subject: str, name: str, issued_at: int, audience: str = ""
 ) -> str:
-    """The signed JWT; `issued_at` in Unix seconds. The same input gives the same text."""
+    """The signed JWT; `issued_at` in Unix seconds. Deterministic."""
     body: dict[str, Any] = {
         "iat": issued_at,
         "iss": issuer.public,
@@ -193,7 +192,7 @@ def encode(
 
 
 def decode_authorization_request(token: str) -> AuthorizationRequestJwt:
-    """The callout's question, checked to be signed by the server key that it names."""
+    """Decode an authorization request. Raises InvalidJwtError unless its issuer, a server key, signed it."""
     signed, _, signature = token.rpartition(".")
     try:
         request = msgspec.json.decode(
@@ -207,13 +206,13 @@ def decode_authorization_request(token: str) -> AuthorizationRequestJwt:
 
 
 def issuer_of(token: str) -> str:
-    """The public key that a JWT names as its issuer, unverified."""
+    """The issuer's public key in a JWT; the signature is not verified."""
     body = decode_signature(token.split(".")[1])
     return str(msgspec.json.decode(body)["iss"])
 
 
 class Credentials(msgspec.Struct, frozen=True, kw_only=True):
-    """A user JWT with the seed that proves it, as a NATS `.creds` file holds them."""
+    """The content of a NATS `.creds` file: a user JWT and the user's seed."""
 
     jwt: str
     seed: str
@@ -227,7 +226,7 @@ class Credentials(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """The credentials in a `.creds` file's text; ValueError when a part is missing."""
+        """Parse the text of a `.creds` file. Raises ValueError if a part is missing."""
         lines = [line.strip() for line in text.splitlines()]
         try:
             jwt = lines[next(i for i, line in enumerate(lines) if "BEGIN NATS USER JWT" in line) + 1]

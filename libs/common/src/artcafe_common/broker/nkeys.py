@@ -1,7 +1,7 @@
-"""NKeys: the Ed25519 keys of NATS, made from the system's random source.
+"""NKeys, the Ed25519 keys of NATS.
 
-The `nkeys` package encodes, decodes and signs but cannot create a key; `create` closes that
-gap. Format: https://docs.nats.io/running-a-nats-service/configuration/securing_nats/auth_intro/nkey_auth
+The `nkeys` package encodes, decodes and signs, but cannot create a key; `create_key_pair` does.
+Format: https://docs.nats.io/running-a-nats-service/configuration/securing_nats/auth_intro/nkey_auth
 """
 
 import base64
@@ -18,7 +18,7 @@ PUBLIC_KEY_LENGTH = 56
 
 
 class KeyKind(IntEnum):
-    """The prefix byte of each kind of key; seeds read `SO`, `SA`, `SU`."""
+    """The prefix byte of each kind of key. Seeds begin with `SO`, `SA` or `SU`."""
 
     OPERATOR = nkeys.PREFIX_BYTE_OPERATOR
     ACCOUNT = nkeys.PREFIX_BYTE_ACCOUNT
@@ -27,11 +27,11 @@ class KeyKind(IntEnum):
 
 
 class InvalidNKeyError(ValueError):
-    """Not a well-formed NKey of the kind that was asked for."""
+    """Not a well-formed NKey of the expected kind."""
 
 
 class KeyPair:
-    """A seed with its public key; it signs, and never prints its seed."""
+    """A seed with its public key. Its representation does not contain the seed."""
 
     __slots__ = ("_pair", "public", "seed")
 
@@ -40,7 +40,7 @@ class KeyPair:
             self._pair = nkeys.from_seed(bytearray(seed.encode()))
             self.public: str = bytes(self._pair.public_key).decode().rstrip("=")
             prefix, raw = nkeys.decode_seed(bytearray(seed.encode()))
-            # The package reads a seed's check sum, but does not compare it.
+            # The package reads a seed's checksum, but does not verify it.
             intact = bytes(nkeys.encode_seed(bytes(raw), prefix)).decode() == seed
         except (nkeys.ErrInvalidSeed, nkeys.ErrInvalidPrefixByte, ValueError, IndexError) as error:
             raise InvalidNKeyError("not a valid NKey seed") from error
@@ -56,22 +56,22 @@ class KeyPair:
         return bytes(self._pair.sign(data))
 
 
-def create(kind: KeyKind) -> KeyPair:
-    """A new key pair from 32 bytes of the system's CSPRNG, checked by decoding it again."""
+def create_key_pair(kind: KeyKind) -> KeyPair:
+    """A new key pair from 32 bytes of the system's CSPRNG, verified by decoding its seed."""
     raw = secrets.token_bytes(32)
     seed = bytes(nkeys.encode_seed(raw, int(kind))).decode()
     prefix, decoded = nkeys.decode_seed(bytearray(seed.encode()))
     pair = KeyPair(seed)
     if len(seed) != SEED_LENGTH or prefix != kind or not secrets.compare_digest(bytes(decoded), raw):
-        raise InvalidNKeyError("a new seed did not decode to what it was made from")
+        raise InvalidNKeyError("a new seed does not decode to its random bytes")
     decode_public(pair.public, kind)
     return pair
 
 
 def decode_public(public: str, kind: KeyKind) -> bytes:
-    """The 32 raw bytes of a public key; raises InvalidNKeyError for a bad check sum or kind."""
+    """The 32 raw bytes of a public key. Raises InvalidNKeyError for a wrong length, checksum or kind."""
     if len(public) != PUBLIC_KEY_LENGTH:
-        raise InvalidNKeyError("a public NKey has 56 characters")
+        raise InvalidNKeyError(f"a public NKey has {PUBLIC_KEY_LENGTH} characters")
     try:
         raw = base64.b32decode(public)
     except (binascii.Error, ValueError) as error:
@@ -83,7 +83,7 @@ def decode_public(public: str, kind: KeyKind) -> bytes:
 
 
 def verify(public: str, kind: KeyKind, data: bytes, signature: bytes) -> bool:
-    """Whether `signature` over `data` was made by the holder of `public`; false for malformed input."""
+    """Whether `signature` is the signature of `data` by the key `public`; False for malformed input."""
     try:
         VerifyKey(decode_public(public, kind)).verify(data, signature)
     except (BadSignatureError, InvalidNKeyError, ValueError, TypeError):
@@ -92,9 +92,9 @@ def verify(public: str, kind: KeyKind, data: bytes, signature: bytes) -> bool:
 
 
 def decode_signature(text: str) -> bytes:
-    """The bytes of a base64 signature in either alphabet, padded or not; empty when it is none.
+    """The bytes of a signature in base64 or base64url, padded or not; empty for any other text.
 
-    NATS clients sign in base64url without padding, nats-py in standard base64.
+    Most NATS clients encode signatures in base64url without padding, nats-py in base64.
     """
     try:
         return base64.b64decode(

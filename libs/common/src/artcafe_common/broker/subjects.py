@@ -1,8 +1,7 @@
-"""Pure rules of subjects: what is well formed, what is one name, what a pattern covers.
+"""The rules of subjects: syntax, the equivalent forms of a tenant's subject, and pattern matching.
 
-A tenant's names are spelt `x`, `{tid}.x` or `tenant.{tid}.x`; these are one name. Channels are
-`tenant.{tid}.channel.{id}` and nothing else; `agents.{tid}.x` and `channels.{tid}.x` are taken
-as they are.
+The forms `x`, `{tid}.x` and `tenant.{tid}.x` of a subject are equivalent. A channel has only the form
+`tenant.{tid}.channel.{id}`. `agents.{tid}.x` and `channels.{tid}.x` (legacy) are used unchanged.
 """
 
 import re
@@ -13,20 +12,19 @@ import msgspec
 from artcafe_common.bus.errors import CommandError
 
 MAX_SUBJECT_BYTES = 255
-# The wildcard for all that follows.
+# The wildcard for one or more tokens at the end of a pattern.
 FULL_WILDCARD = ">"
-# `tenant.{tenant_id}.presence.{client_id}` is published by the platform alone.
+# Only the platform publishes on `tenant.{tenant_id}.presence.{client_id}`.
 PRESENCE = "presence"
-# A tenant's stream that keeps what its channels carry, and where the gateway hears what was kept:
-# each message again with its place in the stream, and that one which it published was kept.
-# Not an inbox: a message that only asks to be kept asks nobody for an answer.
+# The stream in a tenant's account that stores channel messages. It republishes each of them with its sequence number
+# under REPUBLISH_PREFIX, where the gateway also receives the stream's acknowledgements. These do not use an inbox,
+# because a publish with an inbox as its reply subject looks like a request to subscribers.
 HISTORY_STREAM = "CHANNELS"
 REPUBLISH_PREFIX = "_REPUBLISH"
-# The shape of our ids (ULID, Crockford's base32): how another tenant's name is known as such.
+# A ULID (Crockford's base32), the form of ids; it identifies subjects of other tenants.
 ULID_PATTERN = re.compile(r"^[0-7][0-9A-HJKMNP-TV-Z]{25}$")
 _BAD_CHARACTERS = re.compile(r"[\s\x00-\x1f\x7f-\x9f]")
 _LEGACY_ROOTS = ("agents", "channels")
-HEARTBEAT_ROOTS = ("_heartbeat", "_HEARTBEAT", "_PRESENCE", "_METRICS")
 
 
 class BadSubject(CommandError):
@@ -48,7 +46,7 @@ class ForbiddenSubject(CommandError):
 
 
 class SubjectForm(StrEnum):
-    """How a name was written; deliveries are written back in the same way."""
+    """The form of a subject in a request; messages are delivered with subjects of the same form."""
 
     BARE = "bare"
     SHORT = "short"
@@ -57,10 +55,10 @@ class SubjectForm(StrEnum):
 
 
 class ResolvedSubject(msgspec.Struct, frozen=True, kw_only=True):
-    """A resolved subject or pattern of one tenant.
+    """A subject or pattern of a tenant, resolved to NATS subjects.
 
-    `original` is the subject as the caller wrote it, `form` how it was written;
-    `channel` is set when the name is a channel's.
+    `original` is the subject as the caller wrote it, in the form `form`. The gateway publishes on `publish_subject`
+    and subscribes to `subscribe_subjects`. `channel` is the id of the channel that the subject belongs to.
     """
 
     original: str
@@ -71,36 +69,36 @@ class ResolvedSubject(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def validate(subject: str, *, wildcards: bool) -> list[str]:
-    """The tokens of a well-formed subject; BadSubject otherwise."""
+    """The tokens of a subject. Raises BadSubject if it is malformed."""
     if not subject or _BAD_CHARACTERS.search(subject):
-        raise BadSubject("a subject has no empty text, white space or control characters")
+        raise BadSubject("a subject must not be empty or contain white space or control characters")
     try:
         size = len(subject.encode())
     except UnicodeEncodeError:
-        raise BadSubject("a subject is valid Unicode") from None
+        raise BadSubject("a subject must be valid Unicode") from None
     if size > MAX_SUBJECT_BYTES:
-        raise BadSubject(f"a subject has at most {MAX_SUBJECT_BYTES} bytes")
+        raise BadSubject(f"a subject must not exceed {MAX_SUBJECT_BYTES} bytes")
     tokens = subject.split(".")
     for position, token in enumerate(tokens):
         if not token:
-            raise BadSubject("a subject has no empty token")
-        whole = token in ("*", ">")
-        if ("*" in token or ">" in token) and not (whole and wildcards):
-            raise BadSubject("a wildcard is a whole token, and only where a pattern is taken")
+            raise BadSubject("a subject must not contain an empty token")
+        is_wildcard = token in ("*", ">")
+        if ("*" in token or ">" in token) and not (is_wildcard and wildcards):
+            raise BadSubject("a wildcard must be a whole token, and is allowed in patterns only")
         if token == FULL_WILDCARD and position != len(tokens) - 1:
-            raise BadSubject("`>` stands last")
+            raise BadSubject("`>` must be the last token")
     return tokens
 
 
 def channel_subject(tenant_id: str, channel_id: str) -> str:
-    """The one subject of a channel."""
+    """The subject of a channel."""
     return f"tenant.{tenant_id}.channel.{channel_id}"
 
 
 def resolve_channel(tenant_id: str, channel: str, *, wildcards: bool = False) -> ResolvedSubject:
-    """The name of a channel given by its id; BadSubject when it is not one token."""
+    """Resolve a channel's id. Raises BadSubject if it is not a single token."""
     if "." in channel:
-        raise BadSubject("a channel is a single token")
+        raise BadSubject("a channel must be a single token")
     validate(channel, wildcards=wildcards)
     subject = channel_subject(tenant_id, channel)
     return ResolvedSubject(
@@ -113,13 +111,16 @@ def resolve_channel(tenant_id: str, channel: str, *, wildcards: bool = False) ->
 
 
 def resolve(tenant_id: str, text: str, *, wildcards: bool) -> ResolvedSubject:
-    """What a subject means for a tenant; ForbiddenSubject when it names another one."""
+    """Resolve a subject or pattern of a tenant.
+
+    Raises BadSubject if it is malformed, ForbiddenSubject if it belongs to another tenant or to the platform.
+    """
     tokens = validate(text, wildcards=wildcards)
     head, rest = tokens[0], tokens[1:]
     if head == "tenant":
         if not rest or rest[0] != tenant_id:
             raise ForbiddenSubject
-        return _full(tenant_id, text, rest[1:], wildcards=wildcards)
+        return _resolve_full(tenant_id, text, rest[1:], wildcards=wildcards)
     if head in _LEGACY_ROOTS and rest and _is_tenant_like(rest[0], tenant_id):
         if rest[0] != tenant_id:
             raise ForbiddenSubject
@@ -133,13 +134,13 @@ def resolve(tenant_id: str, text: str, *, wildcards: bool) -> ResolvedSubject:
             )
         raise ForbiddenSubject
     if head == tenant_id:
-        return _shared(tenant_id, text, SubjectForm.SHORT, rest, wildcards=wildcards)
+        return _resolve_equivalent(tenant_id, text, SubjectForm.SHORT, rest, wildcards=wildcards)
     if ULID_PATTERN.match(head):
         raise ForbiddenSubject
-    return _shared(tenant_id, text, SubjectForm.BARE, tokens, wildcards=wildcards)
+    return _resolve_equivalent(tenant_id, text, SubjectForm.BARE, tokens, wildcards=wildcards)
 
 
-def _full(tenant_id: str, text: str, tail: list[str], *, wildcards: bool) -> ResolvedSubject:
+def _resolve_full(tenant_id: str, text: str, tail: list[str], *, wildcards: bool) -> ResolvedSubject:
     if tail and tail[0] == "channel":
         channel = tail[1] if len(tail) == 2 and tail[1] not in ("*", ">") else None  # noqa: PLR2004 - channel.{id}
         return ResolvedSubject(
@@ -149,24 +150,24 @@ def _full(tenant_id: str, text: str, tail: list[str], *, wildcards: bool) -> Res
             subscribe_subjects=(text,),
             channel=channel,
         )
-    return _shared(tenant_id, text, SubjectForm.FULL, tail, wildcards=wildcards)
+    return _resolve_equivalent(tenant_id, text, SubjectForm.FULL, tail, wildcards=wildcards)
 
 
-def _shared(
+def _resolve_equivalent(
     tenant_id: str, text: str, form: SubjectForm, tail: list[str], *, wildcards: bool
 ) -> ResolvedSubject:
     if not tail:
-        raise BadSubject("a subject has a name behind the tenant")
+        raise BadSubject("a name must follow the tenant's id")
     name = ".".join(tail)
     short = f"{tenant_id}.{name}"
     full = f"tenant.{short}"
     if tail[0] == PRESENCE:
-        # The platform's own word, and heard only where nobody else can speak.
+        # Only the full form: clients cannot publish on it.
         if not wildcards:
             raise ForbiddenSubject
         return ResolvedSubject(original=text, form=form, publish_subject=full, subscribe_subjects=(full,))
     if tail[0] == "channel":
-        # Channels keep their one spelling: this name is another one.
+        # A channel has the full form only, so this is another subject.
         return ResolvedSubject(original=text, form=form, publish_subject=short, subscribe_subjects=(short,))
     return ResolvedSubject(original=text, form=form, publish_subject=short, subscribe_subjects=(short, full))
 
@@ -175,15 +176,15 @@ def _is_tenant_like(token: str, tenant_id: str) -> bool:
     return token == tenant_id or bool(ULID_PATTERN.match(token))
 
 
-def channel_of(tenant_id: str, subject: str) -> str | None:
-    """The channel whose message travels on `subject`, or None."""
+def channel_id_of(tenant_id: str, subject: str) -> str | None:
+    """The id of the channel that `subject` belongs to, or None."""
     prefix = f"tenant.{tenant_id}.channel."
     return subject.removeprefix(prefix) if subject.startswith(prefix) else None
 
 
 def to_form(tenant_id: str, subject: str, form: SubjectForm) -> str:
-    """A real subject in the subscriber's spelling; channels and old habits stay as they are."""
-    if form is SubjectForm.AS_IS or channel_of(tenant_id, subject) is not None:
+    """Convert a NATS subject to the form that a subscriber used; channels and legacy subjects stay unchanged."""
+    if form is SubjectForm.AS_IS or channel_id_of(tenant_id, subject) is not None:
         return subject
     name = subject.removeprefix("tenant.").removeprefix(f"{tenant_id}.")
     if form is SubjectForm.BARE:
@@ -192,25 +193,25 @@ def to_form(tenant_id: str, subject: str, form: SubjectForm) -> str:
 
 
 def matches(pattern: str, subject: str) -> bool:
-    """Whether a pattern takes a subject, by the rules of NATS."""
+    """Whether a pattern matches a subject, by the rules of NATS."""
     return covers(pattern, subject)
 
 
 def covers(pattern: str, other: str) -> bool:
-    """Whether every subject that `other` (a subject or a pattern) takes is taken by `pattern`."""
-    wanted, given = pattern.split("."), other.split(".")
-    for position, token in enumerate(wanted):
+    """Whether `pattern` matches every subject that `other`, a subject or a pattern, matches."""
+    tokens, other_tokens = pattern.split("."), other.split(".")
+    for position, token in enumerate(tokens):
         if token == FULL_WILDCARD:
-            return len(given) > position
-        if position >= len(given) or given[position] == FULL_WILDCARD:
+            return len(other_tokens) > position
+        if position >= len(other_tokens) or other_tokens[position] == FULL_WILDCARD:
             return False
-        if token not in ("*", given[position]):
+        if token not in ("*", other_tokens[position]):
             return False
-    return len(wanted) == len(given)
+    return len(tokens) == len(other_tokens)
 
 
 def overlaps(one: str, other: str) -> bool:
-    """Whether some subject is taken by both patterns."""
+    """Whether some subject matches both patterns."""
     left, right = one.split("."), other.split(".")
     for a, b in zip(left, right, strict=False):
         if ">" in (a, b):
@@ -221,11 +222,10 @@ def overlaps(one: str, other: str) -> bool:
 
 
 def permission_patterns(tenant_id: str, pattern: str) -> tuple[str, ...]:
-    """The NATS subjects that a client's permission pattern stands for, in its tenant's account.
+    """The NATS subjects of a client's permission pattern, in its tenant's account.
 
-    `>` is everything of the account; any other pattern is a name, in all of its spellings. One that
-    begins with a wildcard has no bare spelling: there the wildcard would stand for the tenant too,
-    and for what the platform keeps to itself.
+    `>` is every subject of the account; any other pattern is expanded to its equivalent forms. A pattern that begins
+    with a wildcard has no bare form, in which the wildcard would match the tenant's id and the platform's subjects.
     """
     if pattern == ">":
         return (">",)
@@ -241,6 +241,6 @@ def permission_patterns(tenant_id: str, pattern: str) -> tuple[str, ...]:
 
 
 def permitted(tenant_id: str, patterns: list[str], subjects: tuple[str, ...]) -> bool:
-    """Whether permission patterns allow every one of `subjects` (subjects or patterns)."""
+    """Whether permission patterns allow all of `subjects` (subjects or patterns)."""
     allowed = [raw for pattern in patterns for raw in permission_patterns(tenant_id, pattern)]
     return all(any(covers(raw, subject) for raw in allowed) for subject in subjects)

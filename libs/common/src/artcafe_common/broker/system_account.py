@@ -1,4 +1,4 @@
-"""What the broker tells over its system account: live connections, their counters, their ends."""
+"""Monitoring and control through the broker's system account: list connections, receive their events, end them."""
 
 from datetime import datetime
 
@@ -8,28 +8,30 @@ from nats.aio.client import Client as Nats
 
 from artcafe_common.bus.errors import ServiceUnavailable
 
-PAGE = 1024
-GATHER_S = 0.3
+PAGE_SIZE = 1024
+FIRST_REPLY_TIMEOUT_S = 2.0
+# After a reply, how long to wait for the next server's: in a cluster, and from a single server.
+CLUSTER_REPLY_WAIT_S = 0.3
+SINGLE_REPLY_WAIT_S = 0.02
 KICK_TIMEOUT_S = 2
-# The name of a connection in a tenant's account that carries nothing of the tenant's: what it does
-# there is not the tenant's traffic. It counts only from the platform's own users.
+# The name of the platform's administrative connections in a tenant's account. Their traffic is not counted; the name
+# is only trusted on connections of the platform's own users.
 PLATFORM_CONNECTION_NAME = "platform"
-CONNECTED = "$SYS.ACCOUNT.*.CONNECT"
-DISCONNECTED = "$SYS.ACCOUNT.*.DISCONNECT"
+CONNECT_EVENTS = "$SYS.ACCOUNT.*.CONNECT"
+DISCONNECT_EVENTS = "$SYS.ACCOUNT.*.DISCONNECT"
 
 
 class Server(msgspec.Struct, frozen=True, kw_only=True):
-    """A nats-server: its name is stable, its id is new at each start."""
+    """A nats-server. Its name is stable, its id changes with each start."""
 
     id: str
     name: str
 
 
 class BrokerConnection(msgspec.Struct, frozen=True, kw_only=True):
-    """One connection as CONNZ lists it; `in_*` is what the client sent, `name_tag` the tenant id.
+    """A connection in a CONNZ response; `in_*` counts what the client sent, `name_tag` is the tenant id.
 
-    `authorized_user` is the client id for clients that came through the callout, otherwise the
-    user's public key.
+    `authorized_user` is the client id if the auth callout issued the user, else the user's public key.
     """
 
     cid: int
@@ -49,7 +51,7 @@ class BrokerConnection(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EventClientInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """The connection in a CONNECT or DISCONNECT event."""
+    """The connection that a CONNECT or DISCONNECT event is about."""
 
     id: int
     acc: str = ""
@@ -63,14 +65,14 @@ class EventClientInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Traffic(msgspec.Struct, frozen=True, kw_only=True):
-    """Message and byte totals of a connection."""
+    """The message and byte totals of a connection."""
 
     msgs: int = 0
     bytes: int = 0
 
 
 class ConnectionEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """A CONNECT or DISCONNECT event; `sent` is what the client sent, only at the end."""
+    """A CONNECT or DISCONNECT event. `sent` counts what the client sent; only DISCONNECT has it."""
 
     server: Server
     client: EventClientInfo
@@ -84,13 +86,13 @@ class _Connz(msgspec.Struct, frozen=True, kw_only=True):
     connections: list[BrokerConnection] = []
 
 
-class _ConnzAnswer(msgspec.Struct, frozen=True, kw_only=True):
+class _ConnzReply(msgspec.Struct, frozen=True, kw_only=True):
     server: Server
     data: _Connz = _Connz()
 
 
 class ServerConnections(msgspec.Struct, frozen=True, kw_only=True):
-    """The connections of one server."""
+    """The connections to one server."""
 
     server: Server
     connections: list[BrokerConnection]
@@ -99,66 +101,66 @@ class ServerConnections(msgspec.Struct, frozen=True, kw_only=True):
 async def list_connections(
     system: Nats, *, account: str | None = None, closed: bool = False
 ) -> list[ServerConnections]:
-    """Every open connection (or the last closed ones) of every server, or of one account.
+    """The open connections to each server, or the recently closed ones; of one account, if given.
 
-    ServiceUnavailable when no server answers.
+    Raises ServiceUnavailable if no server replies.
     """
-    listings: dict[str, ServerConnections] = {}
+    by_server: dict[str, ServerConnections] = {}
     offset = 0
     while True:
-        question: dict[str, object] = {
+        request: dict[str, object] = {
             "auth": True,
-            "limit": PAGE,
+            "limit": PAGE_SIZE,
             "offset": offset,
             "state": 1 if closed else 0,
         }
         if account:
-            question["acc"] = account
-        answers = await _ask_all(system, msgspec.json.encode(question))
-        more = False
-        for answer in answers:
-            known = listings.get(answer.server.id)
-            connections = [*(known.connections if known else ()), *answer.data.connections]
-            listings[answer.server.id] = ServerConnections(server=answer.server, connections=connections)
-            more |= answer.data.total > offset + PAGE
-        if not more:
-            return list(listings.values())
-        offset += PAGE
+            request["acc"] = account
+        replies = await _request_connz(system, msgspec.json.encode(request))
+        has_more = False
+        for reply in replies:
+            known = by_server.get(reply.server.id)
+            connections = [*(known.connections if known else ()), *reply.data.connections]
+            by_server[reply.server.id] = ServerConnections(server=reply.server, connections=connections)
+            has_more |= reply.data.total > offset + PAGE_SIZE
+        if not has_more:
+            return list(by_server.values())
+        offset += PAGE_SIZE
 
 
 async def kick(system: Nats, server_id: str, cid: int) -> None:
-    """End one connection now; nothing happens when it has ended already. ServiceUnavailable in silence.
+    """End a connection; does nothing if it has ended. Raises ServiceUnavailable if the server does not reply.
 
-    The server acts on requests only: one without a reply subject is ignored.
+    This is a request because servers ignore the message without a reply subject.
     """
     try:
         await system.request(
             f"$SYS.REQ.SERVER.{server_id}.KICK", msgspec.json.encode({"cid": cid}), timeout=KICK_TIMEOUT_S
         )
     except nats.errors.NoRespondersError:
-        return  # that server is gone, and its connections with it
+        return  # The server has stopped, which ended its connections.
     except (nats.errors.Error, OSError, TimeoutError) as error:
-        raise ServiceUnavailable("the broker does not answer") from error
+        raise ServiceUnavailable("the broker does not reply") from error
 
 
-async def _ask_all(system: Nats, question: bytes) -> list[_ConnzAnswer]:
+async def _request_connz(system: Nats, request: bytes) -> list[_ConnzReply]:
     inbox = system.new_inbox()
     subscription = await system.subscribe(inbox)
-    answers: list[_ConnzAnswer] = []
+    replies: list[_ConnzReply] = []
     try:
-        await system.publish("$SYS.REQ.SERVER.PING.CONNZ", question, reply=inbox)
-        wait = 2.0
+        await system.publish("$SYS.REQ.SERVER.PING.CONNZ", request, reply=inbox)
+        wait = FIRST_REPLY_TIMEOUT_S
         while True:
             message = await subscription.next_msg(timeout=wait)
             if not message.data:
-                raise ServiceUnavailable("the broker's system account does not answer")
-            answers.append(msgspec.json.decode(message.data, type=_ConnzAnswer))
-            # One server answers at once; the others of a cluster within a moment of it.
-            wait = GATHER_S if len(system.servers) + len(system.discovered_servers) > 1 else 0.02
+                raise ServiceUnavailable("the broker's system account does not reply")
+            replies.append(msgspec.json.decode(message.data, type=_ConnzReply))
+            clustered = len(system.servers) + len(system.discovered_servers) > 1
+            wait = CLUSTER_REPLY_WAIT_S if clustered else SINGLE_REPLY_WAIT_S
     except (nats.errors.TimeoutError, TimeoutError):
-        if not answers:
-            raise ServiceUnavailable("the broker's system account does not answer") from None
-        return answers
+        if not replies:
+            raise ServiceUnavailable("the broker's system account does not reply") from None
+        return replies
     except (nats.errors.Error, OSError) as error:
         raise ServiceUnavailable("the broker is not available") from error
     finally:

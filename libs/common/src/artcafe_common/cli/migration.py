@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from artcafe_common.broker.nkeys import KeyKind, KeyPair, create
+from artcafe_common.broker.nkeys import KeyKind, KeyPair, create_key_pair
 from artcafe_common.bus.caller import CallerContext
 from artcafe_common.bus.client import Bus
 from artcafe_common.bus.errors import CommandError
@@ -53,7 +53,7 @@ class SeedFile:
         seed = self._seeds.get(agent.agent_id)
         if seed is not None:
             return KeyPair(seed.nkey_seed)
-        pair = create(KeyKind.USER)
+        pair = create_key_pair(KeyKind.USER)
         line = SeedLine(
             tenant_id=agent.tenant_id,
             client_id=agent.agent_id,

@@ -13,7 +13,7 @@ from nats.aio.client import Client as Nats
 from nats.aio.msg import Msg
 
 from artcafe_common.broker.nkeys import KeyPair
-from artcafe_common.broker.subjects import ResolvedSubject, channel_of, resolve, resolve_channel, to_form
+from artcafe_common.broker.subjects import ResolvedSubject, channel_id_of, resolve, resolve_channel, to_form
 from artcafe_common.bus.errors import CommandError
 from artcafe_common.cli.exit_codes import ExitCode, Failure, exit_code_for_status
 from artcafe_common.cli.transport import REPLY_TIMEOUT_S, ConnectionLost, Subject
@@ -88,7 +88,7 @@ class NatsTransport:
     def _to_frame(self, message: Msg, resolved: ResolvedSubject) -> dict[str, Any]:
         """A message in the format of a WebSocket frame."""
         frame: dict[str, Any] = {"subject": to_form(self._tenant_id, message.subject, resolved.form)}
-        channel = channel_of(self._tenant_id, message.subject)
+        channel = channel_id_of(self._tenant_id, message.subject)
         if channel is not None:
             frame["channel"] = channel
         try:

@@ -22,7 +22,7 @@ from artcafe_common.broker.claims import (
     UserClaims,
     encode,
 )
-from artcafe_common.broker.nkeys import KeyKind, KeyPair, create
+from artcafe_common.broker.nkeys import KeyKind, KeyPair, create_key_pair
 from artcafe_common.installation.nats_server import (
     ACCOUNTS_FILE,
     NatsServerConfig,
@@ -52,11 +52,11 @@ def bootstrap(directory: Path, server: NatsServerConfig) -> PlatformKeys:
     if (directory / FILE_NAME).exists():
         raise FileExistsError(f"{directory} contains the keys of an installation already")
     now = int(time.time())
-    operator = create(KeyKind.OPERATOR)
-    system, callout, platform = (create(KeyKind.ACCOUNT) for _ in range(3))
+    operator = create_key_pair(KeyKind.OPERATOR)
+    system, callout, platform = (create_key_pair(KeyKind.ACCOUNT) for _ in range(3))
 
     def user(account: KeyPair, name: str, claims: UserClaims) -> tuple[str, Credentials]:
-        pair = create(KeyKind.USER)
+        pair = create_key_pair(KeyKind.USER)
         jwt = encode(claims, issuer=account, subject=pair.public, name=name, issued_at=now)
         return pair.public, Credentials(jwt=jwt, seed=pair.seed)
 

@@ -10,7 +10,7 @@ import structlog
 from nats.aio.client import RawCredentials
 
 from artcafe_common.broker.claims import Credentials
-from artcafe_common.broker.nkeys import KeyKind, create
+from artcafe_common.broker.nkeys import KeyKind, create_key_pair
 from artcafe_common.bus.caller import CallerContext
 from artcafe_common.bus.client import Bus
 from artcafe_common.bus.errors import CommandError
@@ -99,7 +99,7 @@ class BridgeConnector:
             raise BrokerUnavailable from error
 
     async def _connect(self) -> None:
-        pair = create(KeyKind.USER)
+        pair = create_key_pair(KeyKind.USER)
         issued = await self._bus.call(
             IssueBridgeCredentials(
                 tenant_id=self._tenant_id, nkey_public=pair.public, server_id=self._settings.server_id

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from artcafe_common.broker.subjects import channel_of
+from artcafe_common.broker.subjects import channel_id_of
 
 FROM_HEADER = "Artcafe-From"
 _FROM_LINE = b"\r\nArtcafe-From:"
@@ -33,7 +33,7 @@ class BrokerMessage:
 
     def __init__(self, tenant_id: str, subject: str, reply: str, payload: bytes, headers: bytes) -> None:
         self.subject = subject
-        self.channel = channel_of(tenant_id, subject)
+        self.channel = channel_id_of(tenant_id, subject)
         self.payload_size = len(payload)
         self.data = as_json(payload)
         self.sender = _sender(headers) if headers else None
