@@ -11,7 +11,7 @@ from litestar import Litestar
 from litestar.routes import WebSocketRoute
 
 from artcafe_common.bus.errors import CommandError, all_errors
-from artcafe_common.settings import ServiceSettings, Variable, variables
+from artcafe_common.settings import ServiceSettings, Variable, list_variables
 from artcafe_gateway.api import create_api
 from artcafe_gateway.openapi.asyncapi import build_asyncapi
 from artcafe_gateway.openapi.rest import build_openapi
@@ -54,7 +54,7 @@ def every_setting() -> list[tuple[Variable, list[str]]]:
             and each.__module__ == module.__name__
         ]
         for kind in kinds:
-            for variable in variables(kind):
+            for variable in list_variables(kind):
                 key = (variable.env, variable.doc, variable.unit, variable.default)
                 rows.setdefault(key, (variable, []))[1].append(service.removeprefix("artcafe_"))
     return sorted(rows.values(), key=lambda row: (-len(row[1]), row[1], row[0].env))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from artcafe_common.settings import SettingsError, load, variables
+from artcafe_common.settings import SettingsError, list_variables, load
 from artcafe_gateway.settings import Settings as Gateway
 from artcafe_identity.settings import Settings as Identity
 from artcafe_metering.settings import Settings as Metering
@@ -17,7 +17,7 @@ GIVEN = {"ARTCAFE_OIDC_ISSUER": "https://issuer", "ARTCAFE_OIDC_CLIENT_ID": "app
 def test_required_settings_are_enough_to_load(settings):
     load(settings, GIVEN)
     load(settings, {**GIVEN, "ARTCAFE_UNKNOWN": "x"})
-    for row in variables(settings):
+    for row in list_variables(settings):
         assert row.doc
         assert row.env == row.env.upper()
 

@@ -5,7 +5,7 @@ import inspect
 from artcafe_common.bus.command import Command
 from artcafe_common.bus.endpoints import collect_handlers
 from artcafe_common.contracts import presence
-from artcafe_common.settings import variables
+from artcafe_common.settings import list_variables
 from artcafe_presence.endpoints import Endpoints
 from artcafe_presence.settings import Settings
 
@@ -20,4 +20,4 @@ def test_every_command_has_an_endpoint():
 
 
 def test_every_setting_is_documented():
-    assert all(row.doc for row in variables(Settings))
+    assert all(row.doc for row in list_variables(Settings))

@@ -1,7 +1,7 @@
 """The tables and settings of tenancy."""
 
 from artcafe_common.plans import Plan
-from artcafe_common.settings import load, variables
+from artcafe_common.settings import list_variables, load
 from artcafe_tenancy.settings import Settings
 from artcafe_tenancy.tables import TABLES
 
@@ -24,4 +24,4 @@ def test_table_names():
 def test_default_plan_setting():
     assert load(Settings, {}).default_plan is Plan.FREE
     assert load(Settings, {"ARTCAFE_DEFAULT_PLAN": "pro"}).default_plan is Plan.PRO
-    assert "ARTCAFE_DEFAULT_PLAN" in {row.env for row in variables(Settings)}
+    assert "ARTCAFE_DEFAULT_PLAN" in {row.env for row in list_variables(Settings)}

@@ -1,8 +1,7 @@
-"""Settings from the environment, declared once as a Struct per service.
+"""Settings from environment variables, declared as one Struct per service.
 
-A field is `name: Annotated[int, env("what it is", unit="seconds", ge=1)] = 30`; its variable is
-`ARTCAFE_NAME` unless `env(name=...)` says otherwise. The table in docs/reference/settings.md comes from
-these declarations.
+A field `name: Annotated[int, env("Description.", unit="seconds", ge=1)] = 30` reads `ARTCAFE_NAME`, or the variable
+given by `env(name=...)`. The table in docs/reference/settings.md is generated from these declarations.
 """
 
 import os
@@ -20,16 +19,16 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 
 class SettingsError(ValueError):
-    """A variable that is missing or does not fit; the message names it."""
+    """A missing or invalid variable or key file; the message names it in one line."""
 
 
 def env(doc: str, *, name: str = "", unit: str = "", secret: bool = False, ge: float | None = None) -> Meta:
-    """Describe a setting for the reader and the parser."""
+    """The description and constraints of a setting."""
     return Meta(description=doc, ge=ge, extra={"env": name, "unit": unit, "secret": secret})
 
 
 class Variable(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of the table of settings."""
+    """One row of the reference table of settings."""
 
     field: str
     env: str
@@ -38,14 +37,14 @@ class Variable(msgspec.Struct, frozen=True, kw_only=True):
     default: str
 
 
-def variables(settings: type[msgspec.Struct]) -> list[Variable]:
-    """Every variable that a settings class reads, in order."""
+def list_variables(settings: type[msgspec.Struct]) -> list[Variable]:
+    """The variables that a settings class reads, in the order of its fields."""
     hints = typing.get_type_hints(settings, include_extras=True)
     rows = []
     for field in msgspec.structs.fields(settings):
         meta = next(m for m in hints[field.name].__metadata__ if isinstance(m, Meta))
         extra = meta.extra or {}
-        default = "(required)" if field.required else _shown(field)
+        default = "(required)" if field.required else _format_default(field)
         rows.append(
             Variable(
                 field=field.name,
@@ -59,11 +58,11 @@ def variables(settings: type[msgspec.Struct]) -> list[Variable]:
 
 
 def load(settings: type[T], environ: Mapping[str, str] | None = None) -> T:
-    """The settings of a service; SettingsError with one line that names the first bad variable."""
+    """Read the settings of a service. Raises SettingsError for the first missing or invalid variable."""
     source = os.environ if environ is None else environ
     hints = typing.get_type_hints(settings, include_extras=True)
     values: dict[str, Any] = {}
-    for row in variables(settings):
+    for row in list_variables(settings):
         raw = source.get(row.env)
         if raw is None or raw == "":
             if row.default == "(required)":
@@ -77,15 +76,16 @@ def load(settings: type[T], environ: Mapping[str, str] | None = None) -> T:
 
 
 def _convert(raw: str, hint: Any) -> Any:
-    kinds = typing.get_args(typing.get_args(hint)[0]) or (typing.get_args(hint)[0],)
-    if Path in kinds:
+    annotated = typing.get_args(hint)[0]
+    alternatives = typing.get_args(annotated) or (annotated,)
+    if Path in alternatives:
         return Path(raw)
-    if isinstance(typing.get_args(hint)[0], types.UnionType) and str in kinds:
+    if isinstance(annotated, types.UnionType) and str in alternatives:
         return raw
     return msgspec.convert(raw, hint, strict=False)
 
 
-def _shown(field: msgspec.structs.FieldInfo) -> str:
+def _format_default(field: msgspec.structs.FieldInfo) -> str:
     if field.default is msgspec.NODEFAULT:
         return "(derived)"
     if field.default is None or field.default == "":
@@ -97,7 +97,7 @@ SECRET_BYTES = 32
 
 
 def read_key(path: Path) -> str:
-    """The text of a file of the keys directory; SettingsError with one line when it cannot be read."""
+    """Read a file of the keys directory as text. Raises SettingsError."""
     try:
         return path.read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
@@ -105,38 +105,42 @@ def read_key(path: Path) -> str:
 
 
 def read_secret(path: Path) -> bytes:
-    """The 32 bytes of a file of 64 hexadecimal digits; SettingsError with one line for anything else."""
+    """Read a key of 32 bytes from a file of 64 hexadecimal digits. Raises SettingsError."""
     text = read_key(path)
     try:
         secret = bytes.fromhex(text)
     except ValueError:
         secret = b""
     if len(secret) != SECRET_BYTES:
-        raise SettingsError(f"ARTCAFE_KEYS_DIR: {path} is not a key of {2 * SECRET_BYTES} hexadecimal digits")
+        raise SettingsError(
+            f"ARTCAFE_KEYS_DIR: {path} does not contain {2 * SECRET_BYTES} hexadecimal digits"
+        )
     return secret
 
 
 class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What every service reads."""
+    """The settings of every service."""
 
-    nats_url: Annotated[str, env("The NATS servers, separated by commas.", name="NATS_URL")] = (
+    nats_url: Annotated[str, env("The URLs of the NATS servers, separated by commas.", name="NATS_URL")] = (
         "nats://127.0.0.1:4222"
     )
     keys_dir: Annotated[
         Path,
-        env("The directory that `artcafe bootstrap` made: NATS credentials and keys of this service."),
+        env("The directory with this service's NATS credentials and keys, from `artcafe bootstrap`."),
     ] = Path("keys")
-    server_id: Annotated[str, env("Names this server in logs, metrics and the connection table.")] = (
+    server_id: Annotated[str, env("The name of this server in logs, metrics and the connection table.")] = (
         msgspec.field(default_factory=socket.gethostname)
     )
-    log_level: Annotated[str, env("The least level that is logged: debug, info, warning, error.")] = "info"
+    log_level: Annotated[str, env("The minimum level of log messages: debug, info, warning or error.")] = (
+        "info"
+    )
 
 
 class StoreSettings(ServiceSettings, frozen=True, kw_only=True):
-    """What every service with a DynamoDB table reads besides.
+    """The settings of every service with DynamoDB tables.
 
-    Credentials and endpoints are botocore's own variables (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL`, …).
+    botocore reads credentials and endpoints from its own variables (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL`, …).
     """
 
     aws_region: Annotated[str, env("The AWS region.", name="AWS_REGION")] = "us-east-1"
-    table_prefix: Annotated[str, env("The prefix of every DynamoDB table.")] = "artcafe-"
+    table_prefix: Annotated[str, env("The prefix of the names of the DynamoDB tables.")] = "artcafe-"
