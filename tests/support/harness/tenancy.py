@@ -7,7 +7,7 @@ from artcafe_common.bus.caller import CallerContext, current_tenant
 from artcafe_common.bus.errors import CommandError, StoreUnavailable
 from artcafe_common.clock import new_id
 from artcafe_common.contracts.identity.accounts import BrokerAccount
-from artcafe_common.contracts.identity.clients import KeyPairIssued
+from artcafe_common.contracts.identity.clients import IssuedKeyPair
 from artcafe_common.contracts.tenancy.accounts import ChangePlan, CreateAccount
 from artcafe_common.contracts.tenancy.channels import CreateChannel
 from artcafe_common.contracts.tenancy.clients import CreateClient
@@ -34,7 +34,7 @@ class FakeIdentity:
         current_tenant()
         pair = nkeys.create_key_pair(nkeys.KeyKind.USER)
         self.keys.append(pair.public)
-        return KeyPairIssued(nkey_public=pair.public, nkey_seed=pair.seed)
+        return IssuedKeyPair(nkey_public=pair.public, nkey_seed=pair.seed)
 
 
 class TenancyHarness:

@@ -10,12 +10,12 @@ from artcafe_common.bus.errors import FieldError, InvalidRequest
 from artcafe_common.contracts.identity.agents import (
     AgentChallenge,
     AgentKey,
-    AgentKeyIssued,
     AgentToken,
     AuthenticateAgent,
     AuthenticateAgentToken,
     CreateAgentChallenge,
     IssueAgentKey,
+    IssuedAgentKey,
     ParseAgentKey,
     VerifyAgent,
 )
@@ -56,11 +56,11 @@ class AgentEndpoints:
             raise InvalidRequest(field.message, errors=(field,)) from None
 
     @handles(IssueAgentKey)
-    async def issue_agent_key(self, request: IssueAgentKey) -> AgentKeyIssued:
+    async def issue_agent_key(self, request: IssueAgentKey) -> IssuedAgentKey:
         tenant_id = authorization.require_role(Role.MEMBER)
         await self._issuance_limits.acquire_key(tenant_id)
         key, private_key = await asyncio.to_thread(agent_keys.generate, request.key_type)
-        return AgentKeyIssued(key=key, private_key=private_key)
+        return IssuedAgentKey(key=key, private_key=private_key)
 
     # -- authentication ------------------------------------------------------------------------
 

@@ -27,7 +27,7 @@ from artcafe_common.contracts.identity.clients import (
     ClientIdentity,
     CreateClientChallenge,
     IssueClientKey,
-    KeyPairIssued,
+    IssuedKeyPair,
 )
 from artcafe_common.contracts.identity.streams import EnsureStream, PurgeStream, RemoveStream
 from artcafe_common.contracts.identity.users import Login, RefreshTokens, Tokens, User, VerifyUserToken
@@ -118,18 +118,18 @@ class Endpoints(AgentEndpoints):
         )
 
     @handles(IssueAccountKey)
-    async def issue_account_key(self, request: IssueAccountKey) -> KeyPairIssued:  # noqa: ARG002
+    async def issue_account_key(self, request: IssueAccountKey) -> IssuedKeyPair:  # noqa: ARG002
         tenant_id = authorization.require_role(Role.ADMIN)
         pair = await self._issue_key(tenant_id, KeyKind.ACCOUNT)
         await self._accounts.replace_tenant_key(tenant_id, pair.public)
-        return KeyPairIssued(nkey_public=pair.public, nkey_seed=pair.seed)
+        return IssuedKeyPair(nkey_public=pair.public, nkey_seed=pair.seed)
 
     # -- clients -----------------------------------------------------------------------------
 
     @handles(IssueClientKey)
-    async def issue_client_key(self, request: IssueClientKey) -> KeyPairIssued:  # noqa: ARG002
+    async def issue_client_key(self, request: IssueClientKey) -> IssuedKeyPair:  # noqa: ARG002
         pair = await self._issue_key(authorization.require_role(Role.MEMBER), KeyKind.USER)
-        return KeyPairIssued(nkey_public=pair.public, nkey_seed=pair.seed)
+        return IssuedKeyPair(nkey_public=pair.public, nkey_seed=pair.seed)
 
     @handles(CreateClientChallenge)
     async def create_client_challenge(self, request: CreateClientChallenge) -> ClientChallenge:

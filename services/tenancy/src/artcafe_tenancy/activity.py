@@ -46,7 +46,7 @@ class ActivityRecorder:
 
     async def on_activity_recorded(self, event: ActivityRecorded) -> None:
         """Record an activity in its tenant, or in every tenant of its user if it has none."""
-        if event.kept:
+        if event.stored:
             return
         if event.tenant_id:
             # A denied request may name a tenant that does not exist.
@@ -98,7 +98,10 @@ class ActivityRecorder:
         # JetStream removes duplicates by the event id.
         await self._bus.publish(
             ActivityRecorded(
-                event_id=f"activity-{activity.activity_id}", tenant_id=tenant_id, activity=activity, kept=True
+                event_id=f"activity-{activity.activity_id}",
+                tenant_id=tenant_id,
+                activity=activity,
+                stored=True,
             )
         )
 

@@ -14,11 +14,11 @@ from artcafe_common.contracts.identity.clients import Permissions
 from artcafe_common.contracts.tenancy.activity import ActivityType
 from artcafe_common.contracts.tenancy.agents import (
     Agent,
-    AgentCreated,
     AgentNotFound,
     Agents,
     AgentSummary,
     CreateAgent,
+    CreatedAgent,
     DeleteAgent,
     GetAgent,
     ListAgents,
@@ -46,7 +46,7 @@ class AgentEndpoints(EndpointBase):
     """Commands of agents, which authenticate with an SSH key."""
 
     @handles(CreateAgent)
-    async def create_agent(self, request: CreateAgent) -> AgentCreated:
+    async def create_agent(self, request: CreateAgent) -> CreatedAgent:
         tenant_id = authorization.require_role(Role.MEMBER)
         names.check(request.name)
         metadata.check(request.metadata)
@@ -71,7 +71,7 @@ class AgentEndpoints(EndpointBase):
             updated_at=now,
         )
         await self.store.agents.create(agent, limit, _build_entry(agent, "agent.created"))
-        return AgentCreated(agent=_to_agent(agent), private_key=private_key)
+        return CreatedAgent(agent=_to_agent(agent), private_key=private_key)
 
     @handles(ListAgents)
     async def list_agents(self, request: ListAgents) -> Agents:

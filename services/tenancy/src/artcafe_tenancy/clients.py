@@ -13,12 +13,12 @@ from artcafe_common.contracts.identity.clients import IssueClientKey, Permission
 from artcafe_common.contracts.tenancy.activity import ActivityType
 from artcafe_common.contracts.tenancy.clients import (
     Client,
-    ClientCreated,
     ClientNotFound,
     Clients,
     ClientState,
     ClientStatus,
     CreateClient,
+    CreatedClient,
     DeleteClient,
     GetClient,
     KeyConflict,
@@ -43,7 +43,7 @@ class ClientEndpoints(EndpointBase):
     """Commands of clients and their keys."""
 
     @handles(CreateClient)
-    async def create_client(self, request: CreateClient) -> ClientCreated:
+    async def create_client(self, request: CreateClient) -> CreatedClient:
         tenant_id = authorization.require_role(Role.MEMBER)
         granted = request.permissions or Permissions()
         names.check(request.name)
@@ -67,7 +67,7 @@ class ClientEndpoints(EndpointBase):
         await self.store.clients.create(
             client, limit, _build_entry(client, "client.created", _changed_event(client))
         )
-        return ClientCreated(client=to_client(client), nkey_seed=key.nkey_seed)
+        return CreatedClient(client=to_client(client), nkey_seed=key.nkey_seed)
 
     @handles(ListClients)
     async def list_clients(self, request: ListClients) -> Clients:
@@ -114,7 +114,7 @@ class ClientEndpoints(EndpointBase):
         return to_client(require_found(client, ClientNotFound))
 
     @handles(RegenerateClientKey)
-    async def regenerate_client_key(self, request: RegenerateClientKey) -> ClientCreated:
+    async def regenerate_client_key(self, request: RegenerateClientKey) -> CreatedClient:
         tenant_id = authorization.require_role(Role.MEMBER)
         before = await self._get_client(tenant_id, request.client_id)
         key = await self.bus.call(IssueClientKey())
@@ -126,7 +126,7 @@ class ClientEndpoints(EndpointBase):
             await self._get_client(tenant_id, request.client_id)
             # Not retried: that would revoke the key that the concurrent request just returned.
             raise KeyConflict from None
-        return ClientCreated(client=to_client(client), nkey_seed=key.nkey_seed)
+        return CreatedClient(client=to_client(client), nkey_seed=key.nkey_seed)
 
     @handles(FindClientCredential)
     async def find_client_credential(self, request: FindClientCredential) -> ClientCredential:

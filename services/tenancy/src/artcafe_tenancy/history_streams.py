@@ -4,7 +4,7 @@ import asyncio
 
 from artcafe_common import authorization
 from artcafe_common.bus.endpoints import handles
-from artcafe_common.contracts.tenancy.history import HistoryStreamsSynced, SyncHistoryStreams
+from artcafe_common.contracts.tenancy.history import HistorySyncResult, SyncHistoryStreams
 from artcafe_tenancy.endpoint_base import EndpointBase
 
 # The cursor's owner and scope: the command goes over all tenants.
@@ -18,7 +18,7 @@ class HistoryStreamEndpoints(EndpointBase):
     """The operator's commands for history streams."""
 
     @handles(SyncHistoryStreams)
-    async def sync_history_streams(self, request: SyncHistoryStreams) -> HistoryStreamsSynced:
+    async def sync_history_streams(self, request: SyncHistoryStreams) -> HistorySyncResult:
         authorization.require_operator()
         position = self.cursors.decode(OWNER, SCOPE, request.cursor)
         page = await self.store.scan_tenants(limit=request.limit, position=position)
@@ -30,7 +30,7 @@ class HistoryStreamEndpoints(EndpointBase):
 
         tenant_ids = [tenant.id for tenant in page.items]
         results = dict(zip(tenant_ids, await asyncio.gather(*map(sync, tenant_ids)), strict=True))
-        return HistoryStreamsSynced(
+        return HistorySyncResult(
             synced=sum(result is True for result in results.values()),
             rejected=[tenant_id for tenant_id, result in results.items() if result is False],
             next_cursor=self.cursors.encode(OWNER, SCOPE, page.position),

@@ -129,7 +129,7 @@ class Outbox:
                     event_id=f"activity-{activity.activity_id}",
                     tenant_id=tenant_id,
                     activity=activity,
-                    kept=True,
+                    stored=True,
                 )
             )
             await self._items.update(

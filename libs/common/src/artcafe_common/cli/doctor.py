@@ -11,7 +11,7 @@ from artcafe_common.cli.options import ApiUrl, AsJson
 
 if TYPE_CHECKING:
     from artcafe_common.contracts.identity.accounts import AccountComparison
-    from artcafe_common.contracts.tenancy.history import HistoryStreamsSynced
+    from artcafe_common.contracts.tenancy.history import HistorySyncResult
 
 COLORS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
@@ -75,12 +75,12 @@ def sync_streams(*, as_json: AsJson = False) -> None:
         raise Failure(f"{len(rejected)} history streams are not up to date")
 
 
-async def _sync_history_streams() -> "list[HistoryStreamsSynced]":
+async def _sync_history_streams() -> "list[HistorySyncResult]":
     from artcafe_common.bus.caller import CallerContext
     from artcafe_common.cli.operator_bus import operator_bus
     from artcafe_common.contracts.tenancy.history import SyncHistoryStreams
 
-    pages: list[HistoryStreamsSynced] = []
+    pages: list[HistorySyncResult] = []
     async with operator_bus() as bus:
         while not pages or pages[-1].next_cursor is not None:
             cursor = pages[-1].next_cursor if pages else None

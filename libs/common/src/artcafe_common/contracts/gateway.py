@@ -1,4 +1,4 @@
-"""gateway: what its processes ask of each other."""
+"""Contract of gateway: the requests between its processes."""
 
 import msgspec
 
@@ -6,7 +6,7 @@ from artcafe_common.bus.command import Signal
 
 
 class ChannelSubscribersRequested(Signal, frozen=True, kw_only=True):
-    """Every gateway process tells who listens to a channel over its WebSockets."""
+    """Asks every gateway process for the clients that subscribe to a channel over its WebSockets."""
 
     subject = "artcafe.gateway.listeners"
     publishers = ("gateway",)
@@ -15,7 +15,7 @@ class ChannelSubscribersRequested(Signal, frozen=True, kw_only=True):
 
 
 class ChannelSubscribersReply(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer of one process: client ids, each with its number of sockets that listen."""
+    """The reply of one process: the number of subscribed sockets by client id."""
 
     instance: str
     clients: dict[str, int]

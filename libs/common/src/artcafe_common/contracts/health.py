@@ -1,4 +1,4 @@
-"""Every service's own word on its state."""
+"""Contract of the health checks, which every service answers."""
 
 import msgspec
 
@@ -6,7 +6,7 @@ from artcafe_common.bus.command import Command
 
 
 class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
-    """`checks` maps each thing that a service needs to "ok" or to what is wrong with it."""
+    """The state of a service. `checks` maps each of its dependencies to "ok" or the problem."""
 
     status: str
     version: str
@@ -15,7 +15,7 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class IdentityHealth(Command[HealthReport], frozen=True, kw_only=True):
-    """How identity is."""
+    """The state of identity."""
 
     subject = "artcafe.identity.health"
     callers = ("gateway", "admin")
@@ -23,7 +23,7 @@ class IdentityHealth(Command[HealthReport], frozen=True, kw_only=True):
 
 
 class TenancyHealth(Command[HealthReport], frozen=True, kw_only=True):
-    """How tenancy is."""
+    """The state of tenancy."""
 
     subject = "artcafe.tenancy.health"
     callers = ("gateway", "admin")
@@ -31,7 +31,7 @@ class TenancyHealth(Command[HealthReport], frozen=True, kw_only=True):
 
 
 class PresenceHealth(Command[HealthReport], frozen=True, kw_only=True):
-    """How presence is."""
+    """The state of presence."""
 
     subject = "artcafe.presence.health"
     callers = ("gateway", "admin")
@@ -39,7 +39,7 @@ class PresenceHealth(Command[HealthReport], frozen=True, kw_only=True):
 
 
 class MeteringHealth(Command[HealthReport], frozen=True, kw_only=True):
-    """How metering is."""
+    """The state of metering."""
 
     subject = "artcafe.metering.health"
     callers = ("gateway", "admin")

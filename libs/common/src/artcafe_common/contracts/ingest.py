@@ -1,8 +1,8 @@
-"""What a tenant's clients tell the platform over direct NATS, and how it reaches us.
+"""Contract of the reports that clients publish over direct NATS: heartbeats, status, presence, metrics.
 
-A tenant's account imports these subjects from the platform's (ARCHITECTURE: heartbeats cross
-accounts). The account and the tenant in the arriving subject are written by the operator's
-signature, and the `Nats-Request-Info` header names the connection: none of it can be forged.
+A tenant's account imports these subjects from the platform's account. The account key and the tenant id in the
+received subject come from the signed account JWT, and the `Nats-Request-Info` header names the connection; a client
+can forge none of them.
 """
 
 from enum import StrEnum
@@ -24,7 +24,7 @@ class IngestKind(StrEnum):
     METRICS = "metrics"
 
 
-# kind: the subject that a client publishes on, in its own account.
+# The subject that a client publishes each kind on, in its own account.
 LOCAL_SUBJECTS: dict[IngestKind, str] = {
     IngestKind.HEARTBEAT: "_heartbeat.{tenant_id}.*",
     IngestKind.STATUS: "_HEARTBEAT.tenant.{tenant_id}.client.*",
@@ -37,7 +37,7 @@ _KINDS = {kind.value: kind for kind in IngestKind}
 
 
 class RequestInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """The broker's word on who published: account, authenticated user, connection id, server name."""
+    """The `Nats-Request-Info` header: the publisher's account, user, connection id and server name."""
 
     acc: str
     user: str = ""
@@ -46,7 +46,7 @@ class RequestInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class IngestSubject(msgspec.Struct, frozen=True, kw_only=True):
-    """An ingest subject taken apart."""
+    """The parts of an ingest subject."""
 
     account: str
     kind: IngestKind
@@ -60,15 +60,15 @@ def ingest_subject(account: str, kind: IngestKind, tenant_id: str, client_id: st
 
 
 def parse_ingest_subject(subject: str) -> IngestSubject | None:
-    """The parts of an ingest subject; None when it is none."""
+    """Parse an ingest subject; None for any other subject."""
     tokens = subject.split(".")
-    if len(tokens) != 6 or tokens[3] not in _KINDS:  # noqa: PLR2004 - the form above
+    if len(tokens) != 6 or tokens[3] not in _KINDS:  # noqa: PLR2004 - the form in `ingest_subject`
         return None
     return IngestSubject(account=tokens[2], kind=_KINDS[tokens[3]], tenant_id=tokens[4], client_id=tokens[5])
 
 
 class ClientReport(msgspec.Struct, frozen=True, kw_only=True):
-    """The body of any of them, as far as we read it; unknown fields are ignored."""
+    """The body of a report; every field is optional, and unknown fields are ignored."""
 
     ts: float | str | None = None
     v: str | None = None

@@ -1,4 +1,4 @@
-"""metering: what was used. Counters, quotas, daily totals."""
+"""Contract of metering: usage counters, quotas and daily totals."""
 
 from datetime import date, datetime
 
@@ -19,7 +19,7 @@ class InvalidPeriod(CommandError):
 
 
 class UsageCounts(msgspec.Struct, frozen=True, kw_only=True):
-    """What is counted; bytes are of payloads, `connection_minutes` of every transport."""
+    """Usage totals. Bytes are of payloads; `connection_minutes` includes every transport."""
 
     messages: int = 0
     deliveries: int = 0
@@ -30,7 +30,7 @@ class UsageCounts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DayUsage(msgspec.Struct, frozen=True, kw_only=True):
-    """One day of a tenant (UTC)."""
+    """The usage of one day (UTC)."""
 
     date: date
     messages: int
@@ -44,7 +44,7 @@ class DayUsage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UsageMetrics(msgspec.Struct, frozen=True, kw_only=True):
-    """A period, day by day, with its totals and the plan's limits."""
+    """The usage of a period by day, its totals, and the plan's limits."""
 
     daily: list[DayUsage]
     totals: UsageCounts
@@ -52,7 +52,7 @@ class UsageMetrics(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class QuotaUsage(msgspec.Struct, frozen=True, kw_only=True):
-    """One limited thing: `limit` and `percent` are None without a limit; `projected` for the whole period."""
+    """Usage against a limit. `limit` and `percent` are null without a limit; `projected` is for the whole period."""
 
     used: int
     limit: int | None
@@ -61,7 +61,7 @@ class QuotaUsage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CurrentUsage(msgspec.Struct, frozen=True, kw_only=True):
-    """The billing period (a calendar month, UTC) so far."""
+    """The usage of the current billing period, a calendar month (UTC)."""
 
     period_start: date
     period_end: date
@@ -74,7 +74,7 @@ class CurrentUsage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClientUsage(msgspec.Struct, frozen=True, kw_only=True):
-    """Today's counts of one client."""
+    """Today's usage of one client."""
 
     client_id: str
     messages: int
@@ -84,7 +84,7 @@ class ClientUsage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ChannelUsage(msgspec.Struct, frozen=True, kw_only=True):
-    """Today's counts of one channel, where the way in is known (WebSocket and REST)."""
+    """Today's usage of one channel; messages published over direct NATS are not included."""
 
     channel_id: str
     messages: int
@@ -94,7 +94,7 @@ class ChannelUsage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HourUsage(msgspec.Struct, frozen=True, kw_only=True):
-    """One hour (UTC)."""
+    """The usage of one hour (UTC)."""
 
     hour: datetime
     messages: int
@@ -105,7 +105,7 @@ class HourUsage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LiveUsage(msgspec.Struct, frozen=True, kw_only=True):
-    """Live counters: today in all, its clients and channels, and the last 24 hours."""
+    """Live counters: today's totals, clients and channels, and the last 24 hours."""
 
     today: UsageCounts
     hours: list[HourUsage]
@@ -114,7 +114,7 @@ class LiveUsage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GetUsageMetrics(Query[UsageMetrics], frozen=True, kw_only=True):
-    """The caller's tenant's usage by day, both dates included; the last 7 days by default."""
+    """Get the usage of the caller's organization by day, both dates included; the last 7 days by default."""
 
     subject = "artcafe.metering.usage.metrics"
     raises = (InvalidPeriod,)
@@ -124,20 +124,20 @@ class GetUsageMetrics(Query[UsageMetrics], frozen=True, kw_only=True):
 
 
 class GetCurrentUsage(Query[CurrentUsage], frozen=True, kw_only=True):
-    """The caller's tenant's billing period so far."""
+    """Get the usage of the current billing period of the caller's organization."""
 
     subject = "artcafe.metering.usage.current"
     plan: Plan
 
 
 class GetLiveUsage(Query[LiveUsage], frozen=True, kw_only=True):
-    """The caller's tenant's live counters."""
+    """Get the live counters of the caller's organization."""
 
     subject = "artcafe.metering.usage.local"
 
 
 class UsageEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What one tenant's client did on one channel since the last batch; both may be unknown."""
+    """The usage of one client on one channel since the last batch; either id may be empty."""
 
     tenant_id: str
     client_id: str = ""
@@ -151,9 +151,9 @@ class UsageEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class QuotaCrossed(Event, frozen=True, kw_only=True):
-    """A tenant has used `percent` (80 or 100) of its month's messages; once a month, percent and limit.
+    """A tenant has used `percent` (80 or 100) of its messages of the month.
 
-    `event_id` is made of these, so that it is the same one when it is announced again.
+    Published once for each month, percentage and limit; `event_id` is derived from these.
     """
 
     subject = "artcafe.events.quota.crossed"
@@ -166,11 +166,10 @@ class QuotaCrossed(Event, frozen=True, kw_only=True):
 
 
 class BridgeReport(msgspec.Struct, frozen=True, kw_only=True):
-    """How much a gateway has published, counted and reported so far over one bridge connection.
+    """The totals that a gateway has published and reported over one bridge connection.
 
-    `server` and `cid` are the broker's names of the connection; `bytes_in` is as the broker
-    counts, headers included. When the connection ends, what
-    the broker took in over it beyond this was published but not yet reported: it is counted then.
+    `server` and `cid` identify the connection at the broker; `bytes_in` includes headers, as the broker counts. When
+    the connection ends, metering adds what the broker received beyond these totals.
     """
 
     tenant_id: str
@@ -181,7 +180,7 @@ class BridgeReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UsageRecorded(Event, frozen=True, kw_only=True):
-    """A gateway's counts since its last batch; applied once by `event_id`."""
+    """A gateway's usage since its last batch."""
 
     subject = "artcafe.events.usage.recorded"
     publishers = ("gateway",)

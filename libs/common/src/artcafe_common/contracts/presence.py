@@ -1,4 +1,4 @@
-"""presence: who is there. The connection table, heartbeats, online and offline."""
+"""Contract of presence: the connection table, heartbeats, online and offline."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -10,22 +10,24 @@ from artcafe_common.bus.command import Command, Event, Query, Signal
 
 
 class Transport(StrEnum):
-    """How a connection reaches us."""
+    """The transport of a connection."""
 
     WEBSOCKET = "websocket"
     NATS = "nats"
 
 
 class ClientKind(StrEnum):
-    """Whose a connection is."""
+    """The kind of program: a client (NKey) or an agent (SSH key)."""
 
     CLIENT = "client"
     AGENT = "agent"
 
 
 class ClientHealth(StrEnum):
-    """healthy: heartbeats in time; degraded: says so itself, or one is overdue; unhealthy: says so
-    itself, or offline by timeout; unknown: connected, but never sent a heartbeat.
+    """The health of a client.
+
+    healthy: its heartbeats arrive in time. degraded: it reports so, or a heartbeat is overdue. unhealthy: it reports
+    so, or went offline by timeout. unknown: it is connected but never sent a heartbeat.
     """
 
     HEALTHY = "healthy"
@@ -35,7 +37,7 @@ class ClientHealth(StrEnum):
 
 
 class Connection(msgspec.Struct, frozen=True, kw_only=True):
-    """A live connection; `server` is the gateway or nats-server that holds it."""
+    """A live connection; `server` is the gateway or nats-server that it is connected to."""
 
     connection_id: str
     transport: Transport
@@ -46,7 +48,7 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClientPresence(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether a client is there; `last_seen` is None for one that never was."""
+    """The presence of a client; `last_seen` is null if it was never online."""
 
     client_id: str
     online: bool
@@ -58,27 +60,27 @@ class ClientPresence(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClientPresences(msgspec.Struct, frozen=True, kw_only=True):
-    """One entry for each client asked for, in that order."""
+    """The presence of each requested client, in the order of the request."""
 
     clients: list[ClientPresence]
 
 
 class ConnectionCount(msgspec.Struct, frozen=True, kw_only=True):
-    """How many live connections a tenant has, of every transport."""
+    """The number of live connections of a tenant, over every transport."""
 
     connections: int
 
 
 class ConnectionReservation(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether there was a place."""
+    """Whether the connection is within the limit."""
 
     granted: bool
 
 
 class GetPresences(Query[ClientPresences], frozen=True, kw_only=True):
-    """The presence of up to 200 clients of the caller's tenant, in one round trip to the store.
+    """Get the presence of up to 200 clients of the caller's tenant.
 
-    Connections, metrics and metadata are filled only when one client is asked for.
+    Connections, metrics and metadata are included only in a request for one client.
     """
 
     subject = "artcafe.presence.client.get"
@@ -87,16 +89,16 @@ class GetPresences(Query[ClientPresences], frozen=True, kw_only=True):
 
 
 class CountConnections(Query[ConnectionCount], frozen=True, kw_only=True):
-    """How many live connections the caller's tenant has."""
+    """Count the live connections of the caller's tenant."""
 
     subject = "artcafe.presence.connection.count"
     deadline_s = 2.0
 
 
 class ReserveConnection(Command[ConnectionReservation], frozen=True, kw_only=True):
-    """A place for a WebSocket of the caller's tenant, which may have `limit` live connections in all.
+    """Reserve one of the `limit` connections of the caller's tenant for a WebSocket.
 
-    It is held until the connection is opened, at most for half a minute.
+    The reservation ends when the connection opens, or after 30 s.
     """
 
     subject = "artcafe.presence.connection.reserve"
@@ -107,10 +109,10 @@ class ReserveConnection(Command[ConnectionReservation], frozen=True, kw_only=Tru
 
 
 class ConnectionOpened(Event, frozen=True, kw_only=True):
-    """A client's WebSocket was admitted by a gateway.
+    """A gateway accepted a client's WebSocket.
 
-    `account` is the public key of its tenant's NATS account; `instance` names the run of the
-    gateway process, so that a restarted one disowns the sockets of its former life.
+    `account` is the public key of the tenant's NATS account. `instance` is the run of the gateway process: after a
+    restart, the connections of its earlier runs are removed.
     """
 
     subject = "artcafe.events.connection.opened"
@@ -128,7 +130,7 @@ class ConnectionOpened(Event, frozen=True, kw_only=True):
 
 
 class ConnectionClosed(Event, frozen=True, kw_only=True):
-    """A client's WebSocket is gone."""
+    """A client's WebSocket was closed."""
 
     subject = "artcafe.events.connection.closed"
     publishers = ("gateway",)
@@ -141,7 +143,7 @@ class ConnectionClosed(Event, frozen=True, kw_only=True):
 
 
 class Heartbeat(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One heartbeat of a WebSocket; `status` is the client's own word on its health."""
+    """A heartbeat over a WebSocket; `status` is the health that the client reports."""
 
     connection_id: str
     tenant_id: str
@@ -152,7 +154,7 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class HeartbeatsReceived(Signal, frozen=True, kw_only=True):
-    """The heartbeats that a gateway took in since the last signal (at most a second ago)."""
+    """The heartbeats that a gateway received since its last signal, at most a second ago."""
 
     subject = "artcafe.presence.heartbeats"
     publishers = ("gateway",)
@@ -161,7 +163,7 @@ class HeartbeatsReceived(Signal, frozen=True, kw_only=True):
 
 
 class GatewayAlive(Signal, frozen=True, kw_only=True):
-    """A gateway process says every 2 s that it lives; silence for `timeout_s` ends its connections."""
+    """A gateway process is alive. Published every 2 s; its connections are removed `timeout_s` after the last one."""
 
     subject = "artcafe.presence.gateway_alive"
     publishers = ("gateway",)
@@ -171,7 +173,7 @@ class GatewayAlive(Signal, frozen=True, kw_only=True):
 
 
 class PresenceChanged(Event, frozen=True, kw_only=True):
-    """A client went online or offline; `account` is its tenant's NATS account, `ip` the connection's."""
+    """A client went online or offline; `account` is its tenant's NATS account."""
 
     subject = "artcafe.events.presence.changed"
     publishers = ("presence",)
@@ -187,7 +189,7 @@ class PresenceChanged(Event, frozen=True, kw_only=True):
 
 
 class PresenceUpdate(msgspec.Struct, frozen=True, kw_only=True):
-    """What the tenant itself hears on `tenant.{tenant_id}.presence.{client_id}`."""
+    """The message that a tenant receives on `tenant.{tenant_id}.presence.{client_id}`."""
 
     client_id: str
     status: str

@@ -62,7 +62,7 @@ class ActivityFeed:
 
     async def publish(self, event: ActivityRecorded) -> None:
         """Sends an entry that has been stored."""
-        if not event.kept:
+        if not event.stored:
             return
         frame = frames.ActivityEntry(activity=event.activity)
         for socket in self._dashboards.get(event.tenant_id, ()):

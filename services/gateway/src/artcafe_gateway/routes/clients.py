@@ -21,10 +21,10 @@ from artcafe_common.contracts.presence import (
 from artcafe_common.contracts.tenancy.agents import Agent
 from artcafe_common.contracts.tenancy.clients import (
     Client,
-    ClientCreated,
     Clients,
     ClientStatus,
     CreateClient,
+    CreatedClient,
     DeleteClient,
     GetClient,
     ListClients,
@@ -213,7 +213,7 @@ def with_presence(client: ClientOrAgent, presence: ClientPresence | None) -> Cli
     return msgspec.structs.replace(client, status=status, last_seen=presence.last_seen or client.last_seen)
 
 
-def _with_seed(created: ClientCreated, gateway: Gateway) -> ClientWithSeed:
+def _with_seed(created: CreatedClient, gateway: Gateway) -> ClientWithSeed:
     settings = gateway.settings
     client = created.client
     return ClientWithSeed(

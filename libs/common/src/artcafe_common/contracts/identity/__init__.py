@@ -1,1 +1,1 @@
-"""The contract of identity: who someone is, one module for each noun."""
+"""Contract of identity: keys, challenges, tokens, NATS accounts and streams."""

@@ -1,10 +1,10 @@
-"""NATS accounts of organizations, and credentials in them."""
+"""NATS accounts of organizations, and their credentials."""
 
 import msgspec
 
 from artcafe_common.bus.command import Command, Query
 from artcafe_common.bus.errors import CommandError
-from artcafe_common.contracts.identity.clients import KeyPairIssued, KeyRateExceeded
+from artcafe_common.contracts.identity.clients import IssuedKeyPair, KeyRateExceeded
 from artcafe_common.plans import Plan
 
 
@@ -18,7 +18,7 @@ class AccountMissing(CommandError):
 
 
 class BrokerAccount(msgspec.Struct, frozen=True, kw_only=True):
-    """A tenant's NATS account; `platform_key` is the signing key that identity holds in it."""
+    """A tenant's NATS account; `platform_key` is the signing key in it that identity owns."""
 
     account: str
     tenant_id: str
@@ -26,7 +26,7 @@ class BrokerAccount(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AccountComparison(msgspec.Struct, frozen=True, kw_only=True):
-    """How many accounts there are, and how many the broker lacked or held otherwise; `examples` are tenants."""
+    """The number of accounts, and of those that are missing or different at the broker, with some tenant ids."""
 
     known: int
     differing: int
@@ -34,14 +34,14 @@ class AccountComparison(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BridgeCredentials(msgspec.Struct, frozen=True, kw_only=True):
-    """A user JWT in a tenant's account for the key pair that a gateway made."""
+    """A user JWT in a tenant's account for a gateway's key pair."""
 
     jwt: str
     account: str
 
 
 class EnsureAccount(Command[BrokerAccount], frozen=True, kw_only=True):
-    """Give a tenant its NATS account with its plan's limits, or bring the limits up to date."""
+    """Create a tenant's NATS account with its plan's limits, or update the limits."""
 
     subject = "artcafe.identity.account.ensure"
     callers = ("tenancy",)
@@ -51,7 +51,7 @@ class EnsureAccount(Command[BrokerAccount], frozen=True, kw_only=True):
 
 
 class CompareAccounts(Command[AccountComparison], frozen=True, kw_only=True):
-    """Compare every account with what the broker holds; with `push`, give the broker what differs."""
+    """Compare every account with the broker's copy; with `push`, send those that differ to the broker."""
 
     subject = "artcafe.identity.account.compare"
     callers = ("admin",)
@@ -61,7 +61,7 @@ class CompareAccounts(Command[AccountComparison], frozen=True, kw_only=True):
 
 
 class FindAccount(Query[BrokerAccount], frozen=True, kw_only=True):
-    """The tenant behind a NATS account's public key."""
+    """Find the tenant of a NATS account by its public key."""
 
     subject = "artcafe.identity.account.find"
     callers = ("metering",)
@@ -69,15 +69,15 @@ class FindAccount(Query[BrokerAccount], frozen=True, kw_only=True):
     account: str
 
 
-class IssueAccountKey(Command[KeyPairIssued], frozen=True, kw_only=True):
-    """Give the caller's tenant a new signing key of its own; the one before it is revoked at once."""
+class IssueAccountKey(Command[IssuedKeyPair], frozen=True, kw_only=True):
+    """Create a signing key for the caller's tenant; its previous signing key is revoked at once."""
 
     subject = "artcafe.identity.account.issue_key"
     raises = (KeyRateExceeded, AccountMissing)
 
 
 class IssueBridgeCredentials(Command[BridgeCredentials], frozen=True, kw_only=True):
-    """Let a gateway into a tenant's account with the public key of a pair that it made."""
+    """Issue a user JWT in a tenant's account for the public key of a gateway's key pair."""
 
     subject = "artcafe.identity.bridge.issue"
     raises = (AccountMissing,)

@@ -1,4 +1,4 @@
-"""Keys, challenges and tokens of legacy agents."""
+"""Keys, challenges and tokens of agents (legacy)."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -11,7 +11,7 @@ from artcafe_common.bus.command import Command
 from artcafe_common.bus.errors import CommandError
 from artcafe_common.contracts.identity.clients import AuthenticationFailed, ClientIdentity, KeyRateExceeded
 
-# No id that we give out is longer.
+# Longer than any id that tenancy creates.
 Id = Annotated[str, Meta(min_length=1, max_length=128)]
 
 
@@ -25,36 +25,36 @@ class ChallengeRateExceeded(CommandError):
 
 
 class AgentKeyType(StrEnum):
-    """The keys that an agent may have; RSA from 2048 bits on."""
+    """The supported key types; RSA keys need at least 2048 bits."""
 
     ED25519 = "ed25519"
     RSA = "rsa"
 
 
 class AgentKey(msgspec.Struct, frozen=True, kw_only=True):
-    """An agent's public key in OpenSSH's form; the fingerprint is OpenSSH's, too (`SHA256:…`)."""
+    """An agent's public key in OpenSSH format, with its OpenSSH fingerprint (`SHA256:…`)."""
 
     public_key: str
     key_type: AgentKeyType
     fingerprint: str
 
 
-class AgentKeyIssued(msgspec.Struct, frozen=True, kw_only=True):
-    """A new key pair; the private key (PEM, PKCS#8) exists nowhere else once this reply is read."""
+class IssuedAgentKey(msgspec.Struct, frozen=True, kw_only=True):
+    """A new key pair; the private key (PEM, PKCS#8) is not stored."""
 
     key: AgentKey
     private_key: str
 
 
 class AgentChallenge(msgspec.Struct, frozen=True, kw_only=True):
-    """A text to sign, good for one use until `expires_at`."""
+    """A challenge to sign, valid once and until `expires_at`."""
 
     challenge: str
     expires_at: datetime
 
 
 class AgentToken(msgspec.Struct, frozen=True, kw_only=True):
-    """A JWT that opens the agent's own WebSocket, and nothing else, until `expires_at`."""
+    """A JWT that authenticates the agent's WebSocket until `expires_at`."""
 
     valid: bool
     token: str
@@ -62,7 +62,7 @@ class AgentToken(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ParseAgentKey(Command[AgentKey], frozen=True, kw_only=True):
-    """Understand a public key in OpenSSH's or PEM form; InvalidRequest for any that no agent may have."""
+    """Parse a public key in OpenSSH or PEM format. Raises InvalidRequest for an unsupported key."""
 
     subject = "artcafe.identity.agent.read_key"
     callers = ("tenancy",)
@@ -70,8 +70,8 @@ class ParseAgentKey(Command[AgentKey], frozen=True, kw_only=True):
     public_key: str
 
 
-class IssueAgentKey(Command[AgentKeyIssued], frozen=True, kw_only=True):
-    """Make a key pair for an agent of the caller's tenant; only the caller ever sees the private key."""
+class IssueAgentKey(Command[IssuedAgentKey], frozen=True, kw_only=True):
+    """Create a key pair for an agent of the caller's tenant."""
 
     subject = "artcafe.identity.agent.issue_key"
     callers = ("tenancy",)
@@ -80,7 +80,7 @@ class IssueAgentKey(Command[AgentKeyIssued], frozen=True, kw_only=True):
 
 
 class CreateAgentChallenge(Command[AgentChallenge], frozen=True, kw_only=True):
-    """A stored challenge for an agent; the same for unknown agents, which nobody can answer for."""
+    """Create a challenge for an agent. An unknown agent gets one too, which does not reveal that it is unknown."""
 
     subject = "artcafe.identity.agent.challenge"
     raises = (ChallengeRateExceeded,)
@@ -88,7 +88,7 @@ class CreateAgentChallenge(Command[AgentChallenge], frozen=True, kw_only=True):
 
 
 class VerifyAgent(Command[AgentToken], frozen=True, kw_only=True):
-    """Exchange a challenge and its signature (base64) for a token; `tenant_id`, if given, must be right."""
+    """Exchange a challenge and its signature (base64) for a token; `tenant_id`, if given, must be the agent's."""
 
     subject = "artcafe.identity.agent.verify"
     raises = (AuthenticationFailed,)
@@ -99,7 +99,10 @@ class VerifyAgent(Command[AgentToken], frozen=True, kw_only=True):
 
 
 class AuthenticateAgent(Command[ClientIdentity], frozen=True, kw_only=True):
-    """Check an agent's signature of a challenge, which is used up; its id is the identity's `client_id`."""
+    """Authenticate an agent by its signature of a challenge, which is consumed.
+
+    `client_id` of the reply is the agent's id.
+    """
 
     subject = "artcafe.identity.agent.authenticate"
     raises = (AuthenticationFailed,)
@@ -110,7 +113,10 @@ class AuthenticateAgent(Command[ClientIdentity], frozen=True, kw_only=True):
 
 
 class AuthenticateAgentToken(Command[ClientIdentity], frozen=True, kw_only=True):
-    """Check the token of VerifyAgent; it ends with the agent's key, and when the agent is suspended."""
+    """Authenticate an agent by a token of VerifyAgent.
+
+    A token is not valid after the agent's key changed, or while the agent is suspended.
+    """
 
     subject = "artcafe.identity.agent.admit"
     raises = (AuthenticationFailed,)

@@ -26,22 +26,22 @@ class KeyRateExceeded(CommandError):
     remedy = "Wait for the time in `Retry-After`, and reuse the keys that exist."
 
 
-class KeyPairIssued(msgspec.Struct, frozen=True, kw_only=True):
-    """A new key; the seed exists nowhere else once this reply is read."""
+class IssuedKeyPair(msgspec.Struct, frozen=True, kw_only=True):
+    """A new NKey; the seed is not stored."""
 
     nkey_public: str
     nkey_seed: str
 
 
 class Permissions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The subject patterns that a client may publish to and subscribe to, inside of its tenant."""
+    """The subject patterns that a client may publish and subscribe to, within its organization."""
 
     publish: list[str] = msgspec.field(default_factory=lambda: [">"])
     subscribe: list[str] = msgspec.field(default_factory=lambda: [">"])
 
 
 class ClientIdentity(msgspec.Struct, frozen=True, kw_only=True):
-    """A client that proved its key; `account` is the public key of its tenant's NATS account."""
+    """An authenticated client; `account` is the public key of its tenant's NATS account."""
 
     client_id: str
     tenant_id: str
@@ -51,14 +51,14 @@ class ClientIdentity(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClientChallenge(msgspec.Struct, frozen=True, kw_only=True):
-    """A text to sign, good for one use until `expires_at`."""
+    """A nonce to sign, valid once and until `expires_at`."""
 
     nonce: str
     expires_at: datetime
 
 
-class IssueClientKey(Command[KeyPairIssued], frozen=True, kw_only=True):
-    """Make a user NKey for a client of the caller's tenant; only the caller ever sees the seed."""
+class IssueClientKey(Command[IssuedKeyPair], frozen=True, kw_only=True):
+    """Create a user NKey for a client of the caller's tenant."""
 
     subject = "artcafe.identity.client.issue_key"
     callers = ("tenancy",)
@@ -66,17 +66,17 @@ class IssueClientKey(Command[KeyPairIssued], frozen=True, kw_only=True):
 
 
 class CreateClientChallenge(Command[ClientChallenge], frozen=True, kw_only=True):
-    """A stored nonce for a WebSocket that authenticates in its URL; the same for unknown clients."""
+    """Create a nonce for a WebSocket that authenticates in its URL. An unknown client gets one too."""
 
     subject = "artcafe.identity.client.challenge"
     client_id: str
 
 
 class AuthenticateClient(Command[ClientIdentity], frozen=True, kw_only=True):
-    """Check a client's signature (base64) over `nonce`.
+    """Authenticate a client by its signature (base64) of `nonce`.
 
-    With `stored`, the nonce is one of CreateClientChallenge and is used up; without, it is one
-    that the gateway made for this very connection. `nkey` is what the client says its key is.
+    With `stored`, the nonce is from CreateClientChallenge and is consumed; otherwise the gateway created it for this
+    connection. `nkey`, if given, must be the client's public key.
     """
 
     subject = "artcafe.identity.client.authenticate"

@@ -1,4 +1,4 @@
-"""JetStream streams in organizations' accounts."""
+"""JetStream streams in the accounts of organizations."""
 
 from artcafe_common.bus.command import Command, Empty
 from artcafe_common.bus.errors import CommandError
@@ -26,10 +26,10 @@ class StreamRefused(CommandError):
 
 
 class EnsureStream(Command[Empty], frozen=True, kw_only=True):
-    """Make a tenant's stream, or bring it up to date; one of a higher `version` is left as it is.
+    """Create a tenant's stream or update it; a stream of a higher `version` stays unchanged.
 
-    `max_age_s` in seconds; None is no limit. What is kept is published again on its subject behind
-    `republish_prefix`, if that is given, with its sequence number in a header.
+    A limit of None is no limit. With `republish_prefix`, the stream republishes each stored message on
+    `<republish_prefix>.<subject>`, with its sequence number in a header.
     """
 
     subject = "artcafe.identity.stream.ensure"
@@ -48,7 +48,7 @@ class EnsureStream(Command[Empty], frozen=True, kw_only=True):
 
 
 class RemoveStream(Command[Empty], frozen=True, kw_only=True):
-    """Delete a tenant's stream with all that is in it; one that is not there is fine."""
+    """Delete a tenant's stream with its messages, if it exists."""
 
     subject = "artcafe.identity.stream.remove"
     callers = ("tenancy",)
@@ -59,7 +59,7 @@ class RemoveStream(Command[Empty], frozen=True, kw_only=True):
 
 
 class PurgeStream(Command[Empty], frozen=True, kw_only=True):
-    """Delete what a tenant's stream holds of one subject; a stream that is not there holds nothing."""
+    """Delete the messages of one subject from a tenant's stream, if it exists."""
 
     subject = "artcafe.identity.stream.purge"
     callers = ("tenancy",)

@@ -1,4 +1,4 @@
-"""Users: tokens of the OpenID provider."""
+"""Users and their tokens of the OpenID provider."""
 
 from datetime import datetime
 
@@ -36,7 +36,7 @@ class ProviderUnavailable(CommandError):
 
 
 class User(msgspec.Struct, frozen=True, kw_only=True):
-    """A person, as the OpenID provider's verified token names them."""
+    """A user, from a verified token of the OpenID provider."""
 
     user_id: str
     email: str = ""
@@ -44,7 +44,7 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Tokens(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The provider's tokens; `expires_in` in seconds."""
+    """Tokens of the OpenID provider; `expires_in` in seconds."""
 
     access_token: str
     id_token: str
@@ -54,7 +54,7 @@ class Tokens(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class VerifyUserToken(Command[User], frozen=True, kw_only=True):
-    """Check a person's bearer token: signature, issuer, audience, use and times."""
+    """Verify a user's bearer token: signature, issuer, audience, use and times."""
 
     subject = "artcafe.identity.user.verify"
     raises = (InvalidToken, ProviderUnavailable)
@@ -63,7 +63,7 @@ class VerifyUserToken(Command[User], frozen=True, kw_only=True):
 
 
 class Login(Command[Tokens], frozen=True, kw_only=True):
-    """Exchange an e-mail and a password for tokens at the provider."""
+    """Exchange an e-mail address and a password for tokens."""
 
     subject = "artcafe.identity.user.login"
     raises = (InvalidCredentials, ProviderUnavailable)
@@ -73,7 +73,7 @@ class Login(Command[Tokens], frozen=True, kw_only=True):
 
 
 class RefreshTokens(Command[Tokens], frozen=True, kw_only=True):
-    """Exchange a refresh token for new tokens at the provider."""
+    """Exchange a refresh token for new tokens."""
 
     subject = "artcafe.identity.user.refresh"
     raises = (InvalidCredentials, ProviderUnavailable)

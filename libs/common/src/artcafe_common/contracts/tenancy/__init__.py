@@ -1,1 +1,1 @@
-"""The contract of tenancy: organizations and what they own, one module for each noun."""
+"""Contract of tenancy: organizations and their resources, one module for each kind of resource."""

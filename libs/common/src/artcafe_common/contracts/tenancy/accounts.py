@@ -1,4 +1,4 @@
-"""Organizations; REST calls them accounts."""
+"""Organizations, called accounts in the REST API."""
 
 from datetime import datetime
 
@@ -23,7 +23,7 @@ class AccountNotFound(CommandError):
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):
-    """An organization; `role` is the caller's in it."""
+    """An organization; `role` is the caller's role in it."""
 
     account_id: str
     name: str
@@ -44,7 +44,7 @@ class Accounts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CreateAccount(Command[Account], frozen=True, kw_only=True):
-    """Found an organization; the calling user becomes its owner."""
+    """Create an organization; the calling user becomes its owner."""
 
     subject = "artcafe.tenancy.account.create"
     deadline_s = 10.0
@@ -55,13 +55,13 @@ class CreateAccount(Command[Account], frozen=True, kw_only=True):
 
 
 class ListAccounts(ListQuery[Accounts], frozen=True, kw_only=True):
-    """The organizations of the calling user."""
+    """List the organizations of the calling user."""
 
     subject = "artcafe.tenancy.account.list"
 
 
 class GetAccount(Query[Account], frozen=True, kw_only=True):
-    """The caller's tenant."""
+    """Get the caller's organization."""
 
     subject = "artcafe.tenancy.account.get"
     callers = ("gateway", "metering")
@@ -69,7 +69,7 @@ class GetAccount(Query[Account], frozen=True, kw_only=True):
 
 
 class UpdateAccount(Command[Account], frozen=True, kw_only=True):
-    """Change what is given of the caller's tenant."""
+    """Update the given fields of the caller's organization."""
 
     subject = "artcafe.tenancy.account.update"
     raises = (AccountNotFound,)
@@ -79,7 +79,7 @@ class UpdateAccount(Command[Account], frozen=True, kw_only=True):
 
 
 class ChangePlan(Command[Account], frozen=True, kw_only=True):
-    """Put a tenant on another plan: an operator's command, not a route."""
+    """Change the plan of a tenant. An operator's command, not a route."""
 
     subject = "artcafe.tenancy.account.change_plan"
     callers = ("admin",)

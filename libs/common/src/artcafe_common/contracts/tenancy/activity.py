@@ -1,4 +1,4 @@
-"""What happened in an organization: the log that tenancy keeps, and how others add to it."""
+"""The activity log of an organization, and the event that adds an entry."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -14,7 +14,7 @@ Hours = Annotated[int, msgspec.Meta(ge=1, le=MAX_HOURS)]
 
 
 class ActivityType(StrEnum):
-    """What an entry is about."""
+    """The type of an entry."""
 
     ACCOUNT = "account"
     MEMBER = "member"
@@ -29,7 +29,7 @@ class ActivityType(StrEnum):
 
 
 class ActivityStatus(StrEnum):
-    """How it ended."""
+    """The outcome of an activity."""
 
     SUCCESS = "success"
     DENIED = "denied"
@@ -37,7 +37,7 @@ class ActivityStatus(StrEnum):
 
 
 class Activity(msgspec.Struct, frozen=True, kw_only=True):
-    """One entry: `actor` did `action` (such as `client.created`) to `resource` (such as `client:<id>`)."""
+    """An entry: `actor` performed `action` (such as `client.created`) on `resource` (such as `client:<id>`)."""
 
     activity_id: str
     type: ActivityType
@@ -52,10 +52,9 @@ class Activity(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ActivityRecorded(Event, frozen=True, kw_only=True):
-    """An entry for the log of a tenant.
+    """An entry of the activity log; with an empty `tenant_id`, of every organization of the acting user.
 
-    Without a tenant it is for every organization of the user who acted. What is `kept` was
-    stored together with the change that it tells of; anything else tenancy stores when it hears it.
+    Tenancy stores the entry unless it is `stored` already, together with the change that it describes.
     """
 
     subject = "artcafe.events.activity.recorded"
@@ -63,18 +62,19 @@ class ActivityRecorded(Event, frozen=True, kw_only=True):
     consumers = ("tenancy",)
     tenant_id: str
     activity: Activity
-    kept: bool = False
+    # `kept` in events and outbox items of earlier releases.
+    stored: bool = msgspec.field(name="kept", default=False)
 
 
 class ActivityPage(msgspec.Struct, frozen=True, kw_only=True):
-    """A page of entries, newest first."""
+    """A page of the activity log, newest entries first."""
 
     logs: list[Activity]
     next_cursor: str | None
 
 
 class ListActivity(ListQuery[ActivityPage], frozen=True, kw_only=True):
-    """The entries of the last `hours` of the caller's tenant, of one type or status if asked for."""
+    """List the activity of the caller's organization in the last `hours`, optionally of one type or status."""
 
     subject = "artcafe.tenancy.activity.list"
     hours: Hours = 24
@@ -83,16 +83,16 @@ class ListActivity(ListQuery[ActivityPage], frozen=True, kw_only=True):
 
 
 class HourlyActivity(msgspec.Struct, frozen=True, kw_only=True):
-    """How many entries an hour has; `hour` is its beginning."""
+    """The number of entries in an hour; `hour` is its start."""
 
     hour: datetime
     count: int
 
 
 class ActivitySummary(msgspec.Struct, frozen=True, kw_only=True):
-    """The entries of some hours, counted.
+    """The number of entries in the last `hours`, in total and by category.
 
-    `complete` is false when there were more than are counted at once: then only the newest are.
+    `complete` is false if there are too many entries, and only the newest were counted.
     """
 
     hours: int
@@ -105,7 +105,7 @@ class ActivitySummary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GetActivitySummary(Query[ActivitySummary], frozen=True, kw_only=True):
-    """What happened in the last `hours`, in numbers."""
+    """Count the activity of the caller's organization in the last `hours`."""
 
     subject = "artcafe.tenancy.activity.summary"
     deadline_s = 10.0

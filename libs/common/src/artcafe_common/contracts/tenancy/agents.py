@@ -1,4 +1,4 @@
-"""Agents: the legacy kind of client, with an SSH key."""
+"""Agents (legacy), which authenticate with an SSH key."""
 
 from datetime import datetime
 
@@ -31,7 +31,7 @@ class AgentNotFound(CommandError):
 
 
 class Agent(msgspec.Struct, frozen=True, kw_only=True):
-    """A program of the legacy kind; `public_key` in OpenSSH's form, whatever it was given in."""
+    """An agent (legacy); `public_key` is in OpenSSH format."""
 
     agent_id: str
     tenant_id: str
@@ -54,15 +54,15 @@ class Agents(msgspec.Struct, frozen=True, kw_only=True):
     next_cursor: str | None
 
 
-class AgentCreated(msgspec.Struct, frozen=True, kw_only=True):
-    """A new agent; `private_key` (PEM) only where the pair was made for it, and this once."""
+class CreatedAgent(msgspec.Struct, frozen=True, kw_only=True):
+    """A new agent. `private_key` (PEM) is set if the key pair was created for it; it is returned only here."""
 
     agent: Agent
     private_key: str | None = None
 
 
 class AgentSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """How many agents there are, by what they are seen as."""
+    """The number of agents by status."""
 
     total: int
     online: int
@@ -70,8 +70,8 @@ class AgentSummary(msgspec.Struct, frozen=True, kw_only=True):
     suspended: int
 
 
-class CreateAgent(Command[AgentCreated], frozen=True, kw_only=True):
-    """Register an agent of the caller's tenant by its public key, or with a new pair of `key_type`."""
+class CreateAgent(Command[CreatedAgent], frozen=True, kw_only=True):
+    """Create an agent with the given public key, or with a new key pair of `key_type`."""
 
     subject = "artcafe.tenancy.agent.create"
     raises = (NameTaken, PlanLimitReached, KeyRateExceeded)
@@ -84,7 +84,7 @@ class CreateAgent(Command[AgentCreated], frozen=True, kw_only=True):
 
 
 class ListAgents(ListQuery[Agents], frozen=True, kw_only=True):
-    """The agents of the caller's tenant, of one status if asked for."""
+    """List the agents of the caller's organization, optionally of one status."""
 
     subject = "artcafe.tenancy.agent.list"
     callers = ("gateway", "admin")
@@ -92,7 +92,7 @@ class ListAgents(ListQuery[Agents], frozen=True, kw_only=True):
 
 
 class GetAgent(Query[Agent], frozen=True, kw_only=True):
-    """One agent of the caller's tenant."""
+    """Get an agent of the caller's organization."""
 
     subject = "artcafe.tenancy.agent.get"
     raises = (AgentNotFound,)
@@ -100,7 +100,7 @@ class GetAgent(Query[Agent], frozen=True, kw_only=True):
 
 
 class UpdateAgent(Command[Agent], frozen=True, kw_only=True):
-    """Change what is given; suspending ends its live connections, and so does another key."""
+    """Update the given fields of an agent. Suspending it or replacing its key ends its connections."""
 
     subject = "artcafe.tenancy.agent.update"
     raises = (AgentNotFound, NameTaken)
@@ -113,7 +113,7 @@ class UpdateAgent(Command[Agent], frozen=True, kw_only=True):
 
 
 class DeleteAgent(Command[Agent], frozen=True, kw_only=True):
-    """Remove an agent; its live connections end within a second."""
+    """Delete an agent; its connections end within a second."""
 
     subject = "artcafe.tenancy.agent.delete"
     raises = (AgentNotFound,)
@@ -121,9 +121,9 @@ class DeleteAgent(Command[Agent], frozen=True, kw_only=True):
 
 
 class MigrateAgent(Command[Client], frozen=True, kw_only=True):
-    """Make a client of an agent, under its id: an operator's command, not a route.
+    """Replace an agent by a client with the same id, name, state and metadata.
 
-    Its name, state and metadata stay; its live connections end.
+    An operator's command, not a route. The agent's connections end.
     """
 
     subject = "artcafe.tenancy.agent.migrate"
@@ -134,7 +134,7 @@ class MigrateAgent(Command[Client], frozen=True, kw_only=True):
 
 
 class SummarizeAgents(Query[AgentSummary], frozen=True, kw_only=True):
-    """Count the agents of the caller's tenant."""
+    """Count the agents of the caller's organization by status."""
 
     subject = "artcafe.tenancy.agent.summarize"
     deadline_s = 10.0

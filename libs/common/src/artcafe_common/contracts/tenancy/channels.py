@@ -27,7 +27,7 @@ class ChannelNotFound(CommandError):
 
 
 class Channel(msgspec.Struct, frozen=True, kw_only=True):
-    """A named topic; `subject` is where its messages travel."""
+    """A channel; its messages are published on `subject`."""
 
     channel_id: str
     tenant_id: str
@@ -47,7 +47,7 @@ class Channels(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CreateChannel(Command[Channel], frozen=True, kw_only=True):
-    """Open a channel in the caller's tenant."""
+    """Create a channel in the caller's organization."""
 
     subject = "artcafe.tenancy.channel.create"
     raises = (NameTaken, PlanLimitReached)
@@ -57,13 +57,13 @@ class CreateChannel(Command[Channel], frozen=True, kw_only=True):
 
 
 class ListChannels(ListQuery[Channels], frozen=True, kw_only=True):
-    """The channels of the caller's tenant."""
+    """List the channels of the caller's organization."""
 
     subject = "artcafe.tenancy.channel.list"
 
 
 class GetChannel(Query[Channel], frozen=True, kw_only=True):
-    """One channel of the caller's tenant."""
+    """Get a channel of the caller's organization."""
 
     subject = "artcafe.tenancy.channel.get"
     raises = (ChannelNotFound,)
@@ -71,7 +71,7 @@ class GetChannel(Query[Channel], frozen=True, kw_only=True):
 
 
 class UpdateChannel(Command[Channel], frozen=True, kw_only=True):
-    """Change what is given of a channel; its id and subject stay."""
+    """Update the given fields of a channel; its id and subject do not change."""
 
     subject = "artcafe.tenancy.channel.update"
     raises = (ChannelNotFound, NameTaken)
@@ -82,7 +82,7 @@ class UpdateChannel(Command[Channel], frozen=True, kw_only=True):
 
 
 class DeleteChannel(Command[Channel], frozen=True, kw_only=True):
-    """Close a channel."""
+    """Delete a channel with its history."""
 
     subject = "artcafe.tenancy.channel.delete"
     raises = (ChannelNotFound,)
@@ -90,9 +90,9 @@ class DeleteChannel(Command[Channel], frozen=True, kw_only=True):
 
 
 class ChannelSubscriber(msgspec.Struct, frozen=True, kw_only=True):
-    """A client that listens to a channel over so many WebSockets now, or that did so before.
+    """A client that subscribes to a channel over `connections` WebSockets, or did so earlier.
 
-    `subscribed_at` is when it was last recorded, once a day at most; None when it is not recorded yet.
+    `subscribed_at` is when a subscription was last recorded, at most once a day; null if none is recorded yet.
     """
 
     client_id: str
@@ -101,14 +101,14 @@ class ChannelSubscriber(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ChannelSubscribers(msgspec.Struct, frozen=True, kw_only=True):
-    """A page of subscribers, by client id."""
+    """A page of subscribers, in the order of their client ids."""
 
     subscribers: list[ChannelSubscriber]
     next_cursor: str | None
 
 
 class ListChannelSubscribers(ListQuery[ChannelSubscribers], frozen=True, kw_only=True):
-    """Who subscribes to a channel: those recorded, and those in `live` (client id: connections)."""
+    """List the subscribers of a channel: the recorded ones, and those in `live` (connections by client id)."""
 
     subject = "artcafe.tenancy.channel.subscribers"
     raises = (ChannelNotFound, InvalidCursor)

@@ -1,4 +1,4 @@
-"""Clients: agent programs that authenticate with an NKey."""
+"""Clients, which authenticate with an NKey."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -46,14 +46,14 @@ class InvalidPermission(CommandError):
 
 
 class ClientState(StrEnum):
-    """What a client's owner set it to."""
+    """The state of a client that its organization sets."""
 
     ACTIVE = "active"
     SUSPENDED = "suspended"
 
 
 class ClientStatus(StrEnum):
-    """What a client is seen as."""
+    """The status of a client: its state, or else its presence."""
 
     ONLINE = "online"
     OFFLINE = "offline"
@@ -61,7 +61,7 @@ class ClientStatus(StrEnum):
 
 
 class Client(msgspec.Struct, frozen=True, kw_only=True):
-    """An agent program; never its seed."""
+    """A client."""
 
     client_id: str
     tenant_id: str
@@ -82,15 +82,15 @@ class Clients(msgspec.Struct, frozen=True, kw_only=True):
     next_cursor: str | None
 
 
-class ClientCreated(msgspec.Struct, frozen=True, kw_only=True):
-    """A client with a new key; the seed is shown this once."""
+class CreatedClient(msgspec.Struct, frozen=True, kw_only=True):
+    """A client with a new key; the seed is returned only here."""
 
     client: Client
     nkey_seed: str
 
 
-class CreateClient(Command[ClientCreated], frozen=True, kw_only=True):
-    """Register a client of the caller's tenant with a new key."""
+class CreateClient(Command[CreatedClient], frozen=True, kw_only=True):
+    """Create a client with a new key in the caller's organization."""
 
     subject = "artcafe.tenancy.client.create"
     raises = (NameTaken, PlanLimitReached, InvalidPermission, KeyRateExceeded)
@@ -101,14 +101,14 @@ class CreateClient(Command[ClientCreated], frozen=True, kw_only=True):
 
 
 class ListClients(ListQuery[Clients], frozen=True, kw_only=True):
-    """The clients of the caller's tenant, of one status if asked for."""
+    """List the clients of the caller's organization, optionally of one status."""
 
     subject = "artcafe.tenancy.client.list"
     status: ClientStatus | None = None
 
 
 class GetClient(Query[Client], frozen=True, kw_only=True):
-    """One client of the caller's tenant."""
+    """Get a client of the caller's organization."""
 
     subject = "artcafe.tenancy.client.get"
     raises = (ClientNotFound,)
@@ -116,7 +116,7 @@ class GetClient(Query[Client], frozen=True, kw_only=True):
 
 
 class UpdateClient(Command[Client], frozen=True, kw_only=True):
-    """Change what is given; suspending ends its live connections, and so do new permissions."""
+    """Update the given fields of a client. Suspending it or changing its permissions ends its connections."""
 
     subject = "artcafe.tenancy.client.update"
     raises = (ClientNotFound, NameTaken, InvalidPermission)
@@ -128,15 +128,15 @@ class UpdateClient(Command[Client], frozen=True, kw_only=True):
 
 
 class DeleteClient(Command[Client], frozen=True, kw_only=True):
-    """Remove a client; its live connections end within a second."""
+    """Delete a client; its connections end within a second."""
 
     subject = "artcafe.tenancy.client.delete"
     raises = (ClientNotFound,)
     client_id: str
 
 
-class RegenerateClientKey(Command[ClientCreated], frozen=True, kw_only=True):
-    """Give a client a new key; connections made with the old one end within a second."""
+class RegenerateClientKey(Command[CreatedClient], frozen=True, kw_only=True):
+    """Replace a client's key; connections that use the old key end within a second."""
 
     subject = "artcafe.tenancy.client.regenerate_key"
     raises = (ClientNotFound, KeyConflict, KeyRateExceeded)

@@ -1,4 +1,4 @@
-"""Credentials of clients and agents, which identity reads to authenticate them."""
+"""The credentials of clients and agents, which identity uses to authenticate them."""
 
 import msgspec
 
@@ -9,7 +9,7 @@ from artcafe_common.contracts.tenancy.clients import ClientNotFound, ClientState
 
 
 class ClientCredential(msgspec.Struct, frozen=True, kw_only=True):
-    """What authentication needs to know of a client."""
+    """The properties of a client that its authentication needs."""
 
     client_id: str
     tenant_id: str
@@ -20,7 +20,7 @@ class ClientCredential(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AgentCredential(msgspec.Struct, frozen=True, kw_only=True):
-    """What authentication needs to know of an agent."""
+    """The properties of an agent that its authentication needs."""
 
     agent_id: str
     tenant_id: str
@@ -31,7 +31,7 @@ class AgentCredential(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FindClientCredential(Query[ClientCredential], frozen=True, kw_only=True):
-    """The client of a public key or of an id, whatever its tenant: identity asks, to authenticate."""
+    """Find a client of any tenant by its public key or id, to authenticate it."""
 
     subject = "artcafe.tenancy.client.find_credential"
     callers = ("identity",)
@@ -41,7 +41,7 @@ class FindClientCredential(Query[ClientCredential], frozen=True, kw_only=True):
 
 
 class FindAgentCredential(Query[AgentCredential], frozen=True, kw_only=True):
-    """The agent of an id, whatever its tenant: identity asks, to authenticate."""
+    """Find an agent of any tenant by its id, to authenticate it."""
 
     subject = "artcafe.tenancy.agent.find_credential"
     callers = ("identity",)

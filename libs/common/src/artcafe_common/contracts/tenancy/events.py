@@ -1,4 +1,4 @@
-"""Events that tenancy publishes when something of an organization changes."""
+"""Events about changes of an organization and its resources."""
 
 from enum import StrEnum
 
@@ -8,7 +8,7 @@ from artcafe_common.plans import Plan
 
 
 class RevocationReason(StrEnum):
-    """Why a client's credentials no longer hold as they were."""
+    """Why a client's connections must end."""
 
     DELETED = "deleted"
     SUSPENDED = "suspended"
@@ -17,7 +17,7 @@ class RevocationReason(StrEnum):
 
 
 class ClientRevoked(Event, frozen=True, kw_only=True):
-    """A client's live connections must end now; `nkey_public` is the key that they were made with."""
+    """The connections of a client that use the key `nkey_public` must end."""
 
     subject = "artcafe.events.client.revoked"
     publishers = ("tenancy",)
@@ -29,7 +29,7 @@ class ClientRevoked(Event, frozen=True, kw_only=True):
 
 
 class ClientChanged(Event, frozen=True, kw_only=True):
-    """A client was created or changed: caches of it are stale."""
+    """A client was created or changed, so cached copies of it are invalid."""
 
     subject = "artcafe.events.client.changed"
     publishers = ("tenancy",)
@@ -39,7 +39,7 @@ class ClientChanged(Event, frozen=True, kw_only=True):
 
 
 class AgentRevoked(Event, frozen=True, kw_only=True):
-    """An agent's live connections must end now."""
+    """The connections of an agent must end."""
 
     subject = "artcafe.events.agent.revoked"
     publishers = ("tenancy",)
@@ -50,7 +50,7 @@ class AgentRevoked(Event, frozen=True, kw_only=True):
 
 
 class MembershipChanged(Event, frozen=True, kw_only=True):
-    """A user's place in a tenant changed; `role` is None when they left, and their sockets end."""
+    """A user's role in a tenant changed; None means that the user left, and the user's sockets must end."""
 
     subject = "artcafe.events.member.changed"
     publishers = ("tenancy",)
@@ -71,7 +71,7 @@ class ChannelChanged(Event, frozen=True, kw_only=True):
 
 
 class SubjectChanged(Event, frozen=True, kw_only=True):
-    """A subject was created, changed or deleted: its stream is to be brought into step."""
+    """A subject record was created, changed or deleted, so its stream must be updated."""
 
     subject = "artcafe.events.subject.changed"
     publishers = ("tenancy",)
@@ -81,7 +81,7 @@ class SubjectChanged(Event, frozen=True, kw_only=True):
 
 
 class ChannelSubscribed(Event, frozen=True, kw_only=True):
-    """A client subscribed to a channel over WebSocket, for the first time in a day on this gateway."""
+    """A client subscribed to a channel over WebSocket. A gateway publishes this once a day per client and channel."""
 
     subject = "artcafe.events.subscription.made"
     publishers = ("gateway",)
@@ -92,7 +92,7 @@ class ChannelSubscribed(Event, frozen=True, kw_only=True):
 
 
 class PlanChanged(Event, frozen=True, kw_only=True):
-    """A tenant is on another plan."""
+    """The plan of a tenant changed."""
 
     subject = "artcafe.events.account.plan_changed"
     publishers = ("tenancy",)

@@ -1,4 +1,4 @@
-"""Field types and errors that several nouns of tenancy share."""
+"""Field types and errors that several modules of tenancy's contract share."""
 
 from typing import Annotated, Any
 
@@ -6,11 +6,11 @@ from msgspec import Meta
 
 from artcafe_common.bus.errors import CommandError
 
-# No control character anywhere, and no white space at either end. In Python `$` also stands before a
-# last line break, hence what follows it; `\Z` is unknown to JSON Schema, where these are shown.
+# No control character, and no white space at either end. `$(?!\n)` because in Python `$` also matches before a final
+# line break, and JSON Schema, where these patterns are shown, has no `\Z`.
 _LINE = r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]"
 DisplayName = Annotated[str, Meta(min_length=1, max_length=100, pattern=rf"^(?!\s){_LINE}+(?<!\s)$(?!\n)")]
-# Whatever the OpenID provider chose, as long as it can stand in a path.
+# Chosen by the OpenID provider; it must be valid in a URL path.
 UserId = Annotated[
     str, Meta(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:|@+=~-]*$(?!\n)")
 ]

@@ -7,7 +7,7 @@ from artcafe_common.bus.errors import InvalidCursor
 from artcafe_common.contracts.tenancy.fields import CursorText, Limit
 
 
-class HistoryStreamsSynced(msgspec.Struct, frozen=True, kw_only=True):
+class HistorySyncResult(msgspec.Struct, frozen=True, kw_only=True):
     """The number of streams that match their records now, and the tenants whose stream the broker rejected."""
 
     synced: int
@@ -15,7 +15,7 @@ class HistoryStreamsSynced(msgspec.Struct, frozen=True, kw_only=True):
     next_cursor: str | None
 
 
-class SyncHistoryStreams(Command[HistoryStreamsSynced], frozen=True, kw_only=True):
+class SyncHistoryStreams(Command[HistorySyncResult], frozen=True, kw_only=True):
     """Update the history streams of a page of tenants to the configuration of this release.
 
     An operator's command, not a route. `limit` counts tenants, `cursor` is the `next_cursor` of the previous page.

@@ -49,8 +49,10 @@ class LastOwner(CommandError):
 
 
 class Role(StrEnum):
-    """What a member may do: viewers read, members also publish and manage clients and channels,
-    admins also manage members, owners everything.
+    """The role of a member.
+
+    Viewers read. Members also publish and manage clients and channels. Admins also manage the account and its members.
+    Owners also manage owners.
     """
 
     OWNER = "owner"
@@ -60,7 +62,7 @@ class Role(StrEnum):
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True):
-    """A user's place in an organization."""
+    """A member of an organization."""
 
     user_id: str
     email: str
@@ -77,7 +79,7 @@ class Members(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Membership(msgspec.Struct, frozen=True, kw_only=True):
-    """That a user acts for a tenant, and as what."""
+    """A user's role in a tenant, and the tenant's plan."""
 
     tenant_id: str
     user_id: str
@@ -86,10 +88,10 @@ class Membership(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ResolveMembership(Query[Membership], frozen=True, kw_only=True):
-    """Which tenant a user acts for: the one asked for, or their only one.
+    """Resolve the tenant that a user acts for: the requested one, or the user's only one.
 
-    Forbidden for a tenant that they are not a member of, whether it exists or not, and for a
-    user without any; TenantRequired when there are several and none was asked for.
+    Raises Forbidden if the user is not a member of the requested tenant (whether or not it exists) or of any tenant,
+    TenantRequired if the user has several tenants and requested none.
     """
 
     subject = "artcafe.tenancy.membership.resolve"
@@ -99,7 +101,7 @@ class ResolveMembership(Query[Membership], frozen=True, kw_only=True):
 
 
 class AddMember(Command[Member], frozen=True, kw_only=True):
-    """Make a user a member of the caller's tenant."""
+    """Add a user to the caller's organization."""
 
     subject = "artcafe.tenancy.member.add"
     raises = (MemberExists, Forbidden)
@@ -109,13 +111,13 @@ class AddMember(Command[Member], frozen=True, kw_only=True):
 
 
 class ListMembers(ListQuery[Members], frozen=True, kw_only=True):
-    """The members of the caller's tenant."""
+    """List the members of the caller's organization."""
 
     subject = "artcafe.tenancy.member.list"
 
 
 class UpdateMember(Command[Member], frozen=True, kw_only=True):
-    """Change a member's role; only an owner makes or unmakes owners."""
+    """Change a member's role. Only owners may add or remove the role of owner."""
 
     subject = "artcafe.tenancy.member.update"
     raises = (MemberNotFound, LastOwner, Forbidden)
@@ -124,7 +126,7 @@ class UpdateMember(Command[Member], frozen=True, kw_only=True):
 
 
 class RemoveMember(Command[Member], frozen=True, kw_only=True):
-    """Take a user out of the caller's tenant; their live connections end."""
+    """Remove a member from the caller's organization; the user's connections end."""
 
     subject = "artcafe.tenancy.member.remove"
     raises = (MemberNotFound, LastOwner, Forbidden)

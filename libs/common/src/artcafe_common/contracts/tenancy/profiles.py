@@ -1,4 +1,4 @@
-"""Profiles of people, kept by tenancy: who they are, where they belong, what they prefer."""
+"""User profiles: personal data, organizations and preferences."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -13,13 +13,13 @@ from artcafe_common.contracts.tenancy.members import Role
 from artcafe_common.plans import Plan
 
 AvatarUrl = Annotated[str, Meta(max_length=2048, pattern=r"^(https://[^\s\x00-\x1f\x7f-\x9f]+)?$(?!\n)")]
-# As in BCP 47, without its rarities: en, pt-BR, zh-Hant-TW.
+# Language tags of BCP 47, such as en, pt-BR and zh-Hant-TW, without its rare forms.
 Language = Annotated[str, Meta(max_length=35, pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$(?!\n)")]
 Timezone = Annotated[str, Meta(min_length=1, max_length=64)]
 
 
 class Theme(StrEnum):
-    """How the dashboard looks."""
+    """The color theme of the dashboard."""
 
     LIGHT = "light"
     DARK = "dark"
@@ -27,7 +27,7 @@ class Theme(StrEnum):
 
 
 class Organization(msgspec.Struct, frozen=True, kw_only=True):
-    """One of a person's organizations, and what they are in it."""
+    """An organization of a user, and the user's role in it."""
 
     account_id: str
     name: str
@@ -36,9 +36,9 @@ class Organization(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
-    """A person with (the first 200 of) their organizations.
+    """A user's profile, with up to 200 organizations.
 
-    `current_organization` is the one that was asked for, or the only one.
+    `current_organization` is the one that the request selects, or the user's only one.
     """
 
     user_id: str
@@ -51,7 +51,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Notifications(msgspec.Struct, frozen=True, kw_only=True):
-    """What a person wants to be told of, and how."""
+    """The notifications that a user receives, and their channels."""
 
     email: bool = True
     dashboard: bool = True
@@ -63,7 +63,7 @@ class Notifications(msgspec.Struct, frozen=True, kw_only=True):
 class NotificationChanges(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
 ):
-    """What is given of Notifications."""
+    """The fields of Notifications to update."""
 
     email: bool | UnsetType = UNSET
     dashboard: bool | UnsetType = UNSET
@@ -73,7 +73,7 @@ class NotificationChanges(
 
 
 class Preferences(msgspec.Struct, frozen=True, kw_only=True):
-    """A person's preferences, with defaults where they chose nothing."""
+    """A user's preferences; unset ones have their defaults."""
 
     theme: Theme = Theme.SYSTEM
     language: str = "en"
@@ -82,14 +82,14 @@ class Preferences(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GetProfile(Query[Profile], frozen=True, kw_only=True):
-    """The caller's profile; the caller's tenant, if any, is the current organization."""
+    """Get the calling user's profile."""
 
     subject = "artcafe.tenancy.profile.get"
     email: str = ""
 
 
 class UpdateProfile(Command[Profile], frozen=True, kw_only=True):
-    """Change what is given of the caller's profile."""
+    """Update the given fields of the calling user's profile."""
 
     subject = "artcafe.tenancy.profile.update"
     email: str = ""
@@ -98,13 +98,13 @@ class UpdateProfile(Command[Profile], frozen=True, kw_only=True):
 
 
 class GetPreferences(Query[Preferences], frozen=True, kw_only=True):
-    """The caller's preferences."""
+    """Get the calling user's preferences."""
 
     subject = "artcafe.tenancy.preferences.get"
 
 
 class UpdatePreferences(Command[Preferences], frozen=True, kw_only=True):
-    """Change what is given of the caller's preferences; a timezone is one of the IANA database."""
+    """Update the given preferences of the calling user; `timezone` is a name in the IANA database."""
 
     subject = "artcafe.tenancy.preferences.update"
     theme: Theme | UnsetType = UNSET

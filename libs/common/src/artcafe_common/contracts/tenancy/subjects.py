@@ -1,4 +1,4 @@
-"""Subject records: a subject pattern with a retention policy, backed by a stream."""
+"""Subject records: subject patterns with a retention policy, stored in JetStream streams."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -30,26 +30,17 @@ class SubjectNotFound(CommandError):
     remedy = "Check the id with `GET /api/v1/subjects`."
 
 
-# What a stream keeps where its owner does not say, in bytes.
 DEFAULT_MAX_BYTES = 64 * 1024**2
-
-
 MAX_SUBJECTS = 200
-
-
-# As much as the broker counts up to, and as JSON's readers do.
+# The largest integer that JSON readers preserve.
 _MAX_NUMBER = 2**53 - 1
-
-
-# The broker counts in nanoseconds.
+# 100 years; the broker counts nanoseconds in 64 bits.
 _MAX_AGE_S = 100 * 365 * 24 * 3600
-
-
 Pattern = Annotated[str, Meta(min_length=1, max_length=255)]
 
 
 class Retention(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How much a subject's stream keeps: whichever limit is reached first; None is no limit."""
+    """The limits of a subject's stream, of which the first one reached applies; null is no limit."""
 
     max_age_s: Annotated[int, Meta(ge=1, le=_MAX_AGE_S)] | None = None
     max_messages: Annotated[int, Meta(ge=1, le=_MAX_NUMBER)] | None = None
@@ -57,8 +48,9 @@ class Retention(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class SubjectStatus(StrEnum):
-    """pending: its stream is being made or changed; active: it is as it should be; refused: the
-    broker does not take it.
+    """The status of a subject's stream.
+
+    pending: it is being created or updated. active: it matches the subject. refused: the broker rejected it.
     """
 
     PENDING = "pending"
@@ -67,7 +59,7 @@ class SubjectStatus(StrEnum):
 
 
 class Subject(msgspec.Struct, frozen=True, kw_only=True):
-    """A subject pattern whose messages are kept, in the stream `stream`."""
+    """A subject pattern whose messages are stored in the stream `stream`."""
 
     subject_id: str
     tenant_id: str
@@ -90,7 +82,7 @@ class Subjects(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CreateSubject(Command[Subject], frozen=True, kw_only=True):
-    """Keep the messages of a pattern; `pending` when its stream is not there yet, but will be."""
+    """Create a subject, which stores the messages of a pattern; `pending` until its stream exists."""
 
     subject = "artcafe.tenancy.subject.create"
     raises = (NameTaken, PlanLimitReached, SubjectOverlap, StreamRefused, BadSubject, ForbiddenSubject)
@@ -103,13 +95,13 @@ class CreateSubject(Command[Subject], frozen=True, kw_only=True):
 
 
 class ListSubjects(ListQuery[Subjects], frozen=True, kw_only=True):
-    """The subjects of the caller's tenant."""
+    """List the subjects of the caller's organization."""
 
     subject = "artcafe.tenancy.subject.list"
 
 
 class GetSubject(Query[Subject], frozen=True, kw_only=True):
-    """One subject of the caller's tenant."""
+    """Get a subject of the caller's organization."""
 
     subject = "artcafe.tenancy.subject.get"
     raises = (SubjectNotFound,)
@@ -117,7 +109,7 @@ class GetSubject(Query[Subject], frozen=True, kw_only=True):
 
 
 class UpdateSubject(Command[Subject], frozen=True, kw_only=True):
-    """Change what is given, `retention` as a whole; what was kept stays as far as its limits allow."""
+    """Update the given fields of a subject, `retention` as a whole; stored messages stay within the new limits."""
 
     subject = "artcafe.tenancy.subject.update"
     raises = (
@@ -139,7 +131,7 @@ class UpdateSubject(Command[Subject], frozen=True, kw_only=True):
 
 
 class DeleteSubject(Command[Subject], frozen=True, kw_only=True):
-    """Delete a subject, its stream and all that it kept."""
+    """Delete a subject with its stream and stored messages."""
 
     subject = "artcafe.tenancy.subject.delete"
     raises = (SubjectNotFound,)
