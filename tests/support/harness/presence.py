@@ -23,6 +23,7 @@ from artcafe_common.contracts.presence import (
 )
 from artcafe_common.dev.stack import REGION
 from artcafe_common.storage.dynamo import Database
+from artcafe_common.storage.table import Table
 from artcafe_presence.app import app
 from artcafe_presence.settings import Settings
 from artcafe_presence.tables import CONNECTIONS
@@ -90,7 +91,7 @@ class PresenceHarness:
             Database(region=REGION, prefix="artcafe-", environ=self.stack.environ())
         )
         await self.database.create_table(CONNECTIONS)
-        self.rows = self.database.table(CONNECTIONS)
+        self.rows = Table(self.database, CONNECTIONS)
 
     async def _record(self, event):
         self.events.append(event)

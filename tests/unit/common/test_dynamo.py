@@ -7,6 +7,7 @@ import pytest
 
 from artcafe_common.bus.errors import StoreUnavailable
 from artcafe_common.storage.dynamo import Database
+from artcafe_common.storage.table import Table
 from artcafe_common.storage.tables import TableSpec
 
 
@@ -25,6 +26,6 @@ async def test_interrupted_transaction_raises_store_unavailable():
         "AWS_SECRET_ACCESS_KEY": "x",
     }
     async with server, Database(region="us-east-1", prefix="", environ=environ) as database:
-        table = database.table(TableSpec(name="t", item=Item, partition="id"))
+        table = Table(database, TableSpec(name="t", item=Item, partition="id"))
         with pytest.raises(StoreUnavailable):
             await database.transact_write([table.build_put(Item(id="a"), new=True)])

@@ -28,6 +28,7 @@ MAY_REACH_STORES = {
     "libs/common/src/artcafe_common/storage/dynamo.py",
     "libs/common/src/artcafe_common/storage/items.py",
     "libs/common/src/artcafe_common/storage/redis_client.py",
+    "libs/common/src/artcafe_common/storage/table.py",
     "libs/common/src/artcafe_common/storage/tenant_table.py",
     "services/identity/src/artcafe_identity/app.py",
     "services/identity/src/artcafe_identity/cognito.py",

@@ -5,6 +5,7 @@ import time
 from boto3.dynamodb.conditions import Attr
 
 from artcafe_common.storage.dynamo import ConditionFailed, Database
+from artcafe_common.storage.table import Table
 from artcafe_identity.tables import ACCOUNTS, CHALLENGES, AccountItem, ChallengeItem
 
 
@@ -12,8 +13,8 @@ class Store:
     """Reads and writes the tables of identity."""
 
     def __init__(self, database: Database) -> None:
-        self._accounts = database.table(ACCOUNTS)
-        self._challenges = database.table(CHALLENGES)
+        self._accounts = Table(database, ACCOUNTS)
+        self._challenges = Table(database, CHALLENGES)
 
     async def get_account(self, tenant_id: str) -> AccountItem | None:
         """The tenant's account (strongly consistent)."""

@@ -22,6 +22,7 @@ from artcafe_common.bus.errors import StoreUnavailable
 from artcafe_common.clock import now
 from artcafe_common.contracts.presence import Transport
 from artcafe_common.storage.dynamo import Database
+from artcafe_common.storage.table import Table
 from artcafe_presence.records import (
     ConnectionReport,
     ExpiryResult,
@@ -69,7 +70,7 @@ class Store:
 
     def __init__(self, database: Database, settings: Settings) -> None:
         self._database = database
-        self._rows = database.table(CONNECTIONS)
+        self._rows = Table(database, CONNECTIONS)
         self._timeout_ms = int(settings.heartbeat_timeout_s * 1000)
         self._gateway_grace_ms = int(settings.gateway_grace_s * 1000)
         self._max_check_gap_ms = int(MAX_CHECK_GAP * settings.deadline_check_s * 1000)

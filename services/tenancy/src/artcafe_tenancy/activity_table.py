@@ -6,7 +6,8 @@ from typing import Any
 from boto3.dynamodb.conditions import Attr, ConditionBase, Key
 
 from artcafe_common.contracts.tenancy.activity import Activity, ActivityStatus, ActivityType
-from artcafe_common.storage.dynamo import ConditionFailed, Database, Page
+from artcafe_common.storage.dynamo import ConditionFailed, Database
+from artcafe_common.storage.table import Page
 from artcafe_common.storage.tables import TableSpec
 from artcafe_common.storage.tenant_table import TenantTable
 from artcafe_tenancy.outbox import to_item, to_timestamp

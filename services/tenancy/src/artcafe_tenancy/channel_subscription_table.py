@@ -5,6 +5,7 @@ from datetime import datetime
 from boto3.dynamodb.conditions import Key
 
 from artcafe_common.storage.dynamo import Database
+from artcafe_common.storage.table import Table
 from artcafe_tenancy.tables import SUBSCRIPTIONS, SubscriptionItem
 
 PAGE_SIZE = 200
@@ -14,7 +15,7 @@ class SubscriptionTable:
     """Subscriptions by client and by channel. Callers check that the channel belongs to their tenant."""
 
     def __init__(self, database: Database) -> None:
-        self._items = database.table(SUBSCRIPTIONS)
+        self._items = Table(database, SUBSCRIPTIONS)
 
     async def put(self, tenant_id: str, client_id: str, channel_id: str, at: datetime) -> None:
         """Store a subscription."""

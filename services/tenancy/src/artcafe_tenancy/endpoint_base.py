@@ -11,7 +11,7 @@ from artcafe_common.bus.errors import CommandError, Forbidden
 from artcafe_common.contracts.tenancy.list_query import ListQuery
 from artcafe_common.cursors import CursorCodec
 from artcafe_common.plans import Plan
-from artcafe_common.storage.dynamo import Page
+from artcafe_common.storage.table import Page
 from artcafe_tenancy import metadata, names
 from artcafe_tenancy.activity_table import ActivityTable
 from artcafe_tenancy.store import Store

@@ -25,6 +25,7 @@ from artcafe_common.bus.command import Event
 from artcafe_common.bus.errors import CommandError
 from artcafe_common.contracts.tenancy.activity import Activity, ActivityRecorded, ActivityType
 from artcafe_common.storage.dynamo import ConditionFailed, Database, Write
+from artcafe_common.storage.table import Table
 from artcafe_tenancy.tables import ACTIVITY, PENDING, ActivityItem, PendingEvent
 
 RETENTION = timedelta(days=30)
@@ -75,7 +76,7 @@ class Outbox:
 
     def __init__(self, database: Database, bus: Bus) -> None:
         self._database = database
-        self._items = database.table(ACTIVITY)
+        self._items = Table(database, ACTIVITY)
         self._bus = bus
         self._tasks: set[asyncio.Task[None]] = set()
 

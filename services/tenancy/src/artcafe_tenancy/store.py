@@ -12,7 +12,8 @@ from artcafe_common.bus.errors import StoreUnavailable
 from artcafe_common.contracts.tenancy.accounts import AccountNotFound
 from artcafe_common.contracts.tenancy.fields import NameTaken
 from artcafe_common.contracts.tenancy.members import LastOwner, MemberExists, Role
-from artcafe_common.storage.dynamo import ConditionFailed, Database, Page, TransactionFailed, Write
+from artcafe_common.storage.dynamo import ConditionFailed, Database, TransactionFailed, Write
+from artcafe_common.storage.table import Page, Table
 from artcafe_tenancy.channel_subscription_table import SubscriptionTable
 from artcafe_tenancy.names import is_ulid, is_user_id
 from artcafe_tenancy.outbox import Outbox, OutboxEntry
@@ -38,9 +39,9 @@ class Store:
     def __init__(self, database: Database, outbox: Outbox) -> None:
         self._database = database
         self._outbox = outbox
-        self._tenants = database.table(TENANTS)
-        self._members = database.table(MEMBERS)
-        self._profiles = database.table(PROFILES)
+        self._tenants = Table(database, TENANTS)
+        self._members = Table(database, MEMBERS)
+        self._profiles = Table(database, PROFILES)
         self.clients = ClientTable(database, outbox, self._tenants)
         self.agents = AgentTable(database, outbox, self._tenants)
         self.channels = UniqueNameTable(database, outbox, CHANNELS, self._tenants, counter="channels_count")

@@ -26,7 +26,8 @@ from artcafe_common import clock
 from artcafe_common.broker.subjects import HISTORY_STREAM
 from artcafe_common.bus.errors import StoreUnavailable
 from artcafe_common.contracts.tenancy.subjects import SubjectStatus
-from artcafe_common.storage.dynamo import ConditionFailed, Database, Page, TransactionFailed, Write
+from artcafe_common.storage.dynamo import ConditionFailed, Database, TransactionFailed, Write
+from artcafe_common.storage.table import Page, Table
 from artcafe_common.storage.tables import TableSpec
 from artcafe_common.storage.tenant_table import TenantTable
 from artcafe_tenancy.names import is_ulid, normalize
@@ -47,8 +48,8 @@ class SubjectTable:
         self._database = database
         self._outbox = outbox
         self._items = TenantTable(database, SUBJECTS)
-        self._ledgers = database.table(
-            TableSpec(name=SUBJECTS.name, item=SubjectLedger, partition=SUBJECTS.partition)
+        self._ledgers = Table(
+            database, TableSpec(name=SUBJECTS.name, item=SubjectLedger, partition=SUBJECTS.partition)
         )
 
     async def get(self, tenant_id: str, subject_id: str) -> SubjectItem | None:

@@ -14,7 +14,8 @@ from artcafe_common import clock
 from artcafe_common.bus.errors import StoreUnavailable
 from artcafe_common.contracts.tenancy.clients import ClientState, ClientStatus
 from artcafe_common.contracts.tenancy.fields import NameTaken, PlanLimitReached
-from artcafe_common.storage.dynamo import ConditionFailed, Database, Page, Table, TransactionFailed, Write
+from artcafe_common.storage.dynamo import ConditionFailed, Database, TransactionFailed, Write
+from artcafe_common.storage.table import Page, Table
 from artcafe_common.storage.tables import TableSpec
 from artcafe_common.storage.tenant_table import TenantTable
 from artcafe_tenancy.names import is_ulid, normalize, reservation_key
@@ -51,8 +52,8 @@ class UniqueNameTable(Generic[T]):
         self._outbox = outbox
         self._database = database
         self._items = TenantTable(database, spec)
-        self._reservations = database.table(
-            TableSpec(name=spec.name, item=NameReservation, partition=spec.partition)
+        self._reservations = Table(
+            database, TableSpec(name=spec.name, item=NameReservation, partition=spec.partition)
         )
         self._tenants = tenants
         self._counter = counter

@@ -5,7 +5,8 @@ from typing import Any, Generic, TypeVar
 import msgspec
 from boto3.dynamodb.conditions import Attr, ConditionBase
 
-from artcafe_common.storage.dynamo import Database, Page, Table, Write
+from artcafe_common.storage.dynamo import Database, Write
+from artcafe_common.storage.table import Page, Table
 from artcafe_common.storage.tables import TableSpec
 
 T = TypeVar("T", bound=msgspec.Struct)
