@@ -87,6 +87,9 @@ def test_error_codes_are_unique():
         assert 400 <= error.status <= 599, error
         assert error.title, error
         assert error.__doc__, error
+    assert [
+        error for error in errors if error.__module__.startswith("artcafe_common") and not error.remedy
+    ] == []
 
 
 # -- over the real bus ---------------------------------------------------------------------------
