@@ -1,0 +1,197 @@
+"""A broker within one process, and the connections of bridges to it."""
+
+import asyncio
+import itertools
+
+import nats.errors
+
+from artcafe_common.broker.subjects import matches
+from artcafe_common.contracts.identity.accounts import BridgeCredentials
+from artcafe_gateway.bridges.connection import MAX_PENDING_BYTES
+from artcafe_gateway.bridges.counters import ConnectionCounters
+from support.fakes.nats import FakeMessage, FakeQueueSubscription
+
+BRIDGE_CREDENTIALS = BridgeCredentials(account="A", jwt="jwt")
+
+
+class FakeBroker:
+    """Delivers what its connections flush, and counts it as the broker's monitoring does.
+
+    `responders` maps a subject to a function of the payload that returns (data, headers) pairs.
+    `down` refuses connections; while `paused`, flushes wait.
+    """
+
+    def __init__(self, *, max_payload=1024):
+        self.max_payload = max_payload
+        self.connections = []
+        self.received = []
+        self.responders = {}
+        self.down = False
+        self._resumed = asyncio.Event()
+        self._resumed.set()
+        self._cids = itertools.count(1)
+
+    def create_connection(self):
+        """Replaces `BridgeConnection` in the connector."""
+        return FakeConnection(self, next(self._cids))
+
+    @property
+    def connection(self):
+        """The only open connection."""
+        (connection,) = self.open_connections
+        return connection
+
+    @property
+    def open_connections(self):
+        return [each for each in self.connections if each.is_connected]
+
+    @property
+    def subjects(self):
+        """The subscribed subjects of all open connections."""
+        return sorted(subject for each in self.open_connections for subject, _ in each.attached.values())
+
+    def pause(self):
+        self._resumed.clear()
+
+    def resume(self):
+        self._resumed.set()
+
+    async def wait_until_resumed(self, connection):
+        """Returns when the broker answers the connection, or the connection is closed."""
+        waits = [asyncio.create_task(each.wait()) for each in (self._resumed, connection.closed)]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for each in waits:
+            each.cancel()
+
+    def route(self, subject, payload, headers=b"", reply=""):
+        """Deliver a message to every subscription that matches."""
+        self.received.append((subject, payload))
+        for connection in self.open_connections:
+            for pattern, subscription in tuple(connection.attached.values()):
+                if matches(pattern, subject):
+                    subscription.on_message(subject, reply, payload, headers)
+        if subject in self.responders:
+            for data, reply_headers in self.responders[subject](payload):
+                self.respond(reply, data, reply_headers)
+
+    def respond(self, inbox, data, headers=None):
+        for connection in self.open_connections:
+            if inbox in connection.inboxes:
+                connection.inboxes[inbox].queue.put_nowait(FakeMessage(None, inbox, data, "", headers))
+
+    async def restart(self):
+        """Break every connection."""
+        for connection in self.open_connections:
+            await connection.drop()
+
+
+class FakeConnection:
+    """As `BridgeConnection`. Commands wait in `pending` until a flush, as in a real write buffer."""
+
+    def __init__(self, broker, cid):
+        self.broker = broker
+        self.client_id = cid
+        self.server_id = "server"
+        self.counters = ConnectionCounters()
+        self.is_connected = False
+        self.closed = asyncio.Event()
+        self.attached = {}
+        self.inboxes = {}
+        self.pending = []
+        self.pending_bytes = 0
+        # As CONNZ reports them.
+        self.broker_messages = self.broker_bytes = 0
+        self._sids = itertools.count(1)
+        self._numbers = itertools.count(1)
+        self._on_closed = None
+
+    async def connect(self, *, closed_cb, **_options):
+        await asyncio.sleep(0)
+        if self.broker.down:
+            raise nats.errors.NoServersError
+        self._on_closed = closed_cb
+        self.is_connected = True
+        self.broker.connections.append(self)
+
+    async def close(self):
+        if self.is_connected:
+            self.process()
+            await self._end()
+
+    async def drop(self, *, received=0):
+        """Break the connection after the broker has received this many of the pending commands."""
+        self.process(received)
+        await self._end()
+
+    async def _end(self):
+        self.is_connected = False
+        self.pending.clear()
+        self.attached.clear()
+        self.closed.set()
+        await self._on_closed()
+
+    def process(self, limit=None):
+        """The broker receives pending commands."""
+        count = len(self.pending) if limit is None else limit
+        commands, self.pending = self.pending[:count], self.pending[count:]
+        for command in commands:
+            command()
+        self.pending_bytes = 0
+
+    def _require_open(self):
+        if not self.is_connected:
+            raise nats.errors.ConnectionClosedError
+
+    async def flush(self, _timeout=10):
+        self._require_open()
+        await self.broker.wait_until_resumed(self)
+        self._require_open()
+        self.process()
+        await asyncio.sleep(0)
+
+    async def attach(self, subject, subscription):
+        self._require_open()
+        subscription.sid = next(self._sids)
+        entry = (subscription.sid, (subject, subscription))
+        self.pending.append(lambda: self.attached.update([entry]))
+
+    async def detach(self, subscription):
+        self._require_open()
+        sid = subscription.sid
+        self.pending.append(lambda: self.attached.pop(sid, None))
+
+    def publish_nowait(self, subject, headers, payload, reply=""):
+        if len(headers) + len(payload) > self.broker.max_payload:
+            raise nats.errors.MaxPayloadError
+        if self.pending_bytes > MAX_PENDING_BYTES:
+            raise nats.errors.OutboundBufferLimitError
+        self._require_open()
+        self.pending_bytes += len(payload)
+        self.pending.append(lambda: self._receive(subject, headers, payload, reply))
+
+    async def publish(self, subject, payload, reply=""):
+        self._require_open()
+        self.process()
+        self._receive(subject, b"", payload, reply)
+
+    def _receive(self, subject, headers, payload, reply):
+        self.broker_messages += 1
+        self.broker_bytes += len(payload) + len(headers)
+        self.broker.route(subject, payload, headers, reply)
+
+    async def request(self, subject, payload, *, timeout, headers):
+        self._require_open()
+        if subject not in self.broker.responders:
+            raise nats.errors.NoRespondersError
+        inbox = self.new_inbox()
+        subscription = await self.subscribe(inbox)
+        await self.publish(subject, payload, reply=inbox)
+        return await subscription.next_msg(timeout)
+
+    def new_inbox(self):
+        return f"_INBOX.{self.client_id}.{next(self._numbers)}"
+
+    async def subscribe(self, inbox):
+        self._require_open()
+        subscription = self.inboxes[inbox] = FakeQueueSubscription(self.inboxes, inbox)
+        return subscription

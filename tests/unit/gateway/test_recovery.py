@@ -1,0 +1,412 @@
+"""Replay of a channel's history followed by live messages: no gap, no duplicate, in order."""
+
+import asyncio
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from artcafe_common.broker.subjects import REPUBLISH_PREFIX, resolve, resolve_channel
+from artcafe_common.bus.errors import InvalidRequest
+from artcafe_common.contracts.identity.accounts import IssueBridgeCredentials
+from artcafe_gateway.bridges import connector
+from artcafe_gateway.bridges.bridge import Bridge
+from artcafe_gateway.bridges.connector import BridgeState
+from artcafe_gateway.errors import HistoryUnavailable
+from artcafe_gateway.history.reader import HistoryQuery
+from artcafe_gateway.history.stream import DIRECT_GET_SUBJECT
+from artcafe_gateway.settings import Settings as GatewaySettings
+from artcafe_gateway.subscriptions import recovery
+from artcafe_gateway.subscriptions.recovery import RecoveryState
+from artcafe_gateway.subscriptions.socket_subscriptions import SocketSubscriptions
+from support.fakes.broker import BRIDGE_CREDENTIALS, FakeBroker
+from support.fakes.bus import FakeBus
+from support.fakes.history import START, FakeHistory
+from support.fakes.ids import CHANNEL, CLIENT, TENANT
+from support.fakes.reporting import FakeChannelSubscribers, FakeUsage
+from support.fakes.sockets import FakeSendQueue
+from support.waiting import eventually
+
+SUBJECT = f"tenant.{TENANT}.channel.{CHANNEL}"
+OTHER_SUBJECT = f"tenant.{TENANT}.channel.other"
+
+
+class Peer:
+    """A socket that subscribes to a channel with history."""
+
+    def __init__(self, bridge, history):
+        self.bridge = bridge
+        self.history = history
+        self.send_queue = FakeSendQueue()
+        self.usage = FakeUsage()
+        self.subscriptions = SocketSubscriptions(
+            tenant_id=TENANT,
+            client_id=CLIENT,
+            send_queue=self.send_queue,
+            bridge=bridge,
+            usage=self.usage,
+            channel_subscribers=FakeChannelSubscribers(),
+        )
+
+    async def subscribe(self, **query):
+        name = resolve_channel(TENANT, CHANNEL)
+        await self.subscriptions.subscribe_from(CHANNEL, name, HistoryQuery(**query))
+        self.subscriptions.activate(CHANNEL)
+
+    def publish(self, *numbers, **options):
+        """Store messages; a message's number is its payload."""
+        for number in numbers:
+            self.history.append(SUBJECT, b"%d" % number, **options)
+
+    @property
+    def received(self):
+        return [frame["data"] for frame in self.send_queue.frames]
+
+    @property
+    def state(self):
+        return self.subscriptions._by_subject[SUBJECT]._state
+
+    async def wait_until_caught_up(self):
+        live = (RecoveryState.CAUGHT_UP, RecoveryState.LIVE)
+        await eventually(lambda: self.state in live, every=0.001)
+        # A render group writes at the end of the turn.
+        await asyncio.sleep(0)
+
+    async def wait_for(self, *numbers):
+        await eventually(lambda: self.received[-1:] == [numbers[-1]], every=0.001)
+        assert self.received == list(numbers)
+
+
+@pytest.fixture
+def history(broker):
+    return FakeHistory(broker)
+
+
+@pytest.fixture
+def peer(bridge, history):
+    return Peer(bridge, history)
+
+
+async def test_last_messages_are_replayed_and_live_ones_follow(peer):
+    peer.publish(*range(1, 11))
+    await peer.subscribe(last=3)
+    await peer.wait_for(8, 9, 10)
+    peer.publish(11, 12)
+    await peer.wait_for(8, 9, 10, 11, 12)
+    assert [frame["seq"] for frame in peer.send_queue.frames] == [8, 9, 10, 11, 12]
+
+
+async def test_replay_starts_at_a_sequence_number(peer):
+    peer.publish(*range(1, 11))
+    await peer.subscribe(since="9")
+    await peer.wait_for(9, 10)
+
+
+async def test_replay_starts_at_a_time(peer):
+    peer.publish(*range(1, 11))
+    await peer.subscribe(since=START.replace(second=7).isoformat())
+    await peer.wait_for(7, 8, 9, 10)
+
+
+async def test_sequence_number_in_the_future_delivers_only_new_messages(peer):
+    peer.publish(1, 2)
+    await peer.subscribe(since="100")
+    await peer.wait_until_caught_up()
+    peer.publish(3)
+    await peer.wait_for(3)
+
+
+async def test_more_messages_than_stored_are_all_of_them(peer):
+    peer.publish(1, 2)
+    await peer.subscribe(last=1_000)
+    await peer.wait_for(1, 2)
+
+
+async def test_other_channels_are_not_replayed(peer, history):
+    for number in range(1, 6):
+        history.append(OTHER_SUBJECT, b"0")
+        peer.publish(number)
+    await peer.subscribe(last=3)
+    await peer.wait_for(3, 4, 5)
+
+
+async def test_many_pages_are_read(peer, monkeypatch):
+    monkeypatch.setattr(recovery, "PAGE_MESSAGES", 10)
+    peer.publish(*range(1, 101))
+    await peer.subscribe(since="1")
+    await peer.wait_for(*range(1, 101))
+
+
+async def test_messages_during_the_replay_follow_it_once(peer, monkeypatch):
+    monkeypatch.setattr(recovery, "PAGE_MESSAGES", 10)
+    peer.publish(*range(1, 51))
+    await peer.subscribe(since="1")
+    for number in range(51, 81):
+        peer.publish(number)
+        await asyncio.sleep(0)
+    await peer.wait_for(*range(1, 81))
+
+
+async def test_missed_message_is_read_from_the_stream(peer):
+    peer.publish(1)
+    await peer.subscribe(since="1")
+    await peer.wait_for(1)
+    peer.publish(2)
+    await peer.wait_for(1, 2)
+    assert peer.state is RecoveryState.LIVE
+    peer.publish(3, 4, republish=False)
+    peer.publish(5)
+    await peer.wait_for(1, 2, 3, 4, 5)
+
+
+async def test_missed_message_during_the_replay_is_read_from_the_stream(peer):
+    peer.publish(1)
+    await peer.subscribe(since="1")
+    peer.publish(2)
+    peer.publish(3, republish=False)
+    peer.publish(4)
+    await peer.wait_for(1, 2, 3, 4)
+
+
+async def test_message_that_was_replayed_is_not_delivered_again(peer, history):
+    peer.publish(1, 2, 3)
+    await peer.subscribe(since="1")
+    await peer.wait_for(1, 2, 3)
+    history.republish(3, 2)
+    peer.publish(4)
+    await peer.wait_for(1, 2, 3, 4)
+
+
+async def test_messages_of_an_outage_are_delivered_after_it(peer, broker):
+    peer.publish(1)
+    await peer.subscribe(since="1")
+    await peer.wait_for(1)
+    peer.publish(2)
+    await peer.wait_for(1, 2)
+    broker.down = True
+    await broker.restart()
+    peer.publish(3, 4)
+    broker.down = False
+    await peer.wait_for(1, 2, 3, 4)
+    peer.publish(5)
+    await peer.wait_for(1, 2, 3, 4, 5)
+
+
+async def test_deleted_messages_are_not_waited_for(peer, history):
+    peer.publish(1)
+    await peer.subscribe(since="1")
+    await peer.wait_for(1)
+    peer.publish(2, republish=False)
+    history.delete(2)
+    history.append(SUBJECT, b"3", republish=False)
+    history.republish(3, 2)
+    await peer.wait_for(1, 3)
+
+
+async def test_message_that_the_stream_did_not_publish_is_ignored(peer, broker):
+    await peer.subscribe(last=0)
+    for headers in (
+        b"",
+        b"NATS/1.0\r\n\r\n",
+        b"NATS/1.0\r\nNats-Sequence: x\r\nNats-Last-Sequence: 0\r\n\r\n",
+    ):
+        broker.route(f"{REPUBLISH_PREFIX}.{SUBJECT}", b"666", headers)
+    await peer.wait_until_caught_up()
+    peer.publish(1)
+    await peer.wait_for(1)
+
+
+async def test_sequence_number_in_a_publishers_header_is_ignored(peer):
+    await peer.subscribe(last=0)
+    await peer.wait_until_caught_up()
+    peer.publish(1, headers=b"\r\nNats-Sequence: 999")
+    peer.publish(2)
+    await peer.wait_for(1, 2)
+    assert [frame["seq"] for frame in peer.send_queue.frames] == [1, 2]
+
+
+async def test_replay_waits_for_a_slow_socket(peer, history, monkeypatch):
+    monkeypatch.setattr(recovery, "SEND_QUEUE_POLL_S", 0.001)
+    peer.publish(1, 2)
+    peer.send_queue.half_full = True
+    await peer.subscribe(since="1")
+    reads = history.reads
+    await asyncio.sleep(0.01)
+    assert (peer.received, history.reads) == ([], reads)
+    peer.send_queue.half_full = False
+    await peer.wait_for(1, 2)
+
+
+async def test_overflowing_buffer_loses_no_message(peer, monkeypatch):
+    monkeypatch.setattr(recovery, "MAX_BUFFERED_MESSAGES", 5)
+    monkeypatch.setattr(recovery, "SEND_QUEUE_POLL_S", 0.001)
+    peer.publish(1)
+    peer.send_queue.half_full = True
+    await peer.subscribe(since="1")
+    peer.publish(*range(2, 31))
+    subscription = peer.subscriptions._by_subject[SUBJECT]
+    assert len(subscription._buffer) == 5
+    peer.send_queue.half_full = False
+    await peer.wait_for(*range(1, 31))
+
+
+async def test_buffer_is_bounded_in_bytes(peer, history, monkeypatch):
+    monkeypatch.setattr(recovery, "MAX_BUFFERED_BYTES", 100)
+    peer.send_queue.half_full = True
+    await peer.subscribe(last=0)
+    for _ in range(10):
+        history.append(SUBJECT, b'"%b"' % (b"x" * 28))
+    assert len(peer.subscriptions._by_subject[SUBJECT]._buffer) == 3
+
+
+async def test_unsubscribed_channel_delivers_nothing(peer, broker, bridge):
+    peer.publish(1)
+    peer.send_queue.half_full = True
+    await peer.subscribe(since="1")
+    await peer.subscriptions.unsubscribe(CHANNEL)
+    peer.send_queue.half_full = False
+    peer.publish(2)
+    await bridge.flush()
+    await asyncio.sleep(0.01)
+    assert peer.received == []
+    assert broker.subjects == []
+
+
+async def test_replay_replaces_the_plain_subscription(peer, broker, bridge):
+    await peer.subscriptions.subscribe("plain", resolve_channel(TENANT, CHANNEL))
+    peer.subscriptions.activate("plain")
+    peer.publish(1)
+    await peer.subscribe(last=1)
+    await peer.wait_for(1)
+    # As the stream does it: the message itself, then its republished copy.
+    broker.route(SUBJECT, b"2")
+    peer.publish(2)
+    await peer.wait_for(1, 2)
+    await bridge.flush()
+    assert broker.subjects == [f"{REPUBLISH_PREFIX}.{SUBJECT}"]
+
+
+async def test_wildcard_and_replay_deliver_once(peer, broker):
+    every_channel = resolve(TENANT, f"tenant.{TENANT}.channel.*", wildcards=True)
+    await peer.subscriptions.subscribe("all", every_channel)
+    peer.subscriptions.activate("all")
+    peer.publish(1)
+    await peer.subscribe(last=1)
+    await peer.wait_for(1)
+    broker.route(SUBJECT, b"2")
+    peer.publish(2)
+    await peer.wait_for(1, 2)
+    broker.route(OTHER_SUBJECT, b"3")
+    await peer.wait_for(1, 2, 3)
+
+
+async def test_second_replay_starts_again(peer):
+    peer.publish(1, 2, 3)
+    await peer.subscribe(last=1)
+    await peer.wait_for(3)
+    peer.send_queue.drain()
+    await peer.subscribe(last=2)
+    await peer.wait_for(2, 3)
+    peer.publish(4)
+    await peer.wait_for(2, 3, 4)
+
+
+async def test_channel_without_history_leaves_no_subscription(peer, broker, bridge):
+    broker.responders[DIRECT_GET_SUBJECT] = lambda _: [(b"", {"Status": "503"})]
+    with pytest.raises(HistoryUnavailable):
+        await peer.subscribe(last=1)
+    assert bridge.subscription_count == 0
+    assert peer.subscriptions.names == {}
+
+
+@pytest.mark.parametrize(
+    "query", [{"since": "1", "last": 1}, {"since": "yesterday"}, {"since": "2026-01-01T00:00:00"}]
+)
+async def test_invalid_position_leaves_no_subscription(peer, bridge, query):
+    with pytest.raises(InvalidRequest):
+        await peer.subscribe(**query)
+    assert bridge.subscription_count == 0
+
+
+async def test_deliveries_are_recorded_once(peer):
+    peer.publish(1, 2, 3)
+    await peer.subscribe(last=2)
+    await peer.wait_for(2, 3)
+    peer.publish(4, 5)
+    await peer.wait_for(2, 3, 4, 5)
+    assert peer.usage.deliveries == {(CLIENT, CHANNEL): [4, 4]}
+
+
+async def test_stream_that_is_away_is_read_when_it_is_back(peer, broker, monkeypatch):
+    monkeypatch.setattr(recovery, "RETRY_DELAY_S", 0.001)
+    peer.publish(1)
+    peer.send_queue.half_full = True
+    await peer.subscribe(since="1")
+    answer = broker.responders[DIRECT_GET_SUBJECT]
+    broker.responders[DIRECT_GET_SUBJECT] = lambda _: [(b"", {"Status": "503"})]
+    peer.send_queue.half_full = False
+    await asyncio.sleep(0.03)
+    assert peer.received == []
+    broker.responders[DIRECT_GET_SUBJECT] = answer
+    await peer.wait_for(1)
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("publish"), st.integers(1, 4)),
+        st.tuples(st.just("miss"), st.integers(1, 3)),
+        st.tuples(st.just("break"), st.integers(0, 3)),
+        st.tuples(st.just("turns"), st.integers(1, 8)),
+        st.tuples(st.just("repeat"), st.just(0)),
+    ),
+    max_size=20,
+)
+
+
+async def replay(before, steps):
+    broker, bus = FakeBroker(), FakeBus({IssueBridgeCredentials: BRIDGE_CREDENTIALS})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(connector, "BridgeConnection", broker.create_connection)
+        patch.setattr(connector, "FIRST_RECONNECT_DELAY_S", 0)
+        patch.setattr(recovery, "RETRY_DELAY_S", 0.001)
+        patch.setattr(recovery, "PAGE_MESSAGES", 3)
+        patch.setattr(recovery, "MAX_BUFFERED_MESSAGES", 4)
+        bridge = Bridge(tenant_id=TENANT, bus=bus, settings=GatewaySettings())
+        await bridge.open()
+        peer = Peer(bridge, FakeHistory(broker))
+        number = before
+        peer.publish(*range(1, before + 1))
+        await peer.subscribe(since="1")
+        for kind, value in steps:
+            if kind in ("publish", "miss"):
+                # Without a reconnect, a gap is noticed only after a first live message.
+                live = peer.subscriptions._by_subject[SUBJECT].broker_subscription.last_seq
+                republish = kind == "publish" or not live
+                peer.publish(*range(number + 1, number + value + 1), republish=republish)
+                number += value
+            elif kind == "turns":
+                for _ in range(value):
+                    await asyncio.sleep(0)
+            elif kind == "repeat" and number and peer.state is not RecoveryState.LIVE:
+                # A copy of the newest message, delayed behind the page that contained it.
+                peer.history.republish(number, number - 1)
+            elif kind == "break":
+                await broker.restart()
+                peer.publish(*range(number + 1, number + value + 1))
+                number += value
+                await eventually(lambda: bridge.state is BridgeState.CONNECTED, every=0)
+        await eventually(lambda: bridge.state is BridgeState.CONNECTED, every=0)
+        # The next message reveals what was missed before it.
+        number += 1
+        peer.publish(number)
+        await eventually(lambda: peer.received[-1:] == [number], every=0, within=5)
+        await peer.subscriptions.unsubscribe_all()
+        await bridge.close()
+    return peer.received, number
+
+
+@settings(max_examples=60)
+@given(st.integers(0, 8), STEPS)
+def test_every_message_is_delivered_once_in_order(before, steps):
+    received, number = asyncio.run(replay(before, steps))
+    assert received == list(range(1, number + 1))
