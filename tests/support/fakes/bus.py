@@ -18,6 +18,8 @@ class FakeBus:
         self.calls = []
         self.callers = []
         self.events = []
+        # As `events`, with those that could not be published.
+        self.attempts = []
         self.signals = []
         self.publish_error = None
         self._handlers = defaultdict(list)
@@ -48,6 +50,7 @@ class FakeBus:
 
     async def publish(self, event):
         await asyncio.sleep(0)
+        self.attempts.append(event)
         if self.publish_error is not None:
             raise self.publish_error
         self.events.append(event)

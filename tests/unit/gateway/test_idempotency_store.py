@@ -1,0 +1,160 @@
+"""The idempotency store: one request is processed once, and its response is stored encrypted."""
+
+import asyncio
+import uuid
+
+import pytest
+
+from artcafe_gateway.http import idempotency_store as store_module
+from artcafe_gateway.http.idempotency_store import (
+    CLAIM_TTL_S,
+    RESPONSE_TTL_S,
+    IdempotencyClaim,
+    IdempotencyInProgress,
+    IdempotencyKeyReused,
+    IdempotencyStore,
+    StoredResponse,
+)
+
+OWNER = "tenant|user:u"
+RESPONSE = StoredResponse(
+    status=201, headers=[(b"content-type", b"application/json")], body=b'{"seed":"SUSECRET"}'
+)
+
+
+@pytest.fixture
+def store(redis_client):
+    return IdempotencyStore(redis_client, b"k" * 32)
+
+
+@pytest.fixture
+def key():
+    return uuid.uuid4().hex
+
+
+async def raw(redis_client, claim):
+    return await redis_client._redis.get(claim.redis_key)
+
+
+async def test_response_of_the_first_request_is_replayed(store, key):
+    claim = await store.claim(owner=OWNER, key=key, request=b"request")
+    assert isinstance(claim, IdempotencyClaim)
+    await store.complete(claim, RESPONSE)
+    for _ in range(3):
+        assert await store.claim(owner=OWNER, key=key, request=b"request") == RESPONSE
+
+
+async def test_different_request_with_the_key_is_rejected(store, key):
+    claim = await store.claim(owner=OWNER, key=key, request=b"request")
+    with pytest.raises(IdempotencyKeyReused):
+        await store.claim(owner=OWNER, key=key, request=b"other")
+    await store.complete(claim, RESPONSE)
+    with pytest.raises(IdempotencyKeyReused):
+        await store.claim(owner=OWNER, key=key, request=b"other")
+
+
+async def test_key_belongs_to_its_owner(store, key):
+    claim = await store.claim(owner=OWNER, key=key, request=b"request")
+    await store.complete(claim, RESPONSE)
+    for owner in ("tenant|user:other", "other|user:u", ""):
+        other = await store.claim(owner=owner, key=key, request=b"another request")
+        assert isinstance(other, IdempotencyClaim)
+
+
+async def test_concurrent_repetition_waits_for_the_response(store, key):
+    claim = await store.claim(owner=OWNER, key=key, request=b"request")
+    repetition = asyncio.create_task(store.claim(owner=OWNER, key=key, request=b"request"))
+    await asyncio.sleep(0.01)
+    assert not repetition.done()
+    await store.complete(claim, RESPONSE)
+    assert await repetition == RESPONSE
+
+
+async def test_repetition_of_a_long_request_is_rejected_after_a_while(store, key, monkeypatch):
+    monkeypatch.setattr(store_module, "WAIT_S", 0.1)
+    await store.claim(owner=OWNER, key=key, request=b"request")
+    with pytest.raises(IdempotencyInProgress) as error:
+        await store.claim(owner=OWNER, key=key, request=b"request")
+    assert error.value.retry_after_s == 1
+
+
+async def test_of_concurrent_requests_one_is_processed(store, key):
+    processed = 0
+
+    async def request():
+        nonlocal processed
+        claim = await store.claim(owner=OWNER, key=key, request=b"request")
+        if isinstance(claim, StoredResponse):
+            return claim
+        processed += 1
+        await asyncio.sleep(0.01)
+        await store.complete(claim, RESPONSE)
+        return RESPONSE
+
+    responses = await asyncio.gather(*(request() for _ in range(20)))
+    assert processed == 1
+    assert responses == [RESPONSE] * 20
+
+
+async def test_released_request_can_be_repeated(store, key):
+    claim = await store.claim(owner=OWNER, key=key, request=b"request")
+    await store.release(claim)
+    assert isinstance(await store.claim(owner=OWNER, key=key, request=b"request"), IdempotencyClaim)
+
+
+async def test_expired_claim_cannot_complete_or_release_a_later_one(store, key, redis_client):
+    expired = await store.claim(owner=OWNER, key=key, request=b"request")
+    await redis_client._redis.delete(expired.redis_key)
+    claim = await store.claim(owner=OWNER, key=key, request=b"request")
+    before = await raw(redis_client, claim)
+    await store.complete(expired, RESPONSE)
+    await store.release(expired)
+    assert await raw(redis_client, claim) == before
+    other = StoredResponse(status=200, headers=[], body=b"")
+    await store.complete(claim, other)
+    assert await store.claim(owner=OWNER, key=key, request=b"request") == other
+
+
+async def test_records_expire(store, key, redis_client):
+    claim = await store.claim(owner=OWNER, key=key, request=b"request")
+    assert 0 < await redis_client._redis.pttl(claim.redis_key) <= CLAIM_TTL_S * 1000
+    await store.complete(claim, RESPONSE)
+    assert CLAIM_TTL_S < await redis_client._redis.ttl(claim.redis_key) <= RESPONSE_TTL_S
+
+
+async def test_record_reveals_neither_response_nor_request_nor_key(store, key, redis_client):
+    claim = await store.claim(owner=OWNER, key=key, request=b"request")
+    await store.complete(claim, RESPONSE)
+    record = await raw(redis_client, claim)
+    for text in (b"SUSECRET", b"request", key.encode(), b"content-type"):
+        assert text not in record
+    assert key not in claim.redis_key
+
+
+async def test_same_response_is_encrypted_differently(store, redis_client, key):
+    records = []
+    for owner in ("one", "other"):
+        claim = await store.claim(owner=owner, key=key, request=b"request")
+        await store.complete(claim, RESPONSE)
+        records.append(await raw(redis_client, claim))
+    assert records[0] != records[1]
+
+
+async def test_another_installations_key_does_not_find_the_record(store, redis_client, key):
+    claim = await store.claim(owner=OWNER, key=key, request=b"request")
+    await store.complete(claim, RESPONSE)
+    other = IdempotencyStore(redis_client, b"x" * 32)
+    assert isinstance(await other.claim(owner=OWNER, key=key, request=b"request"), IdempotencyClaim)
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        StoredResponse(status=204, headers=[], body=b""),
+        StoredResponse(status=409, headers=[(b"a", b"b"), (b"a", b"c")], body=bytes(range(256)) * 100),
+    ],
+)
+async def test_any_response_is_replayed_byte_for_byte(store, key, response):
+    claim = await store.claim(owner=OWNER, key=key, request=b"")
+    await store.complete(claim, response)
+    assert await store.claim(owner=OWNER, key=key, request=b"") == response
