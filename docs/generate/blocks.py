@@ -20,12 +20,14 @@ from docs.generate import (
     plans,
     routes,
     settings,
+    states,
     tables,
 )
 
 ROOT = Path(__file__).parents[2]
 BLOCKS: dict[str, Callable[[], str]] = {
     "agent frames": frames.agent_frames,
+    "bridge states": states.bridge,
     "client frames": frames.client_frames,
     "close codes": close_codes.table,
     "commands": contracts.commands,
@@ -39,6 +41,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "nats subjects": nats_subjects.table,
     "operator commands": cli_commands.for_operators,
     "plans": plans.table,
+    "recovery states": states.recovery,
     "route examples": routes.examples,
     "routes": routes.index,
     "service layers": layers.services,
