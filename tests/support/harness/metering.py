@@ -1,7 +1,7 @@
 """A metering service in the test's process, and the parts of gateway and identity that it needs."""
 
 import time
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from redis.asyncio import Redis
 
@@ -11,10 +11,13 @@ from artcafe_common.bus.client import Bus
 from artcafe_common.bus.endpoints import EndpointServer, handles
 from artcafe_common.bus.errors import CommandError
 from artcafe_common.contracts.identity.accounts import AccountMissing, BrokerAccount, FindAccount
+from artcafe_common.contracts.ingest import INGEST_SUBJECT
 from artcafe_common.contracts.metering import BridgeReport, GetLiveUsage, UsageEntry, UsageRecorded
 from artcafe_common.dev.stack import REGION
+from artcafe_common.lifecycle import run_background, run_periodically
 from artcafe_metering.app import app
 from artcafe_metering.settings import Settings
+from artcafe_presence.ingest_usage import IngestUsageReporter
 from support.harness.broker_accounts import BrokerAccounts
 from support.waiting import eventually, holds
 
@@ -49,12 +52,28 @@ class MeteringHarness:
         )
         self.metering = await connect(self.url, self.keys / "metering.creds", name="metering")
         await Bus(self.metering, service="metering").ensure_events_stream()
+        await self._count_ingest_as_presence_does()
         self.redis = Redis.from_url(self.redis_url, decode_responses=True)
         self.server = EndpointServer(self.identity, "identity")
         await self.server.start()
         await self.server.serve(self)
 
+    async def _count_ingest_as_presence_does(self):
+        self.presence = await connect(self.url, self.keys / "presence.creds", name="presence")
+        reporter = IngestUsageReporter(Bus(self.presence, service="presence"))
+
+        async def on_ingest(message):
+            reporter.record(message)
+
+        await self.presence.subscribe(INGEST_SUBJECT, cb=on_ingest)
+        self.background = AsyncExitStack()
+        await self.background.enter_async_context(
+            run_background(run_periodically(POLL_INTERVAL_S / 2, reporter.flush, name="ingest_usage"))
+        )
+
     async def close(self):
+        await self.background.aclose()
+        await self.presence.close()
         await self.redis.aclose()
         await self.accounts.close()
         for nc in (self.gateway.nc, self.identity, self.metering):

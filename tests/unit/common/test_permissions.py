@@ -54,7 +54,7 @@ def test_existing_credentials_have_the_derived_permissions(service):
 @pytest.mark.parametrize("service", SERVICES)
 def test_a_service_publishes_only_to_declared_subjects(service):
     called, published, durables = EXPECTED[service]
-    streams = ["EVENTS", *(["INGEST"] if service == "metering" else [])]
+    streams = ["EVENTS"]
     allowed = {f"artcafe.{callee}.>" for callee in called}
     allowed |= {f"artcafe.events.{noun}.*" for noun in published}
     for stream in streams:
@@ -69,7 +69,7 @@ def test_a_service_publishes_only_to_declared_subjects(service):
             allowed |= {f"$JS.ACK.{consumer}.>"}
     allowed |= {
         "presence": {"artcafe.tenant.*.presence.*"},
-        "admin": {"$SRV.>", "$JS.API.STREAM.INFO.INGEST"},
+        "admin": {"$SRV.>"},
     }.get(service, set())
     permissions = service_permissions(service)
     assert set(permissions.pub.allow) == allowed

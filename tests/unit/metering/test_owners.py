@@ -6,7 +6,6 @@ from artcafe_common.bus.errors import ServiceUnavailable
 from artcafe_common.clock import new_id, now
 from artcafe_common.contracts.identity.accounts import AccountMissing, BrokerAccount
 from artcafe_metering.connections import ConnectionSnapshot, TrafficTotals
-from artcafe_metering.ingest import header_size
 from artcafe_metering.owners import ConnectionOwner, OwnerResolver
 
 TENANT = new_id()
@@ -86,11 +85,6 @@ async def test_connection_of_a_deleted_account_has_no_owner(owners, identity):
     one, other = seen(1), seen(2)
     assert await owners.resolve([one, other]) == {one.key: None, other.key: None}
     assert identity.asked == 1
-
-
-def test_header_size_matches_the_broker():
-    assert header_size(None) == 0
-    assert header_size({"a": "b"}) == len("NATS/1.0\r\na: b\r\n\r\n")
 
 
 def test_connection_duration_ends_with_the_connection():

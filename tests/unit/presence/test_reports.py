@@ -13,10 +13,10 @@ ACCOUNT = "A" + "B" * 55
 TENANT, CLIENT = new_id(), new_id()
 
 
-def taken(kind, body, **origin):
-    info = {"acc": ACCOUNT, "user": CLIENT, "id": 7, "server": "nats-1"} | origin
+def taken(ingest_kind, body, **origin):
+    info = {"acc": ACCOUNT, "user": CLIENT, "id": 7, "server": "nats-1", "kind": "Client"} | origin
     headers = {"Nats-Request-Info": json.dumps(info)}
-    return parse_report(ingest_subject(ACCOUNT, kind, TENANT, CLIENT), headers, body)
+    return parse_report(ingest_subject(ACCOUNT, ingest_kind, TENANT, CLIENT), headers, body)
 
 
 def test_heartbeat_with_any_payload_is_accepted():
@@ -59,7 +59,8 @@ def test_metrics_are_accepted_bare_or_wrapped():
 
 
 @pytest.mark.parametrize(
-    "origin", [{"user": new_id()}, {"user": "U" + "A" * 55}, {"user": ""}, {"acc": "AX"}]
+    "origin",
+    [{"user": new_id()}, {"user": "U" + "A" * 55}, {"user": ""}, {"acc": "AX"}, {"kind": "JetStream"}],
 )
 def test_report_for_another_client_is_ignored(origin):
     assert taken(IngestKind.HEARTBEAT, b"", **origin) is None

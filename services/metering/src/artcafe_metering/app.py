@@ -5,13 +5,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from artcafe_common.broker.connect import connect
 from artcafe_common.bus.consumer import EventConsumer
+from artcafe_common.contracts.ingest import IngestReceived
 from artcafe_common.contracts.metering import UsageRecorded
-from artcafe_common.lifecycle import run_background, run_periodically, wait_until_available
+from artcafe_common.lifecycle import run_background, run_periodically
 from artcafe_common.runtime import run_service
 from artcafe_common.storage.dynamo import Database
 from artcafe_metering.broker_usage import BridgeReconciler, BrokerUsageCollector
 from artcafe_metering.endpoints import Endpoints
-from artcafe_metering.ingest import IngestReader
 from artcafe_metering.owners import OwnerResolver
 from artcafe_metering.quotas import QuotaMonitor
 from artcafe_metering.rollup import Rollup
@@ -45,12 +45,13 @@ async def app(settings: Settings) -> AsyncIterator[None]:
                 batch.event_id, batch.occurred_at, batch.entries, batch.bridges
             )
 
-        batches = EventConsumer(host.bus, CONSUMER, {UsageRecorded: apply_batch})
-        ingest = IngestReader(host.bus)
-        stack.push_async_callback(ingest.close)
-        broker_usage = BrokerUsageCollector(
-            system=system, owners=OwnerResolver(host.bus), ingest=ingest, counters=counters
+        async def subtract_ingest(event: IngestReceived) -> None:
+            await counters.subtract_ingest(event.event_id, event.occurred_at, event.entries)
+
+        usage_events = EventConsumer(
+            host.bus, CONSUMER, {UsageRecorded: apply_batch, IngestReceived: subtract_ingest}
         )
+        broker_usage = BrokerUsageCollector(system=system, owners=OwnerResolver(host.bus), counters=counters)
         bridges = BridgeReconciler(
             bus=host.bus, counters=counters, durable=CONSUMER, after_s=settings.settle_after_s
         )
@@ -59,12 +60,11 @@ async def app(settings: Settings) -> AsyncIterator[None]:
         rollup = Rollup(counters, archive)
 
         await host.serve_when_ready(Endpoints(counters, archive))
-        await wait_until_available("ingest", ingest.open)
         await broker_usage.subscribe()
         await quotas.subscribe()
         await stack.enter_async_context(
             run_background(
-                batches.run(),
+                usage_events.run(),
                 run_periodically(settings.poll_interval_s, broker_usage.collect_open, name="collect_open"),
                 run_periodically(
                     settings.closed_interval_s, broker_usage.collect_closed, name="collect_closed"

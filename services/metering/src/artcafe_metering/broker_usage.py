@@ -25,7 +25,6 @@ from artcafe_common.bus.client import EVENTS_STREAM, Bus
 from artcafe_common.bus.errors import ServiceUnavailable
 from artcafe_common.clock import now
 from artcafe_metering.connections import ConnectionSnapshot, TrafficTotals
-from artcafe_metering.ingest import IngestReader
 from artcafe_metering.owners import ConnectionOwner, OwnerResolver
 from artcafe_metering.store import UsageCounters
 
@@ -42,12 +41,9 @@ log = structlog.get_logger()
 class BrokerUsageCollector:
     """Adds the broker's traffic totals to the usage counters."""
 
-    def __init__(
-        self, *, system: Nats, owners: OwnerResolver, ingest: IngestReader, counters: UsageCounters
-    ) -> None:
+    def __init__(self, *, system: Nats, owners: OwnerResolver, counters: UsageCounters) -> None:
         self._system = system
         self._owners = owners
-        self._ingest = ingest
         self._counters = counters
         self._disconnected: deque[ConnectionSnapshot] = deque(maxlen=MAX_PENDING_DISCONNECTS)
         self._applied: dict[str, tuple[TrafficTotals, float]] = {}
@@ -72,13 +68,10 @@ class BrokerUsageCollector:
         listings = await list_connections(self._system)
         at = now()
         disconnected = list(self._disconnected)
-        # Read after the totals, so that every ingest message included in them is subtracted.
-        ingest = await self._ingest.fetch_pending()
         open_ = _tenant_connections(listings)
         changed = [snapshot for snapshot in open_ if self._has_changed(snapshot)]
         owned, _ = await self._with_owners([*disconnected, *changed])
-        await self._counters.apply_broker_totals(at, owned, stream=ingest.stream, ingested=ingest.ingested)
-        await ingest.acknowledge()
+        await self._counters.apply_broker_totals(at, owned)
         # Those without a known owner are read again from the list of closed connections.
         for _ in disconnected:
             self._disconnected.popleft()

@@ -12,11 +12,11 @@ from boto3.dynamodb.conditions import Attr, Key
 from redis.asyncio import Redis
 
 from artcafe_common.bus.errors import StoreUnavailable
+from artcafe_common.contracts.ingest import IngestUsage
 from artcafe_common.contracts.metering import BridgeReport, UsageEntry
 from artcafe_common.storage.dynamo import ConditionFailed, Database
 from artcafe_common.storage.tenant_table import TenantTable
 from artcafe_metering.connections import ConnectionSnapshot, connection_key
-from artcafe_metering.ingest import IngestMessage
 from artcafe_metering.owners import ConnectionOwner
 from artcafe_metering.periods import day_key, hour_bucket
 from artcafe_metering.tables import TABLES, TOTALS, USAGE_METRICS, DayItem
@@ -115,36 +115,36 @@ class UsageCounters:
         self,
         now: datetime,
         snapshots: Sequence[tuple[ConnectionSnapshot, ConnectionOwner]],
-        *,
-        stream: str = "",
-        ingested: Sequence[IngestMessage] = (),
     ) -> None:
-        """Count the growth of connections' traffic totals, minus the ingest messages included in it.
+        """Count the growth of connections' traffic totals.
 
-        Idempotent, in any order and from any instance: totals are absolute, and messages are identified by
-        their sequence in `stream`.
+        Idempotent, in any order and from any instance, because totals are absolute.
         """
         rows = [
             snapshot.script_row(owner.client_id, bridge=owner.bridge, now=now)
             for snapshot, owner in snapshots
         ]
-        messages = [
-            (message.sequence, message.tenant_id, message.client_id, message.size) for message in ingested
-        ]
         bucket = hour_bucket(now)
-        for start in range(0, max(len(rows), 1), BATCH):
-            last = start + BATCH >= len(rows)
+        for start in range(0, len(rows), BATCH):
             with _translating_redis_errors():
                 await self._apply_broker_totals(
-                    keys=[CLOSED_BRIDGES, f"meter:ingest:{stream}"],
-                    args=[
-                        bucket.day,
-                        bucket.hour,
-                        _json(rows[start : start + BATCH]),
-                        _json(messages if last else []),
-                    ],
+                    keys=[CLOSED_BRIDGES],
+                    args=[bucket.day, bucket.hour, _json(rows[start : start + BATCH])],
                 )
         self.changed_tenants.update(snapshot.tenant_id for snapshot, _owner in snapshots)
+
+    async def subtract_ingest(self, event_id: str, at: datetime, entries: Sequence[IngestUsage]) -> None:
+        """Subtract ingest messages, which the broker's totals include; idempotent by event id."""
+        negative = [
+            UsageEntry(
+                tenant_id=entry.tenant_id,
+                client_id=entry.client_id,
+                messages=-entry.messages,
+                bytes_in=-entry.bytes_in,
+            )
+            for entry in entries
+        ]
+        await self.apply_gateway_batch(event_id, at, negative, [])
 
     async def closed_bridges(self, before: datetime) -> list[str]:
         """The keys of some bridges that closed before a time and are not reconciled yet."""

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 import nats.errors
 import structlog
 from nats.aio.client import Client as Nats
+from nats.aio.msg import Msg
 
 from artcafe_common.broker.connect import connect
 from artcafe_common.bus.consumer import EventConsumer
@@ -20,6 +21,7 @@ from artcafe_presence.broker_connections import BrokerConnectionMonitor
 from artcafe_presence.deadlines import DeadlineChecker
 from artcafe_presence.endpoints import Endpoints
 from artcafe_presence.gateways import GatewayEventHandler
+from artcafe_presence.ingest_usage import IngestUsageReporter
 from artcafe_presence.outbox import row_relay, transition_relay
 from artcafe_presence.reports import ReportBuffer
 from artcafe_presence.settings import Settings
@@ -27,6 +29,7 @@ from artcafe_presence.store import Store
 
 NAME = "presence"
 FLUSH_INTERVAL_S = 0.05
+USAGE_INTERVAL_S = 0.2
 RETRY_INTERVAL_S = 0.5
 log = structlog.get_logger()
 
@@ -48,6 +51,7 @@ async def app(settings: Settings) -> AsyncIterator[None]:
 
         gateways = GatewayEventHandler(store)
         reports = ReportBuffer(store, on_unknown_server=reconcile_requested.set)
+        ingest_usage = IngestUsageReporter(host.bus)
         broker = BrokerConnectionMonitor(
             system,
             store,
@@ -64,12 +68,19 @@ async def app(settings: Settings) -> AsyncIterator[None]:
         await broker.subscribe()
         await host.bus.subscribe_signal(HeartbeatsReceived, gateways.on_heartbeats)
         await host.bus.subscribe_signal(GatewayAlive, gateways.on_gateway_alive)
-        await host.bus.nc.subscribe(INGEST_SUBJECT, queue=NAME, cb=reports.receive)
+
+        async def on_ingest(message: Msg) -> None:
+            ingest_usage.record(message)
+            reports.receive(message)
+
+        await host.bus.nc.subscribe(INGEST_SUBJECT, queue=NAME, cb=on_ingest)
         stack.push_async_callback(reports.flush)
+        stack.push_async_callback(ingest_usage.flush)
         await stack.enter_async_context(
             run_background(
                 consumer.run(),
                 run_periodically(FLUSH_INTERVAL_S, reports.flush, name="flush_reports"),
+                run_periodically(USAGE_INTERVAL_S, ingest_usage.flush, name="publish_ingest_usage"),
                 run_periodically(settings.deadline_check_s, deadlines.check, name="check_deadlines"),
                 run_periodically(RETRY_INTERVAL_S, broker.reconcile_when_due, name="reconcile_connections"),
                 run_periodically(0, transition_relay(store, host.bus).drain, name="publish_transitions"),

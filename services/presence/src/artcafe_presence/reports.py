@@ -10,14 +10,12 @@ from nats.aio.msg import Msg
 
 from artcafe_common.broker.subjects import ULID_PATTERN
 from artcafe_common.bus.errors import CommandError
-from artcafe_common.contracts.ingest import (
-    REQUEST_INFO_HEADER,
-    IngestKind,
-    IngestSubject,
-    RequestInfo,
-    parse_ingest_subject,
-)
 from artcafe_common.contracts.ingest import ClientReport as IngestReport
+from artcafe_common.contracts.ingest import (
+    IngestKind,
+    IngestOrigin,
+    verify_origin,
+)
 from artcafe_presence.records import ConnectionReport, ReportType
 from artcafe_presence.store import Store
 
@@ -45,7 +43,7 @@ class ReportBuffer:
         self._on_unknown_server = on_unknown_server
         self._pending: deque[ConnectionReport] = deque(maxlen=MAX_PENDING)
 
-    async def receive(self, message: Msg) -> None:
+    def receive(self, message: Msg) -> None:
         """Buffer one message of the ingest subjects."""
         report = parse_report(message.subject, message.headers or {}, message.data)
         if report is not None:
@@ -68,10 +66,10 @@ class ReportBuffer:
 
 def parse_report(subject: str, headers: dict[str, str], data: bytes) -> ConnectionReport | None:
     """The report in a message; None unless the sender is the client named in the subject."""
-    arrival = parse_ingest_subject(subject)
-    info = _parse_request_info(headers)
-    if arrival is None or info is None or not _is_sender_verified(arrival, info):
+    origin = verify_origin(subject, headers)
+    if origin is None or not _is_sent_by_named_client(origin):
         return None
+    arrival, info = origin.subject, origin.sender
     body = _parse_body(data, arrival.kind)
     if body is None:
         return None
@@ -104,17 +102,8 @@ def encode_json(value: dict[str, Any] | None) -> str | None:
     return text.decode() if len(text) <= MAX_JSON_BYTES else None
 
 
-def _is_sender_verified(arrival: IngestSubject, info: RequestInfo) -> bool:
-    return (
-        info.acc == arrival.account and info.user == arrival.client_id and bool(ULID_PATTERN.match(info.user))
-    )
-
-
-def _parse_request_info(headers: dict[str, str]) -> RequestInfo | None:
-    try:
-        return msgspec.json.decode(headers.get(REQUEST_INFO_HEADER, ""), type=RequestInfo)
-    except _DECODE_ERRORS:
-        return None
+def _is_sent_by_named_client(origin: IngestOrigin) -> bool:
+    return origin.sender.user == origin.subject.client_id and bool(ULID_PATTERN.match(origin.sender.user))
 
 
 def _parse_body(data: bytes, kind: IngestKind) -> IngestReport | None:

@@ -25,12 +25,11 @@ from artcafe_common.cli.doctor_results import (
 )
 from artcafe_common.contracts.health import HEALTH_COMMANDS
 from artcafe_common.contracts.identity.accounts import CompareAccounts
-from artcafe_common.contracts.ingest import INGEST_STREAM
 from artcafe_common.settings import SettingsError, StoreSettings, read_key
 
 # Identity compares every account, which takes longer than other requests.
 COMPARE_TIMEOUT_S = 7.0
-STREAM_OWNERS = {EVENTS_STREAM: "tenancy", INGEST_STREAM: "metering"}
+STREAM_OWNERS = {EVENTS_STREAM: "tenancy"}
 
 
 class BrokerChecks:

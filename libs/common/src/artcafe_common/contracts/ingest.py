@@ -10,9 +10,12 @@ from typing import Any
 
 import msgspec
 
-INGEST_STREAM = "INGEST"
+from artcafe_common.bus.command import Event
+
 INGEST_SUBJECT = "artcafe.ingest.>"
 REQUEST_INFO_HEADER = "Nats-Request-Info"
+# The kind of a connection of a NATS client, unlike one that the broker makes itself.
+CLIENT_KIND = "Client"
 
 
 class IngestKind(StrEnum):
@@ -37,12 +40,16 @@ _KINDS = {kind.value: kind for kind in IngestKind}
 
 
 class RequestInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """The `Nats-Request-Info` header: the publisher's account, user, connection id and server name."""
+    """The broker's description of a message's sender: account, user, connection id, server name, kind.
+
+    The broker overwrites the header, so a client cannot forge it.
+    """
 
     acc: str
     user: str = ""
     id: int = 0
     server: str = ""
+    kind: str = ""
 
 
 class IngestSubject(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,3 +83,44 @@ class ClientReport(msgspec.Struct, frozen=True, kw_only=True):
     status: str | None = None
     metrics: dict[str, Any] | None = None
     metadata: dict[str, Any] | None = None
+
+
+class IngestOrigin(msgspec.Struct, frozen=True, kw_only=True):
+    """An ingest message's subject, and the sender that the broker attests."""
+
+    subject: IngestSubject
+    sender: RequestInfo
+
+
+def verify_origin(subject: str, headers: dict[str, str]) -> IngestOrigin | None:
+    """The origin of an ingest message; None unless the broker attests that a client of that account sent it.
+
+    The account in the subject alone proves nothing: a stream in any account can store a message under
+    another account's ingest subject and have JetStream deliver it to the platform.
+    """
+    parsed = parse_ingest_subject(subject)
+    try:
+        sender = msgspec.json.decode(headers.get(REQUEST_INFO_HEADER, ""), type=RequestInfo)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    if parsed is None or sender.acc != parsed.account or sender.kind != CLIENT_KIND:
+        return None
+    return IngestOrigin(subject=parsed, sender=sender)
+
+
+class IngestUsage(msgspec.Struct, frozen=True, kw_only=True):
+    """Ingest messages of one client; `bytes_in` includes headers. Without a client they are the tenant's."""
+
+    tenant_id: str
+    client_id: str = ""
+    messages: int
+    bytes_in: int
+
+
+class IngestReceived(Event, frozen=True, kw_only=True):
+    """Verified ingest messages that presence received; the broker counts them, but they are not billed."""
+
+    subject = "artcafe.events.presence.ingest_received"
+    publishers = ("presence",)
+    consumers = ("metering",)
+    entries: list[IngestUsage]

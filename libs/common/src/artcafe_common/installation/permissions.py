@@ -9,7 +9,6 @@ from artcafe_common.broker.claims import Permission, ResponsePermission, UserCla
 from artcafe_common.bus.client import EVENTS_STREAM, inbox_prefix
 from artcafe_common.bus.command import Command, Event, Signal, service_of
 from artcafe_common.contracts.catalog import declared
-from artcafe_common.contracts.ingest import INGEST_STREAM
 
 # `admin` is the operator's command line.
 SERVICES = ("gateway", "identity", "tenancy", "presence", "metering", "admin")
@@ -66,13 +65,11 @@ def service_permissions(service: str) -> UserClaims:
     publish += _stream_subjects(EVENTS_STREAM, durable_consumers(service))
     subscribe = [inbox, f"artcafe.{service}.>", "$SRV.>", "artcafe.events.>"]
     match service:
-        case "metering":
-            publish += _stream_subjects(INGEST_STREAM, durable_consumers(service))
         case "presence":
             publish.append(PRESENCE_EXPORT)
             subscribe.append("artcafe.ingest.>")
         case "admin":
-            publish += ["$SRV.>", f"$JS.API.STREAM.INFO.{INGEST_STREAM}"]
+            publish.append("$SRV.>")
             subscribe = [inbox]
     return UserClaims(
         pub=Permission(allow=publish),

@@ -1,6 +1,5 @@
--- Counts the growth of connections' traffic totals, and subtracts the ingest messages included in it.
--- KEYS: the closed bridges, the bitmap of the ingest stream
--- ARGV: day, hour, connections, ingest messages
+-- Counts the growth of connections' traffic totals.
+-- KEYS: the closed bridges. ARGV: day, hour, connections
 for _, connection in ipairs(cjson.decode(ARGV[3])) do
   local key, totals = connection.key, connection.totals
   local bucket = {connection.day, connection.hour}
@@ -20,13 +19,5 @@ for _, connection in ipairs(cjson.decode(ARGV[3])) do
     end
   end
   extend_connection(key)
-end
--- One bit per stream sequence, because messages arrive in any order and at any instance.
-for _, message in ipairs(cjson.decode(ARGV[4])) do
-  local page = KEYS[2] .. ':' .. string.format('%.0f', math.floor(message[1] / 65536))
-  if redis.call('SETBIT', page, message[1] % 65536, 1) == 0 then
-    expiry[page] = 3600
-    count({ARGV[1], ARGV[2]}, message[2], message[3], '', {-1, 0, -message[4]})
-  end
 end
 apply_expiry()
