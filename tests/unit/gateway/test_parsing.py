@@ -1,0 +1,124 @@
+"""WebSocket messages as frames, or as the error that the client receives."""
+
+from contextlib import suppress
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from artcafe_common.bus.errors import CommandError
+from artcafe_gateway.sessions.client import ClientSession
+from artcafe_gateway.wire import frames
+from artcafe_gateway.wire.parsing import BadFrame, NotJson, UnknownType, id_of, parse
+
+DECODER = ClientSession.decoder
+
+
+def test_known_frame_is_parsed():
+    frame = parse(DECODER, b'{"type":"publish","subject":"a","data":{"n":1.0},"unknown":1}')
+    assert isinstance(frame, frames.Publish)
+    assert (frame.subject, bytes(frame.data)) == ("a", b'{"n":1.0}')
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"x",
+        b"{",
+        b'{"type":"ping"',
+        b'{"type":"ping"}{}',
+        b"\xff",
+        b'{"type":"publish","subject":"a","data":"\xff"}',
+        b'{"type":"ping","x":"\xed\xa0\x80"}',
+        b"NaN",
+    ],
+)
+def test_text_that_is_not_json(data):
+    with pytest.raises(NotJson):
+        parse(DECODER, data)
+
+
+@pytest.mark.parametrize("kind", [b'"pong"', b'"PING"', b'""', b'"subscribe_channel"'])
+def test_unknown_type(kind):
+    with pytest.raises(UnknownType):
+        parse(DECODER, b'{"type":%b}' % kind)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"null",
+        b"1",
+        b"[]",
+        b'"ping"',
+        b"{}",
+        b'{"type":1}',
+        b'{"type":null}',
+        b'{"type":"publish","subject":"a"}',
+        b'{"type":"publish","data":1,"subject":1}',
+        b'{"type":"subscribe","id":true}',
+        b'{"type":"subscribe","id":"%b"}' % (b"x" * 129),
+        b'{"type":"subscribe","channel":"c","last":-1}',
+        b'{"type":"subscribe","channel":"c","since":0}',
+        b'{"type":"request","subject":"a","data":1,"id":1,"timeout_ms":0}',
+        b'{"type":"publish","subject":"a","data":1,"headers":{"a":1}}',
+    ],
+)
+def test_fields_of_the_wrong_type(data):
+    with pytest.raises(BadFrame):
+        parse(DECODER, data)
+
+
+def test_frame_without_a_type_is_named():
+    with pytest.raises(BadFrame) as error:
+        parse(DECODER, b'{"subject":"a"}')
+    assert "type" in error.value.detail
+
+
+def test_deep_nesting_is_an_error_of_the_frame():
+    nested = b"[" * 100_000 + b"]" * 100_000
+    for data in (b'{"type":"heartbeat","timestamp":%b}' % nested, nested):
+        with pytest.raises(CommandError):
+            parse(DECODER, data)
+
+
+@pytest.mark.parametrize(
+    ("data", "frame_id"),
+    [
+        (b'{"id":"a"}', "a"),
+        (b'{"id":7,"type":1}', 7),
+        (b'{"id":"%b"}' % (b"x" * 128), "x" * 128),
+        (b'{"id":"%b"}' % (b"x" * 129), None),
+        (b'{"id":9223372036854775807}', 2**63 - 1),
+        (b'{"id":9223372036854775808}', None),
+        (b'{"id":true}', None),
+        (b'{"id":1.5}', None),
+        (b'{"id":null}', None),
+        (b'{"id":[1]}', None),
+        (b"{}", None),
+        (b"[]", None),
+        (b"{", None),
+        (b"[" * 100_000, None),
+    ],
+)
+def test_id_of_a_rejected_frame(data, frame_id):
+    assert id_of(data) == frame_id
+
+
+@given(st.binary(max_size=60) | st.text(max_size=40).map(lambda text: text.encode("utf-8", "surrogatepass")))
+def test_any_bytes_are_a_frame_or_a_command_error(data):
+    with suppress(NotJson, UnknownType, BadFrame):
+        parse(DECODER, data)
+    id_of(data)
+
+
+@pytest.mark.parametrize("frame_type", ClientSession.received_frames)
+def test_frame_is_rejected_only_for_missing_required_fields(frame_type):
+    data = b'{"type":"%b"}' % frame_type.__struct_config__.tag.encode()
+    if any(field.required for field in msgspec.structs.fields(frame_type)):
+        with pytest.raises(BadFrame):
+            parse(DECODER, data)
+    else:
+        assert type(parse(DECODER, data)) is frame_type
