@@ -1,9 +1,9 @@
-"""The WebSocket protocols and the NATS subjects as an AsyncAPI 3 document, made of the types that are decoded.
+"""The AsyncAPI 3 document of the WebSocket protocols and the NATS subjects, generated from their types.
 
-It is told from the platform's side: what it receives, and what it sends.
+Directions are those of the platform: it receives what clients send.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -11,7 +11,7 @@ from artcafe_common import __version__
 from artcafe_common.bus.errors import all_errors
 from artcafe_common.contracts.ingest import LOCAL_SUBJECTS, ClientReport, IngestKind
 from artcafe_common.contracts.presence import PresenceUpdate
-from artcafe_gateway.openapi.examples import example
+from artcafe_gateway.openapi.examples import build_example
 from artcafe_gateway.sessions.agent import AgentSession
 from artcafe_gateway.sessions.client import ClientSession
 from artcafe_gateway.sessions.dashboard import DashboardSession
@@ -19,11 +19,14 @@ from artcafe_gateway.wire import agent_frames, frames
 from artcafe_gateway.wire.socket import WEBSOCKET_CLOSE_CODES
 
 _REF = "#/components/schemas/{name}"
+_TEXT = {"type": "string"}
 _AGENT_FRAMES = (
-    *(kind for kind in AgentSession.received_frames if kind not in ClientSession.received_frames),
+    *(frame for frame in AgentSession.received_frames if frame not in ClientSession.received_frames),
     agent_frames.AgentMessage,
 )
-_TO_CLIENTS = (
+# Frames with the same tag as a frame in the other direction.
+_DASHBOARD_FRAMES = (frames.PresenceChange,)
+_SENT_TO_CLIENTS = (
     frames.Welcome,
     frames.HeartbeatAck,
     frames.Pong,
@@ -34,7 +37,7 @@ _TO_CLIENTS = (
     frames.Reply,
     frames.Error,
 )
-_TO_DASHBOARDS = (
+_SENT_TO_DASHBOARDS = (
     frames.Welcome,
     frames.Pong,
     frames.SubscriptionConfirmed,
@@ -45,67 +48,118 @@ _TO_DASHBOARDS = (
     frames.ActivityEntry,
     frames.Error,
 )
-_TEXT = {"type": "string"}
-_ENDPOINTS: dict[str, tuple[str, str, tuple[Any, ...], tuple[Any, ...], dict[str, str]]] = {
-    "client": (
+
+
+class _Endpoint(NamedTuple):
+    address: str
+    summary: str
+    received: tuple[Any, ...]
+    sent: tuple[Any, ...]
+    query_parameters: dict[str, str]
+
+
+class _NatsSubject(NamedTuple):
+    action: str
+    address: str
+    summary: str
+    message: str
+
+
+_ENDPOINTS = {
+    "client": _Endpoint(
         "/ws/client/{client_id}",
-        "A client's WebSocket; without `nonce` and `signature` it begins with a `challenge`",
+        "A client's WebSocket; without `nonce` and `signature` it starts with a `challenge`",
         (frames.Auth, *ClientSession.received_frames),
-        (frames.Challenge, *_TO_CLIENTS),
-        {"nonce": "Of POST /api/v1/auth/client/challenge", "signature": "The nonce, signed"},
+        (frames.Challenge, *_SENT_TO_CLIENTS),
+        {"nonce": "From POST /api/v1/auth/client/challenge", "signature": "The signature of the nonce"},
     ),
-    "agent": (
+    "agent": _Endpoint(
         "/ws/agent/{agent_id}",
-        "A legacy agent's WebSocket: a client's, with other words for some frames",
+        "A legacy agent's WebSocket: as a client's, with other fields in some frames",
         AgentSession.received_frames,
-        (*_TO_CLIENTS, agent_frames.AgentMessage),
+        (*_SENT_TO_CLIENTS, agent_frames.AgentMessage),
         {
-            "challenge": "Of POST /api/v1/auth/agent/challenge",
-            "signature": "The challenge, signed",
+            "challenge": "From POST /api/v1/auth/agent/challenge",
+            "signature": "The signature of the challenge",
             "tenant_id": "The agent's organization",
         },
     ),
-    "dashboard": (
+    "dashboard": _Endpoint(
         "/ws/dashboard",
-        "A person's WebSocket",
+        "A user's WebSocket",
         DashboardSession.received_frames,
-        _TO_DASHBOARDS,
-        {"token": "A person's token", "tenant_id": "The organization to look at"},
+        _SENT_TO_DASHBOARDS,
+        {"token": "The user's token", "tenant_id": "The organization to observe"},
     ),
 }
-_NATS: dict[str, tuple[str, str]] = {
-    IngestKind.HEARTBEAT: ("A client's heartbeat, in its short form", "heartbeat"),
-    IngestKind.STATUS: ("A client's heartbeat with status, metrics and metadata", "status"),
-    IngestKind.PRESENCE: ("That a client comes or goes", "coming or going"),
-    IngestKind.METRICS: ("A client's own figures: shown, never billed", "metrics"),
+_INGEST_SUMMARIES = {
+    IngestKind.HEARTBEAT: "A client's heartbeat, in its short form",
+    IngestKind.STATUS: "A client's heartbeat with status, metrics and metadata",
+    IngestKind.PRESENCE: "That a client goes online or offline",
+    IngestKind.METRICS: "Metrics measured by a client: displayed, never billed",
+}
+_NATS_SUBJECTS = {
+    **{
+        f"nats_{kind.value}": _NatsSubject(
+            "receive",
+            subject.format(tenant_id="{tenant_id}").replace("*", "{client_id}"),
+            _INGEST_SUMMARIES[kind],
+            "report",
+        )
+        for kind, subject in LOCAL_SUBJECTS.items()
+    },
+    "nats_presence_updates": _NatsSubject(
+        "send",
+        "tenant.{tenant_id}.presence.{client_id}",
+        "Clients that go online or offline",
+        "presence_update",
+    ),
+    "nats_messages": _NatsSubject("receive", "{tenant_id}.{name}", "An organization's messages", "any"),
+    "nats_channels": _NatsSubject(
+        "receive",
+        "tenant.{tenant_id}.channel.{channel_id}",
+        "A channel's messages, from and to any transport",
+        "any",
+    ),
 }
 
 
 def build_asyncapi() -> dict[str, Any]:
-    """The document."""
-    kinds = {kind: _key(kind) for _, _, sent, told, _ in _ENDPOINTS.values() for kind in (*sent, *told)}
+    """Generates the document."""
+    frame_types = {
+        frame: _message_key(frame)
+        for endpoint in _ENDPOINTS.values()
+        for frame in (*endpoint.received, *endpoint.sent)
+    }
     schemas, components = msgspec.json.schema_components(
-        [*kinds, ClientReport, PresenceUpdate], ref_template=_REF
+        [*frame_types, ClientReport, PresenceUpdate], ref_template=_REF
     )
-    components["Error"]["properties"]["code"]["enum"] = _codes()
+    components["Error"]["properties"]["code"]["enum"] = sorted({error.code for error in all_errors()})
     channels, operations = {}, {}
-    for name, (address, summary, received, sent, query) in _ENDPOINTS.items():
-        channels[name] = _websocket(address, summary, (*received, *sent), query)
-        operations[f"{name}_says"] = _operation("receive", name, received, "What a peer may send")
-        operations[f"{name}_hears"] = _operation("send", name, sent, "What a peer is sent")
-    _add_nats(channels, operations)
+    for name, endpoint in _ENDPOINTS.items():
+        channels[name] = _websocket_channel(endpoint)
+        operations[f"receive_from_{name}"] = _operation(
+            "receive", name, endpoint.received, "Frames that the peer may send"
+        )
+        operations[f"send_to_{name}"] = _operation(
+            "send", name, endpoint.sent, "Frames that the peer receives"
+        )
+    for name, nats_subject in _NATS_SUBJECTS.items():
+        channels[name] = _nats_channel(nats_subject)
+        operations[name] = _nats_operation(name, nats_subject)
     messages = {
-        key: _message(kind, schema) for (kind, key), schema in zip(kinds.items(), schemas, strict=False)
+        key: _message(frame, schema)
+        for (frame, key), schema in zip(frame_types.items(), schemas, strict=False)
     }
     messages["report"] = _message(ClientReport, schemas[-2])
-    messages["presence_notice"] = _message(PresenceUpdate, schemas[-1])
+    messages["presence_update"] = _message(PresenceUpdate, schemas[-1])
     messages["any"] = {"name": "any", "title": "any", "summary": "Any bytes", "payload": {}}
     return {
         "asyncapi": "3.0.0",
         "info": {
             "title": "ArtCafe PubSub",
             "version": __version__,
-            "description": "Publish/subscribe for fleets of AI agents, over WebSocket and straight over NATS.",
+            "description": "Publish/subscribe for fleets of AI agents, over WebSocket and NATS.",
         },
         "defaultContentType": "application/json",
         "servers": {
@@ -118,53 +172,49 @@ def build_asyncapi() -> dict[str, Any]:
     }
 
 
-def _codes() -> list[str]:
-    return sorted({error.code for error in all_errors()})
+def _message_key(frame: Any) -> str:
+    tag = str(msgspec.inspect.type_info(frame).tag)  # type: ignore[attr-defined] # a Struct's
+    if frame in _AGENT_FRAMES:
+        return f"agent_{tag}"
+    return f"dashboard_{tag}" if frame in _DASHBOARD_FRAMES else tag
 
 
-def _key(kind: Any) -> str:
-    tag = str(msgspec.inspect.type_info(kind).tag)  # type: ignore[attr-defined] # a Struct's
-    return f"agent_{tag}" if kind in _AGENT_FRAMES else f"shown_{tag}" if kind in _SHOWN else tag
-
-
-# Bear the tag of something else that is sent the other way.
-_SHOWN = (frames.PresenceChange,)
-
-
-def _message(kind: Any, schema: dict[str, Any]) -> dict[str, Any]:
-    name = kind.__struct_config__.tag or kind.__name__
+def _message(type_: Any, schema: dict[str, Any]) -> dict[str, Any]:
+    name = type_.__struct_config__.tag or type_.__name__
     return {
         "name": name,
         "title": name,
-        "summary": " ".join((kind.__doc__ or "").split()),
+        "summary": " ".join((type_.__doc__ or "").split()),
         "payload": schema,
-        "examples": [{"name": "example", "payload": example(kind)}],
+        "examples": [{"name": "example", "payload": build_example(type_)}],
     }
 
 
-def _websocket(address: str, summary: str, kinds: tuple[Any, ...], query: dict[str, str]) -> dict[str, Any]:
+def _websocket_channel(endpoint: _Endpoint) -> dict[str, Any]:
+    keys = [_message_key(frame) for frame in (*endpoint.received, *endpoint.sent)]
+    close_codes = {str(code): meaning for code, meaning in WEBSOCKET_CLOSE_CODES.items()}
+    listed_codes = ", ".join(f"{code} ({meaning})" for code, meaning in close_codes.items())
     return {
-        "address": address,
-        "summary": summary,
-        "description": f"Also under /api/v1. It is closed with one of these codes: {_closes()}.",
+        "address": endpoint.address,
+        "summary": endpoint.summary,
+        "description": f"Also available under /api/v1. Close codes: {listed_codes}.",
         "servers": [{"$ref": "#/servers/gateway"}],
-        "parameters": _address_parameters(address),
-        "messages": {_key(kind): {"$ref": f"#/components/messages/{_key(kind)}"} for kind in kinds},
+        "parameters": _address_parameters(endpoint.address),
+        "messages": {key: {"$ref": f"#/components/messages/{key}"} for key in keys},
         "bindings": {
             "ws": {
                 "method": "GET",
                 "query": {
                     "type": "object",
-                    "properties": {name: {**_TEXT, "description": told} for name, told in query.items()},
+                    "properties": {
+                        name: {**_TEXT, "description": description}
+                        for name, description in endpoint.query_parameters.items()
+                    },
                 },
             }
         },
-        "x-close-codes": {str(code): told for code, told in WEBSOCKET_CLOSE_CODES.items()},
+        "x-close-codes": close_codes,
     }
-
-
-def _closes() -> str:
-    return ", ".join(f"{code} ({told})" for code, told in WEBSOCKET_CLOSE_CODES.items())
 
 
 def _address_parameters(address: str) -> dict[str, Any]:
@@ -174,49 +224,31 @@ def _address_parameters(address: str) -> dict[str, Any]:
     return {name: {"description": f"The {name.replace('_', ' ')}"} for name in names}
 
 
-def _operation(action: str, channel: str, kinds: tuple[Any, ...], summary: str) -> dict[str, Any]:
+def _operation(action: str, channel: str, frame_types: tuple[Any, ...], summary: str) -> dict[str, Any]:
     return {
         "action": action,
         "channel": {"$ref": f"#/channels/{channel}"},
         "summary": summary,
-        "messages": [{"$ref": f"#/channels/{channel}/messages/{_key(kind)}"} for kind in kinds],
+        "messages": [
+            {"$ref": f"#/channels/{channel}/messages/{_message_key(frame)}"} for frame in frame_types
+        ],
     }
 
 
-def _add_nats(channels: dict[str, Any], operations: dict[str, Any]) -> None:
-    told = {
-        f"nats_{kind.value}": (
-            "receive",
-            local.format(tenant_id="{tenant_id}").replace("*", "{client_id}"),
-            _NATS[kind][0],
-            "report",
-        )
-        for kind, local in LOCAL_SUBJECTS.items()
+def _nats_channel(nats_subject: _NatsSubject) -> dict[str, Any]:
+    return {
+        "address": nats_subject.address,
+        "summary": nats_subject.summary,
+        "servers": [{"$ref": "#/servers/broker"}],
+        "parameters": _address_parameters(nats_subject.address),
+        "messages": {nats_subject.message: {"$ref": f"#/components/messages/{nats_subject.message}"}},
     }
-    told["nats_presence_told"] = (
-        "send",
-        "tenant.{tenant_id}.presence.{client_id}",
-        "Who came and went",
-        "presence_notice",
-    )
-    told["nats_messages"] = ("receive", "{tenant_id}.{name}", "An organization's own messages", "any")
-    told["nats_channels"] = (
-        "receive",
-        "tenant.{tenant_id}.channel.{channel_id}",
-        "A channel's messages, from any transport to any other",
-        "any",
-    )
-    for name, (action, address, summary, message) in told.items():
-        channels[name] = {
-            "address": address,
-            "summary": summary,
-            "servers": [{"$ref": "#/servers/broker"}],
-            "parameters": _address_parameters(address),
-            "messages": {message: {"$ref": f"#/components/messages/{message}"}},
-        }
-        operations[name] = {
-            "action": action,
-            "channel": {"$ref": f"#/channels/{name}"},
-            "summary": summary,
-            "messages": [{"$ref": f"#/channels/{name}/messages/{message}"}],
-        }
+
+
+def _nats_operation(name: str, nats_subject: _NatsSubject) -> dict[str, Any]:
+    return {
+        "action": nats_subject.action,
+        "channel": {"$ref": f"#/channels/{name}"},
+        "summary": nats_subject.summary,
+        "messages": [{"$ref": f"#/channels/{name}/messages/{nats_subject.message}"}],
+    }

@@ -1,4 +1,4 @@
-"""Examples for the documents: one value for each field's name, put together by the types."""
+"""Examples for the API documents, built from types with one value per field name."""
 
 from typing import Any
 
@@ -94,8 +94,8 @@ _VALUES: dict[str, Any] = {
     "ts": 1772366400,
     "v": "1",
 }
-# Where a name means something else.
-_OF: dict[tuple[str, str], Any] = {
+# Values of fields whose name has another meaning in their type.
+_VALUES_BY_FIELD: dict[tuple[str, str], Any] = {
     ("Account", "name"): "Acme",
     ("CreateAccount", "name"): "Acme",
     ("UpdateAccount", "name"): "Acme",
@@ -127,13 +127,13 @@ _OF: dict[tuple[str, str], Any] = {
     ("ProblemType", "remedy"): "List the organization's clients to find the right id.",
     ("VerifyAgent", "tenant_id"): TENANT,
 }
-_OF_TYPE: dict[type, Any] = {
+_VALUES_BY_TYPE: dict[type, Any] = {
     inspect.BoolType: True,
     inspect.DateTimeType: _TIME,
     inspect.DateType: _TIME[:10],
 }
-# What cannot stand beside the rest.
-_LEFT_OUT = {
+# Fields that conflict with others of their type.
+_OMITTED_FIELDS = {
     ("Publish", "channel"),
     ("Unsubscribe", "channel"),
     ("Subscribe", "subject"),
@@ -164,52 +164,52 @@ _LEFT_OUT = {
 }
 
 
-def example(kind: Any, *, without: frozenset[str] = frozenset()) -> Any:
-    """A value of a type as it stands in JSON; of a Struct without the fields that are named."""
-    return _value(inspect.type_info(kind), "", "", without)
+def build_example(type_: Any, *, without: frozenset[str] = frozenset()) -> Any:
+    """Returns an example of a type as JSON data; of a Struct without the fields in `without`."""
+    return _value(inspect.type_info(type_), "", "", without)
 
 
-def _value(  # noqa: PLR0911 - one for each kind of type
+def _value(  # noqa: PLR0911 - one per kind of type
     info: inspect.Type, owner: str, name: str, without: frozenset[str] = frozenset()
 ) -> Any:
     if isinstance(info, inspect.UnionType):
         return _union(info, owner, name)
     if isinstance(info, inspect.StructType):
         return _struct(info, without)
-    if (owner, name) in _OF:
-        return _OF[owner, name]
+    if (owner, name) in _VALUES_BY_FIELD:
+        return _VALUES_BY_FIELD[owner, name]
     if isinstance(info, inspect.EnumType):
         return next(iter(info.cls)).value
     if isinstance(info, inspect.LiteralType):
         return info.values[0]
     if isinstance(info, inspect.ListType | inspect.VarTupleType):
-        known = _VALUES.get(name)
-        return known if isinstance(known, list) else [_value(info.item_type, owner, name)]
-    if type(info) in _OF_TYPE:
-        return _OF_TYPE[type(info)]
+        value = _VALUES.get(name)
+        return value if isinstance(value, list) else [_value(info.item_type, owner, name)]
+    if type(info) in _VALUES_BY_TYPE:
+        return _VALUES_BY_TYPE[type(info)]
     if name in _VALUES:
         return _VALUES[name]
-    return _plain(info, owner)
+    return _default_value(info, owner)
 
 
 def _union(info: inspect.UnionType, owner: str, name: str) -> Any:
-    if (owner, name) not in _OF and name in _VALUES and _VALUES[name] is None:
+    if (owner, name) not in _VALUES_BY_FIELD and name in _VALUES and _VALUES[name] is None:
         return None
-    kinds = [each for each in info.types if not isinstance(each, inspect.NoneType)]
-    return _value(kinds[0], owner, name)
+    types = [type_ for type_ in info.types if not isinstance(type_, inspect.NoneType)]
+    return _value(types[0], owner, name)
 
 
 def _struct(info: inspect.StructType, without: frozenset[str]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     if info.tag_field is not None and info.tag is not None:
-        found[info.tag_field] = info.tag
+        fields[info.tag_field] = info.tag
     for field in info.fields:
-        if field.encode_name not in without and (info.cls.__name__, field.encode_name) not in _LEFT_OUT:
-            found[field.encode_name] = _value(field.type, info.cls.__name__, field.encode_name)
-    return found
+        if field.encode_name not in without and (info.cls.__name__, field.encode_name) not in _OMITTED_FIELDS:
+            fields[field.encode_name] = _value(field.type, info.cls.__name__, field.encode_name)
+    return fields
 
 
-def _plain(info: inspect.Type, owner: str) -> Any:
+def _default_value(info: inspect.Type, owner: str) -> Any:
     if isinstance(info, inspect.IntType):
         return max(12, info.ge or 0)
     if isinstance(info, inspect.FloatType):

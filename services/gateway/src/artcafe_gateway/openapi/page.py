@@ -1,4 +1,4 @@
-"""`/schema`: the documents, and a page to browse them that loads nothing from elsewhere."""
+"""`/schema`: the API documents, and a self-contained page that displays the OpenAPI document."""
 
 import mimetypes
 from importlib.resources import files
@@ -14,12 +14,12 @@ from artcafe_gateway.openapi.asyncapi import build_asyncapi
 from artcafe_gateway.openapi.rest import build_openapi
 
 _ASSETS = {"swagger-ui.css", "swagger-ui-bundle.js"}
-_PACKAGE = "swagger_ui"
-_POLICY = (
+_ASSETS_PACKAGE = "swagger_ui"
+_CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-SECURITY_HEADERS = {"Content-Security-Policy": _POLICY, "X-Content-Type-Options": "nosniff"}
+SECURITY_HEADERS = {"Content-Security-Policy": _CONTENT_SECURITY_POLICY, "X-Content-Type-Options": "nosniff"}
 _PAGE = """<!doctype html>
 <html lang="en">
 <head>
@@ -32,11 +32,11 @@ _PAGE = """<!doctype html>
 <body>
 <div id="page"></div>
 <script src="/schema/assets/swagger-ui-bundle.js"></script>
-<script src="/schema/assets/begin.js"></script>
+<script src="/schema/assets/init.js"></script>
 </body>
 </html>
 """
-_BEGIN = """SwaggerUIBundle({
+_INIT_SCRIPT = """SwaggerUIBundle({
   url: "/schema/openapi.json",
   dom_id: "#page",
   deepLinking: true,
@@ -46,26 +46,26 @@ _BEGIN = """SwaggerUIBundle({
 
 
 class DocumentsController(Controller):
-    """The documents are made with the first question for them, and once."""
+    """Generates each document on its first request, and caches it."""
 
     path = "/schema"
     include_in_schema = False
 
     def __init__(self, owner: Any) -> None:
         super().__init__(owner)
-        self._made: dict[str, bytes] = {}
+        self._documents: dict[str, bytes] = {}
 
     @get("/openapi.json")
     async def openapi(self, request: Request[Any, Any, Any]) -> Response[bytes]:
-        if "openapi" not in self._made:
-            self._made["openapi"] = msgspec.json.encode(build_openapi(request.app))
-        return Response(self._made["openapi"], media_type="application/json")
+        if "openapi" not in self._documents:
+            self._documents["openapi"] = msgspec.json.encode(build_openapi(request.app))
+        return Response(self._documents["openapi"], media_type="application/json")
 
     @get("/asyncapi.json")
     async def asyncapi(self) -> Response[bytes]:
-        if "asyncapi" not in self._made:
-            self._made["asyncapi"] = msgspec.json.encode(build_asyncapi())
-        return Response(self._made["asyncapi"], media_type="application/json")
+        if "asyncapi" not in self._documents:
+            self._documents["asyncapi"] = msgspec.json.encode(build_asyncapi())
+        return Response(self._documents["asyncapi"], media_type="application/json")
 
     @get("/")
     async def page(self) -> Response[bytes]:
@@ -73,10 +73,10 @@ class DocumentsController(Controller):
 
     @get("/assets/{name:str}", sync_to_thread=True)
     def asset(self, name: FromPath[str]) -> Response[bytes]:
-        if name == "begin.js":
-            content = _BEGIN.encode()
+        if name == "init.js":
+            content = _INIT_SCRIPT.encode()
         elif name in _ASSETS:
-            content = (files(_PACKAGE) / "static" / name).read_bytes()
+            content = (files(_ASSETS_PACKAGE) / "static" / name).read_bytes()
         else:
             raise NotFound
         kind = mimetypes.guess_type(name)[0] or "application/octet-stream"

@@ -1,4 +1,4 @@
-"""The REST API as an OpenAPI 3.1 document, made of the routes and the types that they use."""
+"""The OpenAPI 3.1 document of the REST API, generated from the routes and their types."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -10,40 +10,43 @@ from litestar.routes import HTTPRoute
 from artcafe_common import __version__
 from artcafe_common.bus.errors import CommandError
 from artcafe_gateway.http.problems import MEDIA_TYPE, PROBLEM_TYPES, Problem
-from artcafe_gateway.openapi.examples import TENANT, example
+from artcafe_gateway.openapi.examples import TENANT, build_example
 from artcafe_gateway.openapi.operations import Operation
 
 _METHODS = ("GET", "POST", "PUT", "DELETE")
 JSON = "application/json"
 _REF = "#/components/schemas/{name}"
-_UNAUTHORIZED, _TOO_MANY = 401, 429
-_TELLS_WHEN = (_TOO_MANY, 503)
+_FIRST_ERROR_STATUS = 300
+_UNAUTHORIZED = 401
+_STATUSES_WITH_RETRY_AFTER = (429, 503)
 _SECURITY: list[dict[str, list[str]]] = [{"bearer": []}]
 _INTRODUCTION = (
-    "Publish/subscribe for fleets of AI agents. Errors are `application/problem+json` (RFC 9457): decide by `code`. "
-    "With or without a trailing slash is the same route. The protocols of WebSockets and of NATS stand in `/schema/asyncapi.json`."
+    "Publish/subscribe for fleets of AI agents. Errors are `application/problem+json` (RFC 9457); programs should "
+    "test `code`. A trailing slash makes no difference. `/schema/asyncapi.json` describes the WebSocket and NATS protocols."
 )
-_IDENTIFIER = {"type": "string", "minLength": 1, "maxLength": 128}
+_ID_SCHEMA = {"type": "string", "minLength": 1, "maxLength": 128}
 
 
 def build_openapi(app: Litestar) -> dict[str, Any]:
-    """The document of an application's routes."""
+    """Generates the document of an application's routes."""
     operations = list(_operations(app))
-    types = {
-        id(kind): kind
-        for each in operations
-        for kind in (each.request_type, each.response_type)
-        if kind is not None
+    types_by_id = {
+        id(type_): type_
+        for operation in operations
+        for type_ in (operation.request_type, operation.response_type)
+        if type_ is not None
     }
-    kinds = [*types.values(), Problem]
-    found, components = msgspec.json.schema_components(kinds, ref_template=_REF)
-    schemas = dict(zip((id(kind) for kind in kinds), found, strict=True))
+    types = [*types_by_id.values(), Problem]
+    type_schemas, components = msgspec.json.schema_components(types, ref_template=_REF)
+    schemas = dict(zip((id(type_) for type_ in types), type_schemas, strict=True))
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations:
-        paths.setdefault(operation.path, {})[operation.method.lower()] = _told(operation, schemas, components)
+        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(
+            operation, schemas, components
+        )
     for operation in operations:
         if operation.request_type is not None:
-            _only_what_is_given(operation, components)
+            _restrict_request_schema(operation, operation.request_type, components)
     return {
         "openapi": "3.1.0",
         "info": {"title": "ArtCafe PubSub", "version": __version__, "description": _INTRODUCTION},
@@ -59,7 +62,7 @@ def build_openapi(app: Litestar) -> dict[str, Any]:
                     "type": "http",
                     "scheme": "bearer",
                     "bearerFormat": "JWT",
-                    "description": "A person's token, of `POST /api/v1/auth/login`",
+                    "description": "A user's token from `POST /api/v1/auth/login`",
                 }
             },
         },
@@ -67,14 +70,14 @@ def build_openapi(app: Litestar) -> dict[str, Any]:
 
 
 def _operations(app: Litestar) -> Iterable[Operation]:
-    for route in sorted(app.routes, key=lambda each: each.path_format):
+    for route in sorted(app.routes, key=lambda route: route.path_format):
         if not isinstance(route, HTTPRoute):
             continue
         by_method = {
-            str(method): each
-            for each in route.route_handlers
-            if each.resolve_include_in_schema()
-            for method in each.http_methods
+            str(method): handler
+            for handler in route.route_handlers
+            if handler.resolve_include_in_schema()
+            for method in handler.http_methods
         }
         for method in _METHODS:
             if method in by_method:
@@ -82,12 +85,12 @@ def _operations(app: Litestar) -> Iterable[Operation]:
 
 
 def _tags(operations: list[Operation]) -> list[dict[str, str]]:
-    described = {operation.tag: operation.tag_description for operation in operations}
-    return [{"name": name, "description": text} for name, text in described.items()]
+    descriptions = {operation.tag: operation.tag_description for operation in operations}
+    return [{"name": name, "description": text} for name, text in descriptions.items()]
 
 
-def _told(operation: Operation, schemas: dict[int, Any], components: dict[str, Any]) -> dict[str, Any]:
-    told: dict[str, Any] = {
+def _operation(operation: Operation, schemas: dict[int, Any], components: dict[str, Any]) -> dict[str, Any]:
+    document: dict[str, Any] = {
         "operationId": operation.operation_id,
         "tags": [operation.tag],
         "summary": operation.summary,
@@ -96,75 +99,83 @@ def _told(operation: Operation, schemas: dict[int, Any], components: dict[str, A
         "responses": _responses(operation, schemas),
     }
     if operation.requires_user:
-        told["security"] = _SECURITY
+        document["security"] = _SECURITY
     if operation.opt.get("deprecated"):
-        told["deprecated"] = True
+        document["deprecated"] = True
     if operation.has_body:
-        told["requestBody"] = {
-            # Of nothing that must be given, nothing need be sent.
+        document["requestBody"] = {
             "required": operation.request_required,
             "content": {
                 JSON: {
                     "schema": schemas[id(operation.request_type)],
                     "examples": {
-                        "request": {"value": example(operation.request_type, without=operation.server_fields)}
+                        "request": {
+                            "value": build_example(operation.request_type, without=operation.server_fields)
+                        }
                     },
                 }
             },
         }
-    return told
+    return document
 
 
-# -- what is given --------------------------------------------------------------------------------
+# -- requests --------------------------------------------------------------------------------------
 
 
 def _parameters(operation: Operation, components: dict[str, Any]) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = [
+    parameters: list[dict[str, Any]] = [
         {
             "name": name,
             "in": "path",
             "required": True,
-            "schema": _IDENTIFIER,
-            "example": _example_of(operation, name),
+            "schema": _ID_SCHEMA,
+            "example": _path_example(name),
         }
         for name in operation.path_fields
     ]
     if operation.requires_tenant and "account_id" not in operation.path_fields:
-        found.append({"$ref": "#/components/parameters/tenant"})
+        parameters.append({"$ref": "#/components/parameters/tenant"})
     if operation.accepts_idempotency_key:
-        found.append({"$ref": "#/components/parameters/once"})
+        parameters.append({"$ref": "#/components/parameters/once"})
     if operation.has_query and operation.request_type is not None:
         schema = components[operation.request_type.__name__]
         required = schema.get("required", [])
-        values = example(operation.request_type)
-        for name, shape in schema["properties"].items():
+        values = build_example(operation.request_type)
+        for name, field_schema in schema["properties"].items():
             if name in operation.server_fields:
                 continue
-            parameter = {"name": name, "in": "query", "required": name in required, "schema": _plain(shape)}
+            parameter = {
+                "name": name,
+                "in": "query",
+                "required": name in required,
+                "schema": _query_schema(field_schema),
+            }
             if values[name] is not None:
                 parameter["example"] = values[name]
-            found.append(parameter)
-    return found
+            parameters.append(parameter)
+    return parameters
 
 
-def _example_of(operation: Operation, name: str) -> Any:
-    del operation
-    one = msgspec.defstruct("Path", [(name, str)])
-    return example(one)[name]
+def _path_example(name: str) -> Any:
+    return build_example(msgspec.defstruct("Path", [(name, str)]))[name]
 
 
-def _plain(shape: dict[str, Any]) -> dict[str, Any]:
-    """A query's value cannot be null: it is left out."""
-    kinds = [each for each in shape.get("anyOf", []) if each != {"type": "null"}]
-    if len(kinds) == 1:
-        return {**kinds[0], **{k: v for k, v in shape.items() if k not in ("anyOf", "default")}}
-    return {name: value for name, value in shape.items() if name != "default" or value is not None}
+def _query_schema(schema: dict[str, Any]) -> dict[str, Any]:
+    # A query parameter is absent rather than null.
+    types = [type_ for type_ in schema.get("anyOf", []) if type_ != {"type": "null"}]
+    if len(types) == 1:
+        return {
+            **types[0],
+            **{key: value for key, value in schema.items() if key not in ("anyOf", "default")},
+        }
+    return {key: value for key, value in schema.items() if key != "default" or value is not None}
 
 
-def _only_what_is_given(operation: Operation, components: dict[str, Any]) -> None:
-    """A body's schema without the fields that are not the caller's, and a query's schema not at all."""
-    assert operation.request_type is not None  # noqa: S101 - asked before
-    name = operation.request_type.__name__
+def _restrict_request_schema(
+    operation: Operation, request_type: type[msgspec.Struct], components: dict[str, Any]
+) -> None:
+    """Removes the fields that the server sets from a body's schema, and the schemas of queries."""
+    name = request_type.__name__
     if operation.has_query:
         components.pop(name, None)
         return
@@ -183,7 +194,7 @@ def _shared_parameters() -> dict[str, Any]:
             "name": "X-Tenant-Id",
             "in": "header",
             "required": False,
-            "description": "The organization to act for; needed by whoever belongs to several",
+            "description": "The organization to act for; required for members of several organizations",
             "schema": {"type": "string"},
             "example": TENANT,
         },
@@ -191,21 +202,22 @@ def _shared_parameters() -> dict[str, Any]:
             "name": "Idempotency-Key",
             "in": "header",
             "required": False,
-            "description": "Done once, and answered the same, for 24 hours",
+            "description": "For 24 hours, requests with the same key are executed once and get the same response",
             "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
             "example": "5e0a0d3c-2f1b-4a55-9b1e-1f4b9a6f6a11",
         },
     }
 
 
-# -- what is answered -----------------------------------------------------------------------------
+# -- responses -------------------------------------------------------------------------------------
 
 
 def _responses(operation: Operation, schemas: dict[int, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    responses: dict[str, Any] = {}
     for status in operation.statuses:
-        found[str(status)] = {
-            "description": operation.summary if status < 300 else "The same, when it is not well",  # noqa: PLR2004
+        success = status < _FIRST_ERROR_STATUS
+        responses[str(status)] = {
+            "description": operation.summary if success else "The same body, for a failed check",
             "headers": _headers(operation, status),
             "content": _content(operation, schemas),
         }
@@ -213,12 +225,12 @@ def _responses(operation: Operation, schemas: dict[int, Any]) -> dict[str, Any]:
     for error in operation.errors:
         by_status.setdefault(error.status, []).append(error)
     for status, errors in by_status.items():
-        refused = _refused(operation, status, errors)
-        if str(status) in found:
-            found[str(status)]["content"] |= refused["content"]
+        response = _error_response(operation, status, errors)
+        if str(status) in responses:
+            responses[str(status)]["content"] |= response["content"]
         else:
-            found[str(status)] = refused
-    return dict(sorted(found.items()))
+            responses[str(status)] = response
+    return dict(sorted(responses.items()))
 
 
 def _content(operation: Operation, schemas: dict[int, Any]) -> dict[str, Any]:
@@ -227,7 +239,7 @@ def _content(operation: Operation, schemas: dict[int, Any]) -> dict[str, Any]:
     content: dict[str, Any] = {
         JSON: {
             "schema": schemas[id(operation.response_type)],
-            "examples": {"answer": {"value": example(operation.response_type)}},
+            "examples": {"response": {"value": build_example(operation.response_type)}},
         }
     }
     if operation.opt.get("page"):
@@ -238,7 +250,7 @@ def _content(operation: Operation, schemas: dict[int, Any]) -> dict[str, Any]:
     return content
 
 
-def _refused(operation: Operation, status: int, errors: list[type[CommandError]]) -> dict[str, Any]:
+def _error_response(operation: Operation, status: int, errors: list[type[CommandError]]) -> dict[str, Any]:
     codes = [error.code for error in errors]
     return {
         "description": "; ".join(f"`{error.code}`: {error.title}" for error in errors),
@@ -251,13 +263,13 @@ def _refused(operation: Operation, status: int, errors: list[type[CommandError]]
                         {"properties": {"code": {"enum": codes}, "status": {"const": status}}},
                     ]
                 },
-                "examples": {error.code: {"value": _problem(error)} for error in errors},
+                "examples": {error.code: {"value": _problem_example(error)} for error in errors},
             }
         },
     }
 
 
-def _problem(error: type[CommandError]) -> dict[str, Any]:
+def _problem_example(error: type[CommandError]) -> dict[str, Any]:
     return {
         "type": f"{PROBLEM_TYPES}/{error.code}",
         "title": error.title,
@@ -278,7 +290,7 @@ def _headers(operation: Operation, status: int) -> dict[str, Any]:
         names += ["Deprecation", "Link"]
     if status == _UNAUTHORIZED:
         names.append("WWW-Authenticate")
-    if status in _TELLS_WHEN:
+    if status in _STATUSES_WITH_RETRY_AFTER:
         names.append("Retry-After")
     return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
 
@@ -286,18 +298,18 @@ def _headers(operation: Operation, status: int) -> dict[str, Any]:
 def _shared_headers() -> dict[str, Any]:
     number = {"type": "integer", "minimum": 0}
     text = {"type": "string"}
-    told: dict[str, tuple[str, dict[str, Any], Any]] = {
-        "X-Request-Id": ("Names the call in our log", text, "4bf92f3577b34da6"),
-        "RateLimit-Limit": ("Calls a minute; absent where there is no limit", number, 500),
-        "RateLimit-Remaining": ("How many are left", number, 499),
-        "RateLimit-Reset": ("In how many seconds all are there again", number, 1),
-        "Retry-After": ("In how many seconds to try again, where that is known", number, 2),
-        "Idempotency-Replayed": ("`true` when the answer is that of an earlier request", text, "true"),
-        "WWW-Authenticate": ("How to authenticate", text, "Bearer"),
-        "Deprecation": ("Since when there is a successor (RFC 9745)", text, "@1767225600"),
-        "Link": ("The successor", text, '</api/v1/clients>; rel="successor-version"'),
+    headers: dict[str, tuple[str, dict[str, Any], Any]] = {
+        "X-Request-Id": ("Identifies the request in the log", text, "4bf92f3577b34da6"),
+        "RateLimit-Limit": ("Requests per minute; absent without a limit", number, 500),
+        "RateLimit-Remaining": ("Remaining requests", number, 499),
+        "RateLimit-Reset": ("Seconds until the full limit is available again", number, 1),
+        "Retry-After": ("Seconds to wait before a retry, if known", number, 2),
+        "Idempotency-Replayed": ("`true` if the response is that of an earlier request", text, "true"),
+        "WWW-Authenticate": ("The authentication scheme", text, "Bearer"),
+        "Deprecation": ("When the route was deprecated (RFC 9745)", text, "@1767225600"),
+        "Link": ("The route that replaces this one", text, '</api/v1/clients>; rel="successor-version"'),
     }
     return {
         name: {"description": description, "schema": schema, "example": value}
-        for name, (description, schema, value) in told.items()
+        for name, (description, schema, value) in headers.items()
     }

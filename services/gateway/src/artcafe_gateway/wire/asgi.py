@@ -1,6 +1,6 @@
-"""The outbox's way out where the server does not lend its transport: the `send` of any ASGI server.
+"""The WebSocket transport for any ASGI server: frames are sent with ASGI's `send`.
 
-It behaves as the direct way does, and is slower: every message is a call and an await of its own.
+It behaves as `GatewayWebSocketProtocol`, and is slower: it awaits one call per message.
 """
 
 import asyncio
@@ -13,11 +13,12 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from artcafe_gateway.wire.transport import ABORT_AFTER_S, PROTOCOL_EXTENSION
 
-_MEDIUM, _LONG = 126, 127
+# Length bytes that announce an extended length of 2 or 8 bytes (RFC 6455, section 5.2).
+_LENGTH_16_BIT, _LENGTH_64_BIT = 126, 127
 
 
 class AsgiProtocol:
-    """One WebSocket: takes frames as they would go over the wire, and sends their texts in order."""
+    """One WebSocket: accepts encoded frames, and sends their texts in order."""
 
     def __init__(self, receive: Receive, send: Send) -> None:
         self.loop = asyncio.get_running_loop()
@@ -27,103 +28,103 @@ class AsgiProtocol:
         self.fast_path: Any = None
         self.send = send
         self._receive = receive
-        self._waiting: deque[bytes] = deque()
-        self._size = 0
-        self._news = asyncio.Event()
-        self._ended: asyncio.Future[Any] = self.loop.create_future()
-        self._last: dict[str, Any] | None = None
+        self._queue: deque[bytes] = deque()
+        self._queued_bytes = 0
+        self._wake_sender = asyncio.Event()
+        self._disconnect_event: asyncio.Future[Any] = self.loop.create_future()
+        self._close_event: dict[str, Any] | None = None
         self._sender = self.loop.create_task(self._run())
 
-    # -- what the outbox asks of a transport ------------------------------------------------------
+    # -- the interface of GatewayWebSocketProtocol and its transport ------------------------------
 
     def get_write_buffer_size(self) -> int:
-        """How many bytes the server has not taken yet."""
-        return self._size
+        """Bytes that were not passed to the server yet."""
+        return self._queued_bytes
 
     def is_closing(self) -> bool:
-        """Whether nothing more can be sent."""
+        """Whether sending has ended."""
         return self._sender.done()
 
     def write(self, joined: bytes) -> None:
-        """Queue frames."""
+        """Queues encoded frames."""
         for text in unpack_text_frames(joined):
-            self._waiting.append(text)
-            self._size += len(text)
-        self._news.set()
+            self._queue.append(text)
+            self._queued_bytes += len(text)
+        self._wake_sender.set()
 
     def close_with(self, code: int, reason: str) -> None:
-        """Close after what waits; a peer that does not read is dropped after a moment."""
+        """Closes after the queued frames; gives up after 1 s if the peer does not read. Idempotent."""
         if self.close_sent:
             return
         self.close_sent = True
-        self._last = {"type": "websocket.close", "code": code, "reason": reason}
-        self._news.set()
+        self._close_event = {"type": "websocket.close", "code": code, "reason": reason}
+        self._wake_sender.set()
         self.loop.call_later(ABORT_AFTER_S, self._sender.cancel)
-        self._ended.set_result({"type": "websocket.disconnect", "code": code, "reason": reason})
+        self._disconnect_event.set_result({"type": "websocket.disconnect", "code": code, "reason": reason})
 
     def release_handshake(self) -> None:
-        """Nothing: the server keeps what it keeps."""
+        """Does nothing: the handshake belongs to the server."""
 
-    def keep_alive(self, _now: float, _every_s: float) -> bool:
-        """True: the server sends pings of its own."""
+    def keep_alive(self, _now: float, _interval_s: float) -> bool:
+        """True: the server sends pings."""
         return True
 
     def pause_reading_for(self, _seconds: float) -> None:
-        """Nothing: who floods is refused message by message here."""
+        """Does nothing: excess messages are rejected one by one."""
 
-    # -- what the application sees ----------------------------------------------------------------
+    # -- the application's interface --------------------------------------------------------------
 
     async def receive(self) -> Any:
-        """The next event, or the end that this side chose."""
-        if self._ended.done():
-            return self._ended.result()
+        """Returns the next event; the disconnect event after a close by the gateway."""
+        if self._disconnect_event.done():
+            return self._disconnect_event.result()
         event: asyncio.Future[Any] = asyncio.ensure_future(self._receive())
         try:
-            await asyncio.wait({event, self._ended}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({event, self._disconnect_event}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             if not event.done():
                 event.cancel()
         if not event.done() or event.cancelled():
-            return self._ended.result()
-        found: Any = event.result()
-        if found["type"] == "websocket.receive" and found.get("bytes") is None:
-            found = {"type": "websocket.receive", "bytes": found["text"].encode()}
-        return found
+            return self._disconnect_event.result()
+        received: Any = event.result()
+        if received["type"] == "websocket.receive" and received.get("bytes") is None:
+            received = {"type": "websocket.receive", "bytes": received["text"].encode()}
+        return received
 
     async def finish(self) -> None:
-        """Return when the close was sent, or could not be."""
+        """Returns once the close was sent, or cannot be."""
         if not self.close_sent:
             self._sender.cancel()
-        # A server that refuses to send says what `receive` says too: the peer is gone.
+        # `send` fails when the peer has disconnected, which `receive` reports.
         await asyncio.gather(self._sender, return_exceptions=True)
 
     async def _run(self) -> None:
         while True:
-            await self._news.wait()
-            self._news.clear()
-            while self._waiting:
-                text = self._waiting.popleft()
+            await self._wake_sender.wait()
+            self._wake_sender.clear()
+            while self._queue:
+                text = self._queue.popleft()
                 await self.send({"type": "websocket.send", "text": text.decode(), "bytes": None})
-                self._size -= len(text)
-            if self._last is not None:
-                await self.send(self._last)  # type: ignore[arg-type]
+                self._queued_bytes -= len(text)
+            if self._close_event is not None:
+                await self.send(self._close_event)  # type: ignore[arg-type]
                 return
 
 
 def unpack_text_frames(joined: bytes) -> Iterator[bytes]:
-    """The payloads of unmasked frames that stand one behind the other."""
+    """The payloads of consecutive unmasked frames."""
     at = 0
     while at < len(joined):
         size, start = joined[at + 1], at + 2
-        if size in (_MEDIUM, _LONG):
-            width = 2 if size == _MEDIUM else 8
+        if size in (_LENGTH_16_BIT, _LENGTH_64_BIT):
+            width = 2 if size == _LENGTH_16_BIT else 8
             size, start = int.from_bytes(joined[start : start + width], "big"), start + width
         at = start + size
         yield joined[start:at]
 
 
 def with_send_queue(api: ASGIApp) -> ASGIApp:
-    """The application, with an outbox for every WebSocket whatever server it runs under."""
+    """Wraps the application so that each WebSocket has a transport for `SendQueue` under any server."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != ScopeType.WEBSOCKET or PROTOCOL_EXTENSION in (scope.get("extensions") or {}):

@@ -1,4 +1,4 @@
-"""From a WebSocket message to a frame, or to the reason why it is none."""
+"""Decoding of WebSocket messages into frames."""
 
 from typing import Any
 
@@ -14,55 +14,60 @@ class NotJson(CommandError):
     status = 400
     code = "not_json"
     title = "The frame is not JSON"
+    remedy = (
+        "Send one JSON object per message. Three messages in a row that are not JSON close the connection."
+    )
 
 
 class UnknownType(CommandError):
-    """A `type` that this endpoint does not take."""
+    """The endpoint has no frame of this `type`."""
 
     status = 400
     code = "unknown_type"
-    title = "The frame's type is not known here"
+    title = "The frame's type is unknown"
+    remedy = "Send a type that the AsyncAPI document lists for this endpoint."
 
 
 class BadFrame(CommandError):
-    """A frame of a known type whose fields do not fit."""
+    """A field of the frame is missing, malformed, or conflicts with another."""
 
     status = 400
     code = "bad_frame"
-    title = "The frame's fields do not fit"
+    title = "The frame is not valid"
+    remedy = "Correct the field named in the message; the AsyncAPI document has the schema of each frame."
 
 
-class _Id(msgspec.Struct, frozen=True):
+class _FrameWithId(msgspec.Struct, frozen=True):
     id: Any = None
 
 
-def parse(decoder: "msgspec.json.Decoder[Any]", data: bytes) -> Any:
-    """The frame in a message; NotJson, UnknownType or BadFrame otherwise."""
+def parse_frame(decoder: "msgspec.json.Decoder[Any]", data: bytes) -> Any:
+    """Returns the frame in a message; NotJson, UnknownType, BadFrame."""
     try:
-        # msgspec checks the text that it reads, but not what it skips and hands on raw.
+        # msgspec does not check the encoding of raw and skipped values.
         str(data, "utf-8")
         return decoder.decode(data)
     except msgspec.ValidationError as error:
-        raise _unfit(str(error)) from None
+        raise _validation_error(str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise NotJson from None
     except RecursionError:
         raise BadFrame("the frame is nested too deeply") from None
 
 
-def id_of(data: bytes) -> str | int | None:
-    """The `id` that a refused frame bore, if it is a usable one."""
+def parse_frame_id(data: bytes) -> str | int | None:
+    """Returns the `id` of a message that is not a valid frame; None without a valid one."""
     try:
-        found = msgspec.json.decode(data, type=_Id).id
+        frame_id = msgspec.json.decode(data, type=_FrameWithId).id
     except (msgspec.DecodeError, RecursionError, ValueError):
         return None
-    if isinstance(found, bool) or not isinstance(found, str | int):
+    if isinstance(frame_id, bool) or not isinstance(frame_id, str | int):
         return None
-    usable = abs(found) <= MAX_NUMBER if isinstance(found, int) else len(found) <= MAX_ID
-    return found if usable else None
+    valid = abs(frame_id) <= MAX_NUMBER if isinstance(frame_id, int) else len(frame_id) <= MAX_ID
+    return frame_id if valid else None
 
 
-def _unfit(message: str) -> CommandError:
+def _validation_error(message: str) -> CommandError:
     if message.endswith("`$.type`") and message.startswith("Invalid value"):
         return UnknownType()
     if "missing required field `type`" in message:

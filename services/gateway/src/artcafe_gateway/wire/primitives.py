@@ -1,11 +1,11 @@
-"""What every idle WebSocket holds, in a few bytes: asyncio's own keep four deques for the same (3 KiB)."""
+"""A queue and an event for idle WebSockets: asyncio's own hold four deques, 3 KiB per socket."""
 
 import asyncio
 from typing import Any
 
 
 class ReceiveQueue:
-    """A queue with one consumer; short, since reading pauses while something waits."""
+    """A queue with one consumer; it stays short, since reading pauses while an item waits."""
 
     __slots__ = ("_items", "_waiter")
 
@@ -14,17 +14,17 @@ class ReceiveQueue:
         self._waiter: asyncio.Future[None] | None = None
 
     def empty(self) -> bool:
-        """Whether nothing waits."""
+        """Whether the queue has no item."""
         return not self._items
 
     def put_nowait(self, item: Any) -> None:
-        """Add an item."""
+        """Adds an item."""
         self._items.append(item)
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
     async def get(self) -> Any:
-        """The oldest item, when there is one."""
+        """Removes and returns the oldest item; waits for one if the queue is empty."""
         while not self._items:
             self._waiter = asyncio.get_running_loop().create_future()
             try:
@@ -35,7 +35,7 @@ class ReceiveQueue:
 
 
 class LightEvent:
-    """An event that is nearly always set."""
+    """An event that is usually set; it allocates only while it is not."""
 
     __slots__ = ("_waiter",)
 
@@ -43,17 +43,17 @@ class LightEvent:
         self._waiter: asyncio.Future[None] | None = None
 
     def set(self) -> None:
-        """Let everybody through."""
+        """Sets the event and wakes the waiters."""
         waiter, self._waiter = self._waiter, None
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
     def clear(self) -> None:
-        """Let nobody through."""
+        """Resets the event."""
         if self._waiter is None:
             self._waiter = asyncio.get_running_loop().create_future()
 
     async def wait(self) -> None:
-        """Return when it is set."""
+        """Returns once the event is set."""
         while self._waiter is not None:
             await asyncio.shield(self._waiter)

@@ -1,4 +1,4 @@
-"""What every WebSocket of the gateway has: an outbox, an identity, a clock, a clean end."""
+"""An accepted WebSocket: receiving and sending frames, error frames, closing."""
 
 import asyncio
 import time
@@ -14,7 +14,7 @@ from litestar.exceptions import WebSocketException
 from artcafe_common.bus.errors import CommandError, InternalError
 from artcafe_common.clock import new_id
 from artcafe_gateway.wire.frames import Error, FrameId, ServerFrame
-from artcafe_gateway.wire.parsing import NotJson, id_of, parse
+from artcafe_gateway.wire.parsing import NotJson, parse_frame, parse_frame_id
 from artcafe_gateway.wire.transport import (
     CLOSE_PROTOCOL_ERROR,
     CLOSE_TOO_LARGE,
@@ -30,16 +30,15 @@ CLOSE_TIMEOUT = 4408
 CLOSE_NOT_JSON = 1007
 CLOSE_RESTART = 1012
 CLOSE_TRY_LATER = 1013
-# Every code that a socket is closed with, and what it is told by.
 WEBSOCKET_CLOSE_CODES = {
-    CLOSE_PROTOCOL_ERROR: "what came is no WebSocket frame",
-    CLOSE_NOT_JSON: "three frames in a row were no JSON",
-    CLOSE_TOO_LARGE: "a frame over 1 MiB",
-    CLOSE_RESTART: "the gateway restarts, or permissions changed: connect again",
-    CLOSE_TRY_LATER: "not now: connect again later",
-    CLOSE_UNAUTHENTICATED: "the key or token does not hold",
-    CLOSE_REVOKED: "revoked",
-    CLOSE_TIMEOUT: "too slow, or silent for too long",
+    CLOSE_PROTOCOL_ERROR: "a malformed WebSocket frame was received",
+    CLOSE_NOT_JSON: "three messages in a row were not JSON",
+    CLOSE_TOO_LARGE: "a message exceeded 1 MiB",
+    CLOSE_RESTART: "the gateway restarts, or the client's permissions changed: reconnect",
+    CLOSE_TRY_LATER: "the gateway cannot serve the connection now: reconnect later",
+    CLOSE_UNAUTHENTICATED: "the key or token is missing, invalid or expired",
+    CLOSE_REVOKED: "access was revoked",
+    CLOSE_TIMEOUT: "the client reads too slowly, or sent nothing for too long",
 }
 
 _encode = msgspec.json.encode
@@ -47,19 +46,19 @@ log = structlog.get_logger()
 
 
 class PeerDisconnected(Exception):
-    """The peer is no longer there."""
+    """The connection has ended."""
 
 
 class Socket:
     """One accepted WebSocket.
 
-    `last_received_at` is the loop time at which the peer last sent anything; `close_reason` the word
-    that a close by us bore; `on_rejected` hears of each frame that is turned down.
+    `last_received_at` is the monotonic time of the last message. `close_reason` is the reason sent
+    with a close by the gateway. `on_rejected` is called with each frame that is rejected.
     """
 
     __slots__ = (
-        "_not_json",
-        "_socket",
+        "_not_json_count",
+        "_websocket",
         "close_reason",
         "connection_id",
         "last_received_at",
@@ -68,90 +67,90 @@ class Socket:
         "send_queue",
     )
 
-    def __init__(self, socket: WebSocket[Any, Any, Any], limit: int) -> None:
-        protocol: Any = socket.scope["extensions"][PROTOCOL_EXTENSION]  # type: ignore[index]
-        self._socket = socket
-        self._not_json = 0
+    def __init__(self, websocket: WebSocket[Any, Any, Any], send_queue_limit: int) -> None:
+        protocol: Any = websocket.scope["extensions"][PROTOCOL_EXTENSION]  # type: ignore[index]
+        self._websocket = websocket
+        self._not_json_count = 0
         self.connection_id = new_id()
         protocol.release_handshake()
-        self.send_queue = SendQueue(protocol, limit)
+        self.send_queue = SendQueue(protocol, send_queue_limit)
         self.last_received_at = time.monotonic()
         self.opened_at = self.last_received_at
         self.close_reason = ""
         self.on_rejected: Callable[[CommandError, Any], None] | None = None
 
     def send(self, outgoing: ServerFrame) -> None:
-        """Queue a frame."""
+        """Queues a frame."""
         self.send_queue.push(text_frame(_encode(outgoing)))
 
     def send_error(self, error: CommandError, frame_id: FrameId | None = None) -> None:
-        """Queue an error frame."""
-        retry = None if error.retry_after_s is None else error.retry_after_s * 1000
-        self.send(Error(code=error.code, message=error.detail, id=frame_id, retry_after_ms=retry))
+        """Queues an error frame."""
+        retry_after_ms = None if error.retry_after_s is None else error.retry_after_s * 1000
+        self.send(Error(code=error.code, message=error.detail, id=frame_id, retry_after_ms=retry_after_ms))
 
     def reject(self, error: CommandError, received: Any) -> None:
-        """Refuse a frame that was understood."""
+        """Answers a well-formed frame with an error."""
         if self.on_rejected is not None:
             self.on_rejected(error, received)
         self.send_error(error, getattr(received, "id", None))
 
     def close(self, code: int, reason: str) -> None:
-        """End the connection; `reason` is a word."""
+        """Closes the connection; `reason` is a snake_case word."""
         if not self.close_reason:
             self.close_reason = reason
         self.send_queue.close(code, reason)
 
-    def keep_alive(self, now: float, every_s: float) -> None:
-        """Called about once a second: ping now and then, and end what no longer answers."""
-        if not self.send_queue.protocol.keep_alive(now, every_s):
+    def keep_alive(self, now: float, interval_s: float) -> None:
+        """Pings the peer every `interval_s`, and closes when it does not answer; call about once a second."""
+        if not self.send_queue.protocol.keep_alive(now, interval_s):
             self.close(CLOSE_TIMEOUT, "ping_timeout")
 
     async def receive(self) -> bytes:
-        """The next message's bytes; Gone when the connection ended."""
+        """Returns the next message; PeerDisconnected."""
         protocol = self.send_queue.protocol
         protocol.idle = True
         try:
-            event = await self._socket.receive()
+            event = await self._websocket.receive()
         except WebSocketException as error:
             raise PeerDisconnected from error
         finally:
             protocol.idle = False
-        if event["type"] == "websocket.disconnect" or self.send_queue.cut:
+        if event["type"] == "websocket.disconnect" or self.send_queue.closed:
             raise PeerDisconnected
         self.last_received_at = time.monotonic()
         data = event.get("bytes")
         return data if isinstance(data, bytes) else b""
 
     async def receive_frame(self, decoder: "msgspec.json.Decoder[Any]") -> Any:
-        """The next well-formed frame; anything else is answered with an error, and the next awaited."""
+        """Returns the next well-formed frame, and answers all others with an error; PeerDisconnected."""
         while True:
             data = await self.receive()
             try:
-                found = parse(decoder, data)
+                frame = parse_frame(decoder, data)
             except NotJson as error:
-                self._not_json += 1
+                self._not_json_count += 1
                 self.send_error(error)
-                if self._not_json >= MAX_NOT_JSON:
+                if self._not_json_count >= MAX_NOT_JSON:
                     self.close(CLOSE_NOT_JSON, "not_json")
                     raise PeerDisconnected from None
             except CommandError as error:
-                self._not_json = 0
-                self.send_error(error, id_of(data))
+                self._not_json_count = 0
+                self.send_error(error, parse_frame_id(data))
             else:
-                self._not_json = 0
-                return found
+                self._not_json_count = 0
+                return frame
 
     async def serve_frames(
-        self, decoder: "msgspec.json.Decoder[Any]", answer: Callable[[Any], Awaitable[None]]
+        self, decoder: "msgspec.json.Decoder[Any]", handle: Callable[[Any], Awaitable[None]]
     ) -> None:
-        """Answer well-formed frames until the connection ends; a refusal never ends it."""
+        """Passes frames to `handle` until the connection ends; errors of `handle` become error frames."""
         while True:
             try:
                 received = await self.receive_frame(decoder)
             except PeerDisconnected:
                 return
             try:
-                await answer(received)
+                await handle(received)
             except CommandError as error:
                 self.reject(error, received)
             except Exception:
@@ -159,21 +158,23 @@ class Socket:
                 self.send_error(InternalError(), getattr(received, "id", None))
 
 
-async def accept(socket: WebSocket[Any, Any, Any], limit: int, subprotocol: str | None = None) -> Socket:
-    """Complete the handshake of HTTP."""
-    await socket.accept(subprotocols=subprotocol)
-    return Socket(socket, limit)
+async def accept(
+    websocket: WebSocket[Any, Any, Any], send_queue_limit: int, subprotocol: str | None = None
+) -> Socket:
+    """Completes the WebSocket handshake."""
+    await websocket.accept(subprotocols=subprotocol)
+    return Socket(websocket, send_queue_limit)
 
 
-def break_reference_cycle(socket: WebSocket[Any, Any, Any]) -> None:
-    """Break the circle of a WebSocket that is over and the functions that Litestar wraps around it."""
-    socket.receive, socket.send = empty_receive, empty_send
+def break_reference_cycle(websocket: WebSocket[Any, Any, Any]) -> None:
+    """Breaks the cycle between a closed WebSocket and the functions that Litestar wraps around it."""
+    websocket.receive, websocket.send = empty_receive, empty_send
 
 
-async def receive_within(seconds: float, receiving: Any) -> Any:
-    """The result of a receive, or Gone when it takes too long."""
+async def receive_within(timeout_s: float, receiving: Awaitable[Any]) -> Any:
+    """Returns the result of a receive; PeerDisconnected when it takes too long."""
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(timeout_s):
             return await receiving
     except TimeoutError as error:
         raise PeerDisconnected from error

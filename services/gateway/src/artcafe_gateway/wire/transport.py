@@ -1,8 +1,8 @@
-"""The WebSocket transport: uvicorn's own protocol, with direct access to its socket.
+"""The WebSocket transport: uvicorn's protocol, with direct access to its socket.
 
-Litestar stays the router. This subclass puts itself into the ASGI scope, so that many messages
-for many sockets can be joined into one write a socket and loop turn, and it hands text on
-undecoded, so that bad UTF-8 is the application's to answer.
+The protocol puts itself into the ASGI scope, so that all messages for a socket within a loop turn are
+joined into one write. It passes text on undecoded, so that the application can answer invalid UTF-8
+with an error frame.
 """
 
 import asyncio
@@ -19,31 +19,31 @@ from websockets.server import ServerProtocol
 
 from artcafe_gateway.wire.primitives import LightEvent, ReceiveQueue
 
-PROTOCOL_EXTENSION = "artcafe.outbox"
+PROTOCOL_EXTENSION = "artcafe.websocket"
 CLOSE_TOO_SLOW = 4408
 ABORT_AFTER_S = 1.0
-# What one socket may send to be taken in one loop turn, in bytes, and what one that floods may.
-SLICE = 16 * 1024
-FLOOD_SLICE = 1024
+# Bytes that are processed per socket and loop turn, normally and after `pause_reading_for`.
+SLICE_BYTES = 16 * 1024
+FLOOD_SLICE_BYTES = 1024
 CLOSE_PROTOCOL_ERROR, CLOSE_NOT_TEXT, CLOSE_TOO_LARGE = 1002, 1007, 1009
-_WORDS: dict[int, str] = {CLOSE_TOO_LARGE: "too_large", CLOSE_NOT_TEXT: "not_text"}
-_UNREADABLE = (
+_CLOSE_REASONS: dict[int, str] = {CLOSE_TOO_LARGE: "too_large", CLOSE_NOT_TEXT: "not_text"}
+_MALFORMED_REQUEST_RESPONSE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 )
 
 
 def text_frame(payload: bytes) -> bytes:
-    """A text frame as it goes over the wire from server to client."""
+    """Encodes an unmasked text frame (server to client)."""
     return Frame(Opcode.TEXT, payload).serialize(mask=False)
 
 
 class SendQueue:
-    """What waits for one socket: bounded, written once a loop turn.
+    """The send buffer of one socket: written once per loop turn, and bounded.
 
-    Past `limit` bytes (here and in the transport together) the socket is cut with 4408.
+    More than `limit` bytes, here and in the transport together, close the socket with 4408.
     """
 
-    __slots__ = ("_frames", "_limit", "_loop", "_size", "cut", "on_slow_consumer", "protocol")
+    __slots__ = ("_frames", "_limit", "_loop", "_size", "closed", "on_slow_consumer", "protocol")
 
     def __init__(self, protocol: "GatewayWebSocketProtocol", limit: int) -> None:
         self.protocol = protocol
@@ -51,71 +51,71 @@ class SendQueue:
         self._limit = limit
         self._frames: list[bytes] = []
         self._size = 0
-        self.cut = False
-        self.on_slow_consumer: Any = None
+        self.closed = False
+        self.on_slow_consumer: Callable[[], None] | None = None
 
     @property
     def backlog(self) -> int:
-        """How many bytes wait, here and in the transport."""
+        """Unsent bytes, here and in the transport."""
         return self._size + self.protocol.transport.get_write_buffer_size()
 
     @property
     def half_full(self) -> bool:
-        """Whether whoever can wait should."""
+        """Whether senders that can wait should wait."""
         return self.backlog > self._limit // 2
 
-    def push(self, framed: bytes) -> bool:
-        """Add a frame; False when the socket is closed, or was cut for being too slow."""
-        if self.cut or self.protocol.close_sent or self.protocol.transport.is_closing():
+    def push(self, frame: bytes) -> bool:
+        """Queues a frame; False when the socket is closed, which it is after exceeding the limit."""
+        if self.closed or self.protocol.close_sent or self.protocol.transport.is_closing():
             return False
-        if self.backlog + len(framed) > self._limit:
-            self._too_slow()
+        if self.backlog + len(frame) > self._limit:
+            self._close_slow_consumer()
             return False
         if not self._frames:
             self._loop.call_soon(self.flush)
-        self._frames.append(framed)
-        self._size += len(framed)
+        self._frames.append(frame)
+        self._size += len(frame)
         return True
 
     def write(self, joined: bytes) -> bool:
-        """Write frames now, behind what waits; False as for `push`."""
+        """Writes frames now, after those that are queued; False as `push`."""
         transport = self.protocol.transport
-        if self.cut or self.protocol.close_sent or transport.is_closing():
+        if self.closed or self.protocol.close_sent or transport.is_closing():
             return False
         if self._frames:
             self.flush()
-        waiting = transport.get_write_buffer_size()
-        if waiting and waiting + len(joined) > self._limit:
-            self._too_slow()
+        unsent = transport.get_write_buffer_size()
+        if unsent and unsent + len(joined) > self._limit:
+            self._close_slow_consumer()
             return False
         transport.write(joined)
         return True
 
     async def send_text(self, text: str) -> bool:
-        """Send one message the way ASGI does; False when the socket is gone."""
+        """Sends one message with ASGI's `send`; False when the socket is closed."""
         try:
             await self.protocol.send({"type": "websocket.send", "text": text})
         except (ClientDisconnected, RuntimeError):
             return False
         return True
 
-    def _too_slow(self) -> None:
+    def _close_slow_consumer(self) -> None:
         self.close(CLOSE_TOO_SLOW, "too_slow")
         if self.on_slow_consumer is not None:
             self.on_slow_consumer()
 
     def flush(self) -> None:
-        """Write what waits."""
+        """Writes the queued frames."""
         if self._frames and not self.protocol.transport.is_closing():
             self.protocol.transport.write(b"".join(self._frames))
         self._frames.clear()
         self._size = 0
 
     def close(self, code: int, reason: str) -> None:
-        """Say why and close; a peer that does not read is dropped after a moment."""
-        if self.cut:
+        """Closes with a code and reason; the connection is aborted if the peer does not read it. Idempotent."""
+        if self.closed:
             return
-        self.cut = True
+        self.closed = True
         if code == CLOSE_TOO_SLOW:
             self._frames.clear()
             self._size = 0
@@ -125,58 +125,58 @@ class SendQueue:
 
 
 class CodedCloseProtocol(ServerProtocol):
-    """websockets' protocol, which closes with a word where the library has a sentence."""
+    """websockets' protocol, with a word as close reason where the library has a sentence."""
 
-    def fail(self, code: CloseCode | int, reason: str = "") -> None:  # noqa: ARG002 - it is the sentence
-        super().fail(code, _WORDS.get(code, "protocol_error"))
+    def fail(self, code: CloseCode | int, reason: str = "") -> None:  # noqa: ARG002 - the sentence
+        super().fail(code, _CLOSE_REASONS.get(code, "protocol_error"))
 
 
 class GatewayHttpProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP, of which a connection that became a WebSocket keeps nothing."""
+    """uvicorn's HTTP protocol; it releases the parser of a connection that becomes a WebSocket."""
 
     def handle_websocket_upgrade(self) -> None:
         super().handle_websocket_upgrade()
-        # The parser holds this, and this held the parser.
+        # Breaks the reference cycle with the parser.
         self.parser: Any = None
 
 
 class GatewayWebSocketProtocol(WebSocketsSansIOProtocol):
-    """uvicorn's sans-I/O WebSocket protocol, opened up for the outbox.
+    """uvicorn's sans-I/O WebSocket protocol, with direct writes and a fast path for messages.
 
-    `fast_path` may take a message without waking the application; it is asked only while the
-    application waits for one (`idle`), so that order is kept.
+    `fast_path` may handle a message without waking the application; it is called only while the
+    application waits for a message (`idle`), which preserves the order.
     """
 
     fast_path: Callable[[bytes], bool] | None = None
     idle = False
     last_received_at = last_ping_at = 0.0
-    # What was read and not taken yet, from `_offset` on.
+    # Received bytes that are not processed yet, from `_offset` on.
     _buffer = b""
     _offset = 0
     _paused_by_gateway = False
-    _slice = SLICE
+    _slice_bytes = SLICE_BYTES
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # The connection is uvicorn's to make; only how it fails is ours.
+        # uvicorn creates the connection; only the class can be replaced.
         self.conn.__class__ = CodedCloseProtocol
         self.queue: Any = ReceiveQueue()
         self.writable: Any = LightEvent()
-        self._answered = False
+        self._task_completed = False
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        self._let_go()
+        self._release_references()
 
     def on_task_complete(self, task: "asyncio.Task[None]") -> None:
         super().on_task_complete(task)
-        self._answered = True
-        self._let_go()
+        self._task_completed = True
+        self._release_references()
 
-    def _let_go(self) -> None:
-        # What holds itself stays until the next look at everything, and a hundred thousand sockets
-        # that come and go are gigabytes: so no circle is left when both sides are gone.
-        if self.disconnected and self._answered:
+    def _release_references(self) -> None:
+        # Reference cycles live until the next full garbage collection: gigabytes after a hundred thousand
+        # short connections. This breaks them once the connection and the application's task have ended.
+        if self.disconnected and self._task_completed:
             self.scope.clear()  # type: ignore[attr-defined] # a TypedDict is a dict
             self.conn.parser.close()
 
@@ -189,11 +189,11 @@ class GatewayWebSocketProtocol(WebSocketsSansIOProtocol):
 
     def data_received(self, data: bytes) -> None:
         if self._buffer or self._paused_by_gateway:
-            # The loop had read ahead; the rest keeps its order.
+            # The event loop had read ahead.
             self._buffer = self._buffer[self._offset :] + data
             self._offset = 0
             self.transport.pause_reading()
-        elif len(data) > self._slice:
+        elif len(data) > self._slice_bytes:
             self._buffer = data
             self.transport.pause_reading()
             self._process_buffered()
@@ -201,11 +201,11 @@ class GatewayWebSocketProtocol(WebSocketsSansIOProtocol):
             self._receive(data)
 
     def _process_buffered(self) -> None:
-        # A socket that sends much gets one slice a loop turn, so that others are not kept waiting.
+        # One slice per loop turn, so that a socket that sends much does not delay the others.
         if self._paused_by_gateway or self.transport.is_closing():
             return
         if self._buffer:
-            start, self._offset = self._offset, self._offset + self._slice
+            start, self._offset = self._offset, self._offset + self._slice_bytes
             data = self._buffer[start : self._offset]
             if self._offset >= len(self._buffer):
                 self._buffer, self._offset = b"", 0
@@ -221,26 +221,26 @@ class GatewayWebSocketProtocol(WebSocketsSansIOProtocol):
             self.transport.resume_reading()
 
     def pause_reading_for(self, seconds: float) -> None:
-        """Read nothing from this peer for a while, and then little at a time."""
-        self._slice = FLOOD_SLICE
+        """Stops reading from the peer for some time, and then reads in small slices."""
+        self._slice_bytes = FLOOD_SLICE_BYTES
         if self._paused_by_gateway or self.transport.is_closing():
             return
         self._paused_by_gateway = True
         self.transport.pause_reading()
-        self.loop.call_later(seconds, self._release)
+        self.loop.call_later(seconds, self._resume_reading)
 
-    def _release(self) -> None:
+    def _resume_reading(self) -> None:
         self._paused_by_gateway = False
         self._process_buffered()
 
     def release_handshake(self) -> None:
-        """Keep no headers of what is over."""
+        """Releases the request and response of the handshake."""
         self.request: Any = None
         self.response: Any = None
 
-    def keep_alive(self, now: float, every_s: float) -> bool:
-        """Ping the peer when it is time; False when nothing came since the last time."""
-        if now - self.last_ping_at < every_s or self.close_sent or self.transport.is_closing():
+    def keep_alive(self, now: float, interval_s: float) -> bool:
+        """Pings the peer every `interval_s`; False when it sent nothing since the last ping."""
+        if now - self.last_ping_at < interval_s or self.close_sent or self.transport.is_closing():
             return True
         if self.last_received_at < self.last_ping_at:
             return False
@@ -253,13 +253,13 @@ class GatewayWebSocketProtocol(WebSocketsSansIOProtocol):
         self.last_received_at = time.monotonic()
         super().data_received(data)
         if self.conn.handshake_exc is not None and not self.handshake_initiated:
-            # Headers longer than websockets takes, or no HTTP at all: uvicorn would stay silent.
+            # The headers are too long or not HTTP; uvicorn would not respond.
             self.handshake_initiated = True
-            self.transport.write(_UNREADABLE)
+            self.transport.write(_MALFORMED_REQUEST_RESPONSE)
             self.transport.close()
 
     def send_receive_event_to_app(self) -> None:
-        # As the original, but without decoding: see the module's docstring.
+        # As in uvicorn, without decoding.
         data = self.frames[0] if len(self.frames) == 1 else b"".join(self.frames)
         self.frames = []
         if self.close_sent:
@@ -272,7 +272,7 @@ class GatewayWebSocketProtocol(WebSocketsSansIOProtocol):
             self.transport.pause_reading()
 
     def close_with(self, code: int, reason: str) -> None:
-        """Send a close frame past the outbox and end the connection soon, whatever the peer does."""
+        """Sends a close frame, and aborts the connection after 1 s if the peer does not close it. Idempotent."""
         if self.close_sent or self.transport.is_closing():
             return
         self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
