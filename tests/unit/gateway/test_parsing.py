@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from artcafe_common.bus.errors import CommandError
 from artcafe_gateway.sessions.client import ClientSession
 from artcafe_gateway.wire import frames
-from artcafe_gateway.wire.parsing import BadFrame, NotJson, UnknownType, id_of, parse
+from artcafe_gateway.wire.parsing import BadFrame, NotJson, UnknownType, parse_frame, parse_frame_id
 
 DECODER = ClientSession.decoder
 
 
 def test_known_frame_is_parsed():
-    frame = parse(DECODER, b'{"type":"publish","subject":"a","data":{"n":1.0},"unknown":1}')
+    frame = parse_frame(DECODER, b'{"type":"publish","subject":"a","data":{"n":1.0},"unknown":1}')
     assert isinstance(frame, frames.Publish)
     assert (frame.subject, bytes(frame.data)) == ("a", b'{"n":1.0}')
 
@@ -37,13 +37,13 @@ def test_known_frame_is_parsed():
 )
 def test_text_that_is_not_json(data):
     with pytest.raises(NotJson):
-        parse(DECODER, data)
+        parse_frame(DECODER, data)
 
 
 @pytest.mark.parametrize("kind", [b'"pong"', b'"PING"', b'""', b'"subscribe_channel"'])
 def test_unknown_type(kind):
     with pytest.raises(UnknownType):
-        parse(DECODER, b'{"type":%b}' % kind)
+        parse_frame(DECODER, b'{"type":%b}' % kind)
 
 
 @pytest.mark.parametrize(
@@ -68,12 +68,12 @@ def test_unknown_type(kind):
 )
 def test_fields_of_the_wrong_type(data):
     with pytest.raises(BadFrame):
-        parse(DECODER, data)
+        parse_frame(DECODER, data)
 
 
 def test_frame_without_a_type_is_named():
     with pytest.raises(BadFrame) as error:
-        parse(DECODER, b'{"subject":"a"}')
+        parse_frame(DECODER, b'{"subject":"a"}')
     assert "type" in error.value.detail
 
 
@@ -81,7 +81,7 @@ def test_deep_nesting_is_an_error_of_the_frame():
     nested = b"[" * 100_000 + b"]" * 100_000
     for data in (b'{"type":"heartbeat","timestamp":%b}' % nested, nested):
         with pytest.raises(CommandError):
-            parse(DECODER, data)
+            parse_frame(DECODER, data)
 
 
 @pytest.mark.parametrize(
@@ -104,14 +104,14 @@ def test_deep_nesting_is_an_error_of_the_frame():
     ],
 )
 def test_id_of_a_rejected_frame(data, frame_id):
-    assert id_of(data) == frame_id
+    assert parse_frame_id(data) == frame_id
 
 
 @given(st.binary(max_size=60) | st.text(max_size=40).map(lambda text: text.encode("utf-8", "surrogatepass")))
 def test_any_bytes_are_a_frame_or_a_command_error(data):
     with suppress(NotJson, UnknownType, BadFrame):
-        parse(DECODER, data)
-    id_of(data)
+        parse_frame(DECODER, data)
+    parse_frame_id(data)
 
 
 @pytest.mark.parametrize("frame_type", ClientSession.received_frames)
@@ -119,6 +119,6 @@ def test_frame_is_rejected_only_for_missing_required_fields(frame_type):
     data = b'{"type":"%b"}' % frame_type.__struct_config__.tag.encode()
     if any(field.required for field in msgspec.structs.fields(frame_type)):
         with pytest.raises(BadFrame):
-            parse(DECODER, data)
+            parse_frame(DECODER, data)
     else:
-        assert type(parse(DECODER, data)) is frame_type
+        assert type(parse_frame(DECODER, data)) is frame_type
