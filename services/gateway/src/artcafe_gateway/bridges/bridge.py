@@ -44,8 +44,8 @@ S = TypeVar("S", bound=BrokerSubscription)
 class Bridge:
     """A tenant's NATS connection; `BridgePool` opens and closes it.
 
-    `quota_exhausted_until` is when the month ends whose messages are used up, in Unix seconds; 0
-    while some are left.
+    While the month's messages are used up, `quota_exhausted_until` is the end of the month in Unix
+    seconds; otherwise 0.
     """
 
     def __init__(self, *, tenant_id: str, bus: Bus, settings: Settings) -> None:
@@ -166,7 +166,7 @@ class Bridge:
     # -- subscribing ---------------------------------------------------------------------------
 
     async def acquire_subscription(self, subject: str, subscription_type: type[S]) -> S:
-        """Returns the subscription of a raw subject, created if necessary; release it after use."""
+        """Returns the subscription of a NATS subject, created if necessary; release it after use."""
         return await self._subscriptions.acquire(subject, subscription_type, self._connector.connection)
 
     async def confirm_subscription(self, subscription: BrokerSubscription) -> None:

@@ -14,7 +14,7 @@ log = structlog.get_logger()
 
 
 class BridgeSubscriptions:
-    """Reference-counted subscriptions by raw subject; each new connection gets all of them."""
+    """Reference-counted subscriptions by NATS subject; each new connection gets all of them."""
 
     def __init__(self, tenant_id: str, group_type: type[RenderGroup]) -> None:
         self._tenant_id = tenant_id

@@ -8,7 +8,7 @@ MIN_BURST = 100.0
 
 
 class TokenBucket:
-    """Refills `rate` tokens per second and holds those of 0.1 s, at least 100; a rate of 0 is no limit."""
+    """`rate` tokens per second, with bursts of 0.1 s but at least 100 tokens; a rate of 0 is unlimited."""
 
     __slots__ = ("_burst", "_filled_at", "_rate", "_tokens")
 

@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of one route: request, responses, errors.
+"""The OpenAPI description of one route: request, responses, errors.
 
 A route declares `commands=[Command, …]`: the first is the type of its body or query, and all of them
 contribute the errors that they declare. A route may also declare `request_type` (another type),

@@ -10,7 +10,8 @@ from litestar.routes import HTTPRoute
 from artcafe_common import __version__
 from artcafe_common.bus.errors import CommandError
 from artcafe_gateway.http.problems import MEDIA_TYPE, PROBLEM_TYPES, Problem
-from artcafe_gateway.openapi.examples import TENANT, build_example
+from artcafe_gateway.openapi.components import shared_headers, shared_parameters
+from artcafe_gateway.openapi.examples import build_example
 from artcafe_gateway.openapi.operations import Operation
 
 _METHODS = ("GET", "POST", "PUT", "DELETE")
@@ -55,8 +56,8 @@ def build_openapi(app: Litestar) -> dict[str, Any]:
         "paths": paths,
         "components": {
             "schemas": components,
-            "parameters": _shared_parameters(),
-            "headers": _shared_headers(),
+            "parameters": shared_parameters(),
+            "headers": shared_headers(),
             "securitySchemes": {
                 "bearer": {
                     "type": "http",
@@ -188,27 +189,6 @@ def _restrict_request_schema(
     schema["additionalProperties"] = False
 
 
-def _shared_parameters() -> dict[str, Any]:
-    return {
-        "tenant": {
-            "name": "X-Tenant-Id",
-            "in": "header",
-            "required": False,
-            "description": "The organization to act for; required for members of several organizations",
-            "schema": {"type": "string"},
-            "example": TENANT,
-        },
-        "once": {
-            "name": "Idempotency-Key",
-            "in": "header",
-            "required": False,
-            "description": "For 24 hours, requests with the same key are executed once and get the same response",
-            "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
-            "example": "5e0a0d3c-2f1b-4a55-9b1e-1f4b9a6f6a11",
-        },
-    }
-
-
 # -- responses -------------------------------------------------------------------------------------
 
 
@@ -293,23 +273,3 @@ def _headers(operation: Operation, status: int) -> dict[str, Any]:
     if status in _STATUSES_WITH_RETRY_AFTER:
         names.append("Retry-After")
     return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
-
-
-def _shared_headers() -> dict[str, Any]:
-    number = {"type": "integer", "minimum": 0}
-    text = {"type": "string"}
-    headers: dict[str, tuple[str, dict[str, Any], Any]] = {
-        "X-Request-Id": ("Identifies the request in the log", text, "4bf92f3577b34da6"),
-        "RateLimit-Limit": ("Requests per minute; absent without a limit", number, 500),
-        "RateLimit-Remaining": ("Remaining requests", number, 499),
-        "RateLimit-Reset": ("Seconds until the full limit is available again", number, 1),
-        "Retry-After": ("Seconds to wait before a retry, if known", number, 2),
-        "Idempotency-Replayed": ("`true` if the response is that of an earlier request", text, "true"),
-        "WWW-Authenticate": ("The authentication scheme", text, "Bearer"),
-        "Deprecation": ("When the route was deprecated (RFC 9745)", text, "@1767225600"),
-        "Link": ("The route that replaces this one", text, '</api/v1/clients>; rel="successor-version"'),
-    }
-    return {
-        name: {"description": description, "schema": schema, "example": value}
-        for name, (description, schema, value) in headers.items()
-    }

@@ -18,7 +18,7 @@ MAX_REPLY_SUBJECTS = 1000
 
 
 class SocketSubscriptions:
-    """Maps a socket's names to subscriptions of raw subjects on the tenant's bridge.
+    """Maps a socket's names to NATS subscriptions on the tenant's bridge.
 
     A name is added with `subscribe` or `subscribe_from`, and delivers from `activate` on, so that the
     client receives the confirmation before the first message. `frame_type` and `render` are the frames

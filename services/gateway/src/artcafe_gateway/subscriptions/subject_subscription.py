@@ -1,4 +1,4 @@
-"""One socket's subscription to one raw NATS subject."""
+"""One socket's subscription to one NATS subject."""
 
 from functools import partial
 from typing import Protocol
@@ -25,9 +25,9 @@ class SubscriptionOwner(Protocol):
 
 
 class SubjectSubscription:
-    """A socket's subscription to a raw subject, for one or more of the socket's names.
+    """A socket's subscription to a NATS subject, for one or more of the socket's names.
 
-    `earlier_subjects` are the raw subjects that the socket subscribed to before and that overlap with
+    `earlier_subjects` are the subjects that the socket subscribed to before and that overlap with
     this one: they deliver the messages that they match. With them the subscription listens to each
     message; without them it joins a render group. `forms` has the subject form of each name by key,
     and `broker_subject` is the subject subscribed to at the broker.

@@ -95,7 +95,7 @@ class Socket:
         self.send_error(error, getattr(received, "id", None))
 
     def close(self, code: int, reason: str) -> None:
-        """Closes the connection; `reason` is a snake_case word."""
+        """Closes the connection; `reason` is in snake_case."""
         if not self.close_reason:
             self.close_reason = reason
         self.send_queue.close(code, reason)

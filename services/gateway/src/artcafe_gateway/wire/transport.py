@@ -125,9 +125,9 @@ class SendQueue:
 
 
 class CodedCloseProtocol(ServerProtocol):
-    """websockets' protocol, with a word as close reason where the library has a sentence."""
+    """websockets' protocol, with snake_case close reasons instead of sentences."""
 
-    def fail(self, code: CloseCode | int, reason: str = "") -> None:  # noqa: ARG002 - the sentence
+    def fail(self, code: CloseCode | int, reason: str = "") -> None:  # noqa: ARG002 - replaced
         super().fail(code, _CLOSE_REASONS.get(code, "protocol_error"))
 
 

@@ -1,0 +1,48 @@
+"""The parameters and response headers that several operations of the OpenAPI document share."""
+
+from typing import Any
+
+from artcafe_gateway.openapi.examples import TENANT
+
+
+def shared_parameters() -> dict[str, Any]:
+    """The request headers that callers may set."""
+    return {
+        "tenant": {
+            "name": "X-Tenant-Id",
+            "in": "header",
+            "required": False,
+            "description": "The organization to act for; required for members of several organizations",
+            "schema": {"type": "string"},
+            "example": TENANT,
+        },
+        "once": {
+            "name": "Idempotency-Key",
+            "in": "header",
+            "required": False,
+            "description": "For 24 hours, requests with the same key are executed once and get the same response",
+            "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
+            "example": "5e0a0d3c-2f1b-4a55-9b1e-1f4b9a6f6a11",
+        },
+    }
+
+
+def shared_headers() -> dict[str, Any]:
+    """The headers of responses."""
+    number = {"type": "integer", "minimum": 0}
+    text = {"type": "string"}
+    headers: dict[str, tuple[str, dict[str, Any], Any]] = {
+        "X-Request-Id": ("Identifies the request in the log", text, "4bf92f3577b34da6"),
+        "RateLimit-Limit": ("Requests per minute; absent without a limit", number, 500),
+        "RateLimit-Remaining": ("Remaining requests", number, 499),
+        "RateLimit-Reset": ("Seconds until the full limit is available again", number, 1),
+        "Retry-After": ("Seconds to wait before a retry, if known", number, 2),
+        "Idempotency-Replayed": ("`true` if the response is that of an earlier request", text, "true"),
+        "WWW-Authenticate": ("The authentication scheme", text, "Bearer"),
+        "Deprecation": ("When the route was deprecated (RFC 9745)", text, "@1767225600"),
+        "Link": ("The route that replaces this one", text, '</api/v1/clients>; rel="successor-version"'),
+    }
+    return {
+        name: {"description": description, "schema": schema, "example": value}
+        for name, (description, schema, value) in headers.items()
+    }
