@@ -8,7 +8,6 @@ import msgspec
 from litestar.connection import ASGIConnection, Request
 
 from artcafe_common.bus.caller import CallerContext, new_request_id, new_traceparent
-from artcafe_common.bus.command import Command
 from artcafe_common.bus.errors import CommandError, FieldError, InvalidRequest, Unauthenticated
 
 MAX_BODY = 1024 * 1024
@@ -19,7 +18,6 @@ MAX_ERRORS = 100
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _STATE = "artcafe_caller"
 
-C = TypeVar("C", bound=Command[Any])
 T = TypeVar("T", bound=msgspec.Struct)
 HttpConnection = ASGIConnection[Any, Any, Any, Any]
 
