@@ -112,18 +112,18 @@ async def tenancy(broker):
     "error", sorted(DECLARED_ERRORS | set(COMMON_ERRORS), key=lambda e: e.code), ids=lambda e: e.code
 )
 async def test_error_crosses_the_bus_unchanged(gateway, tenancy, error):
-    with pytest.raises(error) as caught:
+    with pytest.raises(error) as raised:
         await gateway.call(Fails(code=error.code))
-    assert type(caught.value) is error
-    assert caught.value.detail == "what happened"
-    assert caught.value.errors == (FieldError(field="a.b", message="wrong"),)
-    assert caught.value.retry_after_s == 7
+    assert type(raised.value) is error
+    assert raised.value.detail == "what happened"
+    assert raised.value.errors == (FieldError(field="a.b", message="wrong"),)
+    assert raised.value.retry_after_s == 7
 
 
 async def test_unexpected_exception_is_not_leaked(gateway, tenancy):
-    with pytest.raises(InternalError) as caught:
+    with pytest.raises(InternalError) as error:
         await gateway.call(Fails(code="bug"))
-    assert (caught.value.code, caught.value.status) == ("internal_error", 500)
+    assert (error.value.code, error.value.status) == ("internal_error", 500)
     raw = await gateway.nc.request(Fails.subject, b'{"code":"bug"}', timeout=2)
     assert b"42" not in raw.data
     assert "42" not in str(raw.headers)
@@ -131,9 +131,9 @@ async def test_unexpected_exception_is_not_leaked(gateway, tenancy):
 
 
 async def test_undeclared_error_becomes_bad_gateway(gateway, tenancy):
-    with pytest.raises(BadGateway) as caught:
+    with pytest.raises(BadGateway) as error:
         await gateway.call(Fails(code="undeclared"))
-    assert (caught.value.code, caught.value.status) == ("bad_gateway", 502)
+    assert (error.value.code, error.value.status) == ("bad_gateway", 502)
 
 
 async def test_malformed_reply_becomes_bad_gateway(gateway, broker):
@@ -158,9 +158,9 @@ async def test_request_that_violates_the_contract_is_rejected(gateway, tenancy):
 
 async def test_missing_service_fails_fast_or_is_waited_for(gateway, broker):
     started_at = asyncio.get_running_loop().time()
-    with pytest.raises(ServiceUnavailable) as caught:
+    with pytest.raises(ServiceUnavailable) as error:
         await gateway.call(Quick(), wait_for_recovery=False)
-    assert (caught.value.code, caught.value.status) == ("service_unavailable", 503)
+    assert (error.value.code, error.value.status) == ("service_unavailable", 503)
     assert asyncio.get_running_loop().time() - started_at < 1
 
     waiting = asyncio.create_task(gateway.call(Quick()))
@@ -173,9 +173,9 @@ async def test_missing_service_fails_fast_or_is_waited_for(gateway, broker):
 
 
 async def test_slow_reply_exceeds_the_deadline(gateway, tenancy):
-    with pytest.raises(DeadlineExceeded) as caught:
+    with pytest.raises(DeadlineExceeded) as error:
         await gateway.call(Sleeps(seconds=2), deadline_s=0.2)
-    assert (caught.value.code, caught.value.status) == ("deadline_exceeded", 504)
+    assert (error.value.code, error.value.status) == ("deadline_exceeded", 504)
     # The server cancels a command after its deadline.
     await eventually(lambda: not tenancy._running)
 

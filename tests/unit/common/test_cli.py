@@ -51,10 +51,10 @@ def test_api_url_is_normalized(given_, kept):
 
 @pytest.mark.parametrize("bad", ["", "api.example.com", "ftp://x", "https://me:secret@x", "https://x/?a=b"])
 def test_invalid_api_url_is_rejected(bad):
-    with pytest.raises(Failure) as caught:
+    with pytest.raises(Failure) as error:
         sessions.normalize_api_url(bad)
-    assert caught.value.exit_code is ExitCode.USAGE
-    assert "secret" not in caught.value.line
+    assert error.value.exit_code is ExitCode.USAGE
+    assert "secret" not in error.value.line
 
 
 def test_session_repr_hides_its_tokens():

@@ -52,7 +52,7 @@ def test_existing_credentials_have_the_derived_permissions(service):
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_a_service_publishes_only_to_declared_subjects(service):
+def test_service_publishes_only_to_declared_subjects(service):
     called, published, durables = EXPECTED[service]
     streams = ["EVENTS"]
     allowed = {f"artcafe.{callee}.>" for callee in called}
@@ -114,7 +114,7 @@ def names_used(service):
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_a_service_sends_only_what_declares_it(service):
+def test_service_sends_only_what_declares_it(service):
     named, created = names_used(service)
     for message in named:
         if issubclass(message, Command) and service_of(message) != service:
@@ -124,5 +124,5 @@ def test_a_service_sends_only_what_declares_it(service):
             assert service in message.publishers, message
 
 
-def test_an_event_is_named_by_its_noun():
+def test_event_is_named_by_its_noun():
     assert {noun_of(event) for event in declared(Event)} == set().union(*(e[1] for e in EXPECTED.values()))

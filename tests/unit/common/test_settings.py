@@ -26,10 +26,10 @@ def test_required_settings_are_enough_to_load(settings):
 def test_missing_variable_is_named(missing):
     for value in ({}, {missing: ""}):
         environ = {k: v for k, v in GIVEN.items() if k != missing} | value
-        with pytest.raises(SettingsError) as refused:
+        with pytest.raises(SettingsError) as error:
             load(Identity, environ)
-        assert str(refused.value).startswith(f"{missing} ")
-        assert "\n" not in str(refused.value)
+        assert str(error.value).startswith(f"{missing} ")
+        assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_missing_variable_is_named(missing):
     ],
 )
 def test_invalid_value_is_named(name, value):
-    with pytest.raises(SettingsError) as refused:
+    with pytest.raises(SettingsError) as error:
         load(Gateway, {name: value})
-    assert str(refused.value).startswith(f"{name} ")
-    assert "\n" not in str(refused.value)
+    assert str(error.value).startswith(f"{name} ")
+    assert "\n" not in str(error.value)

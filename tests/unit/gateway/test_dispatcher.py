@@ -25,7 +25,7 @@ class Session(FrameDispatcher):
         self.handled.append(received)
 
 
-async def test_a_frame_reaches_the_handler_of_its_type():
+async def test_frame_reaches_the_handler_of_its_type():
     session = Session()
     assert Session.received_frames == (frames.Ping, frames.Subscribe)
     for text in (b'{"type":"ping"}', b'{"type":"subscribe","subject":"a"}'):
@@ -35,7 +35,7 @@ async def test_a_frame_reaches_the_handler_of_its_type():
         Session.decoder.decode(b'{"type":"publish","subject":"a","data":1}')
 
 
-async def test_a_subclass_adds_and_replaces_handlers():
+async def test_subclass_adds_and_replaces_handlers():
     class Agent(Session):
         @handles_frame(agent_frames.AgentSubscribe)
         async def handle_agent_subscribe(self, _received: agent_frames.AgentSubscribe) -> None:
@@ -60,7 +60,7 @@ async def test_a_subclass_adds_and_replaces_handlers():
     assert session.handled == ["overridden", "agent", "request"]
 
 
-def test_a_handler_whose_annotation_differs_is_rejected():
+def test_handler_whose_annotation_differs_is_rejected():
     with pytest.raises(TypeError, match=r"Broken\.handle_ping does not take Ping"):
 
         class Broken(FrameDispatcher):

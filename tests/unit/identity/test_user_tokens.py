@@ -1,4 +1,4 @@
-"""People's tokens: which keys are trusted for how long, and how often the provider is asked."""
+"""User tokens: which keys are trusted for how long, and how often the provider is called."""
 
 import asyncio
 import time
@@ -11,45 +11,33 @@ from joserfc.jwk import RSAKey
 from artcafe_common.contracts.identity.users import InvalidToken, ProviderUnavailable
 from artcafe_identity import user_tokens
 from artcafe_identity.user_tokens import JwksCache, UserTokenVerifier
+from support.fakes.clock import FakeClock
 
 ISSUER, APP = "https://issuer.example", "app"
 KEYS = {kid: RSAKey.generate_key(2048, {"kid": kid}) for kid in ("one", "two")}
 
 
 class Provider:
-    """Serves keys, counts how often, and can be away."""
+    """Serves keys and counts the requests; it can be unavailable."""
 
     def __init__(self, *kids):
         self.kids = list(kids)
-        self.asked = 0
-        self.away = False
+        self.requests = 0
+        self.down = False
         self.http = httpx.AsyncClient(transport=httpx.MockTransport(self._serve))
         self.jwks = JwksCache("https://issuer.example/jwks.json", self.http)
 
     async def _serve(self, _request):
-        self.asked += 1
+        self.requests += 1
         await asyncio.sleep(0)
-        if self.away:
-            raise httpx.ConnectError("away")
+        if self.down:
+            raise httpx.ConnectError("down")
         return httpx.Response(200, json={"keys": [KEYS[kid].as_dict(private=False) for kid in self.kids]})
-
-
-class Clock:
-    """Stands in for the module `time`."""
-
-    def __init__(self):
-        self.now = 1_000_000.0
-
-    def monotonic(self):
-        return self.now
-
-    def time(self):
-        return time.time()
 
 
 @pytest.fixture
 def clock(monkeypatch):
-    clock = Clock()
+    clock = FakeClock(time.time())
     monkeypatch.setattr(user_tokens, "time", clock)
     return clock
 
@@ -75,77 +63,77 @@ async def test_known_key_is_fetched_once(clock):
     provider = Provider("one")
     for _ in range(5):
         assert (await verifier(provider).verify(token())).user_id == "me"
-    assert provider.asked == 1
+    assert provider.requests == 1
 
 
 async def test_unknown_key_refreshes_at_most_once_a_minute(clock):
     provider = Provider("one")
     await provider.jwks.get_key("one")
-    clock.now += 61
+    clock.advance(61)
     for kid in ("two", "three", "four") * 20:
         with pytest.raises(InvalidToken):
             await provider.jwks.get_key(kid)
-    assert provider.asked == 2
+    assert provider.requests == 2
     provider.kids = ["one", "two"]
     with pytest.raises(InvalidToken):
         await provider.jwks.get_key("two")
-    clock.now += 61
+    clock.advance(61)
     assert await provider.jwks.get_key("two")
-    assert provider.asked == 3
+    assert provider.requests == 3
 
 
 async def test_withdrawn_key_expires(clock):
     provider = Provider("one")
     await provider.jwks.get_key("one")
     provider.kids = ["two"]
-    clock.now += user_tokens.MAX_AGE_S - 1
+    clock.advance(user_tokens.MAX_AGE_S - 1)
     assert await provider.jwks.get_key("one")
-    clock.now += 2
+    clock.advance(2)
     with pytest.raises(InvalidToken):
         await provider.jwks.get_key("one")
-    assert provider.asked == 2
+    assert provider.requests == 2
 
 
 async def test_provider_outage_keeps_known_keys(clock):
     provider = Provider("one")
     await provider.jwks.get_key("one")
-    provider.away = True
-    clock.now += user_tokens.MAX_AGE_S + 1
+    provider.down = True
+    clock.advance(user_tokens.MAX_AGE_S + 1)
     for _ in range(5):
         assert await provider.jwks.get_key("one")
-    assert provider.asked == 2
+    assert provider.requests == 2
 
 
 async def test_concurrent_requests_fetch_once(clock):
     provider = Provider("one")
     assert len(await asyncio.gather(*(provider.jwks.get_key("one") for _ in range(50)))) == 50
-    assert provider.asked == 1
+    assert provider.requests == 1
 
 
 async def test_failed_first_fetch_is_not_retried_for_every_token(clock):
     provider = Provider("one")
-    provider.away = True
+    provider.down = True
     for _ in range(20):
         with pytest.raises(ProviderUnavailable):
             await provider.jwks.get_key("one")
-    assert provider.asked == 1
-    provider.away = False
-    clock.now += 1.1
+    assert provider.requests == 1
+    provider.down = False
+    clock.advance(1.1)
     assert await provider.jwks.get_key("one")
 
 
 @pytest.mark.parametrize(
-    "answer", [b"", b"[]", b"{}", b'{"keys":5}', b'{"keys":[5]}', b'{"keys":[{"kty":"x"}]}', b"<html>"]
+    "body", [b"", b"[]", b"{}", b'{"keys":5}', b'{"keys":[5]}', b'{"keys":[{"kty":"x"}]}', b"<html>"]
 )
-async def test_malformed_key_set_is_rejected(answer):
-    transport = httpx.MockTransport(lambda _request: httpx.Response(200, content=answer))
+async def test_malformed_key_set_is_rejected(body):
+    transport = httpx.MockTransport(lambda _request: httpx.Response(200, content=body))
     jwks = JwksCache("https://issuer.example", httpx.AsyncClient(transport=transport))
     with pytest.raises((ProviderUnavailable, InvalidToken)):
         await jwks.get_key("one")
 
 
 @pytest.mark.parametrize(
-    ("changes", "fits"),
+    ("changes", "valid"),
     [
         ({"exp": -25}, True),
         ({"exp": -31}, False),
@@ -155,10 +143,10 @@ async def test_malformed_key_set_is_rejected(answer):
         ({"iat": 35}, False),
     ],
 )
-async def test_clock_leeway(changes, fits):
+async def test_clock_leeway(changes, valid):
     now = int(time.time())
     text = token(**{name: now + value for name, value in changes.items()})
-    if fits:
+    if valid:
         await verifier(Provider("one")).verify(text)
     else:
         with pytest.raises(InvalidToken):

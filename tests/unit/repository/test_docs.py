@@ -27,7 +27,7 @@ def test_every_generated_block_is_on_one_page():
     assert sorted(names) == sorted(BLOCKS)
 
 
-def test_an_unknown_or_open_block_is_an_error():
+def test_unknown_or_open_block_is_an_error():
     for text in ("<!-- generated: nothing -->\n<!-- end -->", "<!-- generated: plans -->\n"):
         with pytest.raises(ValueError, match="block"):
             names_in(text)

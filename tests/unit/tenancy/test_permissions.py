@@ -1,0 +1,34 @@
+"""Permissions must stay inside the tenant."""
+
+import pytest
+
+from artcafe_common.clock import new_id
+from artcafe_common.contracts.identity.clients import Permissions
+from artcafe_common.contracts.tenancy.clients import InvalidPermission
+from artcafe_tenancy import permissions
+
+TENANT = new_id()
+OTHER = new_id()
+
+
+def test_permissions_inside_the_tenant_are_accepted():
+    permissions.check(TENANT, Permissions())
+    permissions.check(TENANT, Permissions(publish=["a.*", f"{TENANT}.x", f"tenant.{TENANT}.>"], subscribe=[]))
+
+
+@pytest.mark.parametrize(
+    ("given_", "field"),
+    [
+        (Permissions(publish=["a", "a b"]), "permissions.publish[1]"),
+        (Permissions(subscribe=[f"tenant.{OTHER}.x"]), "permissions.subscribe[0]"),
+        (Permissions(subscribe=["a", "b", f"{OTHER}.x"]), "permissions.subscribe[2]"),
+        (Permissions(publish=["$SYS.>"]), "permissions.publish[0]"),
+        (Permissions(publish=[""]), "permissions.publish[0]"),
+        (Permissions(publish=["tenant.*.x"]), "permissions.publish[0]"),
+        (Permissions(publish=["a"] * 101), "permissions.publish"),
+    ],
+)
+def test_invalid_permission_is_named(given_, field):
+    with pytest.raises(InvalidPermission) as error:
+        permissions.check(TENANT, given_)
+    assert [each.field for each in error.value.errors] == [field]
