@@ -454,8 +454,8 @@ async def test_agents_and_clients_meet_in_every_shape(tenant):
                 assert (message["subject"], message["data"], message["from"]) == (name, [3], agent.id)
         await legacy.send_and_receive("unsubscribe", "unsubscribed", **frame)
         await modern.send_and_receive("unsubscribe", "unsubscribed", subject=name)
-        legacy._seen.clear()
-        modern._seen.clear()
+        legacy._pending.clear()
+        modern._pending.clear()
         await modern.send_and_receive("publish", "published", subject=name, data="gone", id=3)
     await legacy.assert_no_frame("message")
 

@@ -425,7 +425,7 @@ async def test_the_months_messages_are_all_there_are(own, org, crossings, second
         while not socket.pending("published") and not socket.pending("error"):
             await asyncio.sleep(0.01)
         error = next(iter(socket.pending("error")), None)
-        socket._seen.clear()
+        socket._pending.clear()
         return error
 
     error = await eventually(refused_over_websocket)

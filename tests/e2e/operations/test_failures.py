@@ -177,7 +177,7 @@ async def test_killing_the_broker_ends_in_everything_being_back(own_stack, org):
         while not socket.pending("published") and not socket.pending("error"):
             await asyncio.sleep(0.01)
         done = bool(socket.pending("published"))
-        socket._seen.clear()
+        socket._pending.clear()
         return done
 
     # Every message vanished after a reconnect once, while all looked well.

@@ -70,7 +70,7 @@ async def test_overlapping_subscriptions_deliver_once(tenant):
     assert {frame["subject"] for frame in subscriber.pending("message")} == {"a.b"}
     # Taking one away leaves the others.
     await subscriber.send_and_receive("unsubscribe", "unsubscribed", subject="a.>")
-    subscriber._seen.clear()
+    subscriber._pending.clear()
     await publisher.send_and_receive("publish", "published", subject="a.b", data="still", id=1)
     assert (await subscriber.receive("message"))["data"] == "still"
     await subscriber.assert_no_frame("message")
@@ -114,7 +114,7 @@ async def test_nothing_from_before_subscribed_and_order_is_kept(tenant):
     await eventually(lambda: len(subscriber.pending("message")) > 100)
     stop.set()
     await flooding
-    kinds = [frame["type"] for frame in subscriber._seen]
+    kinds = [frame["type"] for frame in subscriber._pending]
     assert kinds[0] == "subscribed"
     numbers = [frame["data"] for frame in subscriber.pending("message")]
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
