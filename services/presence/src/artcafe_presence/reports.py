@@ -10,10 +10,10 @@ from nats.aio.msg import Msg
 
 from artcafe_common.broker.subjects import ULID_PATTERN
 from artcafe_common.bus.errors import CommandError
-from artcafe_common.contracts.ingest import ClientReport as IngestReport
 from artcafe_common.contracts.ingest import (
     IngestKind,
     IngestOrigin,
+    IngestReport,
     verify_origin,
 )
 from artcafe_presence.records import ConnectionReport, ReportType

@@ -74,7 +74,7 @@ def parse_ingest_subject(subject: str) -> IngestSubject | None:
     return IngestSubject(account=tokens[2], kind=_KINDS[tokens[3]], tenant_id=tokens[4], client_id=tokens[5])
 
 
-class ClientReport(msgspec.Struct, frozen=True, kw_only=True):
+class IngestReport(msgspec.Struct, frozen=True, kw_only=True):
     """The body of a report; every field is optional, and unknown fields are ignored."""
 
     ts: float | str | None = None

@@ -9,7 +9,7 @@ import msgspec
 
 from artcafe_common import __version__
 from artcafe_common.bus.errors import all_errors
-from artcafe_common.contracts.ingest import LOCAL_SUBJECTS, ClientReport, IngestKind
+from artcafe_common.contracts.ingest import LOCAL_SUBJECTS, IngestKind, IngestReport
 from artcafe_common.contracts.presence import PresenceUpdate
 from artcafe_gateway.openapi.examples import build_example
 from artcafe_gateway.sessions.agent import AgentSession
@@ -98,13 +98,20 @@ _INGEST_SUMMARIES = {
     IngestKind.PRESENCE: "That a client goes online or offline",
     IngestKind.METRICS: "Metrics measured by a client: displayed, never billed",
 }
+# The fields of a report that a message of each kind uses.
+_INGEST_FIELDS = {
+    IngestKind.HEARTBEAT: ("ts", "v"),
+    IngestKind.STATUS: ("status", "metrics", "metadata"),
+    IngestKind.PRESENCE: ("type", "metadata"),
+    IngestKind.METRICS: ("metrics",),
+}
 _NATS_SUBJECTS = {
     **{
         f"nats_{kind.value}": _NatsSubject(
             "receive",
             subject.format(tenant_id="{tenant_id}").replace("*", "{client_id}"),
             _INGEST_SUMMARIES[kind],
-            "report",
+            f"report_{kind.value}",
         )
         for kind, subject in LOCAL_SUBJECTS.items()
     },
@@ -132,7 +139,7 @@ def build_asyncapi() -> dict[str, Any]:
         for frame in (*endpoint.received, *endpoint.sent)
     }
     schemas, components = msgspec.json.schema_components(
-        [*frame_types, ClientReport, PresenceUpdate], ref_template=_REF
+        [*frame_types, IngestReport, PresenceUpdate], ref_template=_REF
     )
     components["Error"]["properties"]["code"]["enum"] = sorted({error.code for error in all_errors()})
     channels, operations = {}, {}
@@ -151,7 +158,8 @@ def build_asyncapi() -> dict[str, Any]:
         key: _message(frame, schema)
         for (frame, key), schema in zip(frame_types.items(), schemas, strict=False)
     }
-    messages["report"] = _message(ClientReport, schemas[-2])
+    for kind in LOCAL_SUBJECTS:
+        messages[f"report_{kind.value}"] = _report_message(kind, schemas[-2])
     messages["presence_update"] = _message(PresenceUpdate, schemas[-1])
     messages["any"] = {"name": "any", "title": "any", "summary": "Any bytes", "payload": {}}
     return {
@@ -188,6 +196,12 @@ def _message(type_: Any, schema: dict[str, Any]) -> dict[str, Any]:
         "payload": schema,
         "examples": [{"name": "example", "payload": build_example(type_)}],
     }
+
+
+def _report_message(kind: IngestKind, schema: dict[str, Any]) -> dict[str, Any]:
+    report = build_example(IngestReport)
+    payload = {name: report[name] for name in _INGEST_FIELDS[kind]}
+    return {**_message(IngestReport, schema), "examples": [{"name": "example", "payload": payload}]}
 
 
 def _websocket_channel(endpoint: _Endpoint) -> dict[str, Any]:
