@@ -10,6 +10,7 @@ from pathlib import Path
 
 from artcafe_common.dev.stack import AlreadyRunning
 from bench import report
+from bench.environment import World
 from bench.rows import (
     connects,
     counting,
@@ -25,7 +26,6 @@ from bench.rows import (
     slow,
     soak,
 )
-from bench.world import World
 
 ROOT = Path(__file__).parents[2]
 ROWS = {

@@ -6,7 +6,7 @@ import time
 import aiohttp
 from aiobotocore.session import get_session
 
-from bench.stats import percentile
+from bench.percentiles import percentile
 
 
 async def rest(url, headers, count, concurrency):

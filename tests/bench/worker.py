@@ -14,9 +14,14 @@ import traceback
 import structlog
 import uvloop
 
-from bench import jobs_load, jobs_probe, jobs_rest, jobs_services
+from bench import jobs_connections, jobs_rest, jobs_services, jobs_throughput
 
-COMMANDS = {**jobs_load.COMMANDS, **jobs_probe.COMMANDS, **jobs_rest.COMMANDS, **jobs_services.COMMANDS}
+COMMANDS = {
+    **jobs_throughput.COMMANDS,
+    **jobs_connections.COMMANDS,
+    **jobs_rest.COMMANDS,
+    **jobs_services.COMMANDS,
+}
 
 
 async def main():

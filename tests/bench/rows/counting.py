@@ -6,7 +6,7 @@ from bench.result import Result, losses, median, middle
 from bench.rows.fanout import measured
 
 SUBSCRIBERS = 100
-UNCOUNTED = Path(__file__).parents[1] / "uncounted"
+UNCOUNTED = Path(__file__).parents[1] / "without_metering"
 
 
 async def run(world):

@@ -1,7 +1,7 @@
 """REST: reading one client and fifty, beside the store's own time."""
 
+from bench.environment import dynamodb_of
 from bench.result import Result, median
-from bench.world import dynamodb_of
 
 CONCURRENCY = 16
 

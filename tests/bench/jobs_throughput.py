@@ -7,8 +7,8 @@ from contextlib import suppress
 
 from bench.broker import Progress, Publisher, tell
 from bench.payload import MARK, fields, message
+from bench.percentiles import percentile
 from bench.sockets import Sample, connected
-from bench.stats import percentile
 
 SETTLE_S = 0.15
 CLOSE_AT_ONCE = 200
