@@ -1,1 +1,1 @@
-"""How fast it is, beside the broker itself; see docs/internals/performance.md."""
+"""Benchmarks of the whole system, with the broker as the reference; see docs/internals/performance.md."""

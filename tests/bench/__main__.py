@@ -1,4 +1,4 @@
-"""Run the rows that are asked for, or all of them, and write down what they found."""
+"""Run the given rows of the benchmark, or all of them, and record the results."""
 
 import argparse
 import asyncio
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from artcafe_common.dev.stack import AlreadyRunning
 from bench import report
-from bench.environment import World
+from bench.environment import Environment
 from bench.rows import (
     connects,
     counting,
@@ -41,69 +41,70 @@ ROWS = {
     "counting": counting,
     "resume": resume,
     "soak": soak,
-    # Last, since as many clients as it has go offline behind it.
+    # Last: all of its clients go offline when it ends.
     "heartbeats": heartbeats,
 }
 
 
-def arguments():
+def parse_arguments():
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    parser.add_argument("rows", nargs="*", choices=[*ROWS, []], help=f"of: {', '.join(ROWS)}", metavar="row")
     parser.add_argument(
-        "--quick", action="store_true", help="one run each, shorter, no soak unless asked for"
+        "rows", nargs="*", choices=[*ROWS, []], help=f"any of: {', '.join(ROWS)}", metavar="row"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="one short run per row; no soak unless it is named"
     )
     parser.add_argument("--soak-minutes", type=float, default=10)
-    parser.add_argument("--directory", type=Path, default=ROOT / ".dev/bench", help="where the stack lives")
+    parser.add_argument(
+        "--directory", type=Path, default=ROOT / ".dev/bench", help="data directory of the stack"
+    )
     parser.add_argument("--json", type=Path, default=ROOT / ".dev/bench.json")
     parser.add_argument("--document", type=Path, default=ROOT / "docs/internals/performance.md")
     parser.add_argument(
-        "--keep", action="store_true", help="keep the rows of the last run that are not run now"
+        "--keep", action="store_true", help="keep the stored results of the rows that are not run"
     )
-    parser.add_argument("--no-document", action="store_true", help="leave the document as it is")
+    parser.add_argument("--no-document", action="store_true", help="do not change the document")
     return parser.parse_args()
 
 
 async def main(given):
-    """The number of rows that failed."""
-    world = World(given.directory, quick=given.quick)
-    world.soak_minutes = given.soak_minutes
+    """Returns the number of failed rows."""
+    environment = Environment(given.directory, quick=given.quick)
+    environment.soak_minutes = given.soak_minutes
     names = given.rows or [name for name in ROWS if name != "soak" or not given.quick]
     results, failed = [], 0
     try:
-        await world.up()
+        await environment.start()
         for name in names:
             began = time.monotonic()
             try:
-                async for result in ROWS[name].run(world):
+                async for result in ROWS[name].run(environment):
                     results.append(result)
-                    report.say(result)
-            except Exception:  # noqa: BLE001 - the other rows go on
+                    report.print_result(result)
+            except Exception:  # noqa: BLE001 - the other rows still run
                 failed += 1
                 traceback.print_exc()
             print(f"{name:9} took {time.monotonic() - began:.0f} s", flush=True)
-        about = report.circumstances(world, quick=given.quick)
+        about = report.describe_environment(environment, quick=given.quick)
     finally:
-        await world.down()
+        await environment.stop()
     if given.keep:
-        results = report.merged(given.json, results, ROWS)
+        results = report.merge_results(given.json, results, ROWS)
     report.write_json(given.json, results, about)
     if not given.no_document:
-        report.write_document(given.document, report.markdown(results, about))
+        report.write_document(given.document, report.render_table(results, about))
     return failed
 
 
 def run():
-    loop_task = None
-
-    async def guarded():
-        nonlocal loop_task
-        loop_task = asyncio.current_task()
+    async def run_cancellable():
+        task = asyncio.current_task()
         for number in (signal.SIGTERM, signal.SIGHUP):
-            asyncio.get_running_loop().add_signal_handler(number, loop_task.cancel)
-        return await main(arguments())
+            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+        return await main(parse_arguments())
 
     try:
-        failed = asyncio.run(guarded())
+        failed = asyncio.run(run_cancellable())
     except AlreadyRunning as error:
         sys.exit(f"bench: {error}")
     except (KeyboardInterrupt, asyncio.CancelledError):

@@ -1,4 +1,4 @@
-"""The system under test: a stack of its own, an organization in it, and the worker processes."""
+"""The environment of a benchmark: a private stack, an organization, and the worker processes."""
 
 import asyncio
 import itertools
@@ -14,20 +14,20 @@ import httpx
 
 from artcafe_common.dev.stack import LOOPBACK, PASSWORD, READY_WITHIN_S, REGION, USER, Stack
 from artcafe_gateway.settings import Settings
-from bench.meter import Meter
+from bench.meter import CpuMeter
 from support.stack import free_ports
 
 TESTS = Path(__file__).parents[1]
 CLIENTS = 50
 SETTINGS = {"ARTCAFE_KEYS_PER_HOUR": "1000000"}
-END_S = 5
-SETTLE_STEP_S = 0.4
-SETTLE_TRIES = 75
-QUIET = 0.25
+STOP_TIMEOUT_S = 5
+IDLE_CHECK_S = 0.4
+IDLE_CHECKS = 75
+IDLE_SHARE = 0.25
 
 
-class World:
-    """Everything a row needs; use it between `up` and `down`."""
+class Environment:
+    """Everything a row needs; valid between `start` and `stop`."""
 
     def __init__(self, directory, *, quick):
         self.quick = quick
@@ -39,42 +39,43 @@ class World:
         self._token = ""
         self._numbers = itertools.count()
 
-    async def up(self):
+    async def start(self):
         for name in ("NO_PROXY", "no_proxy"):
             os.environ[name] = LOOPBACK
         await self.stack.up()
         self.http = httpx.AsyncClient(base_url=f"{self.stack.api}/api/v1", timeout=30)
         login = await self.http.post("/auth/login", json={"email": USER, "password": PASSWORD})
         self._token = login.raise_for_status().json()["access_token"]
-        self.tenant = await self.found("Bench", CLIENTS)
+        self.tenant = await self.create_organization("Bench", CLIENTS)
         for name in ("generator", "publisher"):
             self.workers[name] = await Worker.start(name, self.stack.directory / "logs")
 
-    async def down(self):
+    async def stop(self):
         for worker in self.workers.values():
             await worker.stop()
         if self.http is not None:
             await self.http.aclose()
         await self.stack.down()
 
-    async def found(self, name, clients):
-        """An organization with clients, made over the public API."""
+    async def create_organization(self, name, clients):
+        """An organization with clients, created over the REST API."""
         headers = {"Authorization": f"Bearer {self._token}"}
-        made = await self.http.post("/accounts", json={"name": name}, headers=headers)
-        tenant = Tenant(made.raise_for_status().json()["account_id"], headers)
+        response = await self.http.post("/accounts", json={"name": name}, headers=headers)
+        tenant = Tenant(response.raise_for_status().json()["account_id"], headers)
         for i in range(clients):
-            answer = await self.http.post("/clients", json={"name": f"agent {i}"}, headers=tenant.headers)
-            client = answer.raise_for_status().json()
+            response = await self.http.post("/clients", json={"name": f"agent {i}"}, headers=tenant.headers)
+            client = response.raise_for_status().json()
             tenant.agents.append({"id": client["client"]["client_id"], "seed": client["nkey_seed"]})
         return tenant
 
-    async def channel(self):
-        """The subject of a new channel, whose messages are kept."""
-        made = await self.http.post("/channels", json={"name": self.fresh("c")}, headers=self.tenant.headers)
-        return made.raise_for_status().json()["subject"]
+    async def create_channel(self):
+        """The subject of a new channel, which stores its messages."""
+        body = {"name": self.unique_name("c")}
+        response = await self.http.post("/channels", json=body, headers=self.tenant.headers)
+        return response.raise_for_status().json()["subject"]
 
     async def worker(self, name):
-        """Another worker, started when it is first asked for."""
+        """A further worker, started on first use."""
         if name not in self.workers:
             self.workers[name] = await Worker.start(name, self.stack.directory / "logs")
         return self.workers[name]
@@ -88,18 +89,16 @@ class World:
         return self.workers["publisher"]
 
     def url(self, kind):
-        """Where WebSockets of a kind go."""
+        """The WebSocket URL for a kind of peer."""
         port = self.stack.ports.api if kind != "native" else self.stack.ports.nats_ws
         return f"ws://{LOOPBACK}:{port}"
 
     @property
-    def nats(self):
-        """The broker's own address."""
+    def nats_url(self):
         return f"nats://{LOOPBACK}:{self.stack.ports.nats}"
 
-    def fresh(self, what="x"):
-        """A subject that no row used before."""
-        return f"{what}{next(self._numbers)}"
+    def unique_name(self, prefix="x"):
+        return f"{prefix}{next(self._numbers)}"
 
     def gateway_pid(self):
         return self.stack.supervisor.pid("gateway")
@@ -108,30 +107,30 @@ class World:
         pids = {name: self.stack.supervisor.pid(name) for name in self.stack.supervisor.names}
         pids["nats-server"] = pids.pop("nats")
         pids |= {name: worker.pid for name, worker in self.workers.items()}
-        return Meter({name: pid for name, pid in pids.items() if pid is not None})
+        return CpuMeter({name: pid for name, pid in pids.items() if pid is not None})
 
-    async def settle(self):
-        """Return when the services have digested what came before, or after a while."""
-        for _ in range(SETTLE_TRIES):
+    async def wait_until_idle(self):
+        """Wait until the stack has finished earlier work, or for half a minute."""
+        for _ in range(IDLE_CHECKS):
             meter = self.meter()
             meter.start()
-            await asyncio.sleep(SETTLE_STEP_S)
-            if meter.stop().ours < QUIET:
+            await asyncio.sleep(IDLE_CHECK_S)
+            if meter.stop().total < IDLE_SHARE:
                 return
 
     async def metrics(self):
-        """The gateway's own numbers, by name, without labels."""
+        """The gateway's metrics without labels, by name."""
         text = (await self.http.get("/metrics")).raise_for_status().text
         found = re.findall(r"^(\w+) ([0-9.e+-]+)$", text, re.MULTILINE)
         return {name: float(value) for name, value in found}
 
     @property
-    def has_naive(self):
-        """Whether this gateway can be told to write every message to every socket by itself."""
+    def supports_naive_fanout(self):
+        """Whether the gateway has a setting to render each message once per socket."""
         return "fanout" in Settings.__struct_fields__
 
-    async def new_gateway(self, **settings):
-        """Start the gateway anew, with these settings besides the usual ones."""
+    async def restart_gateway(self, **settings):
+        """Restart the gateway with additional settings."""
         self.stack.settings = {**SETTINGS, **settings}
         await self.stack.supervisor.stop("gateway")
         self.stack.start("gateway")
@@ -142,7 +141,7 @@ class World:
 
 
 class Tenant:
-    """An organization and the keys of its clients."""
+    """An organization and its clients' seeds."""
 
     def __init__(self, tenant_id, headers):
         self.id = tenant_id
@@ -151,14 +150,14 @@ class Tenant:
 
 
 class Worker:
-    """A process of ours that does what it is told."""
+    """A worker process."""
 
     def __init__(self, name, process):
         self.name = name
         self.pid = process.pid
-        self.files = 0
+        self.open_files_limit = 0
         self._process = process
-        self._answers = {0: asyncio.get_running_loop().create_future()}
+        self._results = {0: asyncio.get_running_loop().create_future()}
         self._numbers = itertools.count(1)
         self._reading = asyncio.create_task(self._read())
 
@@ -174,37 +173,37 @@ class Worker:
                 limit=1 << 24,
             )
         self = cls(name, process)
-        self.files = (await asyncio.wait_for(self._answers[0], 20))["files"]
+        self.open_files_limit = (await asyncio.wait_for(self._results[0], 20))["open_files_limit"]
         return self
 
     async def _read(self):
         while line := await self._process.stdout.readline():
-            answer = json.loads(line)
-            future = self._answers.get(answer["id"])
+            response = json.loads(line)
+            future = self._results.get(response["id"])
             if future is not None and not future.done():
-                if "error" in answer:
-                    future.set_exception(RuntimeError(f"{self.name}: {answer['error']}"))
+                if "error" in response:
+                    future.set_exception(RuntimeError(f"{self.name}: {response['error']}"))
                 else:
-                    future.set_result(answer["result"])
-        for future in self._answers.values():
+                    future.set_result(response["result"])
+        for future in self._results.values():
             if not future.done():
                 future.set_exception(RuntimeError(f"{self.name} ended; see its log"))
 
-    async def do(self, command, *, within=120, **arguments):
-        """Its result; RuntimeError when it failed."""
+    async def run(self, job, *, within=120, **arguments):
+        """The result of a job; raises RuntimeError if it failed, and TimeoutError."""
         number = next(self._numbers)
-        self._answers[number] = asyncio.get_running_loop().create_future()
-        line = json.dumps({"id": number, "do": command, "with": arguments})
+        self._results[number] = asyncio.get_running_loop().create_future()
+        line = json.dumps({"id": number, "job": job, "arguments": arguments})
         self._process.stdin.write(line.encode() + b"\n")
         try:
-            return await asyncio.wait_for(self._answers[number], within)
+            return await asyncio.wait_for(self._results[number], within)
         finally:
-            self._answers.pop(number, None)
+            self._results.pop(number, None)
 
     async def stop(self):
         self._process.stdin.close()
         try:
-            await asyncio.wait_for(self._process.wait(), END_S)
+            await asyncio.wait_for(self._process.wait(), STOP_TIMEOUT_S)
         except TimeoutError:
             with suppress(ProcessLookupError):
                 self._process.send_signal(signal.SIGKILL)
@@ -212,6 +211,6 @@ class Worker:
         self._reading.cancel()
 
 
-def dynamodb_of(world):
-    """Where and how the stand-in for DynamoDB is reached."""
-    return {"url": world.stack.aws_url, "region": REGION, "table": "artcafe-clients"}
+def dynamodb_address(environment):
+    """The address and table of DynamoDB's stand-in."""
+    return {"url": environment.stack.aws_url, "region": REGION, "table": "artcafe-clients"}

@@ -1,4 +1,4 @@
-"""What a worker does in the rows of logins, slow readers and comings and goings."""
+"""Worker jobs of the rows about logins, a slow reader and reconnecting sockets."""
 
 import asyncio
 import base64
@@ -10,32 +10,33 @@ import struct
 import time
 from contextlib import suppress
 
-from bench.broker import Publisher
-from bench.sockets import Gone, connected, key_of
+from bench.publisher import Publisher
+from bench.sockets import ConnectionEnded, connect, key_pair
 
-SIP_EVERY_S = 0.25
+SLOW_READ_BYTES = 256
+SLOW_READ_INTERVAL_S = 0.25
 SMALL_BUFFER = 16 * 1024
 
 
 async def connect_nats(port, agents, count, concurrency):
-    """Log in at the broker with an NKey, which asks the auth callout each time."""
-    gate = asyncio.Semaphore(concurrency)
+    """Log in at the broker with NKeys; each login is one auth callout."""
+    limit = asyncio.Semaphore(concurrency)
 
-    async def one(i):
-        async with gate:
+    async def connect_one(i):
+        async with limit:
             return await Publisher.connect("127.0.0.1", port, agents[i % len(agents)]["seed"])
 
     began = time.monotonic()
-    made = await asyncio.gather(*(one(i) for i in range(count)), return_exceptions=True)
-    took = time.monotonic() - began
-    good = [each for each in made if not isinstance(each, BaseException)]
-    failed = [repr(each) for each in made if isinstance(each, BaseException)]
-    await asyncio.gather(*(each.close() for each in good))
-    return {"seconds": took, "open": len(good), "failed": len(failed), "why": failed[:1]}
+    results = await asyncio.gather(*(connect_one(i) for i in range(count)), return_exceptions=True)
+    seconds = time.monotonic() - began
+    opened = [each for each in results if not isinstance(each, BaseException)]
+    errors = [repr(each) for each in results if isinstance(each, BaseException)]
+    await asyncio.gather(*(each.close() for each in opened))
+    return {"seconds": seconds, "open": len(opened), "failed": len(errors), "errors": errors[:1]}
 
 
-class RawSocket:
-    """A WebSocket whose reading is entirely in our hands."""
+class RawWebSocket:
+    """A WebSocket without a background reader: the caller decides when to read from the kernel."""
 
     def __init__(self, reader, writer):
         self.reader = reader
@@ -55,21 +56,21 @@ class RawSocket:
         )
         while await self.reader.readline() != b"\r\n":
             pass
-        nonce = json.loads((await self.frame())[1])["nonce"]
-        key = key_of(agent["seed"])
+        nonce = json.loads((await self.read_frame())[1])["nonce"]
+        key = key_pair(agent["seed"])
         signature = base64.urlsafe_b64encode(key.sign(nonce.encode())).decode()
-        self.send(type="auth", nkey=key.public, signature=signature)
-        await self.frame()
-        self.send(type="subscribe", subject=subject)
-        await self.frame()
+        self.send_frame(type="auth", nkey=key.public, signature=signature)
+        await self.read_frame()
+        self.send_frame(type="subscribe", subject=subject)
+        await self.read_frame()
         return self
 
-    def send(self, **frame):
-        # Masked with zeros, as the protocol permits.
+    def send_frame(self, **frame):
+        # An all-zero masking key is valid and leaves the payload unchanged.
         data = json.dumps(frame).encode()
         self.writer.write(struct.pack("!BBH4x", 0x81, 0xFE, len(data)) + data)
 
-    async def frame(self):
+    async def read_frame(self):
         opcode, size = await self.reader.readexactly(2)
         if size == 126:
             (size,) = struct.unpack("!H", await self.reader.readexactly(2))
@@ -78,67 +79,72 @@ class RawSocket:
         return opcode & 15, await self.reader.readexactly(size)
 
 
-_slow = {}
+_slow_reader = {}
 
 
-async def slow_open(port, agent, subject):
-    """A subscriber that will hardly read."""
-    _slow["socket"] = await RawSocket.open(port, agent, subject)
-    _slow["task"] = asyncio.create_task(_sip(_slow["socket"]))
+async def open_slow_reader(port, agent, subject):
+    """Open a subscriber that reads 1 KB/s."""
+    _slow_reader["socket"] = await RawWebSocket.open(port, agent, subject)
+    _slow_reader["task"] = asyncio.create_task(_read_slowly(_slow_reader["socket"]))
 
 
-async def _sip(raw):
-    held = bytearray()
-    while not _slow.get("drain") and not raw.reader.at_eof():
-        held += await raw.reader.read(256)
-        await asyncio.sleep(SIP_EVERY_S)
-    # The rest at full speed: the close frame stands at its end, if it was let out.
+async def _read_slowly(raw):
+    received = bytearray()
+    while not _slow_reader.get("drain") and not raw.reader.at_eof():
+        received += await raw.reader.read(SLOW_READ_BYTES)
+        await asyncio.sleep(SLOW_READ_INTERVAL_S)
+    # Then read the rest at full speed: the close frame is at its end, if the gateway sent one.
     with suppress(OSError):
-        while some := await raw.reader.read(1 << 16):
-            held += some
-    return bytes(held)
+        while chunk := await raw.reader.read(1 << 16):
+            received += chunk
+    return bytes(received)
 
 
-async def slow_end():
-    """Read the rest; the code of the close frame, if there is one."""
-    _slow["drain"] = True
+async def close_slow_reader():
+    """Read the rest; returns the code of the close frame, or None."""
+    _slow_reader["drain"] = True
     try:
-        held = await asyncio.wait_for(_slow.pop("task"), 10)
+        received = await asyncio.wait_for(_slow_reader.pop("task"), 10)
     except (TimeoutError, OSError):
-        held = b""
-    raw = _slow.pop("socket")
+        received = b""
+    raw = _slow_reader.pop("socket")
     raw.writer.close()
-    _slow.clear()
-    at = held.rfind(b"\x88")
-    code = int.from_bytes(held[at + 2 : at + 4], "big") if at >= 0 else None
-    return {"code": code, "read": len(held)}
+    _slow_reader.clear()
+    at = received.rfind(b"\x88")
+    code = int.from_bytes(received[at + 2 : at + 4], "big") if at >= 0 else None
+    return {"code": code, "read": len(received)}
 
 
 async def churn(url, tenant_id, agents, slots, seconds, concurrency):
-    """`slots` places whose sockets come, stay for a while and go, until time is up."""
-    gate = asyncio.Semaphore(concurrency)
+    """`slots` tasks that each connect, stay for up to 20 s, disconnect and start again."""
+    limit = asyncio.Semaphore(concurrency)
     until = time.monotonic() + seconds
     counts = {"connected": 0, "failed": 0}
 
-    async def place(i):
+    async def run_slot(i):
         await asyncio.sleep(random.random() * min(10, seconds / 4))
         while time.monotonic() < until:
             try:
-                async with gate:
+                async with limit:
                     if time.monotonic() >= until:
                         return
-                    peer = await connected("gateway", url, tenant_id, agents[i % len(agents)], "soak")
-            except (Gone, OSError, TimeoutError) as error:
+                    peer = await connect("gateway", url, tenant_id, agents[i % len(agents)], "soak")
+            except (ConnectionEnded, OSError, TimeoutError) as error:
                 counts["failed"] += 1
-                counts["why"] = repr(error)
+                counts["error"] = repr(error)
                 continue
             counts["connected"] += 1
             await asyncio.sleep(min(random.uniform(1, 20), max(0, until - time.monotonic())))
             with suppress(TimeoutError):
                 await asyncio.wait_for(peer.close(), 10)
 
-    await asyncio.gather(*(place(i) for i in range(slots)))
+    await asyncio.gather(*(run_slot(i) for i in range(slots)))
     return counts
 
 
-COMMANDS = {"connect_nats": connect_nats, "slow_open": slow_open, "slow_end": slow_end, "churn": churn}
+JOBS = {
+    "connect_nats": connect_nats,
+    "open_slow_reader": open_slow_reader,
+    "close_slow_reader": close_slow_reader,
+    "churn": churn,
+}

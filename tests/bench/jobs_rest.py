@@ -1,4 +1,4 @@
-"""What a worker does in the row of REST."""
+"""Worker jobs of the REST row."""
 
 import asyncio
 import time
@@ -9,33 +9,33 @@ from aiobotocore.session import get_session
 from bench.percentiles import percentile
 
 
-async def rest(url, headers, count, concurrency):
-    """GET one address again and again: alone for latency, side by side for the rate."""
+async def measure_get(url, headers, count, concurrency):
+    """GET one URL: one request at a time for the latency, then concurrently for the rate."""
     async with aiohttp.ClientSession(headers=headers) as http:
 
-        async def once():
+        async def get():
             began = time.perf_counter()
-            async with http.get(url) as answer:
-                await answer.read()
-                answer.raise_for_status()
+            async with http.get(url) as response:
+                await response.read()
+                response.raise_for_status()
             return time.perf_counter() - began
 
-        await once()
-        waits = [await once() for _ in range(count)]
+        await get()
+        latencies = [await get() for _ in range(count)]
 
-        async def many():
+        async def get_repeatedly():
             for _ in range(count // concurrency):
-                await once()
+                await get()
 
         began = time.perf_counter()
-        await asyncio.gather(*(many() for _ in range(concurrency)))
-        took = time.perf_counter() - began
-    rate = count // concurrency * concurrency / took
-    return {"p50": percentile(waits, 0.5) * 1000, "p99": percentile(waits, 0.99) * 1000, "rate": rate}
+        await asyncio.gather(*(get_repeatedly() for _ in range(concurrency)))
+        elapsed = time.perf_counter() - began
+    rate = count // concurrency * concurrency / elapsed
+    return {"p50": percentile(latencies, 0.5) * 1000, "p99": percentile(latencies, 0.99) * 1000, "rate": rate}
 
 
-async def dynamodb(url, region, table, client_id, tenant_id, count):
-    """The same reads at the stand-in for DynamoDB, without us."""
+async def measure_dynamodb(url, region, table, client_id, tenant_id, count):
+    """The median latency of the same reads, sent directly to DynamoDB's stand-in."""
     client = get_session().create_client(
         "dynamodb",
         region_name=region,
@@ -43,13 +43,13 @@ async def dynamodb(url, region, table, client_id, tenant_id, count):
         aws_access_key_id="development",
         aws_secret_access_key="development",
     )
-    async with client as dynamo:
+    async with client as dynamodb:
 
-        async def one():
-            return await dynamo.get_item(TableName=table, Key={"client_id": {"S": client_id}})
+        async def get_one():
+            return await dynamodb.get_item(TableName=table, Key={"client_id": {"S": client_id}})
 
-        async def fifty():
-            return await dynamo.query(
+        async def query_fifty():
+            return await dynamodb.query(
                 TableName=table,
                 IndexName="TenantIndex",
                 KeyConditionExpression="tenant_id = :t",
@@ -57,15 +57,15 @@ async def dynamodb(url, region, table, client_id, tenant_id, count):
                 Limit=50,
             )
 
-        waits = {}
-        for name, call in (("one", one), ("fifty", fifty)):
-            await call()
-            waits[name] = []
+        latencies = {}
+        for name, read in (("one", get_one), ("fifty", query_fifty)):
+            await read()
+            latencies[name] = []
             for _ in range(count):
                 began = time.perf_counter()
-                await call()
-                waits[name].append(time.perf_counter() - began)
-    return {name: percentile(each, 0.5) * 1000 for name, each in waits.items()}
+                await read()
+                latencies[name].append(time.perf_counter() - began)
+    return {name: percentile(each, 0.5) * 1000 for name, each in latencies.items()}
 
 
-COMMANDS = {"rest": rest, "dynamodb": dynamodb}
+JOBS = {"measure_get": measure_get, "measure_dynamodb": measure_dynamodb}

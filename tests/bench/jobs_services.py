@@ -1,4 +1,4 @@
-"""What a worker does in place of a service, or in place of what a service hears."""
+"""Worker jobs that replace a service, or send what a service consumes."""
 
 import asyncio
 import time
@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from artcafe_common.broker.connect import connect
-from artcafe_common.broker.nkeys import KeyKind, create_key_pair
+from artcafe_common.broker.nkeys import KeyKind, create
 from artcafe_common.bus.client import Bus
 from artcafe_common.bus.endpoints import EndpointServer, handles
 from artcafe_common.clock import new_id
@@ -15,17 +15,17 @@ from artcafe_common.contracts.presence import ConnectionOpened, GatewayAlive, He
 from artcafe_common.contracts.tenancy.clients import Client, Clients, ClientStatus, GetClient, ListClients
 from artcafe_common.contracts.tenancy.members import Membership, ResolveMembership, Role
 from artcafe_common.plans import Plan
-from bench.broker import Publisher
+from bench.publisher import Publisher
 
-OPENED_AT_ONCE = 200
-_here = {}
+OPEN_CONCURRENCY = 200
+_running = {}
 
 
-class Tenancy:
-    """Answers as tenancy does, out of memory."""
+class InMemoryTenancy:
+    """Answers the reads of tenancy from memory."""
 
     def __init__(self, tenant_id, agents):
-        at = datetime.now(UTC)
+        now = datetime.now(UTC)
         self._clients = {
             agent["id"]: Client(
                 client_id=agent["id"],
@@ -34,10 +34,10 @@ class Tenancy:
                 nkey_public="U" + "A" * 55,
                 permissions=Permissions(),
                 status=ClientStatus.OFFLINE,
-                last_seen=at,
+                last_seen=now,
                 metadata={},
-                created_at=at,
-                updated_at=at,
+                created_at=now,
+                updated_at=now,
             )
             for number, agent in enumerate(agents)
         }
@@ -52,40 +52,41 @@ class Tenancy:
         return Clients(clients=list(self._clients.values())[: request.limit], next_cursor=None)
 
     @handles(ResolveMembership)
-    async def membership(self, request: ResolveMembership) -> Membership:
+    async def resolve_membership(self, request: ResolveMembership) -> Membership:
         return Membership(
             tenant_id=self._tenant_id, user_id=request.user_id, role=Role.OWNER, plan=Plan.ENTERPRISE
         )
 
 
-async def play_tenancy(url, creds, tenant_id, agents):
-    """Answer tenancy's reads until `stop_playing`."""
+async def start_tenancy(url, creds, tenant_id, agents):
+    """Answer the reads of tenancy until `stop_tenancy`."""
     nc = await connect(url, Path(creds), name="tenancy")
     server = EndpointServer(nc, "tenancy")
     await server.start()
-    await server.serve(Tenancy(tenant_id, agents))
-    _here["tenancy"] = (nc, server)
+    await server.serve(InMemoryTenancy(tenant_id, agents))
+    _running["tenancy"] = (nc, server)
 
 
-async def stop_playing():
-    nc, server = _here.pop("tenancy")
+async def stop_tenancy():
+    nc, server = _running.pop("tenancy")
     await server.stop()
     await nc.close()
 
 
 async def open_connections(url, creds, tenant_id, count):
-    """Tell presence of `count` clients that connected to a gateway that there is not."""
+    """Announce `count` client connections to presence, as a gateway would; returns the seconds it took."""
     nc = await connect(url, Path(creds), name="gateway")
     bus, instance = Bus(nc, service="gateway"), new_id()
     connections = [(new_id(), new_id()) for _ in range(count)]
-    account = create_key_pair(KeyKind.ACCOUNT).public  # nobody's: what the tenant is told goes nowhere
-    _here["gateway"] = (nc, bus, instance, tenant_id, connections)
+    # An unknown account: presence events for the tenant reach no subscriber.
+    account = create(KeyKind.ACCOUNT).public
+    _running["gateway"] = (nc, bus, instance, tenant_id, connections)
     began = time.monotonic()
-    alive = asyncio.create_task(_stay_alive(bus, instance))
-    gate = asyncio.Semaphore(OPENED_AT_ONCE)
+    alive = asyncio.create_task(_announce_gateway(bus, instance))
+    limit = asyncio.Semaphore(OPEN_CONCURRENCY)
 
-    async def one(connection_id, client_id):
-        async with gate:
+    async def open_one(connection_id, client_id):
+        async with limit:
             await bus.publish(
                 ConnectionOpened(
                     connection_id=connection_id,
@@ -99,55 +100,55 @@ async def open_connections(url, creds, tenant_id, count):
                 )
             )
 
-    await asyncio.gather(*(one(*each) for each in connections))
-    _here["alive"] = alive
+    await asyncio.gather(*(open_one(*each) for each in connections))
+    _running["alive"] = alive
     return time.monotonic() - began
 
 
-async def _stay_alive(bus, instance):
+async def _announce_gateway(bus, instance):
     while True:
         await bus.notify(GatewayAlive(server_id="bench", instance=instance))
         await asyncio.sleep(2)
 
 
-async def beat(rate, seconds):
-    """Heartbeats of the connections in turn, as a gateway hands them over: once a second."""
-    _, bus, _, tenant_id, connections = _here["gateway"]
-    began, at = time.monotonic(), 0
+async def send_heartbeat_batches(rate, seconds):
+    """Heartbeats of the connections in turn, batched once a second, as a gateway sends them."""
+    _, bus, _, tenant_id, connections = _running["gateway"]
+    began, sent = time.monotonic(), 0
     for second in range(int(seconds)):
         await asyncio.sleep(began + second - time.monotonic())
-        some = [connections[(at + n) % len(connections)] for n in range(rate)]
-        at += rate
-        for start in range(0, len(some), 2_000):
-            beats = [
+        current = [connections[(sent + n) % len(connections)] for n in range(rate)]
+        sent += rate
+        for start in range(0, len(current), 2_000):
+            heartbeats = [
                 Heartbeat(connection_id=connection_id, tenant_id=tenant_id, client_id=client_id)
-                for connection_id, client_id in some[start : start + 2_000]
+                for connection_id, client_id in current[start : start + 2_000]
             ]
-            await bus.notify(HeartbeatsReceived(server_id="bench", heartbeats=beats))
-    return at
+            await bus.notify(HeartbeatsReceived(server_id="bench", heartbeats=heartbeats))
+    return sent
 
 
-async def beat_directly(port, agent, tenant_id, rate, seconds):
-    """The same number straight over NATS, each a message of its own."""
+async def publish_heartbeats(port, agent, tenant_id, rate, seconds):
+    """Heartbeats of one client over NATS, one message each."""
     publisher = await Publisher.connect("127.0.0.1", port, agent["seed"])
     try:
-        return await publisher.paced(f"_heartbeat.{tenant_id}.{agent['id']}", rate, seconds)
+        return await publisher.publish_paced(f"_heartbeat.{tenant_id}.{agent['id']}", rate, seconds)
     finally:
         await publisher.close()
 
 
 async def close_connections():
-    """Leave; presence notices that the gateway is gone."""
-    _here.pop("alive").cancel()
-    nc, *_ = _here.pop("gateway")
+    """Disconnect; presence detects that the gateway is gone."""
+    _running.pop("alive").cancel()
+    nc, *_ = _running.pop("gateway")
     await nc.close()
 
 
-COMMANDS = {
-    "play_tenancy": play_tenancy,
-    "stop_playing": stop_playing,
+JOBS = {
+    "start_tenancy": start_tenancy,
+    "stop_tenancy": stop_tenancy,
     "open_connections": open_connections,
-    "beat": beat,
-    "beat_directly": beat_directly,
+    "send_heartbeat_batches": send_heartbeat_batches,
+    "publish_heartbeats": publish_heartbeats,
     "close_connections": close_connections,
 }

@@ -1,4 +1,4 @@
-"""Which process used how much of a processor meanwhile, and what that says about the limit."""
+"""Measures the CPU time of each process, and from that the bottleneck of a run."""
 
 import asyncio
 import time
@@ -6,91 +6,93 @@ from contextlib import suppress
 
 import psutil
 
-NEARLY_ALL = 0.85
-WORTH_NAMING = 0.1
-WORTH_TELLING = 0.05
-MAIN = ("gateway", "nats-server", "generator", "publisher")
+SATURATED = 0.85
+ALWAYS_LISTED = ("gateway", "nats-server", "generator", "publisher")
+MIN_SHARE_LISTED = 0.1
+MIN_SHARE_SUMMED = 0.05
 
 
-class Meter:
-    """CPU seconds of named processes between `start` and `stop`."""
+class CpuMeter:
+    """CPU time of named processes between `start` and `stop`."""
 
     def __init__(self, pids):
         self._processes = {name: psutil.Process(pid) for name, pid in pids.items()}
         self._before = {}
-        self._at = 0.0
-        self._busy = 0.0
+        self._started_at = 0.0
+        self._machine_before = 0.0
 
     def start(self):
-        self._before = {name: _used(process) for name, process in self._processes.items()}
-        self._busy, self._at = _busy(), time.monotonic()
+        self._before = {name: _cpu_seconds(process) for name, process in self._processes.items()}
+        self._machine_before, self._started_at = _machine_cpu_seconds(), time.monotonic()
 
     def stop(self):
-        took = max(time.monotonic() - self._at, 1e-6)
+        elapsed = max(time.monotonic() - self._started_at, 1e-6)
         shares = {
-            name: (_used(process) - self._before[name]) / took for name, process in self._processes.items()
+            name: (_cpu_seconds(process) - self._before[name]) / elapsed
+            for name, process in self._processes.items()
         }
-        strangers = (_busy() - self._busy) / took - sum(shares.values())
-        return Shares(shares, max(0.0, strangers))
+        machine = (_machine_cpu_seconds() - self._machine_before) / elapsed
+        return CpuShares(shares, max(0.0, machine - sum(shares.values())))
 
 
-class Shares:
-    """Shares of one processor, by process."""
+class CpuShares:
+    """CPU shares by process; 1 is one processor."""
 
-    def __init__(self, shares, strangers):
+    def __init__(self, shares, unrelated):
         self.shares = shares
-        self.strangers = strangers
+        self.unrelated = unrelated
 
     @property
-    def ours(self):
-        """All of this stack together."""
+    def total(self):
+        """The share of the whole stack."""
         return sum(self.shares.values())
 
     @property
-    def limit(self):
-        """The busiest process if it used a processor up, else where the time went."""
+    def bottleneck(self):
+        """The busiest process if it saturated one processor, "all processors", or "none"."""
         cores = psutil.cpu_count()
         name, share = max(self.shares.items(), key=lambda each: each[1])
-        total = sum(self.shares.values()) + self.strangers
-        if total > NEARLY_ALL * cores and share < NEARLY_ALL:
+        total = self.total + self.unrelated
+        if total > SATURATED * cores and share < SATURATED:
             return "all processors"
-        if name == "nats-server" and share < NEARLY_ALL * cores and total < NEARLY_ALL * cores:
+        # nats-server is multi-threaded: it can use more than one processor.
+        if name == "nats-server" and share < SATURATED * cores and total < SATURATED * cores:
             return "none"
-        return name if share >= NEARLY_ALL else "none"
+        return name if share >= SATURATED else "none"
 
     @property
-    def text(self):
-        named = [name for name, share in self.shares.items() if share >= WORTH_NAMING]
-        told = [f"{name} {self.shares[name]:.0%}" for name in (*MAIN, *named) if self.shares.get(name)]
-        rest = sum(share for name, share in self.shares.items() if name not in (*MAIN, *named))
-        told = list(dict.fromkeys(told))
-        if rest >= WORTH_TELLING:
-            told.append(f"others {rest:.0%}")
-        if self.strangers >= WORTH_TELLING:
-            told.append(f"not of this {self.strangers:.0%}")
-        return ", ".join(told)
+    def breakdown(self):
+        busy = [name for name, share in self.shares.items() if share >= MIN_SHARE_LISTED]
+        listed = [name for name in dict.fromkeys((*ALWAYS_LISTED, *busy)) if self.shares.get(name)]
+        parts = [f"{name} {self.shares[name]:.0%}" for name in listed]
+        rest = sum(share for name, share in self.shares.items() if name not in listed)
+        if rest >= MIN_SHARE_SUMMED:
+            parts.append(f"others {rest:.0%}")
+        if self.unrelated >= MIN_SHARE_SUMMED:
+            parts.append(f"not of this {self.unrelated:.0%}")
+        return ", ".join(parts)
 
     def __str__(self):
-        return f"{self.limit} ({self.text})"
+        return f"{self.bottleneck} ({self.breakdown})"
 
 
-def _used(process):
-    """CPU seconds of a process and of those that it started, such as the gateway's workers."""
-    used = 0.0
+def _cpu_seconds(process):
+    """CPU seconds of a process and its children, such as the gateway's workers."""
+    seconds = 0.0
     for each in (process, *process.children(recursive=True)):
         with suppress(psutil.NoSuchProcess):
             times = each.cpu_times()
-            used += times.user + times.system
-    return used
+            seconds += times.user + times.system
+    return seconds
 
 
-def _busy():
+def _machine_cpu_seconds():
     times = psutil.cpu_times()
     return times.user + times.nice + times.system + getattr(times, "irq", 0) + getattr(times, "softirq", 0)
 
 
 class PeakMemory:
-    """The largest resident size of a process while entered."""
+    """The largest resident set size of a process while the context is open."""
 
     def __init__(self, pid):
         self._process = psutil.Process(pid)
@@ -98,13 +100,13 @@ class PeakMemory:
         self._task = None
 
     async def __aenter__(self):
-        self._task = asyncio.create_task(self._watch())
+        self._task = asyncio.create_task(self._poll())
         return self
 
     async def __aexit__(self, *_error):
         self._task.cancel()
 
-    async def _watch(self):
+    async def _poll(self):
         while True:
             self.peak = max(self.peak, self._process.memory_info().rss)
             await asyncio.sleep(0.05)

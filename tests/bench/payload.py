@@ -1,7 +1,7 @@
-"""The message that is sent in every row: 256 bytes of JSON with a number and a time.
+"""The message that every row publishes: 256 bytes of JSON with a sequence number and a send time.
 
-`MARK` is in it once and nowhere else on the wire (three bytes, because the header of a frame may
-hold any two), so counting it counts messages whatever protocol is around them.
+`MARK` occurs once in each message and nowhere else on the wire: it has three bytes, because a frame
+header can contain any two. Counting marks therefore counts messages of any protocol.
 """
 
 import re
@@ -14,8 +14,8 @@ _PAD = b"x" * (SIZE - len(_HEAD % (0, 0)) - 2) + b'"}'
 _FIELDS = re.compile(rb'"n":"(\d{10})","t":"(\d{20})"')
 
 
-class Marks:
-    """Counts marks in a stream that comes in pieces."""
+class MarkCounter:
+    """Counts marks in a byte stream that arrives in chunks."""
 
     __slots__ = ("_tail",)
 
@@ -24,17 +24,17 @@ class Marks:
 
     def count(self, data, size):
         """The marks that end in the first `size` bytes of `data`."""
-        keep = len(MARK) - 1
-        across = (self._tail + data[: min(keep, size)]).count(MARK)
-        self._tail = (self._tail + data[max(0, size - keep) : size])[-keep:]
+        overlap = len(MARK) - 1
+        across = (self._tail + data[: min(overlap, size)]).count(MARK)
+        self._tail = (self._tail + data[max(0, size - overlap) : size])[-overlap:]
         return data.count(MARK, 0, size) + across
 
 
-def message(number, at=None):
-    """Message `number`, made now."""
-    return _HEAD % (number, time.monotonic_ns() if at is None else at) + _PAD
+def build_message(number, sent_at=None):
+    """Message `number`, with the current time unless `sent_at` (nanoseconds) is given."""
+    return _HEAD % (number, time.monotonic_ns() if sent_at is None else sent_at) + _PAD
 
 
-def fields(data):
-    """The (number, time) of every message in received bytes."""
-    return [(int(number), int(at)) for number, at in _FIELDS.findall(data)]
+def parse_messages(data):
+    """The (number, send time in nanoseconds) of every message in received bytes."""
+    return [(int(number), int(sent_at)) for number, sent_at in _FIELDS.findall(data)]

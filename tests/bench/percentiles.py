@@ -1,7 +1,7 @@
 """Percentiles."""
 
 
-def percentile(values, share):
-    """The value below which `share` of all lie."""
+def percentile(values, fraction):
+    """The value below which `fraction` of all values lie."""
     ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else float("nan")
+    return ordered[min(len(ordered) - 1, int(len(ordered) * fraction))] if ordered else float("nan")

@@ -1,4 +1,4 @@
-"""What a row found, and how it is told."""
+"""One line of the results table."""
 
 from dataclasses import asdict, dataclass, field
 from statistics import median
@@ -6,7 +6,7 @@ from statistics import median
 
 @dataclass
 class Result:
-    """One line of the table; `better` says which way is good."""
+    """One line of the table; `better` says whether more or less is better."""
 
     row: str
     what: str
@@ -27,12 +27,12 @@ class Result:
         return {**asdict(self), "ratio": self.ratio}
 
     def cells(self):
-        reference = f"{shown(self.reference)} ({self.of})" if self.reference is not None else self.of
+        reference = f"{format_number(self.reference)} ({self.of})" if self.reference is not None else self.of
         ratio = f"{self.ratio:.2f}" if self.ratio is not None else ""
         return [
             self.row,
             self.what,
-            f"{shown(self.ours)} {self.unit}",
+            f"{format_number(self.ours)} {self.unit}",
             reference,
             ratio,
             self.limit,
@@ -40,8 +40,8 @@ class Result:
         ]
 
 
-def shown(value):
-    """A number with as many digits as it is worth."""
+def format_number(value):
+    """Three significant digits, or whole numbers from 100 on."""
     if value is None:
         return ""
     if abs(value) >= 100:
@@ -49,22 +49,22 @@ def shown(value):
     return f"{value:.3g}"
 
 
-def middle(runs):
-    """The median run by its rate, with its circumstances."""
-    good = sorted((run for run in runs if run["value"] is not None), key=lambda run: run["value"])
-    if not good:
+def median_run(runs):
+    """The complete record of the run with the median rate."""
+    finished = sorted((run for run in runs if run["value"] is not None), key=lambda run: run["value"])
+    if not finished:
         return {"value": float("nan"), "limit": "", "exact": False}
-    return good[(len(good) - 1) // 2]
+    return finished[(len(finished) - 1) // 2]
 
 
-def losses(ours, reference=()):
-    """What to say when some run was not complete, and whose it was."""
-    said = []
+def describe_losses(ours, reference=()):
+    """A note about runs with lost or duplicate messages; empty if there are none."""
+    notes = []
     for whose, runs in (("of ours", ours), ("of the reference", reference)):
-        bad = sum(not run["exact"] for run in runs)
-        if bad:
-            said.append(f"**{bad} of {len(runs)} runs {whose} with lost or doubled messages**")
-    return ", ".join(said)
+        failed = sum(not run["exact"] for run in runs)
+        if failed:
+            notes.append(f"**{failed} of {len(runs)} runs {whose} with lost or doubled messages**")
+    return ", ".join(notes)
 
 
-__all__ = ["Result", "losses", "median", "middle", "shown"]
+__all__ = ["Result", "describe_losses", "format_number", "median", "median_run"]

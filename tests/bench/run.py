@@ -1,4 +1,4 @@
-"""`.venv/bin/python tests/bench/run.py [row ...] [--quick]`: the benchmark, from any directory."""
+"""Runs the benchmark from any directory: `.venv/bin/python tests/bench/run.py [row ...] [--quick]`."""
 
 import runpy
 import sys

@@ -1,4 +1,4 @@
-"""WebSocket clients of the gateway and of the broker's own listener, as little as counts correctly."""
+"""WebSocket clients of the gateway and of nats-server, reduced to what exact counting needs."""
 
 import asyncio
 import base64
@@ -8,16 +8,16 @@ from functools import cache
 from picows import WSListener, WSMsgType, ws_connect
 
 from artcafe_common.broker.nkeys import KeyPair
-from bench.payload import SIZE, Marks, fields
+from bench.payload import SIZE, MarkCounter, parse_messages
 
-ANSWER_S = 20
-LOST = 1006
+REPLY_TIMEOUT_S = 20
+ABNORMAL_CLOSURE = 1006
 READ_BUFFER = 64 * 1024
-key_of = cache(KeyPair)
+key_pair = cache(KeyPair)
 
 
-class Gone(Exception):
-    """The connection ended."""
+class ConnectionEnded(Exception):
+    """The connection ended before the expected reply."""
 
 
 class Peer(WSListener):
@@ -29,20 +29,20 @@ class Peer(WSListener):
         self.code = None
         self.received = 0
         self.goal = 0
-        self.reached = None  # called once, at the goal
-        self.heard = None  # called with what came, when somebody wants to look into it
+        self.on_goal = None  # called once, when `received` reaches `goal`
+        self.on_data = None  # called with the received bytes, if set
         self._framing = None
-        self.marks = Marks()
+        self.marks = MarkCounter()
         self.writable = asyncio.Event()
         self.writable.set()
-        self._answers = asyncio.Queue()
+        self._replies = asyncio.Queue()
 
     def on_ws_connected(self, transport):
         self.transport = transport
 
     def on_ws_disconnected(self, _transport):
-        self.code = self.code or LOST
-        self._answers.put_nowait(None)
+        self.code = self.code or ABNORMAL_CLOSURE
+        self._replies.put_nowait(None)
         self.writable.set()
 
     def pause_writing(self):
@@ -51,37 +51,36 @@ class Peer(WSListener):
     def resume_writing(self):
         self.writable.set()
 
-    def only_count(self):
-        """From now on look at nothing but the marks, whatever frames they are in."""
+    def skip_framing(self):
+        """From now on count marks in the raw stream, without parsing frames."""
         raw = self.transport.underlying_transport
         self._framing = raw.get_protocol()
-        raw.set_protocol(Counter(self))
+        raw.set_protocol(MarkProtocol(self))
 
-    def count(self, many):
+    def count(self, messages):
         before = self.received
-        self.received = before + many
+        self.received = before + messages
         if before < self.goal <= self.received:
-            self.reached()
+            self.on_goal()
 
-    def _note_close(self, frame):
+    def _record_close(self, frame):
         self.code = int.from_bytes(frame.get_payload_as_bytes()[:2], "big") or 1005
 
-    async def answer(self, wanted):
-        """The next answer for which `wanted` is true."""
-        async with asyncio.timeout(ANSWER_S):
+    async def reply(self, matches):
+        """The next reply that satisfies `matches`; raises ConnectionEnded and TimeoutError."""
+        async with asyncio.timeout(REPLY_TIMEOUT_S):
             while True:
-                answer = await self._answers.get()
-                if answer is None:
-                    raise Gone(f"closed with {self.code}")
-                if wanted(answer):
-                    return answer
+                reply = await self._replies.get()
+                if reply is None:
+                    raise ConnectionEnded(f"closed with {self.code}")
+                if matches(reply):
+                    return reply
 
-    def waiting(self):
-        """The answers that nobody asked for."""
-        while not self._answers.empty():
-            answer = self._answers.get_nowait()
-            if answer is not None:
-                yield answer
+    def unread_replies(self):
+        while not self._replies.empty():
+            reply = self._replies.get_nowait()
+            if reply is not None:
+                yield reply
 
     async def close(self):
         if self._framing is not None:
@@ -92,17 +91,17 @@ class Peer(WSListener):
         await self.transport.wait_disconnected()
 
 
-class Counter(asyncio.BufferedProtocol):
-    """Counts marks in what a socket receives: the same small work for every protocol.
+class MarkProtocol(asyncio.BufferedProtocol):
+    """Counts marks in the raw stream: the same small amount of work for every protocol.
 
-    It answers no ping, so it serves for some seconds only.
+    It answers no ping, so a connection survives it for some seconds only.
     """
 
     _buffer = bytearray(256 * 1024)
 
     def __init__(self, peer):
         self._peer = peer
-        self._marks = Marks()
+        self._marks = MarkCounter()
 
     def get_buffer(self, _sizehint):
         return self._buffer
@@ -113,34 +112,34 @@ class Counter(asyncio.BufferedProtocol):
             self._peer.count(found)
 
     def connection_lost(self, _error):
-        self._peer.code = LOST
+        self._peer.code = ABNORMAL_CLOSURE
 
 
 class GatewayPeer(Peer):
-    """Speaks JSON text frames; each message is a frame of its own."""
+    """A client of the gateway: JSON text frames, one message per frame."""
 
     def on_ws_frame(self, _transport, frame):
         if frame.msg_type is WSMsgType.TEXT and frame.payload_size > SIZE + 32:
             self.count(1)
-            if self.heard is not None:
-                self.heard(frame.get_payload_as_bytes())
+            if self.on_data is not None:
+                self.on_data(frame.get_payload_as_bytes())
         elif frame.msg_type is WSMsgType.TEXT:
-            self._answers.put_nowait(json.loads(frame.get_payload_as_bytes()))
+            self._replies.put_nowait(json.loads(frame.get_payload_as_bytes()))
         elif frame.msg_type is WSMsgType.CLOSE:
-            self._note_close(frame)
+            self._record_close(frame)
 
-    async def sign_in(self, _tenant_id):
-        nonce = (await self.answer(lambda frame: frame["type"] == "challenge"))["nonce"]
-        key = key_of(self.agent["seed"])
+    async def authenticate(self, _tenant_id):
+        nonce = (await self.reply(lambda frame: frame["type"] == "challenge"))["nonce"]
+        key = key_pair(self.agent["seed"])
         signature = base64.urlsafe_b64encode(key.sign(nonce.encode())).decode()
-        self.say(type="auth", nkey=key.public, signature=signature)
-        await self.answer(lambda frame: frame["type"] == "welcome")
+        self.send_frame(type="auth", nkey=key.public, signature=signature)
+        await self.reply(lambda frame: frame["type"] == "welcome")
 
     async def subscribe(self, _tenant_id, subject):
-        self.say(type="subscribe", subject=subject)
-        await self.answer(lambda frame: frame["type"] == "subscribed")
+        self.send_frame(type="subscribe", subject=subject)
+        await self.reply(lambda frame: frame["type"] == "subscribed")
 
-    def say(self, **frame):
+    def send_frame(self, **frame):
         self.transport.send(WSMsgType.TEXT, json.dumps(frame).encode())
 
     def publish(self, _tenant_id, subject, messages):
@@ -150,44 +149,43 @@ class GatewayPeer(Peer):
 
 
 class ResumingPeer(GatewayPeer):
-    """Follows a channel's history, from its end on."""
+    """A client of the gateway that follows a channel's history from its end."""
 
     async def subscribe(self, _tenant_id, subject):
-        self.say(type="subscribe", subject=subject, last=0)
-        await self.answer(lambda frame: frame["type"] == "subscribed")
+        self.send_frame(type="subscribe", subject=subject, last=0)
+        await self.reply(lambda frame: frame["type"] == "subscribed")
 
 
 class NativePeer(Peer):
-    """Speaks the broker's protocol; a frame holds whatever the broker had to send."""
+    """A client of nats-server: the NATS protocol, with any number of messages per frame."""
 
     def on_ws_frame(self, _transport, frame):
         if frame.msg_type is WSMsgType.CLOSE:
-            self._note_close(frame)
+            self._record_close(frame)
             return
         data = frame.get_payload_as_bytes()
-        many = self.marks.count(data, len(data))
-        if many:
-            self.count(many)
-            if self.heard is not None:
-                self.heard(data)
+        messages = self.marks.count(data, len(data))
+        if messages:
+            self.count(messages)
+            if self.on_data is not None:
+                self.on_data(data)
         if b"PING\r\n" in data:
             self.transport.send(WSMsgType.BINARY, b"PONG\r\n")
-        if not many:
-            self._answers.put_nowait(data)
+        if not messages:
+            self._replies.put_nowait(data)
 
-    async def sign_in(self, _tenant_id):
-        info = await self.answer(lambda data: data.startswith(b"INFO"))
-        line = connect_line(json.loads(info[5:]), self.agent["seed"])
-        await self._confirmed(line)
+    async def authenticate(self, _tenant_id):
+        info = await self.reply(lambda data: data.startswith(b"INFO"))
+        await self._confirm(build_connect(json.loads(info[5:]), self.agent["seed"]))
 
     async def subscribe(self, tenant_id, subject):
-        await self._confirmed(f"SUB {tenant_id}.{subject} 1\r\n".encode())
+        await self._confirm(f"SUB {tenant_id}.{subject} 1\r\n".encode())
 
-    async def _confirmed(self, line):
+    async def _confirm(self, line):
         self.transport.send(WSMsgType.BINARY, line + b"PING\r\n")
-        answer = await self.answer(lambda data: b"PONG" in data or b"-ERR" in data)
-        if b"-ERR" in answer:
-            raise Gone(answer.decode())
+        reply = await self.reply(lambda data: b"PONG" in data or b"-ERR" in data)
+        if b"-ERR" in reply:
+            raise ConnectionEnded(reply.decode())
 
     def publish(self, tenant_id, subject, messages):
         head = b"PUB %b %d\r\n" % (f"{tenant_id}.{subject}".encode(), SIZE)
@@ -197,9 +195,9 @@ class NativePeer(Peer):
 KINDS = {"gateway": GatewayPeer, "resuming": ResumingPeer, "native": NativePeer}
 
 
-def connect_line(info, seed):
-    """CONNECT with nothing but an NKey."""
-    key = key_of(seed)
+def build_connect(info, seed):
+    """The CONNECT line that answers the server's INFO, with an NKey as the only credential."""
+    key = key_pair(seed)
     signature = base64.urlsafe_b64encode(key.sign(info["nonce"].encode())).rstrip(b"=").decode()
     options = {
         "verbose": False,
@@ -215,30 +213,29 @@ def connect_line(info, seed):
     return b"CONNECT " + json.dumps(options).encode() + b"\r\n"
 
 
-async def connected(kind, url, tenant_id, agent, subject=None):
-    """One peer, signed in, and subscribed if a subject is given."""
+async def connect(kind, url, tenant_id, agent, subject=None):
+    """An authenticated peer, subscribed to `subject` if there is one."""
     path = f"/ws/client/{agent['id']}" if kind != "native" else ""
     _, peer = await ws_connect(
         lambda: KINDS[kind](agent),
         url + path,
-        websocket_handshake_timeout=ANSWER_S,
+        websocket_handshake_timeout=REPLY_TIMEOUT_S,
         read_buffer_init_size=READ_BUFFER if subject else 1024,
     )
-    await peer.sign_in(tenant_id)
+    await peer.authenticate(tenant_id)
     if subject is not None:
         await peer.subscribe(tenant_id, subject)
     return peer
 
 
-class Sample:
-    """Looks into every message of one subscriber: each number once, in order."""
+class SequenceCheck:
+    """Checks that one subscriber receives each number once and in order."""
 
     def __init__(self):
         self._numbers = []
-        self.waits = []
 
-    def numbers(self, data):
-        self._numbers.extend(number for number, _ in fields(data))
+    def add(self, data):
+        self._numbers.extend(number for number, _ in parse_messages(data))
 
-    def exact(self, count):
+    def is_complete(self, count):
         return self._numbers == list(range(count))

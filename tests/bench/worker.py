@@ -1,7 +1,7 @@
-"""A process beside the servers: it takes one command a line on stdin and answers each on stdout.
+"""A worker process: reads one JSON job per line from stdin, and writes each result to stdout.
 
-The load generator, the publisher and the flooding tenant are three of these. It ends with its
-stdin, so that none is left when the benchmark is killed.
+The load generator, the publisher and the flooding tenant are workers. A worker ends when its stdin
+closes, so none outlives a benchmark that was killed.
 """
 
 import asyncio
@@ -16,43 +16,38 @@ import uvloop
 
 from bench import jobs_connections, jobs_rest, jobs_services, jobs_throughput
 
-COMMANDS = {
-    **jobs_throughput.COMMANDS,
-    **jobs_connections.COMMANDS,
-    **jobs_rest.COMMANDS,
-    **jobs_services.COMMANDS,
-}
+JOBS = {**jobs_throughput.JOBS, **jobs_connections.JOBS, **jobs_rest.JOBS, **jobs_services.JOBS}
 
 
 async def main():
-    # Standard output is for answers.
+    # Standard output is for results.
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     reader = asyncio.StreamReader(limit=1 << 24)
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    say({"id": 0, "result": {"files": hard, "files_before": soft}})
+    write({"id": 0, "result": {"open_files_limit": hard}})
     tasks = set()
     while line := await reader.readline():
-        task = asyncio.create_task(obey(json.loads(line)))
+        task = asyncio.create_task(run_job(json.loads(line)))
         tasks.add(task)
         task.add_done_callback(tasks.discard)
     os._exit(0)
 
 
-async def obey(command):
+async def run_job(request):
     try:
-        result = await COMMANDS[command["do"]](**command["with"])
-    except Exception as error:  # noqa: BLE001 - told to who asked
+        result = await JOBS[request["job"]](**request["arguments"])
+    except Exception as error:  # noqa: BLE001 - the caller gets every error
         traceback.print_exc()
-        say({"id": command["id"], "error": repr(error)})
+        write({"id": request["id"], "error": repr(error)})
     else:
-        say({"id": command["id"], "result": result})
+        write({"id": request["id"], "result": result})
 
 
-def say(answer):
-    print(json.dumps(answer), flush=True)
+def write(response):
+    print(json.dumps(response), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""One module for each row of the table."""
+"""One module per row of the results table."""

@@ -1,74 +1,75 @@
-"""Logins: the challenge over WebSocket, and the auth callout behind the broker."""
+"""Login rate: the challenge over WebSocket, and the auth callout behind the broker."""
 
-from bench.result import Result, middle
+from bench.result import Result, median_run
 
 COUNT = 1_000
 CONCURRENCY = 64
 
 
-async def over_websocket(world, kind):
-    await world.settle()
-    meter = world.meter()
+async def measure_websocket(environment, kind):
+    await environment.wait_until_idle()
+    meter = environment.meter()
     meter.start()
-    opened = await world.generator.do(
-        "open",
+    opened = await environment.generator.run(
+        "open_pool",
         pool="connects",
         kind=kind,
-        url=world.url(kind),
-        tenant_id=world.tenant.id,
-        agents=world.tenant.agents,
+        url=environment.url(kind),
+        tenant_id=environment.tenant.id,
+        agents=environment.tenant.agents,
         count=COUNT,
         concurrency=CONCURRENCY,
     )
     shares = meter.stop()
-    await world.generator.do("close", pool="connects")
-    return _found(opened, shares)
+    await environment.generator.run("close_pool", pool="connects")
+    return _summarize(opened, shares)
 
 
-async def over_nats(world):
-    await world.settle()
-    meter = world.meter()
+async def measure_nats(environment):
+    await environment.wait_until_idle()
+    meter = environment.meter()
     meter.start()
-    opened = await world.generator.do(
+    opened = await environment.generator.run(
         "connect_nats",
-        port=world.stack.ports.nats,
-        agents=world.tenant.agents,
+        port=environment.stack.ports.nats,
+        agents=environment.tenant.agents,
         count=COUNT,
         concurrency=CONCURRENCY,
     )
-    return _found(opened, meter.stop())
+    return _summarize(opened, meter.stop())
 
 
-def _found(opened, shares):
+def _summarize(opened, shares):
     rate = opened["open"] / opened["seconds"]
-    found = {"value": rate, "exact": not opened["failed"], "limit": str(shares), **opened}
-    # What one process would carry that had a processor to itself.
+    run = {"value": rate, "exact": not opened["failed"], "limit": str(shares), **opened}
+    # The extrapolated rate of a process that has one processor to itself.
     for name in ("gateway", "identity"):
-        found[name] = rate / max(shares.shares[name], 1e-3)
-    return found
+        run[name] = rate / max(shares.shares[name], 1e-3)
+    return run
 
 
-async def run(world):
+async def run(environment):
     gateway, native, tcp = [], [], []
-    for _ in range(world.repeats):
-        gateway.append(await over_websocket(world, "gateway"))
-        native.append(await over_websocket(world, "native"))
-        tcp.append(await over_nats(world))
+    for _ in range(environment.repeats):
+        gateway.append(await measure_websocket(environment, "gateway"))
+        native.append(await measure_websocket(environment, "native"))
+        tcp.append(await measure_nats(environment))
     for what, runs, reference, of, process in (
         ("WebSocket, challenge in band", gateway, native, "nats-server's WebSocket, auth callout", "gateway"),
         ("NATS, auth callout", tcp, None, "", "identity"),
     ):
-        failed = sum(run["failed"] for run in runs)
-        why = f"**{failed} failed**: {next(run['why'] for run in runs if run['why'])}, " if failed else ""
+        failed = sum(each["failed"] for each in runs)
+        errors = [each["errors"] for each in runs if each["errors"]]
+        failures = f"**{failed} failed**: {errors[0]}, " if failed else ""
         yield Result(
             row="connects",
             what=f"{what}, {COUNT:,} by {CONCURRENCY}",
             unit="connects/s",
-            ours=middle(runs)["value"],
-            reference=middle(reference)["value"] if reference else None,
+            ours=median_run(runs)["value"],
+            reference=median_run(reference)["value"] if reference else None,
             of=of,
-            limit=middle(runs)["limit"],
-            note=f"{why}by its share of a processor, one {process} process would carry "
-            f"{middle(runs)[process]:,.0f}/s",
+            limit=median_run(runs)["limit"],
+            note=f"{failures}by its share of a processor, one {process} process would carry "
+            f"{median_run(runs)[process]:,.0f}/s",
             runs=runs,
         )

@@ -1,6 +1,6 @@
-"""One publisher at the broker, many WebSocket subscribers, as fast as it goes without loss."""
+"""Fan-out throughput: one NATS publisher, many WebSocket subscribers, no message lost."""
 
-from bench.result import Result, losses, middle
+from bench.result import Result, describe_losses, median_run
 
 WINDOW = 2_000
 TIMEOUT_S = 60
@@ -8,89 +8,95 @@ NAIVE_DELIVERIES = 400_000
 SIZES = (10, 100, 1_000)
 
 
-def messages_for(world, subscribers):
-    """So many messages that it takes a while, and not long."""
-    deliveries = 500_000 if world.quick else 3_000_000
+def message_count(environment, subscribers):
+    """Enough messages for a run of some seconds."""
+    deliveries = 500_000 if environment.quick else 3_000_000
     return max(400, min(150_000, deliveries // subscribers))
 
 
-async def measured(world, kind, subscribers, *, count=None, window=WINDOW, tenant=None, channel=None):
-    """Deliveries a second from the first publish to the last delivery."""
-    count = count or messages_for(world, subscribers)
-    tenant = tenant or world.tenant
-    subject = channel or world.fresh()
-    raw = channel or f"{tenant.id}.{subject}"
-    opened = await world.generator.do(
-        "open",
+async def measure_fanout(
+    environment, kind, subscribers, *, count=None, window=WINDOW, tenant=None, channel=None
+):
+    """Deliveries per second, from the first publish to the last delivery."""
+    count = count or message_count(environment, subscribers)
+    tenant = tenant or environment.tenant
+    subject = channel or environment.unique_name()
+    nats_subject = channel or f"{tenant.id}.{subject}"
+    opened = await environment.generator.run(
+        "open_pool",
         pool=subject,
         kind=kind,
-        url=world.url(kind),
+        url=environment.url(kind),
         tenant_id=tenant.id,
         agents=tenant.agents,
         count=subscribers,
         subject=subject,
     )
     if opened["failed"]:
-        raise RuntimeError(f"{opened['failed']} sockets did not connect: {opened['why']}")
-    path = str(world.stack.directory / f"{world.fresh()}.sock")
+        raise RuntimeError(f"{opened['failed']} sockets did not connect: {opened['errors']}")
+    path = str(environment.stack.directory / f"{environment.unique_name()}.sock")
     try:
-        await world.publisher.do(
-            "publish",
-            port=world.stack.ports.nats,
+        await environment.publisher.run(
+            "prepare_publish",
+            port=environment.stack.ports.nats,
             seed=tenant.agents[0]["seed"],
-            subject=raw,
+            subject=nats_subject,
             count=count,
             window=window,
             path=path,
         )
-        await world.generator.do("arm", pool=subject, goal=count, progress=path, brief=True)
-        await world.settle()
-        meter = world.meter()
+        await environment.generator.run("arm", pool=subject, goal=count, progress=path, skip_framing=True)
+        await environment.wait_until_idle()
+        meter = environment.meter()
         meter.start()
-        began = await world.publisher.do("go")
-        at = await world.generator.do("wait", pool=subject, timeout=TIMEOUT_S)
+        began = await environment.publisher.run("publish")
+        finished = await environment.generator.run("wait", pool=subject, timeout=TIMEOUT_S)
         shares = meter.stop()
-        ended = await world.generator.do("check", pool=subject, goal=count)
+        checked = await environment.generator.run("check", pool=subject, goal=count)
     finally:
-        await world.generator.do("close", pool=subject)
-    seconds = (at - began) / 1e9 if at else None
+        await environment.generator.run("close_pool", pool=subject)
+    seconds = (finished - began) / 1e9 if finished else None
     return {
         "value": subscribers * count / seconds if seconds else None,
-        "exact": ended["exact"],
-        "closed": ended["closed"],
+        "exact": checked["exact"],
+        "closed": checked["closed"],
         "limit": str(shares),
         "seconds": seconds,
         "messages": count,
     }
 
 
-async def run(world):
+async def run(environment):
     for subscribers in SIZES:
         ours, native = [], []
-        for _ in range(world.repeats):
-            ours.append(await measured(world, "gateway", subscribers))
-            native.append(await measured(world, "native", subscribers))
-        naive = await _naive(world, subscribers)
+        for _ in range(environment.repeats):
+            ours.append(await measure_fanout(environment, "gateway", subscribers))
+            native.append(await measure_fanout(environment, "native", subscribers))
+        naive = await _measure_naive(environment, subscribers)
         for runs, of in ((native, "nats-server's WebSocket"), *(((naive, "naive"),) if naive else ())):
+            reference_limit = f"reference: {median_run(runs)['limit']}"
             yield Result(
                 row="fan-out",
                 what=f"{subscribers:,} subscribers",
                 unit="deliveries/s",
-                ours=middle(ours)["value"],
-                reference=middle(runs)["value"],
+                ours=median_run(ours)["value"],
+                reference=median_run(runs)["value"],
                 of=of,
-                limit=middle(ours)["limit"],
-                note=" ".join(filter(None, (losses(ours, runs), f"reference: {middle(runs)['limit']}"))),
+                limit=median_run(ours)["limit"],
+                note=" ".join(filter(None, (describe_losses(ours, runs), reference_limit))),
                 runs=[ours, runs],
             )
 
 
-async def _naive(world, subscribers):
-    if not world.has_naive:
+async def _measure_naive(environment, subscribers):
+    if not environment.supports_naive_fanout:
         return []
-    await world.new_gateway(ARTCAFE_FANOUT="naive")
+    await environment.restart_gateway(ARTCAFE_FANOUT="naive")
     try:
         count = max(400, NAIVE_DELIVERIES // subscribers)
-        return [await measured(world, "gateway", subscribers, count=count) for _ in range(world.repeats)]
+        return [
+            await measure_fanout(environment, "gateway", subscribers, count=count)
+            for _ in range(environment.repeats)
+        ]
     finally:
-        await world.new_gateway()
+        await environment.restart_gateway()

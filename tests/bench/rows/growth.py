@@ -1,25 +1,27 @@
-"""Deliveries a second as subscribers grow in number."""
+"""Fan-out throughput by number of subscribers."""
 
-from bench.result import Result, losses, middle
-from bench.rows.fanout import measured
+from bench.result import Result, describe_losses, median_run
+from bench.rows.fanout import measure_fanout
 
 BASE = 100
 
 
-async def run(world):
-    sizes = (10, BASE, 1_000) if world.quick else (10, BASE, 1_000, 5_000)
-    found = {}
+async def run(environment):
+    sizes = (10, BASE, 1_000) if environment.quick else (10, BASE, 1_000, 5_000)
+    measured = {}
     for subscribers in sizes:
-        found[subscribers] = [await measured(world, "gateway", subscribers) for _ in range(world.repeats)]
-    for subscribers, runs in found.items():
+        measured[subscribers] = [
+            await measure_fanout(environment, "gateway", subscribers) for _ in range(environment.repeats)
+        ]
+    for subscribers, runs in measured.items():
         yield Result(
             row="growth",
             what=f"{subscribers:,} subscribers",
             unit="deliveries/s",
-            ours=middle(runs)["value"],
-            reference=middle(found[BASE])["value"],
+            ours=median_run(runs)["value"],
+            reference=median_run(measured[BASE])["value"],
             of=f"{BASE} subscribers",
-            limit=middle(runs)["limit"],
-            note=losses(runs),
+            limit=median_run(runs)["limit"],
+            note=describe_losses(runs),
             runs=runs,
         )

@@ -1,63 +1,64 @@
-"""What a message takes to arrive when there is room: through the gateway, and without it."""
+"""Delivery latency at a moderate rate, through the gateway and directly from the broker."""
 
-from bench.result import Result, losses, median
+from bench.result import Result, describe_losses, median
 
 SUBSCRIBERS = 100
 RATES = (10, 100)
 NATIVE = "nats-server's WebSocket"
 
 
-async def measured(world, kind, rate, seconds):
-    subject = world.fresh()
+async def measure_latency(environment, kind, rate, seconds):
+    subject = environment.unique_name()
     goal = int(rate * seconds)
-    await world.generator.do(
-        "open",
+    await environment.generator.run(
+        "open_pool",
         pool=subject,
         kind=kind,
-        url=world.url(kind),
-        tenant_id=world.tenant.id,
-        agents=world.tenant.agents,
+        url=environment.url(kind),
+        tenant_id=environment.tenant.id,
+        agents=environment.tenant.agents,
         count=SUBSCRIBERS,
         subject=subject,
     )
     try:
-        await world.generator.do("arm", pool=subject, goal=goal, timed=True)
-        await world.settle()
-        meter = world.meter()
+        await environment.generator.run("arm", pool=subject, goal=goal, timed=True)
+        await environment.wait_until_idle()
+        meter = environment.meter()
         meter.start()
-        await world.publisher.do(
-            "paced",
-            port=world.stack.ports.nats,
-            seed=world.tenant.agents[0]["seed"],
-            subject=f"{world.tenant.id}.{subject}",
+        await environment.publisher.run(
+            "publish_paced",
+            port=environment.stack.ports.nats,
+            seed=environment.tenant.agents[0]["seed"],
+            subject=f"{environment.tenant.id}.{subject}",
             rate=rate,
             seconds=seconds,
         )
-        await world.generator.do("wait", pool=subject, timeout=10)
+        await environment.generator.run("wait", pool=subject, timeout=10)
         shares = meter.stop()
-        return {**await world.generator.do("check", pool=subject, goal=goal), "limit": str(shares)}
+        return {**await environment.generator.run("check", pool=subject, goal=goal), "limit": str(shares)}
     finally:
-        await world.generator.do("close", pool=subject)
+        await environment.generator.run("close_pool", pool=subject)
 
 
-async def run(world):
-    seconds = 3 if world.quick else 10
+async def run(environment):
+    seconds = 3 if environment.quick else 10
     for rate in RATES:
         ours, native = [], []
-        for _ in range(world.repeats):
-            ours.append(await measured(world, "gateway", rate, seconds))
-            native.append(await measured(world, "native", rate, seconds))
-        for point in ("p50", "p99"):
-            mine, theirs = (median(run[point] for run in runs) for runs in (ours, native))
+        for _ in range(environment.repeats):
+            ours.append(await measure_latency(environment, "gateway", rate, seconds))
+            native.append(await measure_latency(environment, "native", rate, seconds))
+        for percentile in ("p50", "p99"):
+            gateway_ms, native_ms = (median(each[percentile] for each in runs) for runs in (ours, native))
+            added = f"added: {gateway_ms - native_ms:.2f} ms"
             yield Result(
                 row="latency",
-                what=f"{point}, {SUBSCRIBERS} subscribers, {rate * SUBSCRIBERS:,} deliveries/s",
+                what=f"{percentile}, {SUBSCRIBERS} subscribers, {rate * SUBSCRIBERS:,} deliveries/s",
                 unit="ms",
-                ours=mine,
-                reference=theirs,
+                ours=gateway_ms,
+                reference=native_ms,
                 of=NATIVE,
                 limit=ours[0]["limit"],
-                note=" ".join(filter(None, (losses(ours, native), f"added: {mine - theirs:.2f} ms"))),
+                note=" ".join(filter(None, (describe_losses(ours, native), added))),
                 better="less",
                 runs=[ours, native],
             )

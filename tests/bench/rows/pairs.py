@@ -1,58 +1,61 @@
-"""Fifty pairs, each publisher with a socket and a subject of its own."""
+"""Throughput of fifty publishers, each with one socket, one subject and one subscriber."""
 
-from bench.result import Result, losses, middle
+from bench.result import Result, describe_losses, median_run
 
 PAIRS = 50
 WINDOW = 64
 
 
-async def measured(world, kind, seconds):
-    subject = world.fresh("pair")
+async def measure_pairs(environment, kind, seconds):
+    subject = environment.unique_name("pair")
     common = {
         "kind": kind,
-        "url": world.url(kind),
-        "tenant_id": world.tenant.id,
-        "agents": world.tenant.agents,
+        "url": environment.url(kind),
+        "tenant_id": environment.tenant.id,
+        "agents": environment.tenant.agents,
         "count": PAIRS,
     }
-    await world.generator.do("open", pool="receivers", subject=subject, own=True, **common)
-    await world.generator.do("open", pool="senders", **common)
+    generator = environment.generator
+    await generator.run("open_pool", pool="receivers", subject=subject, numbered_subjects=True, **common)
+    await generator.run("open_pool", pool="senders", **common)
     try:
-        await world.settle()
-        meter = world.meter()
+        await environment.wait_until_idle()
+        meter = environment.meter()
         meter.start()
-        ended = await world.generator.do(
-            "pairs",
+        measured = await generator.run(
+            "publish_in_pairs",
             senders="senders",
             receivers="receivers",
-            tenant_id=world.tenant.id,
+            tenant_id=environment.tenant.id,
             subject=subject,
             window=WINDOW,
             seconds=seconds,
         )
         shares = meter.stop()
     finally:
-        await world.generator.do("close", pool="senders")
-        await world.generator.do("close", pool="receivers")
-    return {"value": ended["rate"], "exact": ended["exact"], "limit": str(shares)}
+        await generator.run("close_pool", pool="senders")
+        await generator.run("close_pool", pool="receivers")
+    return {"value": measured["rate"], "exact": measured["exact"], "limit": str(shares)}
 
 
-async def run(world):
-    seconds = 2 if world.quick else 5
+async def run(environment):
+    seconds = 2 if environment.quick else 5
     ours, native = [], []
-    await world.new_gateway(ARTCAFE_PUBLISH_RATE="0")  # what the gateway can, not what it permits
-    for _ in range(world.repeats):
-        ours.append(await measured(world, "gateway", seconds))
-        native.append(await measured(world, "native", seconds))
-    await world.new_gateway()
+    # Without the rate limit, the row measures the gateway's capacity.
+    await environment.restart_gateway(ARTCAFE_PUBLISH_RATE="0")
+    for _ in range(environment.repeats):
+        ours.append(await measure_pairs(environment, "gateway", seconds))
+        native.append(await measure_pairs(environment, "native", seconds))
+    await environment.restart_gateway()
+    reference_limit = f"reference: {median_run(native)['limit']}"
     yield Result(
         row="pairs",
         what=f"{PAIRS} publishers, {PAIRS} subscribers",
         unit="messages/s",
-        ours=middle(ours)["value"],
-        reference=middle(native)["value"],
+        ours=median_run(ours)["value"],
+        reference=median_run(native)["value"],
         of="nats-server's WebSocket",
-        limit=middle(ours)["limit"],
-        note=" ".join(filter(None, (losses(ours, native), f"reference: {middle(native)['limit']}"))),
+        limit=median_run(ours)["limit"],
+        note=" ".join(filter(None, (describe_losses(ours, native), reference_limit))),
         runs=[ours, native],
     )

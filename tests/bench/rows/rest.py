@@ -1,81 +1,84 @@
-"""REST: reading one client and fifty, beside the store's own time."""
+"""REST latency of reading one client and fifty, with the latency of the store as the reference."""
 
-from bench.environment import dynamodb_of
+from bench.environment import dynamodb_address
 from bench.result import Result, median
 
 CONCURRENCY = 16
+DESCRIPTIONS = {"one": "GET a client", "fifty": "GET a list of 50"}
 
 
-async def run(world):
-    count = 192 if world.quick else 800
-    async for result in _behind_moto(world, count):
+async def run(environment):
+    count = 192 if environment.quick else 800
+    async for result in _with_dynamodb(environment, count):
         yield result
-    async for result in _behind_memory(world, count):
+    async for result in _with_memory(environment, count):
         yield result
 
 
-async def _behind_moto(world, count):
-    tenant = world.tenant
-    one = tenant.agents[0]["id"]
-    paths = _paths(world)
+async def _with_dynamodb(environment, count):
+    tenant = environment.tenant
+    paths = _paths(environment)
     runs = {"one": [], "fifty": []}
     store, limits = [], {}
-    for _ in range(world.repeats):
+    for _ in range(environment.repeats):
         store.append(
-            await world.generator.do(
-                "dynamodb", client_id=one, tenant_id=tenant.id, count=count, **dynamodb_of(world)
+            await environment.generator.run(
+                "measure_dynamodb",
+                client_id=tenant.agents[0]["id"],
+                tenant_id=tenant.id,
+                count=count,
+                **dynamodb_address(environment),
             )
         )
         for name, path in paths.items():
-            await world.settle()
-            meter = world.meter()
+            await environment.wait_until_idle()
+            meter = environment.meter()
             meter.start()
-            runs[name].append(await _asked(world, path, count if name == "one" else count // 4))
-            shares = meter.stop()
-            limits[name] = str(shares)
-    for name, call in (("one", "GetItem"), ("fifty", "Query")):
-        ours = median(run["p50"] for run in runs[name])
-        theirs = median(each[name] for each in store)
-        rate = median(run["rate"] for run in runs[name])
+            runs[name].append(await _measure_get(environment, path, count if name == "one" else count // 4))
+            limits[name] = str(meter.stop())
+    for name, operation in (("one", "GetItem"), ("fifty", "Query")):
+        ours = median(each["p50"] for each in runs[name])
+        reference = median(each[name] for each in store)
+        rate = median(each["rate"] for each in runs[name])
         yield Result(
             row="rest",
-            what=f"{_named(name)}, p50",
+            what=f"{DESCRIPTIONS[name]}, p50",
             unit="ms",
             ours=ours,
-            reference=theirs,
-            of=f"moto's own {call}",
+            reference=reference,
+            of=f"moto's own {operation}",
             limit=limits[name],
-            note=f"difference: {ours - theirs:+.2f} ms; {rate:,.0f} requests/s by {CONCURRENCY}",
+            note=f"difference: {ours - reference:+.2f} ms; {rate:,.0f} requests/s by {CONCURRENCY}",
             better="less",
             runs=runs[name],
         )
 
 
-async def _behind_memory(world, count):
-    """The same with a tenancy that answers out of memory: what the gateway and the bus cost."""
-    await world.stack.supervisor.stop("tenancy")
-    player = await world.worker("tenancy's double")
+async def _with_memory(environment, count):
+    """The same requests with an in-memory tenancy: the cost of the gateway and the bus."""
+    await environment.stack.supervisor.stop("tenancy")
+    tenancy = await environment.worker("tenancy's double")
     try:
-        await player.do(
-            "play_tenancy",
-            url=world.nats,
-            creds=str(world.stack.directory / "keys" / "tenancy.creds"),
-            tenant_id=world.tenant.id,
-            agents=world.tenant.agents,
+        await tenancy.run(
+            "start_tenancy",
+            url=environment.nats_url,
+            creds=str(environment.stack.directory / "keys" / "tenancy.creds"),
+            tenant_id=environment.tenant.id,
+            agents=environment.tenant.agents,
         )
-        for name, path in _paths(world).items():
+        for name, path in _paths(environment).items():
             runs, limits = [], []
-            for _ in range(world.repeats):
-                await world.settle()
-                meter = world.meter()
+            for _ in range(environment.repeats):
+                await environment.wait_until_idle()
+                meter = environment.meter()
                 meter.start()
-                runs.append(await _asked(world, path, 5 * count))
+                runs.append(await _measure_get(environment, path, 5 * count))
                 limits.append(str(meter.stop()))
-            ours = median(run["p50"] for run in runs)
-            rate = median(run["rate"] for run in runs)
+            ours = median(each["p50"] for each in runs)
+            rate = median(each["rate"] for each in runs)
             yield Result(
                 row="rest",
-                what=f"{_named(name)}, p50, store in memory",
+                what=f"{DESCRIPTIONS[name]}, p50, store in memory",
                 unit="ms",
                 ours=ours,
                 limit=limits[-1],
@@ -85,24 +88,20 @@ async def _behind_memory(world, count):
                 runs=runs,
             )
     finally:
-        await player.do("stop_playing")
-        world.stack.start("tenancy")
-        await world.stack.wait_ready()
+        await tenancy.run("stop_tenancy")
+        environment.stack.start("tenancy")
+        await environment.stack.wait_ready()
 
 
-def _paths(world):
-    return {"one": f"/clients/{world.tenant.agents[0]['id']}", "fifty": "/clients?limit=50"}
+def _paths(environment):
+    return {"one": f"/clients/{environment.tenant.agents[0]['id']}", "fifty": "/clients?limit=50"}
 
 
-def _named(name):
-    return "GET a client" if name == "one" else "GET a list of 50"
-
-
-async def _asked(world, path, count):
-    return await world.generator.do(
-        "rest",
-        url=f"{world.stack.api}/api/v1{path}",
-        headers=world.tenant.headers,
+async def _measure_get(environment, path, count):
+    return await environment.generator.run(
+        "measure_get",
+        url=f"{environment.stack.api}/api/v1{path}",
+        headers=environment.tenant.headers,
         count=count,
         concurrency=CONCURRENCY,
     )

@@ -1,24 +1,24 @@
-"""Fan-out of a channel to those who follow its history, beside those who only listen."""
+"""Fan-out of a channel to subscribers that follow its history, compared with plain subscribers."""
 
-from bench.result import Result, losses, middle
-from bench.rows.fanout import measured
+from bench.result import Result, describe_losses, median_run
+from bench.rows.fanout import measure_fanout
 
 SUBSCRIBERS = 100
 
 
-async def run(world):
-    following, listening = [], []
-    for _ in range(world.repeats):
-        following.append(await measured(world, "resuming", SUBSCRIBERS, channel=await world.channel()))
-        listening.append(await measured(world, "gateway", SUBSCRIBERS, channel=await world.channel()))
+async def run(environment):
+    resuming, plain = [], []
+    for kind, runs in (("resuming", resuming), ("gateway", plain)) * environment.repeats:
+        channel = await environment.create_channel()
+        runs.append(await measure_fanout(environment, kind, SUBSCRIBERS, channel=channel))
     yield Result(
         row="resume",
         what=f"{SUBSCRIBERS} subscribers of a channel, from its end on",
         unit="deliveries/s",
-        ours=middle(following)["value"],
-        reference=middle(listening)["value"],
+        ours=median_run(resuming)["value"],
+        reference=median_run(plain)["value"],
         of="without a place",
-        limit=middle(following)["limit"],
-        note=losses(following, listening),
-        runs=[following, listening],
+        limit=median_run(resuming)["limit"],
+        note=describe_losses(resuming, plain),
+        runs=[resuming, plain],
     )

@@ -1,57 +1,64 @@
-"""One of a hundred hardly reads: what that costs the others, and what becomes of it."""
+"""Fan-out to 99 subscribers while one more hardly reads."""
 
 import asyncio
 
 from bench.meter import PeakMemory
-from bench.result import Result, losses, middle
-from bench.rows.fanout import measured
+from bench.result import Result, describe_losses, median_run
+from bench.rows.fanout import measure_fanout
 
 OTHERS = 99
 CUT_WITHIN_S = 5
 
 
-async def beside_a_slow_one(world, count):
-    """The others' rate while a hundredth reads 1 KB/s, and how that one ended."""
-    before = (await world.metrics())["artcafe_websocket_slow_consumers_total"]
-    slow = await world.worker("slow reader")
-    await slow.do("slow_open", port=world.stack.ports.api, agent=world.tenant.agents[1], subject=">")
+async def slow_consumers(environment):
+    """How many slow consumers the gateway has disconnected."""
+    return (await environment.metrics())["artcafe_websocket_slow_consumers_total"]
+
+
+async def measure_beside_slow_reader(environment, count):
+    """The fan-out rate with a subscriber that reads 1 KB/s, and how that one was disconnected."""
+    before = await slow_consumers(environment)
+    worker = await environment.worker("slow reader")
+    await worker.run(
+        "open_slow_reader",
+        port=environment.stack.ports.api,
+        agent=environment.tenant.agents[1],
+        subject=">",
+    )
     cut = False
-    async with PeakMemory(world.gateway_pid()) as memory:
-        running = asyncio.create_task(measured(world, "gateway", OTHERS, count=count))
-        while not running.done() or not cut:
-            cut = cut or (await world.metrics())["artcafe_websocket_slow_consumers_total"] > before
-            if cut:
-                break
-            if running.done():
+    async with PeakMemory(environment.gateway_pid()) as memory:
+        fanout = asyncio.create_task(measure_fanout(environment, "gateway", OTHERS, count=count))
+        while not cut:
+            cut = await slow_consumers(environment) > before
+            if not cut and fanout.done():
                 await asyncio.sleep(CUT_WITHIN_S)
-                cut = (await world.metrics())["artcafe_websocket_slow_consumers_total"] > before
+                cut = await slow_consumers(environment) > before
                 break
             await asyncio.sleep(0.1)
-        end = await slow.do("slow_end")
-        found = await running
-    return {**found, "cut": cut, "code": end["code"], "peak": memory.peak}
+        closed = await worker.run("close_slow_reader")
+        measured = await fanout
+    return {**measured, "cut": cut, "code": closed["code"], "peak": memory.peak}
 
 
-async def run(world):
-    # Enough that what the kernel and the outbox hold overflows.
+async def run(environment):
+    # Enough messages to overflow the kernel's buffers and the gateway's send queue.
     count = 30_000
     alone, beside = [], []
-    for _ in range(world.repeats):
-        alone.append(await measured(world, "gateway", OTHERS, count=count))
-        beside.append(await beside_a_slow_one(world, count))
-    shown = middle(beside)
-    codes = sorted({str(run["code"]) for run in beside})
-    peak = max(run["peak"] for run in beside) / 2**20
-    cut = sum(run["cut"] for run in beside)
+    for _ in range(environment.repeats):
+        alone.append(await measure_fanout(environment, "gateway", OTHERS, count=count))
+        beside.append(await measure_beside_slow_reader(environment, count))
+    codes = sorted({str(each["code"]) for each in beside})
+    peak = max(each["peak"] for each in beside) / 2**20
+    cut = sum(each["cut"] for each in beside)
     yield Result(
         row="slow",
         what=f"{OTHERS} subscribers beside one that reads 1 KB/s",
         unit="deliveries/s",
-        ours=shown["value"],
-        reference=middle(alone)["value"],
+        ours=median_run(beside)["value"],
+        reference=median_run(alone)["value"],
         of="without it",
-        limit=shown["limit"],
-        note=f"{losses(beside, alone)} cut in {cut} of {len(beside)} runs, "
+        limit=median_run(beside)["limit"],
+        note=f"{describe_losses(beside, alone)} cut in {cut} of {len(beside)} runs, "
         f"close code {', '.join(codes)}; gateway at most {peak:,.0f} MiB",
         runs=[alone, beside],
     )

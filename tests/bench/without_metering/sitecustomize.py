@@ -1,4 +1,4 @@
-"""Takes the counting out of a gateway that is started with this folder on its path."""
+"""Disables the counting in a gateway that starts with this directory in PYTHONPATH."""
 
 import sys
 

@@ -1,0 +1,120 @@
+"""A NATS publisher on a raw TCP connection, with many messages per write."""
+
+import asyncio
+import json
+import struct
+import time
+from contextlib import suppress
+
+from bench.payload import SIZE, build_message
+from bench.sockets import build_connect
+
+BATCH = 200
+STALL_TIMEOUT_S = 30
+REPORT_INTERVAL_S = 0.002
+_NUMBER = struct.Struct("!Q")
+
+
+class Publisher:
+    """One authenticated TCP connection."""
+
+    @classmethod
+    async def connect(cls, host, port, seed):
+        self = cls()
+        self.reader, self.writer = await asyncio.open_connection(host, port)
+        info = json.loads((await self.reader.readline())[5:])
+        self.writer.write(build_connect(info, seed) + b"PING\r\n")
+        while (line := await self.reader.readline()) != b"PONG\r\n":
+            if not line or line.startswith(b"-ERR"):
+                raise ConnectionError(line.decode() or "closed")
+        self._pongs = asyncio.Queue()
+        self._reading = asyncio.create_task(self._read())
+        return self
+
+    async def _read(self):
+        while line := await self.reader.readline():
+            if line == b"PING\r\n":
+                self.writer.write(b"PONG\r\n")
+            elif line == b"PONG\r\n":
+                self._pongs.put_nowait(None)
+
+    async def flush(self):
+        self.writer.write(b"PING\r\n")
+        await asyncio.wait_for(self._pongs.get(), STALL_TIMEOUT_S)
+
+    async def close(self):
+        self._reading.cancel()
+        self.writer.close()
+        with suppress(OSError):
+            await self.writer.wait_closed()
+
+    async def publish_windowed(self, subject, count, window, progress):
+        """Publish `count` messages, at most `window` ahead of the slowest subscriber.
+
+        Returns the start time in nanoseconds.
+        """
+        head = b"PUB %b %d\r\n" % (subject.encode(), SIZE)
+        began = time.monotonic_ns()
+        sent = 0
+        while sent < count:
+            room = min(progress.received + window, count, sent + BATCH) - sent
+            if room <= 0:
+                await progress.wait()
+                continue
+            now = time.monotonic_ns()
+            self.writer.write(b"".join(head + build_message(sent + i, now) + b"\r\n" for i in range(room)))
+            sent += room
+            await self.writer.drain()
+        return began
+
+    async def publish_paced(self, subject, rate, seconds):
+        """Publish at a steady rate; returns the number of messages."""
+        head = b"PUB %b %d\r\n" % (subject.encode(), SIZE)
+        began = time.monotonic()
+        count = int(rate * seconds)
+        for i in range(count):
+            await asyncio.sleep(began + i / rate - time.monotonic())
+            self.writer.write(head + build_message(i) + b"\r\n")
+        await self.flush()
+        return count
+
+
+class Progress:
+    """How many messages the slowest subscriber has, reported by the load generator over a Unix socket."""
+
+    def __init__(self):
+        self.received = 0
+        self._changed = asyncio.Event()
+        self._server = None
+
+    async def listen(self, path):
+        self._server = await asyncio.start_unix_server(self._read, path)
+
+    async def _read(self, reader, writer):
+        with suppress(asyncio.IncompleteReadError):
+            while True:
+                self.received = _NUMBER.unpack(await reader.readexactly(_NUMBER.size))[0]
+                self._changed.set()
+        writer.close()
+
+    def stop(self):
+        self._server.close()
+
+    async def wait(self):
+        self._changed.clear()
+        await asyncio.wait_for(self._changed.wait(), STALL_TIMEOUT_S)
+
+
+async def report_progress(path, peers):
+    """Report the count of the slowest peer to the publisher until cancelled."""
+    _, writer = await asyncio.open_unix_connection(path)
+    reported = 0
+    try:
+        while True:
+            await asyncio.sleep(REPORT_INTERVAL_S if len(peers) < 500 else REPORT_INTERVAL_S * 3)
+            slowest = min(peer.received for peer in peers)
+            if slowest != reported:
+                reported = slowest
+                writer.write(_NUMBER.pack(slowest))
+    finally:
+        writer.close()
