@@ -37,7 +37,7 @@ ROUTES = {
     "GET /channels/{channel_id}": None,
     "PUT /channels/{channel_id}": {"name": "z", "description": "", "metadata": {}},
     "DELETE /channels/{channel_id}": None,
-    # Any JSON is a valid body; test_bad_input.py tests it separately.
+    # Any JSON is a valid body; tests/e2e/rest/test_publish.py tests it.
     "POST /channels/{channel_id}/messages": None,
     "GET /channels/{channel_id}/messages": None,
     "GET /channels/{channel_id}/subscribers": None,

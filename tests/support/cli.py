@@ -4,7 +4,9 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import signal
+import stat
 import sys
 from pathlib import Path
 
@@ -115,3 +117,18 @@ class RunningCommand:
         result = CommandResult(self.process.returncode, out.decode(), self.stderr_text + err.decode())
         assert "Traceback" not in result.err
         return result
+
+
+def assert_error_line(result, code):
+    """Assert that a command printed one line with the API's error code and the request id."""
+    assert result.out == ""
+    assert re.fullmatch(rf"artcafe: .+ \({code}, request \w+\)\n", result.err), result.err
+
+
+def client_environ(client):
+    """The environment variables with which `pub` and `sub` act as a client."""
+    return {"ARTCAFE_SEED": client.seed, "ARTCAFE_NATS_URL": client.connection["nats_url"]}
+
+
+def file_mode(path):
+    return stat.S_IMODE(path.stat().st_mode)

@@ -1,71 +1,22 @@
-"""The activity log: every change once, whatever is killed meanwhile."""
+"""The activity log: which changes are recorded, and who can read them."""
 
-import asyncio
-import random
-from collections import Counter
 from datetime import timedelta
 
-import httpx
 import msgspec
 import pytest
 
 from artcafe_common.broker.connect import connect
 from artcafe_common.bus.client import Bus
 from artcafe_common.clock import new_id, now
-from artcafe_common.contracts.tenancy.activity import Activity, ActivityRecorded, ActivityType
-from artcafe_common.contracts.tenancy.events import ClientRevoked, RevocationReason
-from artcafe_common.dev.stack import REGION
-from artcafe_common.storage.dynamo import Database
+from artcafe_common.contracts.tenancy.activity import ActivityRecorded, ActivityType
 from artcafe_common.storage.items import dump
 from artcafe_common.storage.tenant_table import TenantTable
-from artcafe_tenancy.outbox import to_item
-from artcafe_tenancy.tables import ACTIVITY, CLIENTS, PENDING, PendingEvent
+from artcafe_tenancy.outbox import item_of
+from artcafe_tenancy.tables import ACTIVITY
+from support.activity import build_entry, list_entries, open_database, wait_for_entries
 from support.actors import PASSWORD, User
 from support.cleanup import close_after_test
 from support.waiting import eventually
-
-
-async def entries(tenant, **query):
-    """The whole log of the last day, page by page."""
-    found, cursor = [], None
-    while True:
-        page = await tenant.call(
-            "GET", "/activity/logs", 200, params={**query, **({"cursor": cursor} if cursor else {})}
-        )
-        found += page["logs"]
-        cursor = page["next_cursor"]
-        if cursor is None:
-            return found
-
-
-async def logged(tenant, count, **fields):
-    """The entries with these fields, once there are so many; fails when there are more."""
-
-    async def there():
-        found = [e for e in await entries(tenant) if all(e[k] == v for k, v in fields.items())]
-        return found if len(found) >= count else None
-
-    found = await eventually(there)
-    assert len(found) == count, found
-    return found
-
-
-def an_entry(at=None, **fields):
-    return Activity(
-        **{
-            "activity_id": new_id(),
-            "type": ActivityType.QUOTA,
-            "action": "quota.crossed",
-            "actor": "service:metering",
-            "resource": "account:x",
-            "timestamp": at or now(),
-            **fields,
-        }
-    )
-
-
-def database(stack):
-    return Database(region=REGION, prefix="artcafe-", environ=stack.environ())
 
 
 @pytest.fixture
@@ -82,7 +33,7 @@ async def test_every_change_is_an_entry_with_who_did_what_from_where(tenant):
     channel = await tenant.create_channel("news")
     await tenant.call("DELETE", f"/channels/{channel['channel_id']}", 200)
     await tenant.call("PUT", f"/accounts/{tenant.id}", 200, json={"description": "d"})
-    everything = await entries(tenant)
+    everything = await list_entries(tenant)
     log = [entry for entry in everything if entry["action"] != "channels.history_begun"]
     assert len(log) == len(everything) - 1
     assert [entry["action"] for entry in log] == [
@@ -110,12 +61,12 @@ async def test_filters_pages_and_the_summary_agree(tenant):
     for number in range(5):
         await tenant.create_channel(f"c{number}")
     await tenant.create_client()
-    everything = await entries(tenant)
+    everything = await list_entries(tenant)
     # The organization, and that its channels' messages are kept from now on.
     assert len(everything) == 5 + 1 + 2
-    assert await entries(tenant, limit=2) == everything
-    assert [e["type"] for e in await entries(tenant, type="channel", limit=2)] == ["channel"] * 6
-    assert await entries(tenant, status="denied") == []
+    assert await list_entries(tenant, limit=2) == everything
+    assert [e["type"] for e in await list_entries(tenant, type="channel", limit=2)] == ["channel"] * 6
+    assert await list_entries(tenant, status="denied") == []
     summary = await tenant.call("GET", "/activity/summary", 200, params={"hours": 1})
     assert (summary["total"], summary["complete"]) == (8, True)
     assert summary["by_type"] == {"account": 1, "channel": 6, "client": 1}
@@ -129,7 +80,7 @@ async def test_clients_that_come_and_go_are_in_the_log(tenant):
     await socket.close()
 
     async def both():
-        log = await entries(tenant, type="connection")
+        log = await list_entries(tenant, type="connection")
         return sorted(e["action"] for e in log) == ["client.connected", "client.disconnected"]
 
     await eventually(both)
@@ -146,19 +97,19 @@ async def test_logins_keys_and_denied_access_are_in_the_log(tenant, other_tenant
     assert nobody.json() | {"request_id": ""} == answer.json() | {"request_id": ""}
 
     async def all_there():
-        log = await entries(tenant)
+        log = await list_entries(tenant)
         return (
             log if {"user.login", "account.key_issued", "access.denied"} <= {e["action"] for e in log} else []
         )
 
     log = await eventually(all_there)
     assert key["nkey_seed"] not in str(log)
-    denied = [e for e in await entries(tenant, status="denied") if e["action"] == "access.denied"]
+    denied = [e for e in await list_entries(tenant, status="denied") if e["action"] == "access.denied"]
     # So many a minute, and no more.
     assert 1 <= len(denied) <= 10
     assert denied[0]["metadata"] == {"method": "GET", "path": "/api/v1/clients"}
     # Who asked learns nothing of it.
-    assert [e["action"] for e in await entries(other_tenant) if e["type"] == "access"] == []
+    assert [e["action"] for e in await list_entries(other_tenant) if e["type"] == "access"] == []
 
 
 async def test_a_role_that_does_not_suffice_is_told_of_too(tenant):
@@ -170,7 +121,7 @@ async def test_a_role_that_does_not_suffice_is_told_of_too(tenant):
     for headers in ({}, {"X-Tenant-Id": tenant.id}):
         answer = await viewer.http.post("/clients", json={"name": "x"}, headers=headers)
         assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
-    found = await logged(tenant, 2, type="access", action="access.denied")
+    found = await wait_for_entries(tenant, 2, type="access", action="access.denied")
     assert {entry["actor"] for entry in found} == {f"user:{user_id}"}
     assert (await viewer.http.get("/activity/logs")).status_code == 200
 
@@ -181,7 +132,7 @@ async def test_a_dashboard_at_anothers_door_is_told_of(tenant, other_tenant):
 
     with pytest.raises(ConnectionError):
         await type(tenant).connect_dashboard(Intruder)
-    (entry,) = await logged(tenant, 1, type="access")
+    (entry,) = await wait_for_entries(tenant, 1, type="access")
     assert entry["metadata"]["path"] == "/ws/dashboard"
 
 
@@ -191,8 +142,8 @@ async def test_a_login_is_told_to_each_organization_of_the_person(tenant):
     assert (await tenant.owner.http.post("/auth/login", json=credentials)).status_code == 200
     wrong = {**credentials, "password": "wrong"}
     assert (await tenant.owner.http.post("/auth/login", json=wrong)).status_code == 401
-    first = await logged(tenant, 1, action="user.login")
-    other = await logged(second, 1, action="user.login")
+    first = await wait_for_entries(tenant, 1, action="user.login")
+    other = await wait_for_entries(second, 1, action="user.login")
     assert first[0]["activity_id"] != other[0]["activity_id"]
     assert first[0]["actor"] == other[0]["actor"]
 
@@ -203,41 +154,41 @@ async def test_what_is_told_twice_is_in_the_log_once(stack, tenant):
     close_after_test(nc, nc.close)
     bus = Bus(nc, service="gateway")
     user_id = (await tenant.call("GET", "/profile/me", 200))["user_id"]
-    login = an_entry(type=ActivityType.AUTH, action="user.login", actor=f"user:{user_id}")
+    login = build_entry(type=ActivityType.AUTH, action="user.login", actor=f"user:{user_id}")
     for tenant_id in (tenant.id, ""):
         event = ActivityRecorded(tenant_id=tenant_id, activity=login)
         for _ in range(3):
             await bus.publish_encoded(event.subject, new_id(), msgspec.json.encode(event))
     # An organization that does not exist, and one that cannot.
     for unknown_id in (new_id(), "junk"):
-        await bus.publish(ActivityRecorded(tenant_id=unknown_id, activity=an_entry()))
-    await bus.publish(ActivityRecorded(tenant_id=tenant.id, activity=an_entry()))
-    await logged(tenant, 1, type="quota")
-    await logged(tenant, 2, type="auth")
+        await bus.publish(ActivityRecorded(tenant_id=unknown_id, activity=build_entry()))
+    await bus.publish(ActivityRecorded(tenant_id=tenant.id, activity=build_entry()))
+    await wait_for_entries(tenant, 1, type="quota")
+    await wait_for_entries(tenant, 2, type="auth")
 
 
 async def test_what_is_too_old_is_left_out(stack, tenant):
-    async with database(stack) as store:
+    async with open_database(stack) as store:
         for age in (timedelta(hours=2), timedelta(days=31)):
-            item = to_item(tenant.id, an_entry(now() - age))
+            item = item_of(tenant.id, build_entry(now() - age))
             await TenantTable(store, ACTIVITY).put(tenant.id, item, new=True)
-    assert len(await entries(tenant, hours=1)) == 1
-    assert len(await entries(tenant, hours=720)) == 2
+    assert len(await list_entries(tenant, hours=1)) == 1
+    assert len(await list_entries(tenant, hours=720)) == 2
     assert (await tenant.call("GET", "/activity/summary", 200))["total"] == 2
 
 
 async def test_a_filter_that_finds_little_reads_on_within_bounds(own_stack):
     """What is wanted lies behind more entries than one request looks at."""
     tenant = await (await User.sign_up(own_stack)).create_organization()
-    async with database(own_stack) as store:
+    async with open_database(own_stack) as store:
         later = now() + timedelta(seconds=5)
         for _ in range(84):
-            some = [to_item(tenant.id, an_entry(later)) for _ in range(25)]
+            some = [item_of(tenant.id, build_entry(later)) for _ in range(25)]
             puts = [{"PutRequest": {"Item": dump(item)}} for item in some]
             await store.call("batch_write_item", RequestItems={f"artcafe-{ACTIVITY.name}": puts})
     first = await tenant.call("GET", "/activity/logs", 200, params={"type": "account"})
     assert (first["logs"], first["next_cursor"] is None) == ([], False)
-    assert [entry["action"] for entry in await entries(tenant, type="account")] == ["account.created"]
+    assert [entry["action"] for entry in await list_entries(tenant, type="account")] == ["account.created"]
     summary = await tenant.call("GET", "/activity/summary", 200)
     assert (summary["by_type"], summary["complete"]) == ({"quota": 2100, "account": 1}, True)
 
@@ -267,7 +218,7 @@ async def test_dashboards_are_shown_what_happens(tenant, other_tenant):
 async def test_another_organization_sees_nothing_of_it(tenant, other_tenant):
     await tenant.create_client()
     page = await tenant.call("GET", "/activity/logs", 200, params={"limit": 1})
-    assert [e["action"] for e in await entries(other_tenant)] == ["account.created"]
+    assert [e["action"] for e in await list_entries(other_tenant)] == ["account.created"]
     answer = await other_tenant.http.get("/activity/logs", params={"cursor": page["next_cursor"]})
     assert (answer.status_code, answer.json()["code"]) == (400, "invalid_cursor")
     for path in ("/activity/logs", "/activity/summary"):
@@ -282,137 +233,3 @@ async def test_bad_questions_are_refused(tenant, query):
     answer = await tenant.http.get(f"/activity/logs?{query}")
     assert answer.status_code == 400
     assert answer.json()["code"] in ("invalid_request", "invalid_cursor")
-
-
-async def test_a_tenancy_that_is_killed_again_and_again_loses_no_entry_and_no_event(own_stack):
-    org = await (await User.sign_up(own_stack)).create_organization()
-    doomed = await org.create_client("doomed")
-    socket = await doomed.connect_websocket()
-    done = asyncio.Event()
-    clients = set()
-    made, acknowledged, tried = set(), Counter(), Counter()
-
-    async def attempt(action, method, path, resource="", **kwargs):
-        """The answer's body if it was done; what was not acknowledged may be done nevertheless."""
-        if resource:
-            tried[action, resource] += 1
-        try:
-            answer = await org.http.request(method, path, **kwargs)
-        except httpx.HTTPError:
-            return None
-        # The organization gets no more than 100 keys.
-        assert answer.status_code in (200, 201, 404, 409, 429, 503, 504), answer.text
-        if not answer.is_success:
-            return None
-        acknowledged[action, resource] += 1
-        return answer.json()
-
-    async def work():
-        while not done.is_set():
-            opened = await attempt("channel.created", "POST", "/channels", json={"name": new_id()})
-            if opened is not None:
-                channel_id = opened["channel_id"]
-                made.add(channel_id)
-                path, about = f"/channels/{channel_id}", f"channel:{channel_id}"
-                for change in ({"name": new_id()}, {"description": "d"}):
-                    await attempt("channel.updated", "PUT", path, about, json=change)
-                if random.random() < 0.5:
-                    await attempt("channel.deleted", "DELETE", path, about)
-            client = await attempt("client.created", "POST", "/clients", json={"name": new_id()})
-            if client is not None:
-                client_id = client["client"]["client_id"]
-                clients.add(client_id)
-                await attempt("client.deleted", "DELETE", f"/clients/{client_id}", f"client:{client_id}")
-
-    working = [asyncio.create_task(work()) for _ in range(3)]
-    for _ in range(5):
-        before = sum(acknowledged.values())
-        await eventually(lambda count=before: sum(acknowledged.values()) > count + 10, within=20)
-        killed = own_stack.supervisor.kill("tenancy")
-        await eventually(lambda before=killed: own_stack.supervisor.pid("tenancy") not in (None, before))
-    done.set()
-    await asyncio.gather(*working)
-
-    async def deleted():
-        answer = await org.http.delete(f"/clients/{doomed.id}")
-        return answer.status_code in (200, 404)
-
-    await eventually(deleted, within=20)
-    assert await socket.wait_closed(10) == (4403, "deleted")
-    log = await entries(org, limit=200)
-    told = Counter((entry["action"], entry["resource"]) for entry in log)
-    assert len({entry["activity_id"] for entry in log}) == len(log)
-    # Every acknowledged change once, and no more than was tried.
-    assert {"channel.updated", "channel.deleted", "client.deleted"} <= {action for action, _ in tried}
-    for key, times in tried.items():
-        assert acknowledged[key] <= told[key] <= times, key
-    for action, kind, ids in (("channel.created", "channel", made), ("client.created", "client", clients)):
-        assert {told[action, f"{kind}:{id_}"] for id_ in ids} == {1}
-    # A change is there exactly if its entry is.
-    opened = {resource for action, resource in told if action == "channel.created"}
-    closed = {resource for action, resource in told if action == "channel.deleted"}
-    assert {f"channel:{each}" for each in await everything(org, "channels", "channel_id")} == opened - closed
-    made_clients = {resource for action, resource in told if action == "client.created"}
-    gone = {resource for action, resource in told if action == "client.deleted"}
-    assert {f"client:{each}" for each in await everything(org, "clients", "client_id")} == made_clients - gone
-    await nothing_pending(own_stack)
-
-
-async def everything(org, plural, key):
-    found, cursor = [], None
-    while True:
-        query = {"limit": 200, **({"cursor": cursor} if cursor else {})}
-        page = await org.call("GET", f"/{plural}", 200, params=query)
-        found += [item[key] for item in page[plural]]
-        cursor = page["next_cursor"]
-        if cursor is None:
-            return found
-
-
-async def nothing_pending(stack):
-    """Wait until all that was stored was announced."""
-    async with database(stack) as store:
-
-        async def announced():
-            return (await store.table(ACTIVITY).query(PENDING, index="PendingIndex")).items == []
-
-        await eventually(announced, within=20)
-
-
-async def test_a_deletion_that_nobody_announced_still_cuts_the_client(own_stack):
-    """As a kill leaves it right after the commit: the client is gone, and its entry holds the event."""
-    org = await (await User.sign_up(own_stack)).create_organization()
-    agent, other = await org.create_client(), await org.create_client()
-    socket, nc, board = (
-        await agent.connect_websocket(),
-        await agent.connect_nats(),
-        await org.connect_dashboard(),
-    )
-    bystander = await other.connect_websocket()
-    await own_stack.supervisor.stop("tenancy")
-    event = ClientRevoked(
-        tenant_id=org.id,
-        client_id=agent.id,
-        nkey_public=agent.record["nkey_public"],
-        reason=RevocationReason.DELETED,
-    )
-    deleted = an_entry(type=ActivityType.CLIENT, action="client.deleted", resource=f"client:{agent.id}")
-    pending = PendingEvent(subject=event.subject, body=msgspec.json.encode(event).decode())
-    # An event of a kind that this release does not know is no obstacle.
-    unknown = PendingEvent(subject="artcafe.events.client.renamed", body='{"event_id":"x","more":1}')
-    async with database(own_stack) as store:
-        await TenantTable(store, CLIENTS).delete(org.id, agent.id)
-        item = to_item(org.id, deleted, [unknown, pending])
-        await TenantTable(store, ACTIVITY).put(org.id, item, new=True)
-    assert socket.closed is None
-    own_stack.start("tenancy")
-    assert await socket.wait_closed(within=20) == (4403, "deleted")
-    await eventually(lambda: nc.is_closed)
-
-    async def shown():
-        return any(f["activity"]["activity_id"] == deleted.activity_id for f in board.pending("activity"))
-
-    await eventually(shown)
-    assert await bystander.send_and_receive("ping", "pong")
-    await nothing_pending(own_stack)
-    await logged(org, 1, action="client.deleted")

@@ -4,7 +4,6 @@ import asyncio
 import base64
 import json
 
-import pytest
 from aiobotocore.session import get_session
 
 from support.actors import User
@@ -12,16 +11,9 @@ from support.cli import Terminal
 from support.waiting import eventually
 
 
-@pytest.fixture(scope="module")
-async def sick(new_stack):
-    """A stack of its own, to be made ill."""
-    async with new_stack() as running:
-        yield running
-
-
 async def examined(stack, tmp_path, **environ):
-    here = Terminal(tmp_path)
-    done = await here.run("doctor", "--json", **{**stack.environ(), **environ})
+    terminal = Terminal(tmp_path)
+    done = await terminal.run("doctor", "--json", **{**stack.environ(), **environ})
     told = done.json
     assert done.code == (5 if told["fail"] else 0), done.err
     for each in told["checks"]:
@@ -47,33 +39,33 @@ async def test_the_doctor_finds_nothing_where_nothing_is(stack, tmp_path):
     assert all(line.startswith("ok ") for line in people.out.splitlines())
 
 
-async def test_the_doctor_sees_an_account_that_the_broker_lost(sick, tmp_path):
-    tenant = await (await User.sign_up(sick)).create_organization()
+async def test_the_doctor_sees_an_account_that_the_broker_lost(separate_stack, tmp_path):
+    tenant = await (await User.sign_up(separate_stack)).create_organization()
     agent = await tenant.create_client()
-    accounts = sick.directory / "data/nats/accounts"
+    accounts = separate_stack.directory / "data/nats/accounts"
 
     async def lost():
         # Where the broker runs on, it believes its index and not its disk. And identity gives the
         # account back by itself every half a minute; the doctor may come too late.
-        await sick.supervisor.stop("nats")
+        await separate_stack.supervisor.stop("nats")
         for path in accounts.glob("*.jwt"):
             if name_in(path) == tenant.id:
                 path.unlink()
-        sick.start("nats")
-        await sick.wait_for_servers()
+        separate_stack.start("nats")
+        await separate_stack.wait_for_servers()
         await eventually(back, within=30)
-        return wrong(await examined(sick, tmp_path)).get("accounts")
+        return wrong(await examined(separate_stack, tmp_path)).get("accounts")
 
     async def back():
-        return (await Terminal(tmp_path).run("status", "--api", sick.api)).code == 0
+        return (await Terminal(tmp_path).run("status", "--api", separate_stack.api)).code == 0
 
     found = await eventually(lost, within=60)
     assert tenant.id in found["detail"]
     assert found["mend"].startswith("artcafe sync-accounts ")
-    done = await Terminal(tmp_path).run("sync-accounts", "--json", **sick.environ())
+    done = await Terminal(tmp_path).run("sync-accounts", "--json", **separate_stack.environ())
     assert done.code == 0, done.err
     assert done.json["known"] >= 2
-    assert "accounts" not in wrong(await examined(sick, tmp_path))
+    assert "accounts" not in wrong(await examined(separate_stack, tmp_path))
     await (await agent.connect_nats()).flush()
 
 
@@ -102,31 +94,31 @@ async def test_the_doctor_sees_a_clock_that_is_wrong(stack, tmp_path):
     assert "set-ntp" in wrong(told)["clocks"]["mend"]
 
 
-async def test_the_doctor_sees_what_the_tables_lack(sick, tmp_path):
+async def test_the_doctor_sees_what_the_tables_lack(separate_stack, tmp_path):
     await aws(
-        sick,
+        separate_stack,
         "update_time_to_live",
         TableName="artcafe-Challenges",
         TimeToLiveSpecification={"Enabled": False, "AttributeName": "expires_at"},
     )
-    found = wrong(await examined(sick, tmp_path))["tables"]
+    found = wrong(await examined(separate_stack, tmp_path))["tables"]
     assert "artcafe-Challenges" in found["detail"]
     assert "aws dynamodb update-time-to-live --table-name artcafe-Challenges" in found["mend"]
     await aws(
-        sick,
+        separate_stack,
         "update_table",
         TableName="artcafe-channels",
         GlobalSecondaryIndexUpdates=[{"Delete": {"IndexName": "TenantIndex"}}],
     )
-    told = await examined(sick, tmp_path)
+    told = await examined(separate_stack, tmp_path)
     assert any("artcafe-channels: the index TenantIndex" in each["detail"] for each in told["checks"])
-    await aws(sick, "delete_table", TableName="artcafe-channels")
-    told = await examined(sick, tmp_path)
+    await aws(separate_stack, "delete_table", TableName="artcafe-channels")
+    told = await examined(separate_stack, tmp_path)
     (gone,) = [each for each in told["checks"] if "artcafe-channels does not exist" in each["detail"]]
-    done = await Terminal(tmp_path).run(*gone["mend"].split()[1:], **sick.environ())
+    done = await Terminal(tmp_path).run(*gone["mend"].split()[1:], **separate_stack.environ())
     assert done.out == "created artcafe-channels\n"
     assert not any(
-        "artcafe-channels" in each["detail"] for each in (await examined(sick, tmp_path))["checks"]
+        "artcafe-channels" in each["detail"] for each in (await examined(separate_stack, tmp_path))["checks"]
     )
 
 
@@ -142,22 +134,22 @@ async def aws(stack, operation, **arguments):
         await getattr(dynamodb, operation)(**arguments)
 
 
-async def test_the_doctor_sees_dead_servers_and_services(sick, tmp_path):
-    await sick.supervisor.stop("metering")
-    degraded = await Terminal(tmp_path).run("status", "--json", "--api", sick.api)
+async def test_the_doctor_sees_dead_servers_and_services(separate_stack, tmp_path):
+    await separate_stack.supervisor.stop("metering")
+    degraded = await Terminal(tmp_path).run("status", "--json", "--api", separate_stack.api)
     assert (degraded.code, degraded.json["status"]) == (5, "degraded")
-    await sick.supervisor.stop("gateway")
-    found = wrong(await examined(sick, tmp_path))
+    await separate_stack.supervisor.stop("gateway")
+    found = wrong(await examined(separate_stack, tmp_path))
     assert found["metering"]["mend"] == "python -m artcafe_metering"
     assert "python -m artcafe_gateway" in found["gateway"]["mend"]
-    await sick.supervisor.stop("redis")
-    assert "redis-server --appendonly yes" in wrong(await examined(sick, tmp_path))["redis"]["mend"]
-    await sick.supervisor.stop("nats")
-    found = wrong(await examined(sick, tmp_path))
+    await separate_stack.supervisor.stop("redis")
+    assert "redis-server --appendonly yes" in wrong(await examined(separate_stack, tmp_path))["redis"]["mend"]
+    await separate_stack.supervisor.stop("nats")
+    found = wrong(await examined(separate_stack, tmp_path))
     assert "nats-server -c" in found["nats"]["mend"]
     assert found.keys() >= {"streams", "accounts", "identity", "tenancy", "presence"}
-    await sick.supervisor.stop("moto")
-    found = wrong(await examined(sick, tmp_path))
+    await separate_stack.supervisor.stop("moto")
+    found = wrong(await examined(separate_stack, tmp_path))
     assert found.keys() >= {"dynamodb", "jwks"}
 
 

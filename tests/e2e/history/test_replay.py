@@ -173,18 +173,18 @@ async def test_what_makes_no_sense_is_refused(tenant, other_tenant):
     socket = await agent.connect_websocket()
     name = channel["channel_id"]
 
-    async def refused(code, **fields):
+    async def assert_rejected(code, **fields):
         await socket.send(type="subscribe", id="r", **fields)
         assert (await socket.receive("error", id="r"))["code"] == code, fields
 
-    await refused("history_unavailable", subject="x", last=1)
-    await refused("history_unavailable", subject=">", since=1)
-    await refused("invalid_request", channel=name, since=1, last=1)
-    await refused("invalid_request", channel=name, since="yesterday")
-    await refused("invalid_request", channel=name, since=str(10**30))
+    await assert_rejected("history_unavailable", subject="x", last=1)
+    await assert_rejected("history_unavailable", subject=">", since=1)
+    await assert_rejected("invalid_request", channel=name, since=1, last=1)
+    await assert_rejected("invalid_request", channel=name, since="yesterday")
+    await assert_rejected("invalid_request", channel=name, since=str(10**30))
     for place in ({"since": 0}, {"since": -1}, {"since": []}, {"last": -1}, {"last": 10**9}, {"last": "1"}):
-        await refused("bad_frame", channel=name, **place)
-    await refused("forbidden_subject", subject=f"tenant.{other_tenant.id}.channel.{name}", last=1)
+        await assert_rejected("bad_frame", channel=name, **place)
+    await assert_rejected("forbidden_subject", subject=f"tenant.{other_tenant.id}.channel.{name}", last=1)
     # An organization without channels keeps nothing.
     other = await (await other_tenant.create_client()).connect_websocket()
     await other.send(type="subscribe", id="r", channel=name, last=1)

@@ -132,7 +132,7 @@ async def test_api_calls_are_counted_and_not_erased_by_messages(tenant):
 
 
 async def test_killed_gateway_loses_no_count_and_doubles_none(tenant):
-    """The broker's own count settles what a gateway had no time to report."""
+    """The broker's limited_stack count settles what a gateway had no time to report."""
     stack = tenant.stack
     agent = await tenant.create_client()
     socket = await agent.connect_websocket()

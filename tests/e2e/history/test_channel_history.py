@@ -1,0 +1,170 @@
+"""Stored messages of channels, read over REST."""
+
+from artcafe_common.plans import LIMITS, Plan
+from support.actors import set_plan
+from support.history import publish, read_history
+from support.problems import assert_rejected
+from support.waiting import eventually
+
+
+async def test_whoever_publishes_it_is_kept_in_order(tenant):
+    channel = await tenant.create_channel()
+    agent = await tenant.create_client()
+    socket, nc = await agent.connect_websocket(), await agent.connect_nats()
+    (accepted,) = await publish(tenant, channel, {"data": {"n": 1}, "headers": {"Lang": "en"}})
+    await socket.send_and_receive("publish", "published", channel=channel["channel_id"], data={"n": 2}, id=2)
+    await nc.publish(channel["subject"], b'{"n": 3}')
+    await nc.publish(channel["subject"], b"\xff\x00")
+    await nc.flush()
+    page = await eventually(lambda: _all_of(tenant, channel, 4))
+    first, second, third, fourth = page["messages"]
+    assert page["next_cursor"] is None
+    assert [m["data"] for m in page["messages"]] == [{"n": 1}, {"n": 2}, {"n": 3}, {"base64": "/wA="}]
+    assert {m["subject"] for m in page["messages"]} == {channel["subject"]}
+    assert {m["channel"] for m in page["messages"]} == {channel["channel_id"]}
+    assert (first["seq"], first["message_id"]) == (accepted["seq"], accepted["message_id"])
+    assert second["from"] == agent.id
+    assert "from" not in first
+    assert "from" not in third
+    assert first["seq"] < second["seq"] < third["seq"] < fourth["seq"]
+    assert first["timestamp"] <= second["timestamp"] <= third["timestamp"]
+
+
+async def _all_of(tenant, channel, count):
+    page = await read_history(tenant, channel)
+    return page if len(page["messages"]) == count else None
+
+
+async def test_a_history_is_read_by_page_by_place_by_time_and_from_its_end(tenant):
+    channel, other = await tenant.create_channel(), await tenant.create_channel()
+    seqs = []
+    for number in range(12):
+        (accepted,) = await publish(tenant, channel, number)
+        seqs.append(accepted["seq"])
+        # Another channel's messages stand between them.
+        await publish(tenant, other, *(["x"] * (number % 3)))
+    assert seqs == sorted(set(seqs))
+
+    async def read(**query):
+        found, cursor = [], None
+        while True:
+            page = await read_history(tenant, channel, **query, **({"cursor": cursor} if cursor else {}))
+            found += [m["data"] for m in page["messages"]]
+            cursor = page["next_cursor"]
+            if cursor is None:
+                return found
+
+    everything = list(range(12))
+    assert await read() == everything
+    assert await read(limit=5) == everything
+    assert await read(limit=12) == everything
+    for last in (1, 2, 3, 7, 11, 12, 13, 1000):
+        assert await read(last=last) == everything[-last:], last
+    assert await read(last=7, limit=3) == everything[-7:]
+    assert await read(since=seqs[4]) == everything[4:]
+    assert await read(since=seqs[4] + 1, limit=2) == everything[5:]
+    assert await read(since=seqs[-1] + 1) == []
+    sixth = (await read_history(tenant, channel))["messages"][6]["timestamp"]
+    # A time may stand between two microseconds of ours.
+    assert await read(since=sixth) in (everything[6:], everything[7:])
+    assert await read(since="2020-01-01T00:00:00Z") == everything
+    assert await read(since="2099-01-01T00:00:00+02:00") == []
+
+
+async def test_a_history_that_makes_no_sense_is_refused(tenant, other_tenant):
+    channel, other = await tenant.create_channel(), await tenant.create_channel()
+    path = f"/channels/{channel['channel_id']}/messages"
+    await publish(tenant, channel, 1, 2, 3)
+
+    async def bad(field, **query):
+        answer = await assert_rejected(tenant, "GET", path, 400, "invalid_request", params=query)
+        assert answer["errors"][0]["field"] == field
+
+    await bad("since", since="yesterday")
+    await bad("since", since="2026-01-01T00:00:00")
+    await bad("since", since=str(10**30))
+    await bad("since", since="-1")
+    await bad("last", last=0)
+    await bad("last", last=10_001)
+    await bad("last", last=1, since=1)
+    await bad("limit", limit=201)
+    await bad("before", before=1)
+    cursor = (await read_history(tenant, channel, limit=1))["next_cursor"]
+    await assert_rejected(tenant, "GET", path, 400, "invalid_cursor", params={"cursor": cursor[:-4] + "AAAA"})
+    elsewhere = f"/channels/{other['channel_id']}/messages"
+    await assert_rejected(tenant, "GET", elsewhere, 400, "invalid_cursor", params={"cursor": cursor})
+    theirs = await other_tenant.create_channel()
+    elsewhere = f"/channels/{theirs['channel_id']}/messages"
+    await assert_rejected(other_tenant, "GET", elsewhere, 400, "invalid_cursor", params={"cursor": cursor})
+    assert (await read_history(other_tenant, theirs))["messages"] == []
+
+
+async def test_large_messages_make_small_pages(tenant):
+    channel = await tenant.create_channel()
+    await publish(tenant, channel, *([{"blob": "x" * 900_000, "n": n}] * 1 for n in range(7)))
+    page = await read_history(tenant, channel)
+    assert 1 <= len(page["messages"]) < 7
+    rest = await read_history(tenant, channel, cursor=page["next_cursor"])
+    assert len(page["messages"]) + len(rest["messages"]) == 7
+
+
+async def test_who_hears_a_message_is_not_asked_for_an_answer(tenant):
+    """Publishing over REST waits for the broker's word alone, whatever listeners say."""
+    channel = await tenant.create_channel()
+    agent = await tenant.create_client()
+    socket, nc = await agent.connect_websocket(), await agent.connect_nats()
+    await socket.subscribe(channel=channel["channel_id"])
+
+    async def babble(message):
+        if message.reply:
+            await message.respond(b'{"stream": "OTHER", "seq": 77}')
+            await message.respond(b"not json")
+
+    await nc.subscribe(channel["subject"], cb=babble)
+    await nc.flush()
+    for _ in range(5):
+        (accepted,) = await publish(tenant, channel, "hello")
+        assert accepted["seq"] < 77
+    assert "reply" not in await socket.receive("message")
+
+
+async def test_a_deleted_channels_messages_are_gone(tenant):
+    channel, other = await tenant.create_channel(), await tenant.create_channel()
+    await publish(tenant, channel, 1, 2)
+    await publish(tenant, other, 3)
+    js = (await (await tenant.create_client()).connect_nats()).jetstream()
+    await tenant.call("DELETE", f"/channels/{channel['channel_id']}", 200)
+
+    async def purged():
+        info = await js.stream_info("CHANNELS", subjects_filter=">")
+        return set(info.state.subjects or {}) == {other["subject"]}
+
+    await eventually(purged)
+    assert [m["data"] for m in (await read_history(tenant, other))["messages"]] == [3]
+
+
+async def test_without_room_in_the_plan_a_channel_has_no_history_and_works(tenant):
+    await set_plan(tenant, "free")
+    storage = LIMITS[Plan.FREE].storage_bytes
+    body = {"name": "All", "pattern": "all.>", "retention": {"max_bytes": storage}}
+    await tenant.call("POST", "/subjects", 201, json=body)
+    channel = await tenant.create_channel()
+    socket = await (await tenant.create_client()).connect_websocket()
+    await socket.subscribe(channel=channel["channel_id"])
+    (accepted,) = await publish(tenant, channel, "live")
+    assert "seq" not in accepted
+    assert (await socket.receive("message"))["data"] == "live"
+    path = f"/channels/{channel['channel_id']}/messages"
+    await assert_rejected(tenant, "GET", path, 501, "history_unavailable")
+
+
+async def test_reading_is_no_traffic(tenant):
+    channel = await tenant.create_channel()
+    await publish(tenant, channel, 1, 2, 3)
+    for _ in range(5):
+        await read_history(tenant, channel, last=2)
+
+    async def used():
+        return (await tenant.call("GET", "/usage/current", 200))["messages"]["used"] == 3
+
+    await eventually(used)

@@ -1,0 +1,77 @@
+"""Publishing to a channel over REST."""
+
+import asyncio
+import json
+
+from support.problems import assert_problem
+
+MIB = 1024 * 1024
+
+
+async def test_publishing_by_rest(api):
+    tenant, channel = api.tenant, api.ids["channel_id"]
+    agent = await tenant.create_client()
+    socket, nc = await agent.connect_websocket(), await agent.connect_nats()
+    await socket.subscribe(channel=channel)
+    heard = asyncio.Queue()
+    await nc.subscribe(f"tenant.{tenant.id}.channel.{channel}", cb=heard.put)
+    await nc.flush()
+    route = "POST /channels/{channel_id}/messages"
+    for content in (
+        b"null",
+        b"true",
+        b"0",
+        b"1e999",
+        b'"text"',
+        b"[]",
+        b"{}",
+        b'{"a":1,"a":2}',
+        b'{"headers":{}}',
+        b'{"data":1,"more":2,"headers":5}',
+        b"[" * 500 + b"]" * 500,
+        b'"' + b"x" * (MIB - 2) + b'"',
+    ):
+        assert (await api.send(route, content)).status_code == 202, content[:50]
+        got = await asyncio.wait_for(heard.get(), 5)
+        assert got.data == content
+        assert got.headers.keys() == {"Artcafe-Message-Id"}
+        assert (await socket.receive("message"))["subject"] == got.subject
+    good = {"X-A": "ü 😀", "x-b": "", "X_C": "a: b", "Content-Type": "text/plain"}
+    envelope = json.dumps({"data": {"n": 1}, "headers": good}).encode()
+    assert (await api.send(route, envelope)).status_code == 202
+    got = await asyncio.wait_for(heard.get(), 5)
+    assert json.loads(got.data) == (await socket.receive("message"))["data"] == {"n": 1}
+    assert {name: got.headers.get(name) for name in good} == good
+    for content in (b"", b" ", b"nonsense", b"\xff", b'"\xff"', b'{"data":', b"1 2", b"[" * 100_000):
+        assert_problem(await api.send(route, content), 400, "invalid_request", ["body"])
+    for headers in (
+        5,
+        None,
+        "x",
+        [],
+        {"a": 1},
+        {"a": None},
+        {"a": ["b"]},
+        {"": "x"},
+        {"a b": "x"},
+        {"a:b": "x"},
+        {"a\r\nEvil": "x"},
+        {"ü": "x"},
+        {"a": "x\r\nEvil: 1"},
+        {"a": "\0"},
+        {"a": "\x7f"},
+        {"a": "\u2028"},
+        {"Nats-Msg-Id": "x"},
+        {"nats-expected-stream": "x"},
+        {"Artcafe-From": "somebody"},
+        {"ARTCAFE-MESSAGE-ID": "x"},
+        {"x" * 129: "x"},
+        {"a": "x" * 5000},
+        {f"h{number}": "x" for number in range(33)},
+    ):
+        answer = await api.send(route, json.dumps({"data": 1, "headers": headers}).encode())
+        assert_problem(answer, 400, "bad_headers", ["headers"])
+    assert_problem(await api.send(route, b'"' + b"x" * MIB + b'"'), 413, "body_too_large")
+    assert_problem(await api.send(route, b" " * (3 * MIB)), 413, "body_too_large")
+    assert heard.empty()
+    await socket.assert_no_frame("message")

@@ -1,0 +1,168 @@
+"""Invalid frames, for every frame type of clients and dashboards."""
+
+import msgspec
+import pytest
+
+from artcafe_gateway.sessions.client import ClientSession
+from artcafe_gateway.sessions.dashboard import DashboardSession
+from support.api_examples import CLIENT_FRAMES, DASHBOARD_FRAMES
+from support.invalid_frames import INVALID_FRAME_IDS, Bystander, assert_frame_rejected
+
+ANSWERS = {
+    "heartbeat": "heartbeat_ack",
+    "ping": "pong",
+    "subscribe": "subscribed",
+    "unsubscribe": "unsubscribed",
+    "publish": "published",
+    "request": "error",
+    "presence": None,
+    "subscribe_channel": "subscription_confirmed",
+    "unsubscribe_channel": "unsubscription_confirmed",
+    "subscribe_topic_preview": "subscription_confirmed",
+    "unsubscribe_topic_preview": "unsubscription_confirmed",
+}
+REQUIRED = {
+    "publish": {"data"},
+    "request": {"subject", "data", "id"},
+    "subscribe_channel": {"channel_id"},
+    "unsubscribe_channel": {"channel_id"},
+}
+ANYTHING = {"data", "timestamp", "capabilities"}
+FRAME_WRONG = {
+    str: (1, True, [], {}),
+    dict: (1, "x", []),
+    int: ("1", 1.5, 0, -1, 10**6, None),
+    float: ("1", 0, 2, []),
+}
+
+
+def test_every_frame_is_in_the_table():
+    for session_type, table in ((ClientSession, CLIENT_FRAMES), (DashboardSession, DASHBOARD_FRAMES)):
+        kinds = {kind.__struct_config__.tag: kind for kind in session_type.received_frames}
+        assert kinds.keys() == table.keys()
+        for tag, kind in kinds.items():
+            fields = {field.name for field in msgspec.structs.fields(kind) if field.required}
+            assert fields == REQUIRED.get(tag, set())
+
+
+@pytest.fixture(params=["client", "dashboard"])
+async def peer(request, example, close_resources):
+    """A socket of either kind, which goes on whatever it was sent, and disturbs no other."""
+    bystander = await Bystander.connect(example.tenant)
+    if request.param == "client":
+        socket, table = await (await example.tenant.create_client()).connect_websocket(), CLIENT_FRAMES
+    else:
+        socket, table = await example.tenant.connect_dashboard(), DASHBOARD_FRAMES
+    ids = example.ids
+    socket.table = {
+        kind: {k: v.format(**ids) if isinstance(v, str) else v for k, v in fields.items()}
+        for kind, fields in table.items()
+    }
+    yield socket
+    assert await socket.send_and_receive("ping", "pong")
+    await bystander.assert_undisturbed()
+
+
+async def test_frames_with_missing_and_wrong_fields(peer):
+    for kind, fields in peer.table.items():
+        right = {"type": kind, **fields, "id": "e"}
+        for field in REQUIRED.get(kind, ()):
+            await assert_frame_rejected(peer, {k: v for k, v in right.items() if k != field}, "bad_frame")
+        for field, value in fields.items():
+            if field in ANYTHING:
+                continue
+            for wrong in FRAME_WRONG[type(value)]:
+                await assert_frame_rejected(peer, {**right, field: wrong}, "bad_frame")
+        for bad in INVALID_FRAME_IDS:
+            if kind in ("heartbeat", "ping", "presence"):
+                continue  # they have no id: it is one more unknown field
+            await assert_frame_rejected(peer, {**right, "id": bad}, "bad_frame")
+        # Unknown fields are ignored.
+        await peer.send(**right, zz={"a": [1] * 100}, client_id="x", tenant_id="x", Type="x")
+        if ANSWERS[kind]:
+            answer = await peer.receive(ANSWERS[kind])
+            assert answer.get("id", "e") == "e"
+
+
+async def test_frames_with_huge_values(peer):
+    big = "x" * 200_000
+    for kind, fields in peer.table.items():
+        for field, value in fields.items():
+            if not isinstance(value, str):
+                continue
+            codes = ("bad_frame", "bad_subject", "channel_not_found")
+            if kind == "unsubscribe_channel":
+                codes = ("bad_frame",)
+            await assert_frame_rejected(peer, {"type": kind, **fields, "id": "h", field: big}, codes)
+        await assert_frame_rejected(peer, {"type": kind + "x" * 100_000, "id": "h"}, "unknown_type")
+
+
+async def test_frames_that_are_none(peer):
+    for text in (
+        "{",
+        "nonsense",
+        "{'type': 'ping'}",
+        '{"type": "ping"',
+        "",
+        " ",
+        "\0",
+        '{"type":"ping","a":NaN}',
+        "\ufeff{}",
+    ):
+        await assert_frame_rejected(peer, text, "not_json")
+        await peer.send_and_receive("ping", "pong")
+    for raw in (
+        b"\xff",
+        b'{"type":"ping","x":"\xff"}',
+        b'{"type":"publish","subject":"a","data":"\xed\xa0\x80"}',
+    ):
+        await peer.ws.send(raw, text=True)
+        assert (await peer.receive("error"))["code"] == "not_json"
+        await peer.send_and_receive("ping", "pong")
+    for text in ("[]", "5", '"ping"', "null", "true", '[{"type":"ping"}]'):
+        await assert_frame_rejected(peer, text, "bad_frame")
+    for kind in (None, 5, True, [], {}, ["ping"]):
+        await assert_frame_rejected(peer, {"type": kind, "id": "t"}, "bad_frame")
+    await assert_frame_rejected(peer, {"id": "t"}, "bad_frame")
+    for kind in ("", "PING", " ping", "ping\0", "auth", "welcome", "message", "error", "x" * 1000):
+        await assert_frame_rejected(peer, {"type": kind, "id": "t"}, "unknown_type")
+    for count in (2_000, 100_000):
+        for text in ("[" * count, "[" * count + "]" * count, '{"a":' * count + "1" + "}" * count):
+            await assert_frame_rejected(peer, text, ("bad_frame", "not_json"))
+            await peer.send_and_receive("ping", "pong")
+            inside = f'{{"type":"publish","subject":"a","id":"deep","data":{text}}}'
+            await assert_frame_rejected(peer, inside, ("bad_frame", "not_json", "unknown_type"))
+            await peer.send_and_receive("ping", "pong")
+    # The bytes of a right frame in a binary message are as good as text.
+    await peer.ws.send(b'{"type":"ping"}')
+    await peer.receive("pong")
+    await assert_frame_rejected(peer, b"\x00\x01\x02", "not_json")
+    await peer.ws.send(["{", '"type":', '"ping"', "}"])
+    await peer.receive("pong")
+
+
+async def test_dashboard_channels_that_are_not_there(example):
+    board = await example.tenant.connect_dashboard()
+    for channel in (
+        "",
+        "x",
+        "..",
+        "*",
+        ">",
+        "a b",
+        "\0",
+        f"name#{example.tenant.id}#x",
+        example.ids["client_id"],
+    ):
+        await assert_frame_rejected(
+            board, {"type": "subscribe_channel", "channel_id": channel, "id": 1}, "channel_not_found"
+        )
+    for pattern in ("a b", "a..b", "a*", "", "a.>.b", "x" * 300):
+        await assert_frame_rejected(
+            board, {"type": "subscribe_topic_preview", "pattern": pattern, "id": 1}, "bad_subject"
+        )
+    for pattern in ("$SYS.>", "_INBOX.>", "tenant.*.x"):
+        await assert_frame_rejected(
+            board, {"type": "subscribe_topic_preview", "pattern": pattern, "id": 1}, "forbidden_subject"
+        )
+    assert await board.send_and_receive("ping", "pong")

@@ -1,0 +1,44 @@
+"""An organization with one resource of each kind."""
+
+from support.api_examples import API, SSH_PUBLIC_KEY
+from support.problems import assert_problem
+
+
+class ExampleTenant:
+    """`ids` has a real id for every parameter in a route."""
+
+    def __init__(self, tenant, ids):
+        self.tenant = tenant
+        self.ids = ids
+
+    @classmethod
+    async def create(cls, tenant):
+        client, channel = await tenant.create_client(), await tenant.create_channel()
+        body = {"name": "old", "public_key": SSH_PUBLIC_KEY}
+        agent = await tenant.call("POST", "/agents", 201, json=body)
+        subject = await tenant.call("POST", "/subjects", 201, json={"name": "S", "pattern": "s.>"})
+        member = {"user_id": "somebody", "role": "viewer"}
+        await tenant.call("POST", f"/accounts/{tenant.id}/members", 201, json=member)
+        ids = {
+            "account_id": tenant.id,
+            "user_id": "somebody",
+            "client_id": client.id,
+            "agent_id": agent["agent"]["agent_id"],
+            "channel_id": channel["channel_id"],
+            "subject_id": subject["subject_id"],
+        }
+        return cls(tenant, ids)
+
+    async def send(self, route, content=None, **ids):
+        """Send a request without normalizing its URL; errors must be complete problem documents below 500."""
+        method, _, path = route.partition(" ")
+        target = (API + path.format(**{**self.ids, **ids})).encode()
+        headers = {} if content is None else {"Content-Type": "application/json"}
+        request = self.tenant.http.build_request(method, "/", content=content, headers=headers)
+        request.extensions["target"] = target
+        response = await self.tenant.http.send(request)
+        assert response.status_code < 500, (route, ids, str(content)[:200], response.text)
+        assert response.headers["x-request-id"]
+        if response.status_code >= 400:
+            assert_problem(response)
+        return response
