@@ -69,8 +69,7 @@ def parse_arguments():
 
 async def main(given):
     """Returns the number of failed rows."""
-    environment = Environment(given.directory, quick=given.quick)
-    environment.soak_minutes = given.soak_minutes
+    environment = Environment(given.directory, quick=given.quick, soak_minutes=given.soak_minutes)
     names = given.rows or [name for name in ROWS if name != "soak" or not given.quick]
     results, failed = [], 0
     try:

@@ -29,8 +29,9 @@ IDLE_SHARE = 0.25
 class Environment:
     """Everything a row needs; valid between `start` and `stop`."""
 
-    def __init__(self, directory, *, quick):
+    def __init__(self, directory, *, quick, soak_minutes):
         self.quick = quick
+        self.soak_minutes = soak_minutes
         self.repeats = 1 if quick else 3
         self.stack = Stack(directory, free_ports(), settings=dict(SETTINGS))
         self.workers = {}

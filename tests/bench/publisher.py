@@ -18,35 +18,38 @@ _NUMBER = struct.Struct("!Q")
 class Publisher:
     """One authenticated TCP connection."""
 
-    @classmethod
-    async def connect(cls, host, port, seed):
-        self = cls()
-        self.reader, self.writer = await asyncio.open_connection(host, port)
-        info = json.loads((await self.reader.readline())[5:])
-        self.writer.write(build_connect(info, seed) + b"PING\r\n")
-        while (line := await self.reader.readline()) != b"PONG\r\n":
-            if not line or line.startswith(b"-ERR"):
-                raise ConnectionError(line.decode() or "closed")
+    def __init__(self, reader, writer):
+        self._reader = reader
+        self._writer = writer
         self._pongs = asyncio.Queue()
         self._reading = asyncio.create_task(self._read())
-        return self
+
+    @classmethod
+    async def connect(cls, host, port, seed):
+        reader, writer = await asyncio.open_connection(host, port)
+        info = json.loads((await reader.readline())[5:])
+        writer.write(build_connect(info, seed) + b"PING\r\n")
+        while (line := await reader.readline()) != b"PONG\r\n":
+            if not line or line.startswith(b"-ERR"):
+                raise ConnectionError(line.decode() or "closed")
+        return cls(reader, writer)
 
     async def _read(self):
-        while line := await self.reader.readline():
+        while line := await self._reader.readline():
             if line == b"PING\r\n":
-                self.writer.write(b"PONG\r\n")
+                self._writer.write(b"PONG\r\n")
             elif line == b"PONG\r\n":
                 self._pongs.put_nowait(None)
 
     async def flush(self):
-        self.writer.write(b"PING\r\n")
+        self._writer.write(b"PING\r\n")
         await asyncio.wait_for(self._pongs.get(), STALL_TIMEOUT_S)
 
     async def close(self):
         self._reading.cancel()
-        self.writer.close()
+        self._writer.close()
         with suppress(OSError):
-            await self.writer.wait_closed()
+            await self._writer.wait_closed()
 
     async def publish_windowed(self, subject, count, window, progress):
         """Publish `count` messages, at most `window` ahead of the slowest subscriber.
@@ -62,9 +65,9 @@ class Publisher:
                 await progress.wait()
                 continue
             now = time.monotonic_ns()
-            self.writer.write(b"".join(head + build_message(sent + i, now) + b"\r\n" for i in range(room)))
+            self._writer.write(b"".join(head + build_message(sent + i, now) + b"\r\n" for i in range(room)))
             sent += room
-            await self.writer.drain()
+            await self._writer.drain()
         return began
 
     async def publish_paced(self, subject, rate, seconds):
@@ -74,7 +77,7 @@ class Publisher:
         count = int(rate * seconds)
         for i in range(count):
             await asyncio.sleep(began + i / rate - time.monotonic())
-            self.writer.write(head + build_message(i) + b"\r\n")
+            self._writer.write(head + build_message(i) + b"\r\n")
         await self.flush()
         return count
 

@@ -148,6 +148,11 @@ class Client:
         return nc
 
 
+def _parse_int(digits):
+    # Python does not convert more than 4300 digits, but such integers are valid JSON.
+    return int(digits) if len(digits) <= 4300 else digits
+
+
 class Socket:
     """A WebSocket that reads in the background and returns frames by type."""
 
@@ -165,7 +170,7 @@ class Socket:
     async def _read(self):
         with contextlib.suppress(Exception):
             async for text in self.ws:
-                self.received.append(json.loads(text))
+                self.received.append(json.loads(text, parse_int=_parse_int))
                 self._pending.append(self.received[-1])
                 self._changed.set()
         self.closed = (self.ws.close_code, self.ws.close_reason)

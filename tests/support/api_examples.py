@@ -1,6 +1,8 @@
 """A valid example of every REST request and every WebSocket frame."""
 
 API = "/api/v1"
+# A well-formed id that no resource has.
+UNKNOWN_ID = "01JADAR0000000000000000000"
 SSH_PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFOBP9o0cXKkyrJX0vhq+uHSKT9EPaotH/DfNBq0jyN/"
 # A valid body for each route, None where it has no body. A test fails while a route is missing here.
 ROUTES = {

@@ -16,24 +16,24 @@ def other_key():
     return RSAKey.generate_key(2048)
 
 
-def raw_signed(header, payload):
-    """A token whose parts need not be JSON objects, rightly signed for what it is."""
+def sign_raw(header, payload):
+    """A correctly signed token whose header and payload can be any bytes."""
     protected = header if isinstance(header, bytes) else json.dumps(header).encode()
     first, second = encode_base64url(protected), encode_base64url(payload)
-    whole = jws.serialize_compact({"alg": "RS256", "kid": "dummy"}, payload, provider_key())
-    return f"{first}.{second}.{whole.split('.')[2]}"
+    signed = jws.serialize_compact({"alg": "RS256", "kid": "dummy"}, payload, provider_key())
+    return f"{first}.{second}.{signed.split('.')[2]}"
 
 
-def symmetric(header, claims, secret):
-    """A token signed with HMAC by hand: libraries refuse to take a public key for a secret."""
+def sign_with_hmac(header, claims, secret):
+    """A token signed with HMAC; libraries refuse to use a public key as the secret."""
     first, second = (encode_base64url(json.dumps(part).encode()) for part in (header, claims))
     return f"{first}.{second}.{encode_base64url(hmac.digest(secret, f'{first}.{second}'.encode(), 'sha256'))}"
 
 
-def invalid_tokens(good):
-    """Tokens that must not be believed, by what is wrong with them."""
-    claims, now = decode_claims(good), int(time.time())
-    head, body, signature = good.split(".")
+def invalid_tokens(valid):
+    """Pairs of a description and an invalid token, derived from a valid one."""
+    claims, now = decode_claims(valid), int(time.time())
+    head, body, signature = valid.split(".")
     public = provider_key().as_pem(private=False)
     any_use = RSAKey.import_key(
         {k: v for k, v in provider_key().as_dict(private=True).items() if k not in ("alg", "use")}
@@ -49,11 +49,11 @@ def invalid_tokens(good):
     yield "no signature", f"{head}.{body}."
     yield "another's signature", f"{head}.{body}.{sign_token({**claims, 'sub': 'x'}).split('.')[2]}"
     yield "tampered", f"{head}.{encode_base64url(json.dumps({**claims, 'sub': 'me'}).encode())}.{signature}"
-    yield "cut", good[:-10]
+    yield "cut", valid[:-10]
     yield "two parts", f"{head}.{body}"
-    yield "four parts", f"{good}.x"
-    yield "HS256 with the public key", symmetric({"alg": "HS256", "kid": "dummy"}, claims, public)
-    yield "HS256 without kid", symmetric({"alg": "HS256"}, claims, public)
+    yield "four parts", f"{valid}.x"
+    yield "HS256 with the public key", sign_with_hmac({"alg": "HS256", "kid": "dummy"}, claims, public)
+    yield "HS256 without kid", sign_with_hmac({"alg": "HS256"}, claims, public)
     yield "another key", sign_token(claims, key=other)
     yield "an unknown kid", sign_token(claims, key=other, kid="other")
     yield "no kid", jwt.encode({"alg": "RS256"}, claims, other)
@@ -70,9 +70,9 @@ def invalid_tokens(good):
         b"[" * 9_000,
         b'{"a":' * 1_500 + b"1" + b"}" * 1_500,
     ):
-        yield f"header {header[:5]!r}", raw_signed(header, json.dumps(claims).encode())
+        yield f"header {header[:5]!r}", sign_raw(header, json.dumps(claims).encode())
     for payload in (b"[]", b"5", b'"x"', b"null", b"{", b"\xff", b"[" * 9_000):
-        yield f"payload {payload[:5]!r}", raw_signed({"alg": "RS256", "kid": "dummy"}, payload)
+        yield f"payload {payload[:5]!r}", sign_raw({"alg": "RS256", "kid": "dummy"}, payload)
         yield (
             f"signed payload {payload[:5]!r}",
             jws.serialize_compact({"alg": "RS256", "kid": "dummy"}, payload, provider_key()),

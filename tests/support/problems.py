@@ -25,7 +25,7 @@ def assert_problem(response, status=None, code=None, fields=None):
     assert response.headers["content-type"] == "application/problem+json", response.text
     problem = response.json()
     assert problem["status"] == response.status_code
-    assert problem["type"] == f"urn:artcafe:problem:{problem['code']}"
+    assert problem["type"] == f"/problems/{problem['code']}"
     assert re.fullmatch(r"[a-z]+(_[a-z]+)*", problem["code"])
     assert problem["title"]
     assert problem["detail"]

@@ -1,4 +1,4 @@
-"""Keys that the tests of agents share."""
+"""An RSA key, which is slow to generate."""
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa

@@ -13,7 +13,7 @@ from support.agents import LegacyAgent
 
 
 async def migrate(tenant, *options):
-    done = await asyncio.to_thread(
+    result = await asyncio.to_thread(
         subprocess.run,
         [str(Path(sys.executable).parent / "artcafe"), "migrate-agents", tenant.id, *map(str, options)],
         env=tenant.stack.environ(),
@@ -22,11 +22,11 @@ async def migrate(tenant, *options):
         timeout=60,
         check=False,
     )
-    assert "Traceback" not in done.stderr
-    return done
+    assert "Traceback" not in result.stderr
+    return result
 
 
-async def test_agents_become_clients_and_a_broken_run_goes_on(tenant, other_tenant, tmp_path):
+async def test_migration_converts_agents_and_resumes_an_interrupted_run(tenant, other_tenant, tmp_path):
     one = await LegacyAgent.register(tenant, name="One", metadata={"zone": "b"}, description="the first")
     other = await LegacyAgent.register(tenant, name="Other")
     twin = await LegacyAgent.register(tenant, name="Twin")
@@ -35,45 +35,45 @@ async def test_agents_become_clients_and_a_broken_run_goes_on(tenant, other_tena
     await tenant.call("PUT", f"/agents/{other.id}", 200, json={"status": "suspended"})
     live = await one.connect_websocket()
     seeds = tmp_path / "seeds.jsonl"
-    # By default it only looks.
-    looked = await migrate(tenant, "--seeds", seeds)
-    assert looked.returncode == 0
-    assert one.id in looked.stdout
+    # Without --apply it changes nothing.
+    dry_run = await migrate(tenant, "--seeds", seeds)
+    assert dry_run.returncode == 0
+    assert one.id in dry_run.stdout
     assert not seeds.exists()
     assert len((await tenant.call("GET", "/agents", 200))["agents"]) == 3
-    # A run that ended between noting the first seed and using it, and in the middle of a line.
+    # A run was interrupted after it wrote the first seed, in the middle of the second line.
     pair = create(KeyKind.USER)
-    noted = {"tenant_id": tenant.id, "client_id": one.id, "name": "One"}
-    noted |= {"nkey_public": pair.public, "nkey_seed": pair.seed}
-    seeds.write_text(json.dumps(noted) + '\n{"tenant_id": "')
-    done = await migrate(tenant, "--seeds", seeds, "--apply")
-    assert done.returncode == 1
-    assert "name_taken" in done.stdout
+    written = {"tenant_id": tenant.id, "client_id": one.id, "name": "One"}
+    written |= {"nkey_public": pair.public, "nkey_seed": pair.seed}
+    seeds.write_text(json.dumps(written) + '\n{"tenant_id": "')
+    result = await migrate(tenant, "--seeds", seeds, "--apply")
+    assert result.returncode == 1
+    assert "name_taken" in result.stdout
     assert await live.wait_closed() == (4403, "deleted")
-    found = {}
+    written_seeds = {}
     for line in seeds.read_text().splitlines():
         with contextlib.suppress(ValueError):
-            found[json.loads(line)["client_id"]] = json.loads(line)["nkey_seed"]
-    assert found.keys() == {one.id, other.id, twin.id}
-    assert found[one.id] == pair.seed
-    assert pair.seed not in done.stdout
+            written_seeds[json.loads(line)["client_id"]] = json.loads(line)["nkey_seed"]
+    assert written_seeds.keys() == {one.id, other.id, twin.id}
+    assert written_seeds[one.id] == pair.seed
+    assert pair.seed not in result.stdout
     client = await tenant.call("GET", f"/clients/{one.id}", 200)
     assert (client["name"], client["nkey_public"]) == ("One", pair.public)
     assert client["metadata"] == {"zone": "b", "description": "the first"}
     assert (await tenant.call("GET", f"/clients/{other.id}", 200))["status"] == "suspended"
     assert [a["agent_id"] for a in (await tenant.call("GET", "/agents", 200))["agents"]] == [twin.id]
-    made = await tenant.call("POST", "/clients", 201, json={"name": "new"})
-    now = Client(tenant, {**made, "client": client, "nkey_seed": pair.seed})
-    now.connection = {**now.connection, "websocket_url": f"{one.root}/ws/client/{one.id}"}
-    assert (await now.connect_websocket()).welcome["client_id"] == one.id
-    await now.connect_nats()
-    # The name's other bearer steps aside, and the same command does the rest.
+    template = await tenant.call("POST", "/clients", 201, json={"name": "new"})
+    migrated = Client(tenant, {**template, "client": client, "nkey_seed": pair.seed})
+    migrated.connection = {**migrated.connection, "websocket_url": f"{one.root}/ws/client/{one.id}"}
+    assert (await migrated.connect_websocket()).welcome["client_id"] == one.id
+    await migrated.connect_nats()
+    # After a rename there is no conflict, and the same command migrates the rest.
     await tenant.call("PUT", f"/agents/{twin.id}", 200, json={"name": "Twin the agent"})
-    done = await migrate(tenant, "--seeds", seeds, "--apply")
-    assert done.returncode == 0
+    result = await migrate(tenant, "--seeds", seeds, "--apply")
+    assert result.returncode == 0
     assert (await tenant.call("GET", "/agents", 200))["agents"] == []
-    public = KeyPair(found[twin.id]).public
+    public = KeyPair(written_seeds[twin.id]).public
     assert (await tenant.call("GET", f"/clients/{twin.id}", 200))["nkey_public"] == public
     assert (await migrate(tenant, "--seeds", seeds, "--apply")).returncode == 0
-    # Nobody else was touched.
+    # Other organizations are unchanged.
     assert (await other_tenant.call("GET", f"/agents/{foreign.id}", 200))["name"] == "One"

@@ -4,33 +4,33 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from support.agents import LegacyAgent, to_openssh, to_pem
+from support.api_examples import UNKNOWN_ID
+from support.problems import without_request_id
 from support.waiting import eventually
 
-REFUSED = "4401"
+UNAUTHENTICATED = "4401"
 
 
-async def test_a_quick_return_hears_and_sockets_of_one_agent_are_independent(tenant):
-    agent, teller = (
-        await LegacyAgent.register(tenant),
-        await (await tenant.create_client()).connect_websocket(),
-    )
+async def test_sockets_of_one_agent_are_independent_across_reconnects(tenant):
+    agent = await LegacyAgent.register(tenant)
+    publisher = await (await tenant.create_client()).connect_websocket()
     sockets = []
     for number in range(10):
         sockets.append(await agent.connect_websocket())
         await sockets[-1].subscribe(subject="again")
         if len(sockets) > 2:
-            gone = sockets.pop(0)
+            oldest = sockets.pop(0)
             if number % 2:
-                await gone.close()
+                await oldest.close()
             else:
-                gone.ws.transport.abort()
-        await teller.send_and_receive("publish", "published", subject="again", data=number, id=number)
+                oldest.ws.transport.abort()
+        await publisher.send_and_receive("publish", "published", subject="again", data=number, id=number)
         for socket in sockets:
             assert (await socket.receive("message"))["data"] == number
 
 
-@pytest.mark.parametrize("how", ["deleted", "suspended", "key_regenerated"])
-async def test_live_sockets_end_when_the_agent_does(tenant, how):
+@pytest.mark.parametrize("reason", ["deleted", "suspended", "key_regenerated"])
+async def test_revoked_agent_is_disconnected(tenant, reason):
     agent, other = await LegacyAgent.register(tenant), await LegacyAgent.register(tenant)
     token = await agent.request_token()
     sockets = [
@@ -39,25 +39,25 @@ async def test_live_sockets_end_when_the_agent_does(tenant, how):
     ]
     bystander = await other.connect_websocket()
     path = f"/agents/{agent.id}"
-    if how == "deleted":
+    if reason == "deleted":
         await tenant.call("DELETE", path, 200)
-    elif how == "suspended":
+    elif reason == "suspended":
         assert (await tenant.call("PUT", path, 200, json={"status": "suspended"}))["status"] == "suspended"
     else:
         new = to_openssh(ed25519.Ed25519PrivateKey.generate())
         await tenant.call("PUT", path, 200, json={"public_key": new})
-    assert [await socket.wait_closed() for socket in sockets] == [(4403, how)] * 2
-    with pytest.raises(ConnectionError, match=REFUSED):
+    assert [await socket.wait_closed() for socket in sockets] == [(4403, reason)] * 2
+    with pytest.raises(ConnectionError, match=UNAUTHENTICATED):
         await agent.connect_websocket()
-    with pytest.raises(ConnectionError, match=REFUSED):
+    with pytest.raises(ConnectionError, match=UNAUTHENTICATED):
         await agent.connect_websocket(headers={"Authorization": f"Bearer {token}"})
     assert await bystander.send_and_receive("ping", "pong")
-    if how == "suspended":
+    if reason == "suspended":
         await tenant.call("PUT", path, 200, json={"status": "active"})
         await agent.connect_websocket()
 
 
-async def test_other_changes_disturb_nobody(tenant):
+async def test_other_changes_do_not_disconnect(tenant):
     agent = await LegacyAgent.register(tenant)
     socket = await agent.connect_websocket()
     body = {"name": "renamed", "public_key": to_pem(agent.key), "status": "active"}
@@ -65,7 +65,7 @@ async def test_other_changes_disturb_nobody(tenant):
     assert await socket.send_and_receive("ping", "pong")
 
 
-async def test_agents_and_clients_meet_in_every_shape(tenant):
+async def test_agents_and_clients_exchange_messages_in_every_frame_format(tenant):
     agent, client = await LegacyAgent.register(tenant), await tenant.create_client()
     legacy, modern, direct = (
         await agent.connect_websocket(),
@@ -94,15 +94,15 @@ async def test_agents_and_clients_meet_in_every_shape(tenant):
                 assert (message["subject"], message["data"], message["from"]) == (name, [3], agent.id)
         await legacy.send_and_receive("unsubscribe", "unsubscribed", **frame)
         await modern.send_and_receive("unsubscribe", "unsubscribed", subject=name)
-        legacy._seen.clear()
-        modern._seen.clear()
+        legacy.drain("message")
+        modern.drain("message")
         await modern.send_and_receive("publish", "published", subject=name, data="gone", id=3)
     await legacy.assert_no_frame("message")
 
 
-async def test_the_body_is_under_message_for_who_subscribed_by_subjects(tenant):
-    old, older = await LegacyAgent.register(tenant), await LegacyAgent.register(tenant)
-    by_subjects, by_subject = await old.connect_websocket(), await older.connect_websocket()
+async def test_subscribing_with_subjects_delivers_the_data_as_message(tenant):
+    one, other = await LegacyAgent.register(tenant), await LegacyAgent.register(tenant)
+    by_subjects, by_subject = await one.connect_websocket(), await other.connect_websocket()
     await by_subjects.subscribe(subject="first")
     full = f"tenant.{tenant.id}.both.*"
     await by_subjects.send(type="subscribe", subjects=[full, f"tenant.{tenant.id}.more"])
@@ -112,16 +112,16 @@ async def test_the_body_is_under_message_for_who_subscribed_by_subjects(tenant):
     await by_subject.send_and_receive(
         "publish", "published", subject="both.x", message={"payload": {"n": 1}}, id=1
     )
-    told = await by_subjects.receive("message")
-    assert (told["subject"], told["message"]) == (f"tenant.{tenant.id}.both.x", {"payload": {"n": 1}})
-    assert "data" not in told
-    told = await by_subject.receive("message")
-    assert (told["subject"], told["data"]) == ("both.x", {"payload": {"n": 1}})
-    assert "message" not in told
-    # One socket has one way, also for what it asked for before.
+    message = await by_subjects.receive("message")
+    assert (message["subject"], message["message"]) == (f"tenant.{tenant.id}.both.x", {"payload": {"n": 1}})
+    assert "data" not in message
+    message = await by_subject.receive("message")
+    assert (message["subject"], message["data"]) == ("both.x", {"payload": {"n": 1}})
+    assert "message" not in message
+    # The format applies to the whole socket, including earlier subscriptions.
     await by_subject.send_and_receive("publish", "published", subject="first", data=7, id=2)
     assert (await by_subjects.receive("message"))["message"] == 7
-    # Overlapping: still once.
+    # Overlapping subscriptions deliver once.
     await by_subjects.send(type="subscribe", subjects=["both.x"])
     await by_subjects.receive("subscribed", subject="both.x")
     await by_subject.send_and_receive("publish", "published", subject="both.x", data=8, id=3)
@@ -129,25 +129,25 @@ async def test_the_body_is_under_message_for_who_subscribed_by_subjects(tenant):
     await by_subjects.assert_no_frame("message")
 
 
-async def test_agents_address_each_other_by_their_ids(tenant, other_tenant):
-    one, other, alien = [await LegacyAgent.register(each) for each in (tenant, tenant, other_tenant)]
+async def test_agents_publish_to_each_other_by_agent_id(tenant, other_tenant):
+    one, other, foreign = [await LegacyAgent.register(each) for each in (tenant, tenant, other_tenant)]
     client = await (await tenant.create_client()).connect_websocket()
-    here, there = await one.connect_websocket(), await other.connect_websocket()
-    await there.subscribe(subject=f"agents.{other.id}.*")
-    await here.send_and_receive("publish", "published", subject=f"agents.{other.id}.hello", data=1, id=1)
-    message = await there.receive("message")
+    sender, receiver = await one.connect_websocket(), await other.connect_websocket()
+    await receiver.subscribe(subject=f"agents.{other.id}.*")
+    await sender.send_and_receive("publish", "published", subject=f"agents.{other.id}.hello", data=1, id=1)
+    message = await receiver.receive("message")
     assert (message["subject"], message["from"]) == (f"agents.{other.id}.hello", one.id)
     await client.send_and_receive(
         "publish", "published", subject=f"{tenant.id}.agents.{other.id}.hi", data=2, id=1
     )
-    assert (await there.receive("message"))["subject"] == f"agents.{other.id}.hi"
-    for foreign in (alien.id, other_tenant.id, "01ARZ3NDEKTSV4RRFFQ69G5FAV"):
+    assert (await receiver.receive("message"))["subject"] == f"agents.{other.id}.hi"
+    for unknown_id in (foreign.id, other_tenant.id, UNKNOWN_ID):
         for kind in ("subscribe", "publish"):
-            await here.send(type=kind, subject=f"agents.{foreign}.x", data=1, id="f")
-            assert (await here.receive("error"))["code"] == "forbidden_subject"
+            await sender.send(type=kind, subject=f"agents.{unknown_id}.x", data=1, id="f")
+            assert (await sender.receive("error"))["code"] == "forbidden_subject"
 
 
-async def test_a_managed_channel_is_named_by_its_id(tenant):
+async def test_agents_use_channels_by_channel_id(tenant):
     agent, client = await LegacyAgent.register(tenant), await tenant.create_client()
     legacy, modern = await agent.connect_websocket(), await client.connect_websocket()
     channel = (await tenant.create_channel())["channel_id"]
@@ -161,7 +161,7 @@ async def test_a_managed_channel_is_named_by_its_id(tenant):
     assert (message["channel"], message["data"], message["from"]) == (channel, 2, agent.id)
 
 
-async def test_bad_frames_are_answered_and_do_not_close(tenant):
+async def test_invalid_frames_are_answered_with_an_error(tenant):
     socket = await (await LegacyAgent.register(tenant)).connect_websocket()
     for frame, code in (
         ({"type": "subscribe"}, "bad_frame"),
@@ -177,7 +177,7 @@ async def test_bad_frames_are_answered_and_do_not_close(tenant):
         ({"type": "publish", "channel": "a b", "data": 1}, "bad_subject"),
         ({"type": "publish", "subject": "presence.x", "data": 1}, "forbidden_subject"),
         (
-            {"type": "publish", "subject": "tenant.01ARZ3NDEKTSV4RRFFQ69G5FAV.x", "data": 1},
+            {"type": "publish", "subject": f"tenant.{UNKNOWN_ID}.x", "data": 1},
             "forbidden_subject",
         ),
         ({"type": "dance"}, "unknown_type"),
@@ -185,20 +185,20 @@ async def test_bad_frames_are_answered_and_do_not_close(tenant):
         await socket.send(**frame, id="q")
         error = await socket.receive("error", id="q")
         assert error["code"] == code, (frame, error)
-    # The good one among bad ones was heard.
+    # The valid subject of the rejected frame is subscribed.
     await socket.send_and_receive("publish", "published", subject="ok", data=1, id=1)
     assert (await socket.receive("message"))["message"] == 1
     await socket.send(type="presence", agent_id="x", status="online", capabilities=["a"], metadata={"k": 1})
     assert (await socket.send_and_receive("heartbeat", "heartbeat_ack"))["timestamp"]
 
 
-async def test_presence_and_usage_know_agents(tenant):
-    board = await tenant.connect_dashboard()
+async def test_agents_appear_in_presence_and_usage(tenant):
+    dashboard = await tenant.connect_dashboard()
     agent, client = await LegacyAgent.register(tenant), await tenant.create_client()
     watcher = await client.connect_websocket()
     await watcher.subscribe(subject="presence.*")
     socket = await agent.connect_websocket()
-    assert (await board.receive("presence", client_id=agent.id))["status"] == "online"
+    assert (await dashboard.receive("presence", client_id=agent.id))["status"] == "online"
     await watcher.receive("message", subject=f"presence.{agent.id}")
     for number in range(3):
         await socket.send_and_receive("publish", "published", subject="counted", data=number, id=number)
@@ -209,51 +209,50 @@ async def test_presence_and_usage_know_agents(tenant):
 
     await eventually(counted)
     await socket.close()
-    assert (await board.receive("presence", client_id=agent.id, status="offline"))["last_seen"]
+    assert (await dashboard.receive("presence", client_id=agent.id, status="offline"))["last_seen"]
 
 
-async def test_another_organization_sees_nothing(tenant, other_tenant):
+async def test_another_organization_has_no_access_to_agents(tenant, other_tenant):
     agent, foreign = (
         await LegacyAgent.register(tenant, name="same"),
         await LegacyAgent.register(other_tenant, name="same"),
     )
-    # Its ids answer like ids that do not exist.
-    missing = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
+    # Its ids behave like ids that do not exist.
     for method, body in (("GET", None), ("PUT", {"status": "suspended"}), ("DELETE", None)):
-        answers = [
+        responses = [
             await other_tenant.http.request(method, f"/agents/{each}", json=body)
-            for each in (agent.id, missing)
+            for each in (agent.id, UNKNOWN_ID)
         ]
-        problems = [answer.json() for answer in answers]
-        for problem in problems:
-            problem.pop("request_id")
+        problems = [without_request_id(response) for response in responses]
         assert problems[0] == problems[1]
-        assert {answer.status_code for answer in answers} == {404}
+        assert {response.status_code for response in responses} == {404}
     assert [a["agent_id"] for a in (await other_tenant.call("GET", "/agents", 200))["agents"]] == [foreign.id]
-    here, there = await agent.connect_websocket(), await foreign.connect_websocket()
+    socket, foreign_socket = await agent.connect_websocket(), await foreign.connect_websocket()
     for frame in ({"subject": "talk"}, {"channel": "talk"}, {"subjects": ["talk.>", "agents.>", "*"]}):
-        await there.send(type="subscribe", **frame)
-    await there.send_and_receive("ping", "pong")
-    await here.send_and_receive("publish", "published", subject="talk", data="secret", id=1)
-    await here.send_and_receive("publish", "published", subject="agents.presence.online", data="secret", id=2)
-    await there.assert_no_frame("message")
+        await foreign_socket.send(type="subscribe", **frame)
+    await foreign_socket.send_and_receive("ping", "pong")
+    await socket.send_and_receive("publish", "published", subject="talk", data="secret", id=1)
+    await socket.send_and_receive(
+        "publish", "published", subject="agents.presence.online", data="secret", id=2
+    )
+    await foreign_socket.assert_no_frame("message")
     for subject in (f"tenant.{tenant.id}.talk", f"{tenant.id}.>", f"agents.{tenant.id}.x"):
-        await there.send(type="subscribe", subject=subject, id=subject)
-        assert (await there.receive("error", id=subject))["code"] == "forbidden_subject"
-    assert await here.send_and_receive("ping", "pong")
+        await foreign_socket.send(type="subscribe", subject=subject, id=subject)
+        assert (await foreign_socket.receive("error", id=subject))["code"] == "forbidden_subject"
+    assert await socket.send_and_receive("ping", "pong")
 
 
-async def test_the_activity_log_tells_of_agents(tenant):
+async def test_activity_log_records_agents(tenant):
     agent = await LegacyAgent.register(tenant)
     await (await agent.connect_websocket()).close()
     path = f"/agents/{agent.id}"
     await tenant.call("PUT", path, 200, json={"status": "suspended"})
     await tenant.call("DELETE", path, 200)
-    wanted = {"agent.created", "agent.connected", "agent.disconnected", "agent.updated", "agent.deleted"}
+    expected = {"agent.created", "agent.connected", "agent.disconnected", "agent.updated", "agent.deleted"}
 
-    async def told():
+    async def all_recorded():
         logs = (await tenant.call("GET", "/activity/logs", 200))["logs"]
-        return wanted == {each["action"] for each in logs if each["resource"] == f"agent:{agent.id}"}
+        return expected == {each["action"] for each in logs if each["resource"] == f"agent:{agent.id}"}
 
-    await eventually(told)
+    await eventually(all_recorded)
     assert len((await tenant.call("GET", "/activity/logs?type=agent", 200))["logs"]) == 3

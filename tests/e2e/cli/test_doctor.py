@@ -1,4 +1,4 @@
-"""`artcafe doctor` on a healthy installation, and on one whose parts fail one by one."""
+"""`artcafe doctor` on a healthy installation, and on one with failures."""
 
 import asyncio
 import base64
@@ -11,72 +11,78 @@ from support.cli import Terminal
 from support.waiting import eventually
 
 
-async def examined(stack, tmp_path, **environ):
+async def run_doctor(stack, tmp_path, **environ):
+    """The report; each failed check must have a detail of one line, and a fix."""
     terminal = Terminal(tmp_path)
-    done = await terminal.run("doctor", "--json", **{**stack.environ(), **environ})
-    told = done.json
-    assert done.code == (5 if told["fail"] else 0), done.err
-    for each in told["checks"]:
+    result = await terminal.run("doctor", "--json", **{**stack.environ(), **environ})
+    report = result.json
+    assert result.code == (5 if report["fail"] else 0), result.err
+    for each in report["checks"]:
         assert each["status"] == "ok" or each["mend"]
         assert "\n" not in each["detail"] + each.get("mend", "")
-    return told
+    return report
 
 
-def wrong(told, status="fail"):
-    return {each["check"]: each for each in told["checks"] if each["status"] == status}
+def checks_with_status(report, status="fail"):
+    """The checks with a status, by name."""
+    return {each["check"]: each for each in report["checks"] if each["status"] == status}
 
 
-async def test_the_doctor_finds_nothing_where_nothing_is(stack, tmp_path):
-    told = await examined(stack, tmp_path)
-    assert (told["status"], wrong(told), wrong(told, "warn")) == ("ok", {}, {})
-    checks = {each["check"] for each in told["checks"]}
+async def test_doctor_reports_ok_for_a_healthy_stack(stack, tmp_path):
+    report = await run_doctor(stack, tmp_path)
+    assert (report["status"], checks_with_status(report), checks_with_status(report, "warn")) == (
+        "ok",
+        {},
+        {},
+    )
+    checks = {each["check"] for each in report["checks"]}
     assert checks == {
         *("nats", "streams", "redis", "dynamodb", "tables", "jwks", "clocks", "accounts"),
         *("gateway", "identity", "tenancy", "presence", "metering"),
     }
-    people = await Terminal(tmp_path).run("doctor", **stack.environ())
-    assert people.code == 0
-    assert all(line.startswith("ok ") for line in people.out.splitlines())
+    text = await Terminal(tmp_path).run("doctor", **stack.environ())
+    assert text.code == 0
+    assert all(line.startswith("ok ") for line in text.out.splitlines())
 
 
-async def test_the_doctor_sees_an_account_that_the_broker_lost(separate_stack, tmp_path):
+async def test_doctor_detects_an_account_missing_in_the_broker(separate_stack, tmp_path):
     tenant = await (await User.sign_up(separate_stack)).create_organization()
-    agent = await tenant.create_client()
+    client = await tenant.create_client()
     accounts = separate_stack.directory / "data/nats/accounts"
 
-    async def lost():
-        # Where the broker runs on, it believes its index and not its disk. And identity gives the
-        # account back by itself every half a minute; the doctor may come too late.
+    async def lose_account():
+        # A running broker uses its index, not the files. Identity restores missing accounts every
+        # 30 s, possibly before the doctor runs; hence the retries.
         await separate_stack.supervisor.stop("nats")
         for path in accounts.glob("*.jwt"):
-            if name_in(path) == tenant.id:
+            if account_name(path) == tenant.id:
                 path.unlink()
         separate_stack.start("nats")
         await separate_stack.wait_for_servers()
-        await eventually(back, within=30)
-        return wrong(await examined(separate_stack, tmp_path)).get("accounts")
+        await eventually(is_healthy, within=30)
+        return checks_with_status(await run_doctor(separate_stack, tmp_path)).get("accounts")
 
-    async def back():
+    async def is_healthy():
         return (await Terminal(tmp_path).run("status", "--api", separate_stack.api)).code == 0
 
-    found = await eventually(lost, within=60)
+    found = await eventually(lose_account, within=60)
     assert tenant.id in found["detail"]
     assert found["mend"].startswith("artcafe sync-accounts ")
-    done = await Terminal(tmp_path).run("sync-accounts", "--json", **separate_stack.environ())
-    assert done.code == 0, done.err
-    assert done.json["known"] >= 2
-    assert "accounts" not in wrong(await examined(separate_stack, tmp_path))
-    await (await agent.connect_nats()).flush()
+    result = await Terminal(tmp_path).run("sync-accounts", "--json", **separate_stack.environ())
+    assert result.code == 0, result.err
+    assert result.json["known"] >= 2
+    assert "accounts" not in checks_with_status(await run_doctor(separate_stack, tmp_path))
+    await (await client.connect_nats()).flush()
 
 
-def name_in(path):
-    """The account's name, which is the tenant's id."""
+def account_name(path):
+    """The name in an account JWT: the tenant's id."""
     body = path.read_text().split(".")[1]
     return json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))["name"]
 
 
-async def test_the_doctor_sees_a_clock_that_is_wrong(stack, tmp_path):
-    async def answer(reader, writer):
+async def test_doctor_detects_a_wrong_clock(stack, tmp_path):
+    async def respond(reader, writer):
         await reader.readuntil(b"\r\n\r\n")
         body = b'{"keys": [{"kid": "a"}]}'
         head = (
@@ -86,43 +92,44 @@ async def test_the_doctor_sees_a_clock_that_is_wrong(stack, tmp_path):
         await writer.drain()
         writer.close()
 
-    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    server = await asyncio.start_server(respond, "127.0.0.1", 0)
     async with server:
         port = server.sockets[0].getsockname()[1]
-        told = await examined(stack, tmp_path, ARTCAFE_OIDC_JWKS_URL=f"http://127.0.0.1:{port}/")
-    assert "jwks" in wrong(told)["clocks"]["detail"]
-    assert "set-ntp" in wrong(told)["clocks"]["mend"]
+        report = await run_doctor(stack, tmp_path, ARTCAFE_OIDC_JWKS_URL=f"http://127.0.0.1:{port}/")
+    assert "jwks" in checks_with_status(report)["clocks"]["detail"]
+    assert "set-ntp" in checks_with_status(report)["clocks"]["mend"]
 
 
-async def test_the_doctor_sees_what_the_tables_lack(separate_stack, tmp_path):
-    await aws(
+async def test_doctor_detects_missing_tables_indexes_and_ttl(separate_stack, tmp_path):
+    await call_dynamodb(
         separate_stack,
         "update_time_to_live",
         TableName="artcafe-Challenges",
         TimeToLiveSpecification={"Enabled": False, "AttributeName": "expires_at"},
     )
-    found = wrong(await examined(separate_stack, tmp_path))["tables"]
+    found = checks_with_status(await run_doctor(separate_stack, tmp_path))["tables"]
     assert "artcafe-Challenges" in found["detail"]
     assert "aws dynamodb update-time-to-live --table-name artcafe-Challenges" in found["mend"]
-    await aws(
+    await call_dynamodb(
         separate_stack,
         "update_table",
         TableName="artcafe-channels",
         GlobalSecondaryIndexUpdates=[{"Delete": {"IndexName": "TenantIndex"}}],
     )
-    told = await examined(separate_stack, tmp_path)
-    assert any("artcafe-channels: the index TenantIndex" in each["detail"] for each in told["checks"])
-    await aws(separate_stack, "delete_table", TableName="artcafe-channels")
-    told = await examined(separate_stack, tmp_path)
-    (gone,) = [each for each in told["checks"] if "artcafe-channels does not exist" in each["detail"]]
-    done = await Terminal(tmp_path).run(*gone["mend"].split()[1:], **separate_stack.environ())
-    assert done.out == "created artcafe-channels\n"
+    report = await run_doctor(separate_stack, tmp_path)
+    assert any("artcafe-channels: the index TenantIndex" in each["detail"] for each in report["checks"])
+    await call_dynamodb(separate_stack, "delete_table", TableName="artcafe-channels")
+    report = await run_doctor(separate_stack, tmp_path)
+    (missing,) = [each for each in report["checks"] if "artcafe-channels does not exist" in each["detail"]]
+    result = await Terminal(tmp_path).run(*missing["mend"].split()[1:], **separate_stack.environ())
+    assert result.out == "created artcafe-channels\n"
     assert not any(
-        "artcafe-channels" in each["detail"] for each in (await examined(separate_stack, tmp_path))["checks"]
+        "artcafe-channels" in each["detail"]
+        for each in (await run_doctor(separate_stack, tmp_path))["checks"]
     )
 
 
-async def aws(stack, operation, **arguments):
+async def call_dynamodb(stack, operation, **arguments):
     client = get_session().create_client(
         "dynamodb",
         region_name="us-east-1",
@@ -134,28 +141,31 @@ async def aws(stack, operation, **arguments):
         await getattr(dynamodb, operation)(**arguments)
 
 
-async def test_the_doctor_sees_dead_servers_and_services(separate_stack, tmp_path):
+async def test_doctor_detects_stopped_servers_and_services(separate_stack, tmp_path):
     await separate_stack.supervisor.stop("metering")
     degraded = await Terminal(tmp_path).run("status", "--json", "--api", separate_stack.api)
     assert (degraded.code, degraded.json["status"]) == (5, "degraded")
     await separate_stack.supervisor.stop("gateway")
-    found = wrong(await examined(separate_stack, tmp_path))
+    found = checks_with_status(await run_doctor(separate_stack, tmp_path))
     assert found["metering"]["mend"] == "python -m artcafe_metering"
     assert "python -m artcafe_gateway" in found["gateway"]["mend"]
     await separate_stack.supervisor.stop("redis")
-    assert "redis-server --appendonly yes" in wrong(await examined(separate_stack, tmp_path))["redis"]["mend"]
+    assert (
+        "redis-server --appendonly yes"
+        in checks_with_status(await run_doctor(separate_stack, tmp_path))["redis"]["mend"]
+    )
     await separate_stack.supervisor.stop("nats")
-    found = wrong(await examined(separate_stack, tmp_path))
+    found = checks_with_status(await run_doctor(separate_stack, tmp_path))
     assert "nats-server -c" in found["nats"]["mend"]
     assert found.keys() >= {"streams", "accounts", "identity", "tenancy", "presence"}
     await separate_stack.supervisor.stop("moto")
-    found = wrong(await examined(separate_stack, tmp_path))
+    found = checks_with_status(await run_doctor(separate_stack, tmp_path))
     assert found.keys() >= {"dynamodb", "jwks"}
 
 
-async def test_the_doctor_without_keys_or_with_a_bad_setting(stack, tmp_path):
-    found = wrong(await examined(stack, tmp_path, ARTCAFE_KEYS_DIR=str(tmp_path)))
+async def test_doctor_reports_missing_keys_and_invalid_settings(stack, tmp_path):
+    found = checks_with_status(await run_doctor(stack, tmp_path, ARTCAFE_KEYS_DIR=str(tmp_path)))
     assert "ARTCAFE_KEYS_DIR" in found["nats"]["mend"]
-    done = await Terminal(tmp_path).run("doctor", **{**stack.environ(), "ARTCAFE_PORT": "high"})
-    assert done.code == 1
-    assert done.err.startswith("artcafe: ARTCAFE_PORT is not valid")
+    result = await Terminal(tmp_path).run("doctor", **{**stack.environ(), "ARTCAFE_PORT": "high"})
+    assert result.code == 1
+    assert result.err.startswith("artcafe: ARTCAFE_PORT is not valid")

@@ -11,41 +11,43 @@ from support.cli import Terminal, client_environ
 from support.waiting import eventually
 
 
-async def test_nothing_is_missed_while_the_connection_is_broken(separate_stack, tmp_path):
+async def test_sub_misses_no_channel_message_while_disconnected(separate_stack, tmp_path):
     tenant = await (await User.sign_up(separate_stack)).create_organization()
     terminal = await Terminal.signed_in(tenant, tmp_path)
-    me = client_environ(await tenant.create_client())
+    environ = client_environ(await tenant.create_client())
     channel = (await tenant.create_channel("kept"))["channel_id"]
-    words = ("sub", channel, "--channel", "--last", "0", "--count", "2", "--json")
-    listening = await (await terminal.start(*words, **me)).wait_for_stderr("listening")
-    assert (await terminal.run("pub", channel, "1", "--channel", **me)).code == 0
+    arguments = ("sub", channel, "--channel", "--last", "0", "--count", "2", "--json")
+    subscriber = await (await terminal.start(*arguments, **environ)).wait_for_stderr("listening")
+    assert (await terminal.run("pub", channel, "1", "--channel", **environ)).code == 0
     await separate_stack.supervisor.stop("gateway")
-    await listening.wait_for_stderr("again in")
-    assert (await terminal.run("pub", channel, "2", "--channel", "--nats", **me)).code == 0
+    await subscriber.wait_for_stderr("again in")
+    assert (await terminal.run("pub", channel, "2", "--channel", "--nats", **environ)).code == 0
     separate_stack.start("gateway")
-    done = await listening.wait()
-    assert done.code == 0, done.err
-    assert [message["data"] for message in done.lines] == [1, 2]
+    result = await subscriber.wait()
+    assert result.code == 0, result.err
+    assert [message["data"] for message in result.lines] == [1, 2]
 
 
-async def test_nobody_there(terminal, tenant):
-    agent = await tenant.create_client()
-    me = client_environ(agent)
-    done = await terminal.run("status", "--api", "http://127.0.0.1:1")
-    assert done.code == 5
-    assert done.err.count("\n") == 1
-    assert (await terminal.run("pub", "x", "1", "--ws", "ws://127.0.0.1:1", **me)).code == 5
-    assert (await terminal.run("sub", "x", "--ws", "ws://127.0.0.1:1", **me)).code == 5
-    assert (await terminal.run("pub", "x", "1", "--nats", "--nats-url", "nats://127.0.0.1:1", **me)).code == 5
+async def test_unreachable_servers_exit_with_5(terminal, tenant):
+    client = await tenant.create_client()
+    environ = client_environ(client)
+    result = await terminal.run("status", "--api", "http://127.0.0.1:1")
+    assert result.code == 5
+    assert result.err.count("\n") == 1
+    assert (await terminal.run("pub", "x", "1", "--ws", "ws://127.0.0.1:1", **environ)).code == 5
+    assert (await terminal.run("sub", "x", "--ws", "ws://127.0.0.1:1", **environ)).code == 5
+    assert (
+        await terminal.run("pub", "x", "1", "--nats", "--nats-url", "nats://127.0.0.1:1", **environ)
+    ).code == 5
 
 
-async def test_a_server_that_is_busy_is_asked_again_when_it_says(terminal, tenant):
-    agent = await tenant.create_client()
-    visits = []
+async def test_busy_server_is_retried_after_its_delay(terminal, tenant):
+    client = await tenant.create_client()
+    connected_at = []
 
-    async def busy_at_first(ws):
-        visits.append(asyncio.get_running_loop().time())
-        if len(visits) == 1:
+    async def reject_first_connection(ws):
+        connected_at.append(asyncio.get_running_loop().time())
+        if len(connected_at) == 1:
             await ws.send(
                 json.dumps({"type": "error", "code": "server_busy", "message": "x", "retry_after_ms": 2500})
             )
@@ -54,39 +56,41 @@ async def test_a_server_that_is_busy_is_asked_again_when_it_says(terminal, tenan
         await ws.send(json.dumps({"type": "challenge", "nonce": "n"}))
         assert json.loads(await ws.recv())["type"] == "auth"
         await ws.send(json.dumps({"type": "welcome", "heartbeat_interval_s": 30}))
-        asked = json.loads(await ws.recv())
-        await ws.send(json.dumps({"type": "subscribed", "id": asked["id"]}))
+        subscribe = json.loads(await ws.recv())
+        await ws.send(json.dumps({"type": "subscribed", "id": subscribe["id"]}))
         await ws.send(
             json.dumps({"type": "message", "subject": "x", "data": 1, "timestamp": "2026-01-01T00:00:00Z"})
         )
         await ws.wait_closed()
 
-    async with serve(busy_at_first, "127.0.0.1", 0) as server:
+    async with serve(reject_first_connection, "127.0.0.1", 0) as server:
         url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        done = await terminal.run("sub", "x", "--count", "1", "--json", "--ws", url, **client_environ(agent))
-    assert done.code == 0, done.err
-    assert "again in 2.5 s" in done.err
-    assert [message["data"] for message in done.lines] == [1]
-    assert visits[1] - visits[0] >= 2.5
+        result = await terminal.run(
+            "sub", "x", "--count", "1", "--json", "--ws", url, **client_environ(client)
+        )
+    assert result.code == 0, result.err
+    assert "again in 2.5 s" in result.err
+    assert [message["data"] for message in result.lines] == [1]
+    assert connected_at[1] - connected_at[0] >= 2.5
 
 
-@pytest.mark.parametrize("how", [[], ["--nats"]], ids=["websocket", "nats"])
-async def test_a_broken_connection_is_made_again(separate_stack, tmp_path, how):
+@pytest.mark.parametrize("transport", [[], ["--nats"]], ids=["websocket", "nats"])
+async def test_sub_reconnects_after_a_restart(separate_stack, tmp_path, transport):
     tenant = await (await User.sign_up(separate_stack)).create_organization()
     terminal = await Terminal.signed_in(tenant, tmp_path)
-    agent = await tenant.create_client()
-    me = client_environ(agent)
-    listening = await terminal.start("sub", "x", "--count", "1", "--json", *how, **me)
-    await listening.wait_for_stderr("listening")
-    listening.stderr_text = ""
-    separate_stack.supervisor.kill("nats" if how else "gateway")
-    await listening.wait_for_stderr("again in")
-    await listening.wait_for_stderr("listening")
+    client = await tenant.create_client()
+    environ = client_environ(client)
+    subscriber = await terminal.start("sub", "x", "--count", "1", "--json", *transport, **environ)
+    await subscriber.wait_for_stderr("listening")
+    subscriber.stderr_text = ""
+    separate_stack.supervisor.kill("nats" if transport else "gateway")
+    await subscriber.wait_for_stderr("again in")
+    await subscriber.wait_for_stderr("listening")
 
-    async def sent():
-        return (await terminal.run("pub", "x", "back", **me)).code == 0
+    async def publish():
+        return (await terminal.run("pub", "x", "back", **environ)).code == 0
 
-    await eventually(sent, within=30)
-    done = await listening.wait()
-    assert done.code == 0, done.err
-    assert done.lines[0]["data"] == "back"
+    await eventually(publish, within=30)
+    result = await subscriber.wait()
+    assert result.code == 0, result.err
+    assert result.lines[0]["data"] == "back"

@@ -18,15 +18,15 @@ SNIPPETS = re.findall(
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-async def test_completion(tmp_path, shell):
+async def test_completion_script_completes_commands(tmp_path, shell):
     terminal = Terminal(tmp_path)
-    done = await terminal.run("completion", shell)
-    assert done.code == 0
-    assert "_ARTCAFE_COMPLETE" in done.out
+    result = await terminal.run("completion", shell)
+    assert result.code == 0
+    assert "_ARTCAFE_COMPLETE" in result.out
     if shell == "bash":
-        script = f'{done.out}\nCOMP_WORDS=(artcafe clients re); COMP_CWORD=2; _artcafe_completion artcafe; echo "${{COMPREPLY[@]}}"'
+        script = f'{result.out}\nCOMP_WORDS=(artcafe clients re); COMP_CWORD=2; _artcafe_completion artcafe; echo "${{COMPREPLY[@]}}"'
         path = f"{Path(ARTCAFE).parent}{os.pathsep}{os.environ['PATH']}"
-        told = await asyncio.to_thread(
+        completed = await asyncio.to_thread(
             subprocess.run,
             ["bash", "-c", script],
             env={**terminal.environ, "PATH": path},
@@ -35,25 +35,25 @@ async def test_completion(tmp_path, shell):
             timeout=30,
             check=False,
         )
-        assert told.stdout.split() == ["regenerate"], told.stderr
+        assert completed.stdout.split() == ["regenerate"], completed.stderr
 
 
-def test_help_reads_little():
-    """Help and completion are asked for all the time; what the commands need comes when they run."""
+def test_help_imports_no_heavy_modules():
+    """Help and completion must be fast; a command imports what it needs when it runs."""
     heavy = ("httpx", "websockets", "nats", "aiobotocore", "botocore", "redis", "structlog", "rich")
     code = f"import sys, artcafe_common.cli.__main__; print([m for m in {heavy} if m in sys.modules])"
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True
     )
-    assert done.stdout.strip() == "[]"
+    assert result.stdout.strip() == "[]"
 
 
-async def test_the_document_is_true(stack, tmp_path):
+async def test_examples_of_the_documentation_work(stack, tmp_path):
     (tmp_path / ".dev").symlink_to(stack.directory)
     terminal = Terminal(tmp_path)
     assert SNIPPETS
     path = f"{Path(ARTCAFE).parent}{os.pathsep}{os.environ['PATH']}"
-    done = await asyncio.to_thread(
+    result = await asyncio.to_thread(
         subprocess.run,
         ["bash", "-euo", "pipefail", "-c", "\n".join(SNIPPETS)],
         cwd=tmp_path,
@@ -63,5 +63,5 @@ async def test_the_document_is_true(stack, tmp_path):
         timeout=100,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-    assert "hello from a shell" in done.stdout
+    assert result.returncode == 0, result.stderr
+    assert "hello from a shell" in result.stdout

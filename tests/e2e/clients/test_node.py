@@ -1,4 +1,4 @@
-"""Any NATS library will do: the maintained one for Node.js, with nothing but a seed."""
+"""A Node.js client with the standard NATS library, whose only credential is a seed."""
 
 import asyncio
 import json
@@ -23,11 +23,11 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory):
-    """The package with its pinned dependencies, installed outside of the working tree."""
+    """The package with its locked dependencies, installed outside the source tree."""
     directory = tmp_path_factory.mktemp("node")
     for name in ("package.json", "package-lock.json", "client.js"):
         shutil.copy(SOURCE / name, directory)
-    done = subprocess.run(
+    result = subprocess.run(
         ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"],
         cwd=directory,
         capture_output=True,
@@ -35,7 +35,7 @@ def package(tmp_path_factory):
         check=False,
         timeout=90,
     )
-    assert done.returncode == 0, done.stderr
+    assert result.returncode == 0, result.stderr
     return directory
 
 
@@ -54,22 +54,23 @@ class Program:
             stdout=asyncio.subprocess.PIPE,
         )
         program = cls(process)
-        close_after_test(program, program.end)
+        close_after_test(program, program.stop)
         return program
 
-    async def tells(self, event):
+    async def wait_for(self, event):
+        """The fields of the next event, which must have this name."""
         line = await asyncio.wait_for(self.process.stdout.readline(), 15)
-        told = json.loads(line)
-        assert told.pop("event") == event, told
-        return told
+        fields = json.loads(line)
+        assert fields.pop("event") == event, fields
+        return fields
 
-    async def end(self):
+    async def stop(self):
         if self.process.returncode is None:
             self.process.kill()
         await self.process.wait()
 
 
-async def test_a_node_client_and_a_websocket_client_talk(package, tenant):
+async def test_node_client_and_websocket_client_exchange_messages(package, tenant):
     alice, robot = await tenant.create_client("alice"), await tenant.create_client("robot")
     channel = await tenant.create_channel()
     alice_ws = await alice.connect_websocket()
@@ -83,27 +84,27 @@ async def test_a_node_client_and_a_websocket_client_talk(package, tenant):
         tenant=tenant.id,
         channel=channel["subject"],
     )
-    # It publishes, alice hears it.
-    await program.tells("published")
+    # From the program to alice.
+    await program.wait_for("published")
     assert (await alice_ws.receive("message", subject=channel["subject"]))["data"] == {"by": "node"}
-    # Alice publishes, it hears her.
+    # From alice to the program.
     await alice_ws.send(type="publish", channel=channel["channel_id"], data={"by": "alice"})
-    assert await program.tells("heard") == {"data": {"by": "alice"}, "from": alice.id}
-    # It asks, alice answers.
+    assert await program.wait_for("received") == {"data": {"by": "alice"}, "from": alice.id}
+    # A request of the program, answered by alice.
     request = await alice_ws.receive("message", subject="ask")
     assert request["data"] == {"question": 6}
     await alice_ws.send(type="publish", subject=request["reply"], data={"answer": 42})
-    assert await program.tells("reply") == {"data": {"answer": 42}}
-    # Alice asks, it answers.
+    assert await program.wait_for("reply") == {"data": {"answer": 42}}
+    # A request of alice, answered by the program.
     await alice_ws.send(type="request", subject="double", data=21, id="q")
     assert (await alice_ws.receive("reply", id="q"))["data"] == 42
 
     program.process.stdin.write(b"stop\n")
-    await program.tells("closed")
+    await program.wait_for("closed")
     assert await asyncio.wait_for(program.process.wait(), 5) == 0
 
 
-async def test_a_key_that_nobody_has_is_refused(package, tenant):
+async def test_unknown_key_is_rejected(package, tenant):
     robot = await tenant.create_client("robot")
     program = await Program.start(
         package,
@@ -112,8 +113,8 @@ async def test_a_key_that_nobody_has_is_refused(package, tenant):
         tenant=tenant.id,
         channel="any",
     )
-    assert await program.tells("refused") == {"name": "AuthorizationError"}
+    assert await program.wait_for("rejected") == {"name": "AuthorizationError"}
 
 
-def test_the_lock_names_no_registry():
+def test_package_lock_contains_no_registry_url():
     assert '"resolved"' not in (SOURCE / "package-lock.json").read_text()

@@ -1,4 +1,4 @@
-"""The documents as they are served, and the page that shows them."""
+"""The served OpenAPI and AsyncAPI documents, and the page that shows them."""
 
 import re
 import shutil
@@ -12,36 +12,30 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 
-@pytest.fixture
-async def http(stack):
-    async with httpx.AsyncClient(base_url=stack.api, timeout=20) as client:
-        yield client
-
-
-async def test_the_documents_are_served_to_anybody(http):
+async def test_api_documents_need_no_authentication(http):
     rest = await http.get("/schema/openapi.json")
     sockets = await http.get("/schema/asyncapi.json")
-    for answer in (rest, sockets):
-        assert answer.status_code == 200
-        assert answer.headers["content-type"].startswith("application/json")
-        assert answer.headers["x-request-id"]
+    for response in (rest, sockets):
+        assert response.status_code == 200
+        assert response.headers["content-type"].startswith("application/json")
+        assert response.headers["x-request-id"]
     assert rest.json()["openapi"] == "3.1.0"
     assert sockets.json()["asyncapi"] == "3.0.0"
-    # With and without a slash, as every route.
+    # With and without a trailing slash, like every route.
     assert (await http.get("/schema/")).text == (await http.get("/schema")).text
     for path in ("/schema/nothing", "/schema/assets/nothing.js", "/schema/assets/..%2findex.html"):
         assert (await http.get(path)).json()["code"] == "not_found"
 
 
-async def test_the_page_loads_nothing_from_elsewhere(http):
+async def test_api_page_loads_only_from_its_own_host(http):
     page = await http.get("/schema")
     assert page.headers["content-type"] == "text/html; charset=utf-8"
     policy = page.headers["content-security-policy"]
     assert "default-src 'none'" in policy
     assert "http" not in policy
-    wanted = re.findall(r'(?:src|href)="([^"]+)"', page.text)
-    assert len(wanted) >= 3
-    for address in wanted:
+    assets = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert len(assets) >= 3
+    for address in assets:
         if address != "data:,":
             assert address.startswith("/schema/")
             asset = await http.get(address)
@@ -49,14 +43,14 @@ async def test_the_page_loads_nothing_from_elsewhere(http):
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
-async def test_the_page_shows_every_route(stack, http):
+async def test_api_page_shows_every_route(stack, http):
     document = (await http.get("/schema/openapi.json")).json()
-    asked, problems = [], []
+    requests, problems = [], []
     async with async_playwright() as play:
         browser = await play.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         try:
             page = await browser.new_page()
-            page.on("request", lambda request: asked.append(request.url))
+            page.on("request", lambda request: requests.append(request.url))
             page.on("pageerror", lambda error: problems.append(str(error)))
             page.on("console", lambda line: problems.append(line.text) if line.type == "error" else None)
             await page.goto(f"{stack.api}/schema")
@@ -71,31 +65,30 @@ async def test_the_page_shows_every_route(stack, http):
     assert "Register a client" in text
     assert "plan_limit" in text
     assert problems == []
-    assert [url for url in asked if not url.startswith((stack.api, "data:", "blob:"))] == []
+    assert [url for url in requests if not url.startswith((stack.api, "data:", "blob:"))] == []
 
 
-async def test_what_sockets_hear_is_as_the_document_says(tenant):
-    """Frames of every kind that a client and a dashboard are sent."""
+async def test_frames_conform_to_the_asyncapi_document(tenant):
     base = tenant.stack.api
     async with httpx.AsyncClient(base_url=base) as http:
-        told = (await http.get("/schema/asyncapi.json")).json()
-    schemas = told["components"]["schemas"]
+        document = (await http.get("/schema/asyncapi.json")).json()
+    schemas = document["components"]["schemas"]
 
-    def fits(endpoint, frame):
-        for key in told["channels"][endpoint]["messages"]:
-            message = told["components"]["messages"][key]
+    def conforms(endpoint, frame):
+        for key in document["channels"][endpoint]["messages"]:
+            message = document["components"]["messages"][key]
             if message["name"] == frame["type"]:
                 schema = {**message["payload"], "components": {"schemas": schemas}}
                 if jsonschema_rs.Draft202012Validator(schema).is_valid(frame):
                     return True
         return False
 
-    channel, agent = await tenant.create_channel(), await tenant.create_client()
+    channel, client = await tenant.create_channel(), await tenant.create_client()
     name = channel["channel_id"]
-    board = await tenant.connect_dashboard()
-    await board.send_and_receive("subscribe_channel", "subscription_confirmed", channel_id=name)
-    await board.send_and_receive("subscribe_topic_preview", "subscription_confirmed", pattern=">")
-    socket, other = await agent.connect_websocket(), await agent.connect_websocket()
+    dashboard = await tenant.connect_dashboard()
+    await dashboard.send_and_receive("subscribe_channel", "subscription_confirmed", channel_id=name)
+    await dashboard.send_and_receive("subscribe_topic_preview", "subscription_confirmed", pattern=">")
+    socket, other = await client.connect_websocket(), await client.connect_websocket()
     await socket.send_and_receive("subscribe", "subscribed", channel=name, last=0, id=1)
     await socket.subscribe(subject="ask")
     await other.send_and_receive("publish", "published", channel=name, data={"n": 1}, id="a")
@@ -108,13 +101,13 @@ async def test_what_sockets_hear_is_as_the_document_says(tenant):
     await socket.send_and_receive("unsubscribe", "unsubscribed", subject="ask")
     await socket.send(type="subscribe", subject="a b", id=2)
     await socket.receive("error", id=2)
-    await board.receive("channel_message")
-    await board.receive("topic_preview_message")
-    await board.send_and_receive("unsubscribe_topic_preview", "unsubscription_confirmed")
+    await dashboard.receive("channel_message")
+    await dashboard.receive("topic_preview_message")
+    await dashboard.send_and_receive("unsubscribe_topic_preview", "unsubscription_confirmed")
     kinds = set()
-    for endpoint, each in (("client", socket), ("client", other), ("dashboard", board)):
+    for endpoint, each in (("client", socket), ("client", other), ("dashboard", dashboard)):
         for frame in each.received:
-            assert fits(endpoint, frame), frame
+            assert conforms(endpoint, frame), frame
             kinds.add(frame["type"])
     assert kinds >= {
         "welcome",

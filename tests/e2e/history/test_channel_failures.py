@@ -9,59 +9,59 @@ from support.waiting import eventually
 
 
 @pytest.fixture(scope="module")
-async def own_stack(new_stack):
-    """A stack with two gateway processes, whose parts are killed."""
+async def failing_stack(new_stack):
+    """A stack with two gateway workers, whose servers and services are killed."""
     settings = {"ARTCAFE_GATEWAY_WORKERS": "2"}
-    async with new_stack(settings) as running:
-        yield running
+    async with new_stack(settings) as stack:
+        yield stack
 
 
 @pytest.fixture
-async def org(own_stack):
-    return await (await User.sign_up(own_stack)).create_organization()
+async def org(failing_stack):
+    return await (await User.sign_up(failing_stack)).create_organization()
 
 
-async def test_every_gateway_process_tells_of_its_own(own_stack, org):
+async def test_subscribers_of_every_worker_are_listed(failing_stack, org):
     channel = await org.create_channel()
-    agents = [await org.create_client() for _ in range(8)]
-    for agent in agents:
-        await (await agent.connect_websocket()).subscribe(channel=channel["channel_id"])
+    clients = [await org.create_client() for _ in range(8)]
+    for client in clients:
+        await (await client.connect_websocket()).subscribe(channel=channel["channel_id"])
     for _ in range(6):
         found = await list_subscribers(org, channel)
-        assert [(s["client_id"], s["connections"]) for s in found] == sorted((a.id, 1) for a in agents)
+        assert [(s["client_id"], s["connections"]) for s in found] == sorted((a.id, 1) for a in clients)
 
 
-async def test_history_outlives_broker_and_services(own_stack, org):
+async def test_history_survives_killed_broker_and_services(failing_stack, org):
     channel = await org.create_channel()
     for number, victim in enumerate(("nats", "tenancy", "identity")):
         (accepted,) = await publish(org, channel, number)
         assert "seq" in accepted
-        own_stack.supervisor.kill(victim)
+        failing_stack.supervisor.kill(victim)
         await wait_until_healthy(org)
 
-        async def through(number=number):
+        async def publish_again(number=number):
             path = f"/channels/{channel['channel_id']}/messages"
             return (await org.http.post(path, json=number + 100)).status_code == 202
 
-        await eventually(through, within=20)
+        await eventually(publish_again, within=20)
     page = await read_history(org, channel)
-    kept = [m["data"] for m in page["messages"]]
-    assert [each for each in kept if each < 100] == [0, 1, 2]
-    assert {100, 101, 102} <= set(kept)
+    stored = [m["data"] for m in page["messages"]]
+    assert [each for each in stored if each < 100] == [0, 1, 2]
+    assert {100, 101, 102} <= set(stored)
 
 
-async def test_a_channel_made_while_identity_is_away_gets_its_history_later(own_stack, org):
+async def test_channel_created_without_identity_gets_its_history_later(failing_stack, org):
     await org.call("GET", "/channels", 200)
-    await own_stack.supervisor.stop("identity")
-    # Nobody new may come in without identity, but who was there a moment ago may work on.
-    answer = await org.http.post("/channels", json={"name": "Late"}, timeout=30)
-    own_stack.start("identity")
+    await failing_stack.supervisor.stop("identity")
+    # Without identity, the gateway uses its cached authorization.
+    response = await org.http.post("/channels", json={"name": "Late"}, timeout=30)
+    failing_stack.start("identity")
     await wait_until_healthy(org)
-    assert answer.status_code == 201, answer.text
-    channel = answer.json()
+    assert response.status_code == 201, response.text
+    channel = response.json()
 
-    async def kept():
+    async def is_stored():
         (accepted,) = await publish(org, channel, "now")
         return "seq" in accepted
 
-    await eventually(kept, within=60, every=0.5)
+    await eventually(is_stored, within=60, every=0.5)

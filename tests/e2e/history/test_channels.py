@@ -7,7 +7,7 @@ from support.problems import assert_rejected
 from support.waiting import eventually
 
 
-async def test_a_channel_through_its_life(tenant, other_tenant):
+async def test_channel_is_created_updated_and_deleted(tenant, other_tenant):
     channel = await tenant.call(
         "POST", "/channels", 201, json={"name": "News", "description": "All of it", "metadata": {"a": 1}}
     )
@@ -36,11 +36,11 @@ async def test_a_channel_through_its_life(tenant, other_tenant):
     ):
         await assert_rejected(tenant, method, where, 404, "channel_not_found")
     await assert_rejected(tenant, "POST", f"{path}/messages", 404, "channel_not_found", json=1)
-    # The name is free again.
+    # The name can be used again.
     await tenant.create_channel("Old news")
 
 
-async def test_live_subscribers_are_told_and_remembered(tenant, other_tenant):
+async def test_subscribers_are_listed_with_connections_and_remembered(tenant, other_tenant):
     channel, other = await tenant.create_channel(), await tenant.create_channel()
     a, b, c = [await tenant.create_client() for _ in range(3)]
     assert await list_subscribers(tenant, channel) == []
@@ -51,61 +51,61 @@ async def test_live_subscribers_are_told_and_remembered(tenant, other_tenant):
     )
     for socket in (first, second, third):
         await socket.subscribe(channel=channel["channel_id"])
-    # The same name once more, in the other spelling: one socket is one connection.
+    # A second subscription to the channel by subject: one socket is one connection.
     await first.subscribe(subject=channel["subject"])
     await (await c.connect_websocket()).subscribe(channel=other["channel_id"])
 
-    async def now():
+    async def connections_by_client():
         return [(s["client_id"], s["connections"]) for s in await list_subscribers(tenant, channel)]
 
-    assert await now() == sorted([(a.id, 2), (b.id, 1)])
+    assert await connections_by_client() == sorted([(a.id, 2), (b.id, 1)])
     await first.close()
     await third.send_and_receive("unsubscribe", "unsubscribed", channel=channel["channel_id"])
 
-    async def fewer():
+    async def disconnected_are_listed():
         found = await list_subscribers(tenant, channel)
         state = [(s["client_id"], s["connections"]) for s in found]
         return state == sorted([(a.id, 1), (b.id, 0)]) and all(s["subscribed_at"] for s in found)
 
-    # Both are remembered, whoever is still there.
-    await eventually(fewer)
-    # A stranger's subscription to the same name is in another world.
+    # Clients stay in the list after they unsubscribe.
+    await eventually(disconnected_are_listed)
+    # A subscription of another organization to the same channel id is not listed.
     socket = await (await other_tenant.create_client()).connect_websocket()
     await socket.subscribe(channel=channel["channel_id"])
     await asyncio.sleep(0.3)
     assert {s["client_id"] for s in await list_subscribers(tenant, channel)} == {a.id, b.id}
-    # Who is deleted is forgotten.
+    # Deleted clients are removed.
     await tenant.call("DELETE", f"/clients/{b.id}", 200)
 
-    async def forgotten():
+    async def is_removed():
         return [s["client_id"] for s in await list_subscribers(tenant, channel)] == [a.id]
 
-    await eventually(forgotten)
+    await eventually(is_removed)
 
 
-async def test_subscribers_are_paged_without_gap_or_double(tenant):
+async def test_subscribers_are_paged_without_gaps_or_duplicates(tenant):
     channel = await tenant.create_channel()
-    agents = [await tenant.create_client() for _ in range(7)]
-    sockets = [await agent.connect_websocket() for agent in agents]
+    clients = [await tenant.create_client() for _ in range(7)]
+    sockets = [await client.connect_websocket() for client in clients]
     for socket in sockets:
         await socket.subscribe(channel=channel["channel_id"])
 
-    async def recorded():
+    async def all_recorded():
         found = await list_subscribers(tenant, channel)
         return len(found) == 7 and all(s["subscribed_at"] for s in found)
 
-    await eventually(recorded)
+    await eventually(all_recorded)
     for socket in sockets[::2]:
         await socket.close()
-    path, seen, cursor = f"/channels/{channel['channel_id']}/subscribers", [], None
+    path, listed, cursor = f"/channels/{channel['channel_id']}/subscribers", [], None
     while True:
         query = {"limit": 3, **({"cursor": cursor} if cursor else {})}
         page = await tenant.call("GET", path, 200, params=query)
         assert len(page["subscribers"]) <= 3
-        seen += [s["client_id"] for s in page["subscribers"]]
+        listed += [s["client_id"] for s in page["subscribers"]]
         cursor = page["next_cursor"]
         if cursor is None:
             break
-    assert seen == sorted(agent.id for agent in agents)
+    assert listed == sorted(client.id for client in clients)
     await assert_rejected(tenant, "GET", path, 400, "invalid_request", params={"live": "{}"})
     await assert_rejected(tenant, "GET", path, 400, "invalid_cursor", params={"cursor": "AAAA"})

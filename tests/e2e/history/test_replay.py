@@ -1,33 +1,31 @@
-"""Channels over WebSocket from a place of their history on: no gap, no double, in order."""
+"""Subscriptions that start in the history of a channel: in order, without gaps or duplicates."""
 
 import asyncio
 import random
 
-import pytest
-
 from support.actors import User
+from support.history import publish
 from support.waiting import eventually
 
 
-async def told(tenant, channel, *messages):
-    """Publish over REST; the messages' places."""
-    path = f"/channels/{channel['channel_id']}/messages"
-    return [(await tenant.call("POST", path, 202, json=message))["seq"] for message in messages]
+async def publish_stored(tenant, channel, *messages):
+    """Publish over REST; returns the sequence numbers."""
+    return [response["seq"] for response in await publish(tenant, channel, *messages)]
 
 
-async def got(socket, count):
-    """The next messages' data and seqs."""
+async def receive_data(socket, count):
+    """The data of the next messages, which must have increasing sequence numbers."""
     frames = [await socket.receive("message") for _ in range(count)]
     seqs = [frame["seq"] for frame in frames]
     assert seqs == sorted(set(seqs))
     return [frame["data"] for frame in frames]
 
 
-async def test_what_was_kept_comes_first_and_then_what_is_new(tenant):
-    channel, agent = await tenant.create_channel(), await tenant.create_client()
-    name = channel["channel_id"]
-    seqs = await told(tenant, channel, *range(10))
-    wanted = {
+async def test_stored_messages_are_delivered_before_new_ones(tenant):
+    channel, client = await tenant.create_channel(), await tenant.create_client()
+    channel_id = channel["channel_id"]
+    seqs = await publish_stored(tenant, channel, *range(10))
+    starts = {
         "all": ({"since": 1}, 0),
         "seq": ({"since": seqs[4]}, 4),
         "text": ({"since": str(seqs[7])}, 7),
@@ -38,139 +36,135 @@ async def test_what_was_kept_comes_first_and_then_what_is_new(tenant):
         "none": ({"last": 0}, 10),
     }
     sockets = {}
-    for what, (place, begins) in wanted.items():
-        sockets[what] = await agent.connect_websocket()
-        reply = await sockets[what].send_and_receive(
-            "subscribe", "subscribed", channel=name, id=what, **place
-        )
-        assert (reply["channel"], reply["id"]) == (name, what)
-        assert await got(sockets[what], 10 - begins) == list(range(begins, 10)), what
-    await told(tenant, channel, *range(10, 13))
-    for what, socket in sockets.items():
-        assert await got(socket, 3) == [10, 11, 12], what
+    for name, (start, first) in starts.items():
+        socket = sockets[name] = await client.connect_websocket()
+        reply = await socket.send_and_receive("subscribe", "subscribed", channel=channel_id, id=name, **start)
+        assert (reply["channel"], reply["id"]) == (channel_id, name)
+        assert await receive_data(socket, 10 - first) == list(range(first, 10)), name
+    await publish_stored(tenant, channel, *range(10, 13))
+    for name, socket in sockets.items():
+        assert await receive_data(socket, 3) == [10, 11, 12], name
         await socket.assert_no_frame("message", for_s=0.05)
 
 
-async def test_a_message_is_as_it_was_published(tenant):
-    channel, agent = await tenant.create_channel(), await tenant.create_client()
-    publisher, nc = await agent.connect_websocket(), await agent.connect_nats()
-    plain = await agent.connect_websocket()
+async def test_replayed_messages_have_the_same_content_as_live_ones(tenant):
+    channel, client = await tenant.create_channel(), await tenant.create_client()
+    publisher, nc = await client.connect_websocket(), await client.connect_nats()
+    plain = await client.connect_websocket()
     await plain.subscribe(channel=channel["channel_id"])
     await publisher.send_and_receive(
         "publish", "published", channel=channel["channel_id"], data={"n": 1}, id=1
     )
     await nc.publish(channel["subject"], b"\xff", headers={"Nats-Sequence": "7"})
     await nc.flush()
-    listener = await agent.connect_websocket()
-    await listener.send_and_receive("subscribe", "subscribed", channel=channel["channel_id"], last=2)
-    first, second = await listener.receive("message"), await listener.receive("message")
-    assert (first["data"], first["from"], first["channel"]) == ({"n": 1}, agent.id, channel["channel_id"])
+    subscriber = await client.connect_websocket()
+    await subscriber.send_and_receive("subscribe", "subscribed", channel=channel["channel_id"], last=2)
+    first, second = await subscriber.receive("message"), await subscriber.receive("message")
+    assert (first["data"], first["from"], first["channel"]) == ({"n": 1}, client.id, channel["channel_id"])
     assert first["subject"] == channel["subject"]
     assert second["data"] == {"base64": "/w=="}
     await publisher.send_and_receive(
         "publish", "published", channel=channel["channel_id"], data={"n": 2}, id=2
     )
     await nc.publish(channel["subject"], b"\xff", headers={"Nats-Sequence": "7"})
-    live = [await listener.receive("message") for _ in range(2)]
+    live = [await subscriber.receive("message") for _ in range(2)]
     assert [m["data"] for m in live] == [{"n": 2}, {"base64": "/w=="}]
     assert [m["seq"] for m in [first, second, *live]] == list(range(first["seq"], first["seq"] + 4))
-    assert live[0]["from"] == agent.id
-    # Whoever asked for no place gets no seq, and the same otherwise.
-    same = [await plain.receive("message") for _ in range(4)]
-    assert [(m["data"], m["subject"], m.get("from")) for m in same] == [
+    assert live[0]["from"] == client.id
+    # A plain subscription receives the same messages without sequence numbers.
+    received = [await plain.receive("message") for _ in range(4)]
+    assert [(m["data"], m["subject"], m.get("from")) for m in received] == [
         (m["data"], m["subject"], m.get("from")) for m in [first, second, *live]
     ]
 
 
-async def test_published_tells_the_place(tenant):
-    channel, agent = await tenant.create_channel(), await tenant.create_client()
-    socket, listener = await agent.connect_websocket(), await agent.connect_websocket()
-    await listener.send_and_receive("subscribe", "subscribed", channel=channel["channel_id"], last=0)
+async def test_published_reply_has_the_sequence_number(tenant):
+    channel, client = await tenant.create_channel(), await tenant.create_client()
+    socket, subscriber = await client.connect_websocket(), await client.connect_websocket()
+    await subscriber.send_and_receive("subscribe", "subscribed", channel=channel["channel_id"], last=0)
     for number in range(300):
         await socket.send(type="publish", channel=channel["channel_id"], data=number, id=number)
-    answers = [await socket.receive("published") for _ in range(300)]
-    heard = [await listener.receive("message") for _ in range(300)]
-    assert {a["id"]: a["seq"] for a in answers} == {m["data"]: m["seq"] for m in heard}
-    # What is no channel has no place.
+    replies = [await socket.receive("published") for _ in range(300)]
+    received = [await subscriber.receive("message") for _ in range(300)]
+    assert {a["id"]: a["seq"] for a in replies} == {m["data"]: m["seq"] for m in received}
+    # Other subjects have no sequence numbers.
     assert "seq" not in await socket.send_and_receive("publish", "published", subject="x", data=1, id="x")
-    full = await socket.send_and_receive("publish", "published", subject=channel["subject"], data=1, id="y")
-    assert full["seq"] == heard[-1]["seq"] + 1
+    reply = await socket.send_and_receive("publish", "published", subject=channel["subject"], data=1, id="y")
+    assert reply["seq"] == received[-1]["seq"] + 1
 
 
-async def test_no_gap_and_no_double_where_much_is_published_meanwhile(tenant):
-    channel, agent = await tenant.create_channel(), await tenant.create_client()
-    nc = await agent.connect_nats()
-    await told(tenant, channel, -1)
-    total, published = 6_000, 0
+async def test_subscribing_during_heavy_publishing_has_no_gaps_and_no_duplicates(tenant):
+    channel, client = await tenant.create_channel(), await tenant.create_client()
+    nc = await client.connect_nats()
+    await publish_stored(tenant, channel, -1)
+    total = 6_000
 
-    async def publish():
-        nonlocal published
+    async def publish_all():
         for number in range(total):
             await nc.publish(channel["subject"], b'{"n":%d,"fill":"%s"}' % (number, b"x" * 200))
-            published = number
             if number % 40 == 0:
                 await asyncio.sleep(0.01)
         await nc.flush()
 
-    task = asyncio.create_task(publish())
-    chance = random.Random(5)
+    task = asyncio.create_task(publish_all())
+    rng = random.Random(5)
     sockets = []
     for _ in range(12):
-        await asyncio.sleep(chance.random() * 0.15)
-        socket = await agent.connect_websocket()
-        place = chance.choice([{"since": 1}, {"last": chance.randrange(2000)}, {"last": 0}])
-        await socket.send_and_receive("subscribe", "subscribed", channel=channel["channel_id"], **place)
-        sockets.append((socket, place))
+        await asyncio.sleep(rng.random() * 0.15)
+        socket = await client.connect_websocket()
+        start = rng.choice([{"since": 1}, {"last": rng.randrange(2000)}, {"last": 0}])
+        await socket.send_and_receive("subscribe", "subscribed", channel=channel["channel_id"], **start)
+        sockets.append((socket, start))
     await task
-    for socket, place in sockets:
+    for socket, start in sockets:
         numbers, seqs = [], []
         while not numbers or numbers[-1] != total - 1:
             frame = await socket.receive("message", within=20)
             if frame["data"] != -1:
                 numbers.append(frame["data"]["n"])
             seqs.append(frame["seq"])
-        assert numbers == list(range(numbers[0], total)), place
+        assert numbers == list(range(numbers[0], total)), start
         assert seqs == list(range(seqs[0], seqs[0] + len(seqs)))
-        if "since" in place:
+        if "since" in start:
             assert numbers[0] == 0
 
 
-async def test_overlapping_subscriptions_get_it_once(tenant):
-    channel, agent = await tenant.create_channel(), await tenant.create_client()
+async def test_overlapping_subscriptions_deliver_once(tenant):
+    channel, client = await tenant.create_channel(), await tenant.create_client()
     name = channel["channel_id"]
-    await told(tenant, channel, "old")
-    socket = await agent.connect_websocket()
+    await publish_stored(tenant, channel, "old")
+    socket = await client.connect_websocket()
     await socket.subscribe(subject=f"tenant.{tenant.id}.channel.>")
     await socket.subscribe(channel=name)
-    await told(tenant, channel, "plain")
+    await publish_stored(tenant, channel, "plain")
     assert (await socket.receive("message"))["data"] == "plain"
-    # Now from the history, in the place of the plain subscription.
+    # A subscription with history replaces the plain one.
     await socket.send_and_receive("subscribe", "subscribed", channel=name, last=1)
-    assert await got(socket, 1) == ["plain"]
+    assert await receive_data(socket, 1) == ["plain"]
     await socket.subscribe(subject=f"tenant.{tenant.id}.channel.*")
-    await told(tenant, channel, 1, 2)
-    assert await got(socket, 2) == [1, 2]
+    await publish_stored(tenant, channel, 1, 2)
+    assert await receive_data(socket, 2) == [1, 2]
     await socket.assert_no_frame("message")
-    # Asked again, it is told again.
+    # A repeated subscription replays again.
     await socket.send_and_receive("subscribe", "subscribed", channel=name, last=2)
-    assert await got(socket, 2) == [1, 2]
-    # Without it, the others take over; without them, nobody.
+    assert await receive_data(socket, 2) == [1, 2]
+    # After the unsubscribe, the wildcard subscriptions still deliver.
     await socket.send_and_receive("unsubscribe", "unsubscribed", channel=name)
-    await told(tenant, channel, 3)
+    await publish_stored(tenant, channel, 3)
     assert (await socket.receive("message"))["data"] == 3
     await socket.assert_no_frame("message")
-    for tail in ("*", ">"):
+    for wildcard in ("*", ">"):
         await socket.send_and_receive(
-            "unsubscribe", "unsubscribed", subject=f"tenant.{tenant.id}.channel.{tail}"
+            "unsubscribe", "unsubscribed", subject=f"tenant.{tenant.id}.channel.{wildcard}"
         )
-    await told(tenant, channel, 4)
+    await publish_stored(tenant, channel, 4)
     await socket.assert_no_frame("message")
 
 
-async def test_what_makes_no_sense_is_refused(tenant, other_tenant):
-    channel, agent = await tenant.create_channel(), await tenant.create_client()
-    await told(tenant, channel, 1)
-    socket = await agent.connect_websocket()
+async def test_invalid_history_subscriptions_are_rejected(tenant, other_tenant):
+    channel, client = await tenant.create_channel(), await tenant.create_client()
+    await publish_stored(tenant, channel, 1)
+    socket = await client.connect_websocket()
     name = channel["channel_id"]
 
     async def assert_rejected(code, **fields):
@@ -182,68 +176,59 @@ async def test_what_makes_no_sense_is_refused(tenant, other_tenant):
     await assert_rejected("invalid_request", channel=name, since=1, last=1)
     await assert_rejected("invalid_request", channel=name, since="yesterday")
     await assert_rejected("invalid_request", channel=name, since=str(10**30))
-    for place in ({"since": 0}, {"since": -1}, {"since": []}, {"last": -1}, {"last": 10**9}, {"last": "1"}):
-        await assert_rejected("bad_frame", channel=name, **place)
+    for start in ({"since": 0}, {"since": -1}, {"since": []}, {"last": -1}, {"last": 10**9}, {"last": "1"}):
+        await assert_rejected("bad_frame", channel=name, **start)
     await assert_rejected("forbidden_subject", subject=f"tenant.{other_tenant.id}.channel.{name}", last=1)
-    # An organization without channels keeps nothing.
+    # An organization without channels has no history.
     other = await (await other_tenant.create_client()).connect_websocket()
     await other.send(type="subscribe", id="r", channel=name, last=1)
     assert (await other.receive("error", id="r"))["code"] == "history_unavailable"
-    await told(tenant, channel, 2)
+    await publish_stored(tenant, channel, 2)
     await socket.assert_no_frame("message")
     await other.assert_no_frame("message")
 
 
-async def test_a_long_history_waits_for_a_slow_reader(tenant):
-    channel, agent = await tenant.create_channel(), await tenant.create_client()
-    nc = await agent.connect_nats()
-    await told(tenant, channel, {"n": -1})
+async def test_long_history_does_not_disconnect_a_slow_reader(tenant):
+    channel, client = await tenant.create_channel(), await tenant.create_client()
+    nc = await client.connect_nats()
+    await publish_stored(tenant, channel, {"n": -1})
     for number in range(300):
         await nc.publish(channel["subject"], b'{"n":%d,"fill":"%s"}' % (number, b"x" * 50_000))
         if number % 50 == 0:
             await nc.flush()
     await nc.flush()
-    # 15 MB behind an outbox of 4: who reads slowly is not cut for having asked.
-    socket = await agent.connect_websocket()
+    # 15 MB are replayed through a send queue of 4 MB.
+    socket = await client.connect_websocket()
     await socket.send_and_receive("subscribe", "subscribed", channel=channel["channel_id"], since=1)
     numbers = [(await socket.receive("message", within=20))["data"]["n"] for _ in range(301)]
     assert numbers == list(range(-1, 300))
 
 
-@pytest.fixture
-async def own_stack(new_stack):
-    async with new_stack() as running:
-        yield running
-
-
-async def test_what_was_published_while_the_broker_came_back_is_not_missed(own_stack):
-    """Kept by a publisher that was quicker than the gateway: the subscriber stays and gets it."""
-    tenant = await (await User.sign_up(own_stack)).create_organization()
-    channel, agent = await tenant.create_channel(), await tenant.create_client()
-    await told(tenant, channel, 0)
-    socket = await agent.connect_websocket()
+async def test_messages_published_during_a_broker_restart_are_not_missed(separate_stack):
+    """The publisher reconnects before the gateway does; the socket stays open and receives the message."""
+    tenant = await (await User.sign_up(separate_stack)).create_organization()
+    channel, client = await tenant.create_channel(), await tenant.create_client()
+    await publish_stored(tenant, channel, 0)
+    socket = await client.connect_websocket()
     await socket.send_and_receive("subscribe", "subscribed", channel=channel["channel_id"], last=1)
-    assert await got(socket, 1) == [0]
-    heard = [0]
+    assert await receive_data(socket, 1) == [0]
+    received = [0]
     for round_ in range(1, 4):
-        own_stack.supervisor.kill("nats")
+        separate_stack.supervisor.kill("nats")
 
-        async def publish(number=round_):
-            nc = await agent.connect_nats()
-            await nc.publish(channel["subject"], b"%d" % number)
-            await nc.flush()
+        async def publish_over_nats(number=round_):
+            try:
+                nc = await client.connect_nats()
+                await nc.publish(channel["subject"], b"%d" % number)
+                await nc.flush()
+            except Exception:  # noqa: BLE001 - a starting broker fails in many ways
+                return False
             return True
 
-        async def quickly(number=round_):
-            try:
-                return await publish(number)
-            except Exception:  # noqa: BLE001 - whatever a broker that is starting does
-                return False
-
-        await eventually(quickly, within=30, every=0.02)
-        while heard[-1] != round_:
-            heard += await got(socket, 1)
-    assert sorted(set(heard)) == [0, 1, 2, 3]
-    seqs = await told(tenant, channel, 4)
+        await eventually(publish_over_nats, within=30, every=0.02)
+        while received[-1] != round_:
+            received += await receive_data(socket, 1)
+    assert sorted(set(received)) == [0, 1, 2, 3]
+    seqs = await publish_stored(tenant, channel, 4)
     frame = await socket.receive("message")
     assert (frame["data"], frame["seq"]) == (4, seqs[0])

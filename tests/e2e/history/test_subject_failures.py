@@ -5,29 +5,30 @@ import asyncio
 import pytest
 
 from support.actors import User
+from support.health import wait_until_healthy
 from support.history import connect_jetstream, create_subject, stored_messages, stream_holds
 from support.problems import assert_rejected
 from support.waiting import eventually
 
 
 @pytest.fixture(scope="module")
-async def own_stack(new_stack):
-    """A stack whose parts are killed; that counts what is left of ended connections at once."""
+async def failing_stack(new_stack):
+    """A stack whose servers and services are killed, and that counts closed connections without delay."""
     settings = {"ARTCAFE_SETTLE_AFTER_S": "0.5"}
-    async with new_stack(settings) as running:
-        yield running
+    async with new_stack(settings) as stack:
+        yield stack
 
 
 @pytest.fixture
-async def org(own_stack):
-    return await (await User.sign_up(own_stack)).create_organization()
+async def org(failing_stack):
+    return await (await User.sign_up(failing_stack)).create_organization()
 
 
-async def test_the_platforms_own_work_is_nobodys_traffic(own_stack, org):
+async def test_messages_of_the_platform_are_not_counted_as_usage(failing_stack, org):
     for number in range(5):
         await create_subject(org, f"S{number}", f"s{number}.>")
-    agent = await org.create_client()
-    await (await agent.connect_websocket()).send_and_receive(
+    client = await org.create_client()
+    await (await client.connect_websocket()).send_and_receive(
         "publish", "published", subject="s1.a", data=1, id=1
     )
 
@@ -35,18 +36,19 @@ async def test_the_platforms_own_work_is_nobodys_traffic(own_stack, org):
         return (await org.call("GET", "/usage/current", 200))["messages"]["used"] >= 1
 
     await eventually(counted)
+    # Long enough for the connections of the platform to be counted, if they were.
     await asyncio.sleep(4)
     assert (await org.call("GET", "/usage/current", 200))["messages"]["used"] == 1
 
 
-async def in_step(org, js):
-    """Every record active, with its stream as it says; no stream without a record."""
+async def wait_until_consistent(org, js):
+    """Wait until every subject is active and matches its stream, and no stream is left without a subject."""
 
-    async def check():
-        answer = await org.http.get("/subjects?limit=200")
-        if answer.status_code != 200:
+    async def is_consistent():
+        response = await org.http.get("/subjects?limit=200")
+        if response.status_code != 200:
             return False
-        subjects = answer.json()["subjects"]
+        subjects = response.json()["subjects"]
         streams = {info.config.name: info.config for info in await js.streams_info()}
         if {each["stream"] for each in subjects} != streams.keys() - {"CHANNELS"}:
             return False
@@ -57,16 +59,16 @@ async def in_step(org, js):
             for each in subjects
         )
 
-    await eventually(check, within=60, every=0.2)
+    await eventually(is_consistent, within=60, every=0.2)
 
 
 @pytest.mark.parametrize("service", ["tenancy", "identity"])
-async def test_killed_in_the_middle_record_and_stream_come_into_step_again(own_stack, org, service):
+async def test_subjects_and_streams_become_consistent_after_a_service_was_killed(failing_stack, org, service):
     js = await connect_jetstream(org)
-    kept = [await create_subject(org, f"K{n}", f"k{n}.>") for n in range(4)]
+    subjects = [await create_subject(org, f"K{n}", f"k{n}.>") for n in range(4)]
 
     async def change(number):
-        path = f"/subjects/{kept[number % 4]['subject_id']}"
+        path = f"/subjects/{subjects[number % 4]['subject_id']}"
         if number % 3 == 0:
             return await org.http.post(
                 "/subjects", json={"name": f"N{number}", "pattern": f"n{number}.>"}, timeout=30
@@ -78,44 +80,39 @@ async def test_killed_in_the_middle_record_and_stream_come_into_step_again(own_s
     for round_ in range(4):
         changes = [asyncio.create_task(change(4 * round_ + n)) for n in range(4)]
         await asyncio.sleep(0.02 * round_)
-        own_stack.supervisor.kill(service)
-        for answer in await asyncio.gather(*changes):
-            # Whatever is said is never a bug's 500, and never half a truth.
-            assert answer.status_code in (200, 201, 404, 409, 503, 504), answer.text
-        await eventually(lambda: _answers(org), within=30)
-    await in_step(org, js)
+        failing_stack.supervisor.kill(service)
+        for response in await asyncio.gather(*changes):
+            # Never an unexpected error.
+            assert response.status_code in (200, 201, 404, 409, 503, 504), response.text
+        await wait_until_healthy(org)
+    await wait_until_consistent(org, js)
 
 
-async def _answers(org):
-    report = (await org.http.get("/health")).json()
-    return report["status"] == "ok"
-
-
-async def test_with_identity_away_a_record_is_pending_and_then_active(own_stack, org):
+async def test_subject_created_without_identity_is_pending_until_it_returns(failing_stack, org):
     js = await connect_jetstream(org)
-    kept = await create_subject(org, "Kept", "kept.>")
-    await own_stack.supervisor.stop("identity")
+    existing = await create_subject(org, "Existing", "existing.>")
+    await failing_stack.supervisor.stop("identity")
     subject = await org.call("POST", "/subjects", 201, json={"name": "Late", "pattern": "late.>"}, timeout=30)
     assert subject["status"] == "pending"
-    # What was said to be deleted is gone for everybody.
-    path = f"/subjects/{kept['subject_id']}"
+    # A deleted subject is gone immediately.
+    path = f"/subjects/{existing['subject_id']}"
     await org.call("DELETE", path, 200, timeout=30)
     await assert_rejected(org, "GET", path, 404, "subject_not_found")
-    own_stack.start("identity")
-    await in_step(org, js)
+    failing_stack.start("identity")
+    await wait_until_consistent(org, js)
     assert (await org.call("GET", f"/subjects/{subject['subject_id']}", 200))["status"] == "active"
 
 
-async def test_messages_outlive_the_broker(own_stack, org):
+async def test_stored_messages_survive_a_killed_broker(failing_stack, org):
     subject = await create_subject(org)
-    agent = await org.create_client()
-    socket = await agent.connect_websocket()
+    client = await org.create_client()
+    socket = await client.connect_websocket()
     for number in range(20):
         await socket.send_and_receive("publish", "published", subject="orders.new", data=number, id=number)
     js = await connect_jetstream(org)
     await eventually(lambda: stream_holds(js, subject, 20))
-    own_stack.supervisor.kill("nats")
-    await eventually(lambda: _answers(org), within=30)
+    failing_stack.supervisor.kill("nats")
+    await wait_until_healthy(org)
     js = await connect_jetstream(org)
     assert [data for _, data in await stored_messages(js, subject)] == list(range(20))
-    await in_step(org, js)
+    await wait_until_consistent(org, js)

@@ -1,8 +1,6 @@
 """Subjects: patterns whose messages the broker stores."""
 
 import asyncio
-import base64
-import json
 
 import pytest
 from nats.js.api import StreamConfig
@@ -10,19 +8,16 @@ from nats.js.errors import NotFoundError
 
 from artcafe_common.plans import LIMITS, Plan
 from support.actors import User, set_plan
+from support.api_examples import UNKNOWN_ID
 from support.history import connect_jetstream, create_subject, stored_messages, stream_holds
 from support.problems import assert_rejected
+from support.tokens import decode_claims
 from support.waiting import eventually
 
 GB = 1024**3
 
 
-def user_id_of(person):
-    body = person.token.split(".")[1]
-    return json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))["sub"]
-
-
-async def test_a_record_through_its_life(tenant):
+async def test_subject_and_its_stream_are_created_updated_and_deleted(tenant):
     subject = await create_subject(
         tenant,
         retention={"max_age_s": 3600, "max_messages": 100, "max_bytes": 1_000_000},
@@ -51,24 +46,24 @@ async def test_a_record_through_its_life(tenant):
     config = (await js.stream_info(subject["stream"])).config
     assert sorted(config.subjects) == sorted([f"{tenant.id}.sales.*", f"tenant.{tenant.id}.sales.*"])
     assert (config.max_age or 0, config.max_msgs) == (0, 7)
-    gone = await tenant.call("DELETE", path, 200)
-    assert gone["subject_id"] == subject["subject_id"]
+    deleted = await tenant.call("DELETE", path, 200)
+    assert deleted["subject_id"] == subject["subject_id"]
     await assert_rejected(tenant, "GET", path, 404, "subject_not_found")
-    await assert_rejected(tenant, "PUT", path, 404, "subject_not_found", name="x")
+    await assert_rejected(tenant, "PUT", path, 404, "subject_not_found", json={"name": "x"})
     await assert_rejected(tenant, "DELETE", path, 404, "subject_not_found")
     assert (await tenant.call("GET", "/subjects", 200))["subjects"] == []
     with pytest.raises(NotFoundError):
         await js.stream_info(subject["stream"])
-    # Its name, its pattern and its place are free again.
+    # Its name and pattern can be used again.
     await create_subject(tenant, "Sales", "sales.>")
 
 
-async def test_whoever_publishes_in_whatever_way_it_is_kept(tenant):
-    """`x`, `{tid}.x` and `tenant.{tid}.x` are one name; the limits hold."""
+async def test_messages_of_every_transport_and_spelling_are_stored(tenant):
+    """`x`, `{tid}.x` and `tenant.{tid}.x` are one subject; the retention limits apply."""
     subject = await create_subject(tenant, retention={"max_messages": 4})
     js = await connect_jetstream(tenant)
-    agent = await tenant.create_client()
-    socket, nc = await agent.connect_websocket(), await agent.connect_nats()
+    client = await tenant.create_client()
+    socket, nc = await client.connect_websocket(), await client.connect_nats()
     await socket.send_and_receive("publish", "published", subject="orders.new", data=1, id=1)
     await socket.send_and_receive("publish", "published", subject=f"{tenant.id}.orders.new", data=2, id=2)
     await socket.send_and_receive(
@@ -79,10 +74,10 @@ async def test_whoever_publishes_in_whatever_way_it_is_kept(tenant):
     await nc.publish(f"{tenant.id}.others", b"6")
     await nc.flush()
 
-    async def five():
+    async def five_stored():
         return (await js.stream_info(subject["stream"])).state.last_seq == 5
 
-    await eventually(five)
+    await eventually(five_stored)
     short, full = f"{tenant.id}.orders", f"tenant.{tenant.id}.orders"
     assert await stored_messages(js, subject) == [
         (f"{short}.new", 2),
@@ -92,7 +87,7 @@ async def test_whoever_publishes_in_whatever_way_it_is_kept(tenant):
     ]
 
 
-async def test_two_patterns_never_overlap(tenant):
+async def test_overlapping_patterns_are_rejected(tenant):
     orders = await create_subject(tenant)
     for pattern in (
         "orders.>",
@@ -101,24 +96,25 @@ async def test_two_patterns_never_overlap(tenant):
         f"{tenant.id}.orders.*",
         f"tenant.{tenant.id}.orders.x",
     ):
-        await assert_rejected(
-            tenant, "POST", "/subjects", 409, "subject_overlap", name="Other", pattern=pattern
-        )
+        body = {"name": "Other", "pattern": pattern}
+        await assert_rejected(tenant, "POST", "/subjects", 409, "subject_overlap", json=body)
     other = await create_subject(tenant, "Bills", "bills.*")
     await create_subject(tenant, "Old habits", f"agents.{tenant.id}.>")
     path = f"/subjects/{other['subject_id']}"
-    await assert_rejected(tenant, "PUT", path, 409, "subject_overlap", pattern="orders.new.*")
-    await assert_rejected(tenant, "PUT", path, 409, "name_taken", name="ORDERS")
-    await assert_rejected(tenant, "POST", "/subjects", 409, "name_taken", name="orders", pattern="else.>")
+    await assert_rejected(tenant, "PUT", path, 409, "subject_overlap", json={"pattern": "orders.new.*"})
+    await assert_rejected(tenant, "PUT", path, 409, "name_taken", json={"name": "ORDERS"})
+    await assert_rejected(
+        tenant, "POST", "/subjects", 409, "name_taken", json={"name": "orders", "pattern": "else.>"}
+    )
     assert (await tenant.call("GET", path, 200)) == other
-    # Itself is no other.
+    # A pattern can overlap its own previous version.
     await tenant.call("PUT", path, 200, json={"pattern": "bills.>", "name": "BILLS"})
     await tenant.call("DELETE", f"/subjects/{orders['subject_id']}", 200)
     await create_subject(tenant, "Orders", "orders.new")
 
 
-async def test_of_many_at_once_that_overlap_one_wins(tenant):
-    answers = await asyncio.gather(
+async def test_concurrent_overlapping_patterns_succeed_once(tenant):
+    responses = await asyncio.gather(
         *(
             tenant.http.post(
                 "/subjects", json={"name": f"rush {n}", "pattern": f"rush.{'*' if n % 2 else 'a'}"}
@@ -126,24 +122,26 @@ async def test_of_many_at_once_that_overlap_one_wins(tenant):
             for n in range(10)
         )
     )
-    assert sorted(a.status_code for a in answers) == [201] + [409] * 9
-    assert {a.json()["code"] for a in answers if a.status_code == 409} == {"subject_overlap"}
-    # Those that do not overlap all win.
-    answers = await asyncio.gather(
+    assert sorted(a.status_code for a in responses) == [201] + [409] * 9
+    assert {a.json()["code"] for a in responses if a.status_code == 409} == {"subject_overlap"}
+    # Patterns that do not overlap all succeed.
+    responses = await asyncio.gather(
         *(tenant.http.post("/subjects", json={"name": f"own {n}", "pattern": f"own.{n}"}) for n in range(10))
     )
-    assert [a.status_code for a in answers] == [201] * 10
-    assert {a.json()["status"] for a in answers} == {"active"}
+    assert [a.status_code for a in responses] == [201] * 10
+    assert {a.json()["status"] for a in responses} == {"active"}
 
 
-async def test_patterns_stay_inside_of_the_organization(tenant, other_tenant):
-    async def tried(pattern, status, code):
-        await assert_rejected(tenant, "POST", "/subjects", status, code, name="Bad", pattern=pattern)
+async def test_invalid_and_forbidden_patterns_are_rejected(tenant, other_tenant):
+    async def assert_pattern_rejected(pattern, status, code):
+        await assert_rejected(
+            tenant, "POST", "/subjects", status, code, json={"name": "Bad", "pattern": pattern}
+        )
 
     for pattern in ("a..b", "a b", ".a", "a.", "a.>.b", "a*", "a\nb", "tenant." + tenant.id):
-        await tried(pattern, 400, "bad_subject")
-    await tried("", 400, "invalid_request")
-    await tried("x" * 256, 400, "invalid_request")
+        await assert_pattern_rejected(pattern, 400, "bad_subject")
+    await assert_pattern_rejected("", 400, "invalid_request")
+    await assert_pattern_rejected("x" * 256, 400, "invalid_request")
     for pattern in (
         "$JS.API.>",
         "$SYS.>",
@@ -158,123 +156,123 @@ async def test_patterns_stay_inside_of_the_organization(tenant, other_tenant):
         "presence.x",
         f"tenant.{tenant.id}.presence.>",
     ):
-        await tried(pattern, 403, "forbidden_subject")
-    # What channels carry is theirs.
+        await assert_pattern_rejected(pattern, 403, "forbidden_subject")
+    # Messages of channels are already stored by the channels' stream.
     for pattern in (">", "*.x", "*.>", f"tenant.{tenant.id}.channel.x", f"tenant.{tenant.id}.>"):
-        await tried(pattern, 409, "subject_overlap")
+        await assert_pattern_rejected(pattern, 409, "subject_overlap")
     assert (await tenant.call("GET", "/subjects", 200))["subjects"] == []
 
 
-async def test_fields_are_checked(tenant):
-    async def bad(field, **body):
-        answer = await assert_rejected(
-            tenant, "POST", "/subjects", 400, "invalid_request", **{"name": "A", "pattern": "a.>", **body}
-        )
-        assert [each["field"] for each in answer["errors"]] == [field]
+async def test_invalid_fields_are_named(tenant):
+    async def assert_invalid(field, **fields):
+        body = {"name": "A", "pattern": "a.>", **fields}
+        problem = await assert_rejected(tenant, "POST", "/subjects", 400, "invalid_request", json=body)
+        assert [each["field"] for each in problem["errors"]] == [field]
 
-    await bad("retention.max_age_s", retention={"max_age_s": 0})
-    await bad("retention.max_messages", retention={"max_messages": -1})
-    await bad("retention.max_bytes", retention={"max_bytes": 1})
-    await bad("retention.max_bytes", retention={"max_bytes": "many"})
-    await bad("retention", retention={"max_years": 1})
-    await bad("name", name="")
-    await bad("colour", colour="red")
-    await bad("metadata", metadata={"x": "y" * 20_000})
-    answer = await tenant.http.post("/subjects", json={"name": "A"})
-    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "pattern")
+    await assert_invalid("retention.max_age_s", retention={"max_age_s": 0})
+    await assert_invalid("retention.max_messages", retention={"max_messages": -1})
+    await assert_invalid("retention.max_bytes", retention={"max_bytes": 1})
+    await assert_invalid("retention.max_bytes", retention={"max_bytes": "many"})
+    await assert_invalid("retention", retention={"max_years": 1})
+    await assert_invalid("name", name="")
+    await assert_invalid("colour", colour="red")
+    await assert_invalid("metadata", metadata={"x": "y" * 20_000})
+    response = await tenant.http.post("/subjects", json={"name": "A"})
+    assert (response.status_code, response.json()["errors"][0]["field"]) == (400, "pattern")
 
 
-async def test_another_organization_sees_and_changes_nothing(tenant, other_tenant):
+async def test_another_organization_has_no_access_to_subjects(tenant, other_tenant):
     subject = await create_subject(tenant)
     path = f"/subjects/{subject['subject_id']}"
-    ghost = "/subjects/01JADAR0000000000000000000"
-    for method, body in (("GET", {}), ("PUT", {"name": "Mine"}), ("DELETE", {})):
-        theirs = await assert_rejected(other_tenant, method, path, 404, "subject_not_found", **body)
-        nobodys = await assert_rejected(other_tenant, method, ghost, 404, "subject_not_found", **body)
-        assert {**theirs, "request_id": ""} == {**nobodys, "request_id": ""}
+    unknown_path = f"/subjects/{UNKNOWN_ID}"
+    for method, body in (("GET", None), ("PUT", {"name": "Mine"}), ("DELETE", None)):
+        foreign = await assert_rejected(other_tenant, method, path, 404, "subject_not_found", json=body)
+        unknown = await assert_rejected(
+            other_tenant, method, unknown_path, 404, "subject_not_found", json=body
+        )
+        assert {**foreign, "request_id": ""} == {**unknown, "request_id": ""}
     assert (await other_tenant.call("GET", "/subjects", 200))["subjects"] == []
-    # The same name and pattern are theirs to have, and another stream.
+    # It can use the same name and pattern, with a different stream.
     other = await create_subject(other_tenant)
     assert other["stream"] != subject["stream"]
-    agent = await tenant.create_client()
-    await (await agent.connect_websocket()).send_and_receive(
+    client = await tenant.create_client()
+    await (await client.connect_websocket()).send_and_receive(
         "publish", "published", subject="orders.a", data=1, id=1
     )
-    mine, theirs = await connect_jetstream(tenant), await connect_jetstream(other_tenant)
-    await eventually(lambda: stream_holds(mine, subject, 1))
-    assert (await theirs.stream_info(other["stream"])).state.messages == 0
+    js, other_js = await connect_jetstream(tenant), await connect_jetstream(other_tenant)
+    await eventually(lambda: stream_holds(js, subject, 1))
+    assert (await other_js.stream_info(other["stream"])).state.messages == 0
     assert await tenant.call("GET", path, 200) == subject
 
 
-async def test_lists_are_paged_and_viewers_only_look(tenant):
+async def test_list_is_paged_and_viewers_can_only_read(tenant):
     for number in range(5):
         await create_subject(tenant, f"S{number}", f"s{number}.>")
-    seen, cursor = [], ""
+    listed, cursor = [], ""
     while cursor is not None:
         page = await tenant.call("GET", f"/subjects?limit=2{cursor and '&cursor=' + cursor}", 200)
-        seen += [each["name"] for each in page["subjects"]]
+        listed += [each["name"] for each in page["subjects"]]
         cursor = page["next_cursor"]
-    assert seen == [f"S{number}" for number in range(5)]
-    someone = await User.sign_up(tenant.stack)
-    body = {"user_id": user_id_of(someone), "role": "viewer"}
+    assert listed == [f"S{number}" for number in range(5)]
+    viewer = await User.sign_up(tenant.stack)
+    body = {"user_id": decode_claims(viewer.token)["sub"], "role": "viewer"}
     await tenant.call("POST", f"/accounts/{tenant.id}/members", 201, json=body)
-    viewer = someone.http
     subject = (await tenant.call("GET", "/subjects", 200))["subjects"][0]
     path = f"/subjects/{subject['subject_id']}"
-    assert (await viewer.get(path)).status_code == 200
-    for method, where in (("POST", "/subjects"), ("PUT", path), ("DELETE", path)):
+    assert (await viewer.http.get(path)).status_code == 200
+    for method, target in (("POST", "/subjects"), ("PUT", path), ("DELETE", path)):
         body = {"name": "V", "pattern": "v.>"} if method == "POST" else {"name": "V"}
-        answer = await viewer.request(method, where, json=None if method == "DELETE" else body)
-        assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
+        response = await viewer.http.request(method, target, json=None if method == "DELETE" else body)
+        assert (response.status_code, response.json()["code"]) == (403, "forbidden")
 
 
-async def test_all_streams_fit_into_the_plans_storage(tenant):
+async def test_storage_limit_of_the_plan_applies_to_all_streams(tenant):
     await set_plan(tenant, "free")
     storage = LIMITS[Plan.FREE].storage_bytes
-    answer = await assert_rejected(
-        tenant,
-        "POST",
-        "/subjects",
-        409,
-        "plan_limit",
-        name="A",
-        pattern="a.>",
-        retention={"max_bytes": storage + 1},
-    )
-    assert str(storage) in answer["detail"]
+    body = {"name": "A", "pattern": "a.>", "retention": {"max_bytes": storage + 1}}
+    problem = await assert_rejected(tenant, "POST", "/subjects", 409, "plan_limit", json=body)
+    assert str(storage) in problem["detail"]
     half = await create_subject(tenant, "A", "a.>", retention={"max_bytes": storage // 2})
     await create_subject(tenant, "B", "b.>", retention={"max_bytes": storage // 2})
-    # Not one byte more: neither a new one, nor by the default, nor by growing.
-    await assert_rejected(tenant, "POST", "/subjects", 409, "plan_limit", name="C", pattern="c.>")
+    # Neither a new subject with the default size, nor a larger size for an existing one.
+    await assert_rejected(
+        tenant, "POST", "/subjects", 409, "plan_limit", json={"name": "C", "pattern": "c.>"}
+    )
     path = f"/subjects/{half['subject_id']}"
     more = {"max_bytes": storage // 2 + 1}
-    await assert_rejected(tenant, "PUT", path, 409, "plan_limit", retention=more)
+    await assert_rejected(tenant, "PUT", path, 409, "plan_limit", json={"retention": more})
     await tenant.call("PUT", path, 200, json={"retention": {"max_bytes": 4096}})
     await create_subject(tenant, "C", "c.>")
-    # A greater plan gives room at once, and what is there already survives a smaller one.
+    # A larger plan applies immediately; existing subjects survive a smaller plan.
     await set_plan(tenant, "basic")
     large = await create_subject(tenant, "D", "d.>", retention={"max_bytes": 2 * GB})
     await set_plan(tenant, "free")
     path = f"/subjects/{large['subject_id']}"
     assert (await tenant.call("PUT", path, 200, json={"description": "kept"}))["status"] == "active"
-    await assert_rejected(tenant, "PUT", path, 409, "plan_limit", retention={"max_bytes": 2 * GB + 1})
+    await assert_rejected(
+        tenant, "PUT", path, 409, "plan_limit", json={"retention": {"max_bytes": 2 * GB + 1}}
+    )
     await tenant.call("PUT", path, 200, json={"retention": {"max_bytes": 8192}})
 
 
-async def test_a_stream_that_the_organization_made_itself_is_not_touched(tenant):
+async def test_stream_created_by_the_organization_is_not_changed(tenant):
     js = await connect_jetstream(tenant)
     await js.add_stream(StreamConfig(name="MINE", subjects=[f"{tenant.id}.mine.>"]))
-    await assert_rejected(tenant, "POST", "/subjects", 409, "subject_overlap", name="Mine", pattern="mine.>")
+    await assert_rejected(
+        tenant, "POST", "/subjects", 409, "subject_overlap", json={"name": "Mine", "pattern": "mine.>"}
+    )
     assert (await tenant.call("GET", "/subjects", 200))["subjects"] == []
     other = await create_subject(tenant, "Mine", "yours.>")
     path = f"/subjects/{other['subject_id']}"
-    await assert_rejected(tenant, "PUT", path, 409, "subject_overlap", pattern="mine.a", name="Still")
+    await assert_rejected(
+        tenant, "PUT", path, 409, "subject_overlap", json={"pattern": "mine.a", "name": "Still"}
+    )
 
-    async def as_before():
-        now = await tenant.call("GET", path, 200)
-        return {**now, "updated_at": ""} == {**other, "updated_at": ""}
+    async def is_unchanged():
+        current = await tenant.call("GET", path, 200)
+        return {**current, "updated_at": ""} == {**other, "updated_at": ""}
 
-    await eventually(as_before)
+    await eventually(is_unchanged)
     config = (await js.stream_info(other["stream"])).config
     assert sorted(config.subjects) == sorted([f"{tenant.id}.yours.>", f"tenant.{tenant.id}.yours.>"])
     await js.delete_stream("MINE")

@@ -15,7 +15,7 @@ from support.cli import Terminal
 FIRST_VERSION = next(field.default for field in fields(SubjectItem) if field.name == "version")
 
 
-async def configure_as_before(stack, tenant):
+async def restore_old_configuration(stack, tenant):
     """Set the republish prefix of earlier releases on a tenant's history stream."""
     nc = await connect(stack.environ()["NATS_URL"], stack.directory / "keys/tenancy.creds", name="tenancy")
     try:
@@ -37,10 +37,10 @@ async def configure_as_before(stack, tenant):
 
 
 async def test_resume_works_after_streams_are_synced(stack, tenant, tmp_path):
-    channel, agent = await tenant.create_channel(), await tenant.create_client()
-    socket, nc = await agent.connect_websocket(), await agent.connect_nats()
+    channel, client = await tenant.create_channel(), await tenant.create_client()
+    socket, nc = await client.connect_websocket(), await client.connect_nats()
     name = channel["channel_id"]
-    await configure_as_before(stack, tenant)
+    await restore_old_configuration(stack, tenant)
     await nc.publish(channel["subject"], b'"stored"')
     await nc.flush()
     await socket.send_and_receive("subscribe", "subscribed", channel=name, since=1)
@@ -48,15 +48,15 @@ async def test_resume_works_after_streams_are_synced(stack, tenant, tmp_path):
     assert stored["data"] == "stored"
     await nc.publish(channel["subject"], b'"missed"')
     await nc.flush()
-    # The stream republishes where the gateway does not listen.
+    # The stream republishes to a subject that the gateway does not subscribe to.
     await socket.assert_no_frame("message", for_s=0.3)
 
     for _ in range(2):
-        done = await Terminal(tmp_path).run("sync-streams", "--json", **stack.environ())
-        assert (done.code, done.json["rejected"]) == (0, []), done.err
-        assert done.json["synced"] >= 1
+        result = await Terminal(tmp_path).run("sync-streams", "--json", **stack.environ())
+        assert (result.code, result.json["rejected"]) == (0, []), result.err
+        assert result.json["synced"] >= 1
 
-    late = await agent.connect_websocket()
+    late = await client.connect_websocket()
     await late.send_and_receive("subscribe", "subscribed", channel=name, since=stored["seq"])
     await nc.publish(channel["subject"], b'"live"')
     await nc.flush()

@@ -8,7 +8,7 @@ from support.actors import User
 
 @pytest.fixture(scope="module")
 async def limited_stack(new_stack):
-    """Two gateway workers; strict with logins, as an installation is."""
+    """Two gateway workers, with login limits as in production."""
     settings = {
         "ARTCAFE_GATEWAY_WORKERS": "2",
         "ARTCAFE_EMAIL_LOGINS_PER_MINUTE": "5",
@@ -17,13 +17,13 @@ async def limited_stack(new_stack):
         "ARTCAFE_PERSON_CALLS_PER_MINUTE": "30",
         "ARTCAFE_KEYS_PER_HOUR": "12",
     }
-    async with new_stack(settings) as running:
-        yield running
+    async with new_stack(settings) as stack:
+        yield stack
 
 
 @pytest.fixture
 async def org(limited_stack):
-    # What an earlier test used up is given back: all of them come from one address.
+    # All tests use one IP address; its login limit starts anew for each test.
     async with Redis.from_url(limited_stack.endpoints["redis"]) as redis:
         async for name in redis.scan_iter("rate:login:ip:*"):
             await redis.delete(name)

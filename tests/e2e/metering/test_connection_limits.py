@@ -10,88 +10,87 @@ from support.health import is_healthy, is_ready
 from support.waiting import eventually
 
 
-async def turned_away(agent):
-    """Connect, and be told that the plan has no more places."""
-    url = agent.connection["websocket_url"]
+async def assert_rejected_by_limit(client):
+    """Connect, and assert that the gateway rejects the connection because of the plan."""
+    url = client.connection["websocket_url"]
     ws = await connect(url, compression=None)
     socket = Socket(ws)
     challenge = await socket.receive("challenge")
-    await socket.send(type="auth", **agent.sign_nonce(challenge["nonce"]))
+    await socket.send(type="auth", **client.sign_nonce(challenge["nonce"]))
     assert (await socket.receive("error"))["code"] == "plan_limit"
     assert await socket.wait_closed() == (1013, "plan_limit")
-    return True
 
 
-async def welcomed(agent):
-    """A socket, or None when there is no place for it."""
+async def connect_if_allowed(client):
+    """A socket, or None if the plan's limit is reached."""
     try:
-        return await agent.connect_websocket()
+        return await client.connect_websocket()
     except ConnectionError as error:
         if "(1013, 'plan_limit')" in str(error):
             return None
         raise
 
 
-async def test_connections_of_a_plan_are_counted_over_all_gateways_and_transports(limited_stack, org):
-    agent, places = await org.create_client(), LIMITS[Plan.FREE].connections
+async def test_connection_limit_applies_across_workers_and_transports(limited_stack, org):
+    client, limit = await org.create_client(), LIMITS[Plan.FREE].connections
     await set_plan(org, "free")
-    direct = await agent.connect_nats()
-    await eventually(lambda: _connections(org, agent, 1))
-    # Many at once for the places that are left: as many win as there are places.
-    sockets = await asyncio.gather(*(welcomed(agent) for _ in range(4 * places)))
-    won = [socket for socket in sockets if socket]
-    assert len(won) == places - 1
-    await eventually(lambda: _connections(org, agent, places))
-    assert await turned_away(agent)
-    # Those that are in are not disturbed, and one that leaves makes room, whatever its transport.
-    assert all([await socket.send_and_receive("ping", "pong") for socket in won])
-    await won.pop().close()
-    won.append(await eventually(lambda: welcomed(agent)))
+    direct = await client.connect_nats()
+    await eventually(lambda: has_connections(org, client, 1))
+    # Of many concurrent attempts, exactly as many succeed as the limit allows.
+    sockets = await asyncio.gather(*(connect_if_allowed(client) for _ in range(4 * limit)))
+    connected = [socket for socket in sockets if socket]
+    assert len(connected) == limit - 1
+    await eventually(lambda: has_connections(org, client, limit))
+    await assert_rejected_by_limit(client)
+    # Existing connections stay open. Closing one, over either transport, allows a new one.
+    assert all([await socket.send_and_receive("ping", "pong") for socket in connected])
+    await connected.pop().close()
+    connected.append(await eventually(lambda: connect_if_allowed(client)))
     await direct.close()
-    won.append(await eventually(lambda: welcomed(agent)))
-    assert await turned_away(agent)
-    # Who only looks on takes no place, and another organization has its limited_stack.
+    connected.append(await eventually(lambda: connect_if_allowed(client)))
+    await assert_rejected_by_limit(client)
+    # Dashboards do not count, and another organization has its own limit.
     await org.connect_dashboard()
     other = await (await User.sign_up(limited_stack)).create_organization()
     await (await other.create_client()).connect_websocket()
     await set_plan(org, "basic")
-    await eventually(lambda: welcomed(agent))
+    await eventually(lambda: connect_if_allowed(client))
 
 
-async def test_a_killed_gateway_leaves_no_place_taken(limited_stack, org):
-    agent, places = await org.create_client(), LIMITS[Plan.FREE].connections
+async def test_connections_of_a_killed_gateway_do_not_count(limited_stack, org):
+    client, limit = await org.create_client(), LIMITS[Plan.FREE].connections
     await set_plan(org, "free")
-    sockets = [await eventually(lambda: welcomed(agent)) for _ in range(places)]
-    assert await turned_away(agent)
+    sockets = [await eventually(lambda: connect_if_allowed(client)) for _ in range(limit)]
+    await assert_rejected_by_limit(client)
     limited_stack.supervisor.kill("gateway")
     for socket in sockets:
         await socket.wait_closed()
     await eventually(lambda: is_ready(org), within=30)
-    for _ in range(places):
-        await eventually(lambda: _tried(agent), within=30, every=0.3)
-    assert await turned_away(agent)
+    for _ in range(limit):
+        await eventually(lambda: connect_if_reachable(client), within=30, every=0.3)
+    await assert_rejected_by_limit(client)
 
 
-async def test_without_presence_sockets_are_let_in(limited_stack, org):
-    agent = await org.create_client()
+async def test_limit_is_not_enforced_without_presence(limited_stack, org):
+    client = await org.create_client()
     await set_plan(org, "free")
-    await agent.connect_websocket()
+    await client.connect_websocket()
     await limited_stack.supervisor.stop("presence")
     try:
         for _ in range(LIMITS[Plan.FREE].connections):
-            await agent.connect_websocket()
+            await client.connect_websocket()
     finally:
         limited_stack.start("presence")
     await eventually(lambda: is_healthy(org), within=30)
 
 
-async def _tried(agent):
+async def connect_if_reachable(client):
     try:
-        return await welcomed(agent)
+        return await connect_if_allowed(client)
     except (OSError, ConnectionError):
         return None
 
 
-async def _connections(org, agent, count):
-    answer = await org.http.get(f"/clients/{agent.id}/status")
-    return answer.status_code == 200 and len(answer.json()["connections"]) == count
+async def has_connections(org, client, count):
+    response = await org.http.get(f"/clients/{client.id}/status")
+    return response.status_code == 200 and len(response.json()["connections"]) == count

@@ -1,6 +1,5 @@
 """The monthly message quota of a plan."""
 
-import asyncio
 import json
 import sys
 from datetime import UTC, datetime
@@ -18,25 +17,25 @@ from support.waiting import eventually
 
 @pytest.fixture
 async def crossings(limited_stack):
-    """Every QuotaCrossed that is announced."""
+    """All published `QuotaCrossed` events."""
     nc = await nats.connect(
         limited_stack.environ()["NATS_URL"],
         user_credentials=str(limited_stack.directory / "keys/presence.creds"),
         inbox_prefix=b"_INBOX_presence",
     )
-    heard = []
+    events = []
 
-    async def hear(message):
-        heard.append(json.loads(message.data))
+    async def record(message):
+        events.append(json.loads(message.data))
 
-    await nc.subscribe("artcafe.events.quota.crossed", cb=hear)
+    await nc.subscribe("artcafe.events.quota.crossed", cb=record)
     await nc.flush()
-    yield heard
+    yield events
     await nc.close()
 
 
-async def used_up(limited_stack, org, messages):
-    """So many messages were published this month, as far as metering is concerned."""
+async def set_message_count(limited_stack, org, messages):
+    """Set metering's counter of messages in this month."""
     month = f"{datetime.now(UTC):%Y%m}"
     async with Redis.from_url(limited_stack.endpoints["redis"]) as redis:
         await redis.hset(f"stats:m:{month}:{org.id}", "messages", messages)
@@ -44,7 +43,7 @@ async def used_up(limited_stack, org, messages):
 
 @pytest.fixture
 async def second_metering(limited_stack):
-    """Another instance, which sees and applies what the first one does."""
+    """A second instance of metering."""
     program = Program(
         name="metering-2",
         command=[sys.executable, "-m", "artcafe_metering"],
@@ -57,48 +56,55 @@ async def second_metering(limited_stack):
     await limited_stack.supervisor.stop(program.name)
 
 
-async def test_the_months_messages_are_all_there_are(limited_stack, org, crossings, second_metering):
+async def test_monthly_quota_is_enforced_until_the_plan_changes(
+    limited_stack, org, crossings, second_metering
+):
     allowed = LIMITS[Plan.FREE].messages_per_month
-    agent, listener = await org.create_client(), await org.create_client()
+    client, other = await org.create_client(), await org.create_client()
     channel = (await org.create_channel())["channel_id"]
     await set_plan(org, "free")
-    socket, heard = await agent.connect_websocket(), await listener.connect_websocket()
-    await heard.subscribe(subject="all")
-    percents = lambda: [each["percent"] for each in crossings if each["tenant_id"] == org.id]  # noqa: E731
+    socket, subscriber = await client.connect_websocket(), await other.connect_websocket()
+    await subscriber.subscribe(subject="all")
 
-    await used_up(limited_stack, org, allowed * 8 // 10 - 1)
+    def percents():
+        return [event["percent"] for event in crossings if event["tenant_id"] == org.id]
+
+    await set_message_count(limited_stack, org, allowed * 8 // 10 - 1)
     await socket.send_and_receive("publish", "published", subject="all", data=0, id=1)
     await eventually(lambda: percents() == [80])
-    # Most of it is not all of it.
+    # At 80% publishing is still possible.
     await socket.send_and_receive("publish", "published", subject="all", data=1, id=2)
-    await used_up(limited_stack, org, allowed - 1)
+    await set_message_count(limited_stack, org, allowed - 1)
     await socket.send_and_receive("publish", "published", subject="all", data=2, id=3)
     await eventually(lambda: percents() == [80, 100])
     crossed = crossings[-1]
     assert crossed["used"] >= crossed["limit"] == allowed
 
-    async def refused_over_websocket():
+    async def publish_over_websocket():
         await socket.send(type="publish", subject="all", data="too many", id="x")
-        while not socket.pending("published") and not socket.pending("error"):
-            await asyncio.sleep(0.01)
-        error = next(iter(socket.pending("error")), None)
-        socket._seen.clear()
-        return error
+        return await socket.receive_any({"published", "error"}, id="x")
 
-    error = await eventually(refused_over_websocket)
-    assert (error["code"], error["id"]) == ("quota_exceeded", "x")
+    async def rejected_over_websocket():
+        reply = await publish_over_websocket()
+        return reply if reply["type"] == "error" else None
+
+    async def accepted_over_websocket():
+        return (await publish_over_websocket())["type"] == "published"
+
+    error = await eventually(rejected_over_websocket)
+    assert error["code"] == "quota_exceeded"
     assert error["retry_after_ms"] > 0
     await socket.send(type="request", subject="all", data=1, id="r")
     assert (await socket.receive("error", id="r"))["code"] == "quota_exceeded"
 
-    async def refused_over_rest():
-        answer = await org.http.post(f"/channels/{channel}/messages", json={"n": 1})
-        return answer if answer.status_code == 429 else None
+    async def rejected_over_rest():
+        response = await org.http.post(f"/channels/{channel}/messages", json={"n": 1})
+        return response if response.status_code == 429 else None
 
-    answer = await eventually(refused_over_rest)
-    assert answer.json()["code"] == "quota_exceeded"
-    assert int(answer.headers["Retry-After"]) > 0
-    # Reading goes on, and a gateway or metering that starts anew knows it, too.
+    response = await eventually(rejected_over_rest)
+    assert response.json()["code"] == "quota_exceeded"
+    assert int(response.headers["Retry-After"]) > 0
+    # Sockets stay open, and a restarted gateway and metering still enforce the quota.
     assert await socket.send_and_receive("ping", "pong")
     await limited_stack.supervisor.stop("metering")
     limited_stack.start("metering")
@@ -106,27 +112,23 @@ async def test_the_months_messages_are_all_there_are(limited_stack, org, crossin
     limited_stack.start("gateway")
     await eventually(lambda: is_ready(org), within=30)
     await eventually(lambda: is_healthy(org), within=30)
-    assert (await refused_over_rest()) is not None
-    socket, heard = await agent.connect_websocket(), await listener.connect_websocket()
-    await heard.subscribe(subject="all")
-    assert await refused_over_websocket()
-    # A larger plan lifts it at once, and its limited_stack four fifths are another matter.
+    assert (await rejected_over_rest()) is not None
+    socket, subscriber = await client.connect_websocket(), await other.connect_websocket()
+    await subscriber.subscribe(subject="all")
+    assert await rejected_over_websocket()
+    # A larger plan applies immediately, with its own thresholds.
     await set_plan(org, "basic")
-    await eventually(lambda: _refused_no_more(refused_over_websocket))
+    await eventually(accepted_over_websocket)
     await socket.send_and_receive("publish", "published", subject="all", data="at last", id=9)
-    await eventually(lambda: any(frame["data"] == "at last" for frame in heard.pending("message")))
+    await eventually(lambda: any(frame["data"] == "at last" for frame in subscriber.pending("message")))
     assert percents() == [80, 100]
-    await used_up(limited_stack, org, LIMITS[Plan.BASIC].messages_per_month * 9 // 10)
+    await set_message_count(limited_stack, org, LIMITS[Plan.BASIC].messages_per_month * 9 // 10)
     await socket.send_and_receive("publish", "published", subject="all", data="more", id=10)
     await eventually(lambda: percents() == [80, 100, 80])
 
-    async def told():
+    async def all_recorded():
         logs = (await org.call("GET", "/activity/logs?type=quota", 200))["logs"]
-        seen = [(each["action"], each["metadata"]["percent"]) for each in reversed(logs)]
-        return seen == [("quota.crossed", percent) for percent in percents()]
+        recorded = [(each["action"], each["metadata"]["percent"]) for each in reversed(logs)]
+        return recorded == [("quota.crossed", percent) for percent in percents()]
 
-    await eventually(told)
-
-
-async def _refused_no_more(attempt):
-    return await attempt() is None
+    await eventually(all_recorded)

@@ -1,4 +1,4 @@
-"""What a plan allows, set by the operator's one command and enforced at once."""
+"""The limits of plans, and `artcafe plan set`."""
 
 import asyncio
 import subprocess
@@ -10,88 +10,89 @@ import pytest
 
 from artcafe_common.plans import BRIDGE_ALLOWANCE, LIMITS, Plan
 from support.actors import set_plan
+from support.api_examples import UNKNOWN_ID
 from support.waiting import eventually
 
 
-async def test_counts_of_the_plan_are_the_plans_own(tenant):
+async def test_client_limit_depends_on_the_plan(tenant):
     await set_plan(tenant, "free")
     assert (await tenant.call("GET", f"/accounts/{tenant.id}", 200))["plan"] == "free"
     for _ in range(LIMITS[Plan.FREE].clients):
         await tenant.create_client()
-    refused = await tenant.http.post("/clients", json={"name": "one too many"})
-    assert (refused.status_code, refused.json()["code"]) == (409, "plan_limit")
-    # Not every plan is capped alike, and the change is felt at once.
+    response = await tenant.http.post("/clients", json={"name": "one too many"})
+    assert (response.status_code, response.json()["code"]) == (409, "plan_limit")
+    # A larger plan applies immediately.
     await set_plan(tenant, "basic")
     await tenant.create_client("one more")
     limits = (await tenant.call("GET", "/usage/metrics", 200))["limits"]
     assert limits["clients"] == 10
-    # Twenty at once for the places that are left: as many win as there are places.
-    answers = await asyncio.gather(
+    # Of many concurrent requests, exactly as many succeed as the limit allows.
+    responses = await asyncio.gather(
         *(tenant.http.post("/clients", json={"name": f"rush {n}"}) for n in range(20))
     )
-    assert sorted(a.status_code for a in answers) == [201] * 6 + [409] * 14
-    # Deleting makes room.
-    some = (await tenant.call("GET", "/clients", 200))["clients"][0]["client_id"]
-    await tenant.call("DELETE", f"/clients/{some}", 200)
+    assert sorted(a.status_code for a in responses) == [201] * 6 + [409] * 14
+    # Deleted clients do not count.
+    client_id = (await tenant.call("GET", "/clients", 200))["clients"][0]["client_id"]
+    await tenant.call("DELETE", f"/clients/{client_id}", 200)
     await tenant.create_client("in its place")
 
 
-async def test_the_broker_enforces_the_plans_connections(tenant):
-    agent = await tenant.create_client()
+async def test_broker_enforces_the_connection_limit(tenant):
+    client = await tenant.create_client()
     await set_plan(tenant, "free")
     allowed = LIMITS[Plan.FREE].connections + BRIDGE_ALLOWANCE
-    connections = [await agent.connect_nats() for _ in range(allowed)]
+    connections = [await client.connect_nats() for _ in range(allowed)]
     with pytest.raises(nats.errors.Error, match="maximum account active connections"):
-        await agent.connect_nats()
+        await client.connect_nats()
     await set_plan(tenant, "enterprise")
-    await agent.connect_nats()
+    await client.connect_nats()
     await connections[0].flush()
 
 
-async def test_an_unknown_organization_is_told_to_the_operator(stack):
+async def test_plan_set_rejects_an_unknown_organization(stack):
     command = [
         str(Path(sys.executable).parent / "artcafe"),
         "plan",
         "set",
-        "01JADAR0000000000000000000",
+        UNKNOWN_ID,
         "pro",
     ]
-    done = await asyncio.to_thread(
+    result = await asyncio.to_thread(
         subprocess.run, command, env=stack.environ(), capture_output=True, text=True, timeout=30, check=False
     )
-    assert done.returncode == 4
-    assert "account_not_found" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert result.returncode == 4
+    assert "account_not_found" in result.stderr
+    assert "Traceback" not in result.stderr
 
 
-async def test_new_clients_can_do_what_users_expect_by_default(tenant):
-    """Seeds are user seeds; heartbeats and subjects of any number of tokens are allowed."""
-    agent = await tenant.create_client()
-    assert agent.seed.startswith("SU")
-    assert len(agent.seed) == 58
-    assert agent.record["nkey_public"].startswith("U")
-    problems = []
+async def test_new_clients_have_the_default_permissions(tenant):
+    """User seeds, which allow heartbeats and subjects of any number of tokens."""
+    client = await tenant.create_client()
+    assert client.seed.startswith("SU")
+    assert len(client.seed) == 58
+    assert client.record["nkey_public"].startswith("U")
+    errors = []
 
-    async def note(error):
-        problems.append(str(error))
+    async def record_error(error):
+        errors.append(str(error))
 
-    nc = await agent.connect_nats(error_cb=note)
-    heard = []
+    nc = await client.connect_nats(error_cb=record_error)
+    received = []
 
-    async def hear(message):
-        heard.append(message.subject)
+    async def record(message):
+        received.append(message.subject)
 
-    await nc.subscribe(">", cb=hear)
+    await nc.subscribe(">", cb=record)
     subjects = ["one", "two.tokens", f"{tenant.id}.x", f"{tenant.id}.x.y", f"tenant.{tenant.id}.x.y.z"]
     for subject in subjects:
         await nc.publish(subject, b"1")
     for subject in (
-        f"_heartbeat.{tenant.id}.{agent.id}",
-        f"_HEARTBEAT.tenant.{tenant.id}.client.{agent.id}",
-        f"_PRESENCE.tenant.{tenant.id}.client.{agent.id}",
-        f"_METRICS.tenant.{tenant.id}.client.{agent.id}",
+        f"_heartbeat.{tenant.id}.{client.id}",
+        f"_HEARTBEAT.tenant.{tenant.id}.client.{client.id}",
+        f"_PRESENCE.tenant.{tenant.id}.client.{client.id}",
+        f"_METRICS.tenant.{tenant.id}.client.{client.id}",
     ):
         await nc.publish(subject, b"{}", reply="None")
     await nc.flush()
-    await eventually(lambda: set(subjects) <= set(heard))
-    assert problems == []
+    await eventually(lambda: set(subjects) <= set(received))
+    assert errors == []

@@ -1,4 +1,4 @@
-"""Several gateway processes on one port, and one organization that floods beside a quiet one."""
+"""Several gateway workers on one port, and rate limits per organization."""
 
 import asyncio
 import time
@@ -11,18 +11,18 @@ from support.waiting import eventually
 
 
 @pytest.fixture(scope="module")
-async def wide(new_stack):
-    """Two gateway workers, and a low rate for each organization."""
+async def worker_stack(new_stack):
+    """Two gateway workers, and a low publish rate per organization."""
     settings = {"ARTCAFE_GATEWAY_WORKERS": "2", "ARTCAFE_PUBLISH_RATE": "500", "ARTCAFE_PING_INTERVAL_S": "1"}
-    async with new_stack(settings) as running:
-        yield running
+    async with new_stack(settings) as stack:
+        yield stack
 
 
-async def test_sockets_of_every_worker_meet(wide):
-    tenant = await (await User.sign_up(wide)).create_organization()
-    agent = await tenant.create_client()
-    # So many that the kernel cannot have given all of them to one process.
-    sockets = [await agent.connect_websocket() for _ in range(12)]
+async def test_messages_and_revocations_reach_sockets_of_every_worker(worker_stack):
+    tenant = await (await User.sign_up(worker_stack)).create_organization()
+    client = await tenant.create_client()
+    # Enough sockets that the kernel distributes them over both workers.
+    sockets = [await client.connect_websocket() for _ in range(12)]
     for socket in sockets:
         await socket.subscribe(subject="all")
     for number, socket in enumerate(sockets):
@@ -30,45 +30,43 @@ async def test_sockets_of_every_worker_meet(wide):
     for socket in sockets:
         await eventually(lambda s=socket: len(s.pending("message")) == 12)
         assert sorted(frame["data"] for frame in socket.pending("message")) == list(range(12))
-    status = await tenant.call("GET", f"/clients/{agent.id}/status", 200)
+    status = await tenant.call("GET", f"/clients/{client.id}/status", 200)
     assert len(status["connections"]) == 12
     # A revocation reaches all of them.
     began = time.monotonic()
-    await tenant.call("DELETE", f"/clients/{agent.id}", 200)
+    await tenant.call("DELETE", f"/clients/{client.id}", 200)
     for socket in sockets:
         assert await socket.wait_closed() == (4403, "deleted")
     assert time.monotonic() - began < 1
 
-    async def counted():
-        return (await tenant.call("GET", "/usage/local/stats", 200))["today"]
+    async def all_counted():
+        today = (await tenant.call("GET", "/usage/local/stats", 200))["today"]
+        return (today["messages"], today["deliveries"]) == (12, 144)
 
-    today = await eventually(lambda: _when(counted, lambda t: t["messages"] == 12 and t["deliveries"] == 144))
-    assert today
+    await eventually(all_counted)
 
 
-async def test_who_answers_no_ping_is_ended_and_who_is_idle_is_not(wide):
-    tenant = await (await User.sign_up(wide)).create_organization()
-    agent = await tenant.create_client()
-    idle, dead = await agent.connect_websocket(), await agent.connect_websocket()
+async def test_socket_without_pong_is_closed_and_idle_socket_is_not(worker_stack):
+    tenant = await (await User.sign_up(worker_stack)).create_organization()
+    client = await tenant.create_client()
+    idle, dead = await client.connect_websocket(), await client.connect_websocket()
     dead.ws.transport.pause_reading()
 
-    async def connections():
-        return len((await tenant.call("GET", f"/clients/{agent.id}/status", 200))["connections"])
+    async def one_connection_left():
+        status = await tenant.call("GET", f"/clients/{client.id}/status", 200)
+        return len(status["connections"]) == 1
 
-    await eventually(lambda: _when(connections, lambda count: count == 1), within=15)
+    await eventually(one_connection_left, within=15)
     assert await idle.send_and_receive("ping", "pong")
 
 
-async def _when(look, right):
-    seen = await look()
-    return seen if right(seen) else None
-
-
-async def test_a_flood_is_refused_and_does_not_touch_another_organization(wide):
-    loud, quiet = [await (await User.sign_up(wide)).create_organization() for _ in range(2)]
-    flooding = [await (await loud.create_client()).connect_websocket() for _ in range(4)]
-    one, other = [await (await quiet.create_client()).connect_websocket() for _ in range(2)]
-    await other.subscribe(subject="calm")
+async def test_flood_is_rate_limited_and_does_not_affect_another_organization(worker_stack):
+    flooding_org, quiet_org = [
+        await (await User.sign_up(worker_stack)).create_organization() for _ in range(2)
+    ]
+    flooding = [await (await flooding_org.create_client()).connect_websocket() for _ in range(4)]
+    publisher, subscriber = [await (await quiet_org.create_client()).connect_websocket() for _ in range(2)]
+    await subscriber.subscribe(subject="calm")
 
     async def flood(socket):
         for _ in range(1500):
@@ -76,20 +74,20 @@ async def test_a_flood_is_refused_and_does_not_touch_another_organization(wide):
 
     floods = [asyncio.create_task(flood(socket)) for socket in flooding]
     for number in range(50):
-        await one.send_and_receive("publish", "published", subject="calm", data=number, id=number)
-        assert (await other.receive("message"))["data"] == number
+        await publisher.send_and_receive("publish", "published", subject="calm", data=number, id=number)
+        assert (await subscriber.receive("message"))["data"] == number
     await asyncio.gather(*floods)
-    # They were slowed down, not cut off.
+    # The flooding sockets stay open.
     for socket in flooding:
         await socket.send(type="ping")
         await socket.receive("pong", within=60)
-    refused = [frame for socket in flooding for frame in socket.pending("error")]
-    assert {frame["code"] for frame in refused} == {"rate_limited"}
-    assert all(frame["retry_after_ms"] == 1000 for frame in refused)
+    errors = [frame for socket in flooding for frame in socket.pending("error")]
+    assert {frame["code"] for frame in errors} == {"rate_limited"}
+    assert all(frame["retry_after_ms"] == 1000 for frame in errors)
 
 
-async def test_a_worker_that_dies_is_replaced_and_none_outlives_the_gateway(wide):
-    parent = psutil.Process(wide.supervisor.pid("gateway"))
+async def test_killed_worker_is_replaced_and_no_worker_outlives_the_gateway(worker_stack):
+    parent = psutil.Process(worker_stack.supervisor.pid("gateway"))
     workers = {worker.pid for worker in parent.children()}
     assert len(workers) == 2
     victim = psutil.Process(workers.copy().pop())
@@ -97,20 +95,20 @@ async def test_a_worker_that_dies_is_replaced_and_none_outlives_the_gateway(wide
     await eventually(
         lambda: len({w.pid for w in parent.children() if w.status() != "zombie"} - {victim.pid}) == 2
     )
-    tenant = await (await User.sign_up(wide)).create_organization()
-    agent = await tenant.create_client()
-    await asyncio.gather(*(_connected(agent) for _ in range(10)))
+    tenant = await (await User.sign_up(worker_stack)).create_organization()
+    client = await tenant.create_client()
+    await asyncio.gather(*(connect_with_retry(client) for _ in range(10)))
     orphans = [psutil.Process(worker.pid) for worker in parent.children()]
-    wide.supervisor.kill("gateway")
+    worker_stack.supervisor.kill("gateway")
     await eventually(lambda: not any(orphan.is_running() for orphan in orphans))
-    await wide.wait_ready()
-    await agent.connect_websocket()
+    await worker_stack.wait_ready()
+    await client.connect_websocket()
 
 
-async def _connected(agent):
+async def connect_with_retry(client):
     async def attempt():
         try:
-            return await agent.connect_websocket()
+            return await client.connect_websocket()
         except (OSError, ConnectionError):
             return None
 

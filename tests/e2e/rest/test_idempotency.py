@@ -1,4 +1,4 @@
-"""`Idempotency-Key`: the same request is done once and answered the same, whoever listens in between."""
+"""`Idempotency-Key`: a repeated request is executed once and gets the same response."""
 
 import asyncio
 import uuid
@@ -17,207 +17,219 @@ from artcafe_gateway.http.idempotency_store import (
     StoredResponse,
 )
 from support.actors import Tenant, User
+from support.tokens import decode_claims
 from support.waiting import eventually
 
 
-def key():
+def new_key():
+    """A request header with a new key."""
     return {"Idempotency-Key": f"order {uuid.uuid4()}"}
 
 
-def replayed(answer):
-    return answer.headers.get("Idempotency-Replayed") == "true"
+def is_replayed(response):
+    return response.headers.get("Idempotency-Replayed") == "true"
 
 
-async def names(tenant, what="clients"):
+async def list_names(tenant, what="clients"):
     return [each["name"] for each in (await tenant.call("GET", f"/{what}", 200))[what]]
 
 
-async def test_the_same_request_gets_the_first_answer_again(tenant):
-    once = key()
-    first = await tenant.http.post("/clients", json={"name": "one"}, headers=once)
+async def test_repeated_request_gets_the_first_response(tenant):
+    headers = new_key()
+    first = await tenant.http.post("/clients", json={"name": "one"}, headers=headers)
     assert first.status_code == 201
-    assert not replayed(first)
+    assert not is_replayed(first)
     for path in ("/clients", "/clients/"):
-        again = await tenant.http.post(path, json={"name": "one"}, headers=once)
-        assert replayed(again)
+        again = await tenant.http.post(path, json={"name": "one"}, headers=headers)
+        assert is_replayed(again)
         assert (again.status_code, again.content) == (first.status_code, first.content)
         assert again.headers["Content-Type"] == first.headers["Content-Type"]
         assert again.headers["X-Request-Id"] != first.headers["X-Request-Id"]
-    assert await names(tenant) == ["one"]
-    # The seed in it is the one that works.
-    other = await tenant.http.post("/clients", json={"name": "two"}, headers=key())
-    assert not replayed(other)
-    assert sorted(await names(tenant)) == ["one", "two"]
+    assert await list_names(tenant) == ["one"]
+    # A new key is a new request.
+    other = await tenant.http.post("/clients", json={"name": "two"}, headers=new_key())
+    assert not is_replayed(other)
+    assert sorted(await list_names(tenant)) == ["one", "two"]
 
 
-async def test_many_at_once_are_one(tenant):
-    once = key()
-    answers = await asyncio.gather(
-        *(tenant.http.post("/channels", json={"name": "one"}, headers=once) for _ in range(12))
+async def test_concurrent_requests_are_executed_once(tenant):
+    headers = new_key()
+    responses = await asyncio.gather(
+        *(tenant.http.post("/channels", json={"name": "one"}, headers=headers) for _ in range(12))
     )
-    assert {a.status_code for a in answers} == {201}
-    assert len({a.content for a in answers}) == 1
-    assert sorted(map(replayed, answers)) == [False] + [True] * 11
-    assert await names(tenant, "channels") == ["one"]
+    assert {a.status_code for a in responses} == {201}
+    assert len({a.content for a in responses}) == 1
+    assert sorted(map(is_replayed, responses)) == [False] + [True] * 11
+    assert await list_names(tenant, "channels") == ["one"]
 
 
-async def test_a_key_belongs_to_one_request(tenant):
-    once = key()
-    await tenant.http.post("/channels", json={"name": "one"}, headers=once)
+async def test_key_cannot_be_reused_for_another_request(tenant):
+    headers = new_key()
+    await tenant.http.post("/channels", json={"name": "one"}, headers=headers)
     for path, body in (
         ("/channels", {"name": "two"}),
         ("/channels?x=1", {"name": "one"}),
         ("/clients", {"name": "one"}),
     ):
-        answer = await tenant.http.post(path, json=body, headers=once)
-        assert (answer.status_code, answer.json()["code"]) == (422, "idempotency_key_reused")
-    assert await names(tenant, "channels") == ["one"]
-    assert await names(tenant) == []
+        response = await tenant.http.post(path, json=body, headers=headers)
+        assert (response.status_code, response.json()["code"]) == (422, "idempotency_key_reused")
+    assert await list_names(tenant, "channels") == ["one"]
+    assert await list_names(tenant) == []
 
 
-async def test_a_key_is_its_organizations_and_its_users_own(stack, tenant, other_tenant):
-    once = key()
-    mine = await tenant.http.post("/channels", json={"name": "one"}, headers=once)
-    theirs = await other_tenant.http.post("/channels", json={"name": "one"}, headers=once)
-    assert theirs.status_code == 201
-    assert not replayed(theirs)
-    assert mine.json()["channel_id"] != theirs.json()["channel_id"]
-    # A colleague's is not mine either: what I was told may be none of theirs.
+async def test_key_is_scoped_to_organization_and_user(stack, tenant, other_tenant):
+    headers = new_key()
+    own = await tenant.http.post("/channels", json={"name": "one"}, headers=headers)
+    foreign = await other_tenant.http.post("/channels", json={"name": "one"}, headers=headers)
+    assert foreign.status_code == 201
+    assert not is_replayed(foreign)
+    assert own.json()["channel_id"] != foreign.json()["channel_id"]
+    # Another member of the organization does not get the stored response.
     colleague = await User.sign_up(stack)
-    me = (await colleague.http.post("/accounts", json={"name": "Own"})).json()
-    members = await Tenant(colleague, me).call("GET", f"/accounts/{me['account_id']}/members", 200)
-    joined = {"user_id": members["members"][0]["user_id"], "email": colleague.email, "role": "member"}
-    await tenant.call("POST", f"/accounts/{tenant.id}/members", 201, json=joined)
-    seen = await Tenant(colleague, tenant.account).http.post("/channels", json={"name": "one"}, headers=once)
-    assert (seen.status_code, seen.json()["code"]) == (409, "name_taken")
-    assert not replayed(seen)
-    # And whoever may not act for the organization is told so, key or not.
+    user_id = decode_claims(colleague.token)["sub"]
+    member = {"user_id": user_id, "email": colleague.email, "role": "member"}
+    await tenant.call("POST", f"/accounts/{tenant.id}/members", 201, json=member)
+    response = await Tenant(colleague, tenant.account).http.post(
+        "/channels", json={"name": "one"}, headers=headers
+    )
+    assert (response.status_code, response.json()["code"]) == (409, "name_taken")
+    assert not is_replayed(response)
+    # Authorization is checked before stored responses are returned.
     other_tenant.http.headers["X-Tenant-Id"] = tenant.id
-    answer = await other_tenant.http.post("/channels", json={"name": "one"}, headers=once)
-    assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
+    response = await other_tenant.http.post("/channels", json={"name": "one"}, headers=headers)
+    assert (response.status_code, response.json()["code"]) == (403, "forbidden")
     anonymous = await tenant.http.post(
-        "/channels", json={"name": "one"}, headers={**once, "Authorization": "Bearer x"}
+        "/channels", json={"name": "one"}, headers={**headers, "Authorization": "Bearer x"}
     )
     assert anonymous.status_code == 401
 
 
-async def test_founding_an_organization_twice_is_founding_one(stack):
-    person, once = await User.sign_up(stack), key()
-    first = await person.http.post("/accounts", json={"name": "One"}, headers=once)
-    again = await person.http.post("/accounts", json={"name": "One"}, headers=once)
+async def test_repeated_account_creation_creates_one_account(stack):
+    user, headers = await User.sign_up(stack), new_key()
+    first = await user.http.post("/accounts", json={"name": "One"}, headers=headers)
+    again = await user.http.post("/accounts", json={"name": "One"}, headers=headers)
     assert (first.status_code, again.content) == (201, first.content)
-    assert replayed(again)
-    assert len((await person.http.get("/accounts")).json()["accounts"]) == 1
+    assert is_replayed(again)
+    assert len((await user.http.get("/accounts")).json()["accounts"]) == 1
 
 
-async def test_a_message_is_published_once(tenant):
-    channel, once = (await tenant.create_channel())["channel_id"], key()
-    listener = await (await tenant.create_client()).connect_websocket()
-    await listener.subscribe(channel=channel)
+async def test_repeated_publish_publishes_once(tenant):
+    channel, headers = (await tenant.create_channel())["channel_id"], new_key()
+    subscriber = await (await tenant.create_client()).connect_websocket()
+    await subscriber.subscribe(channel=channel)
     path = f"/channels/{channel}/messages"
-    first = await tenant.http.post(path, json={"n": 1}, headers=once)
-    again = await tenant.http.post(path, json={"n": 1}, headers=once)
+    first = await tenant.http.post(path, json={"n": 1}, headers=headers)
+    again = await tenant.http.post(path, json={"n": 1}, headers=headers)
     assert (first.status_code, again.status_code, again.json()) == (202, 202, first.json())
     await tenant.http.post(path, json={"n": 2})
-    await eventually(lambda: len(listener.pending("message")) == 2)
-    assert [frame["data"] for frame in listener.pending("message")] == [{"n": 1}, {"n": 2}]
+    await eventually(lambda: len(subscriber.pending("message")) == 2)
+    assert [frame["data"] for frame in subscriber.pending("message")] == [{"n": 1}, {"n": 2}]
 
 
-async def test_a_refusal_is_an_answer_too(tenant):
+async def test_error_responses_are_replayed(tenant):
     await tenant.create_channel("taken")
-    once = key()
-    for again in (False, True):
-        answer = await tenant.http.post("/channels", json={"name": "taken"}, headers=once)
-        assert (answer.status_code, answer.json()["code"], replayed(answer)) == (409, "name_taken", again)
-    once = key()
-    for again in (False, True):
-        answer = await tenant.http.post("/channels", json={"nome": "x"}, headers=once)
-        assert (answer.status_code, answer.json()["code"], replayed(answer)) == (
+    headers = new_key()
+    for repeated in (False, True):
+        response = await tenant.http.post("/channels", json={"name": "taken"}, headers=headers)
+        assert (response.status_code, response.json()["code"], is_replayed(response)) == (
+            409,
+            "name_taken",
+            repeated,
+        )
+    headers = new_key()
+    for repeated in (False, True):
+        response = await tenant.http.post("/channels", json={"nome": "x"}, headers=headers)
+        assert (response.status_code, response.json()["code"], is_replayed(response)) == (
             400,
             "invalid_request",
-            again,
+            repeated,
         )
-    too_large = await tenant.http.post("/channels", content=b"x" * (3 * 1024 * 1024), headers=key())
+    too_large = await tenant.http.post("/channels", content=b"x" * (3 * 1024 * 1024), headers=new_key())
     assert (too_large.status_code, too_large.json()["code"]) == (413, "body_too_large")
 
 
 @pytest.mark.parametrize(
     "values", [[b""], [b"x" * 256], [b"caf\xe9"], [b"tab\there"], [b"one", b"two"]], ids=str
 )
-async def test_a_key_that_is_none_is_refused(tenant, values):
+async def test_invalid_keys_are_rejected(tenant, values):
     headers = [*tenant.http.headers.raw, *((b"Idempotency-Key", value) for value in values)]
-    answer = await tenant.http.post("/channels", json={"name": "x"}, headers=httpx.Headers(headers))
-    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
-    assert answer.json()["errors"][0]["field"] == "Idempotency-Key"
-    assert await names(tenant, "channels") == []
+    response = await tenant.http.post("/channels", json={"name": "x"}, headers=httpx.Headers(headers))
+    assert (response.status_code, response.json()["code"]) == (400, "invalid_request")
+    assert response.json()["errors"][0]["field"] == "Idempotency-Key"
+    assert await list_names(tenant, "channels") == []
 
 
-async def test_where_nothing_is_created_it_is_ignored(tenant):
-    once = key()
+async def test_key_is_ignored_by_routes_that_create_nothing(tenant):
+    headers = new_key()
     channel = await tenant.create_channel()
     for _ in range(2):
-        answer = await tenant.http.put(
-            f"/channels/{channel['channel_id']}", json={"description": "x"}, headers=once
+        response = await tenant.http.put(
+            f"/channels/{channel['channel_id']}", json={"description": "x"}, headers=headers
         )
-        assert (answer.status_code, replayed(answer)) == (200, False)
-        answer = await tenant.http.post(
-            "/auth/login", json={"email": "a@b.example", "password": "x"}, headers=once
+        assert (response.status_code, is_replayed(response)) == (200, False)
+        response = await tenant.http.post(
+            "/auth/login", json={"email": "a@b.example", "password": "x"}, headers=headers
         )
-        assert (answer.status_code, replayed(answer)) == (401, False)
+        assert (response.status_code, is_replayed(response)) == (401, False)
 
 
-async def test_the_store_tells_no_secret(stack, tenant):
-    once = key()
-    made = (await tenant.http.post("/clients", json={"name": "a name"}, headers=once)).json()
+async def test_stored_responses_are_encrypted(stack, tenant):
+    headers = new_key()
+    created = (await tenant.http.post("/clients", json={"name": "a name"}, headers=headers)).json()
     async with Redis.from_url(stack.endpoints["redis"]) as redis:
-        found = [name async for name in redis.scan_iter("answer:*")]
-        assert found
-        for name in found:
+        keys = [name async for name in redis.scan_iter("answer:*")]
+        assert keys
+        for name in keys:
             value = await redis.get(name)
-            for secret in (made["nkey_seed"], made["client"]["client_id"], once["Idempotency-Key"], "a name"):
+            for secret in (
+                created["nkey_seed"],
+                created["client"]["client_id"],
+                headers["Idempotency-Key"],
+                "a name",
+            ):
                 assert secret.encode() not in name + value
             assert 0 < await redis.ttl(name) <= 24 * 3600
-    again = await tenant.http.post("/clients", json={"name": "a name"}, headers=once)
-    assert again.json() == made
+    again = await tenant.http.post("/clients", json={"name": "a name"}, headers=headers)
+    assert again.json() == created
 
 
 @pytest.fixture
 async def store(stack):
-    shared = RedisClient(stack.endpoints["redis"])
-    yield IdempotencyStore(shared, b"k" * 32)
-    await shared.close()
+    redis = RedisClient(stack.endpoints["redis"])
+    yield IdempotencyStore(redis, b"k" * 32)
+    await redis.close()
 
 
-async def test_what_is_under_way_is_waited_for_within_bounds(store, monkeypatch):
-    same = {"owner": "t|u", "key": str(uuid.uuid4()), "request": b"POST"}
-    claim = await store.claim(**same)
+async def test_request_in_progress_is_awaited_for_a_limited_time(store, monkeypatch):
+    request = {"owner": "t|u", "key": str(uuid.uuid4()), "request": b"POST"}
+    claim = await store.claim(**request)
     assert isinstance(claim, IdempotencyClaim)
-    waiting = asyncio.create_task(store.claim(**same))
+    waiting = asyncio.create_task(store.claim(**request))
     await asyncio.sleep(0.1)
-    answer = StoredResponse(status=201, headers=[(b"a", b"b")], body=b"{}")
-    await store.complete(claim, answer)
-    assert await waiting == answer
-    # One that takes too long is told of, and its claim ends when nothing was done.
+    response = StoredResponse(status=201, headers=[(b"a", b"b")], body=b"{}")
+    await store.complete(claim, response)
+    assert await waiting == response
+    # After the limit the caller gets an error. A cancelled claim can be acquired again.
     monkeypatch.setattr(idempotency_store, "WAIT_S", 0.2)
-    same["key"] = str(uuid.uuid4())
-    claim = await store.claim(**same)
-    with pytest.raises(IdempotencyInProgress) as caught:
-        await store.claim(**same)
-    assert caught.value.retry_after_s
+    request["key"] = str(uuid.uuid4())
+    claim = await store.claim(**request)
+    with pytest.raises(IdempotencyInProgress) as raised:
+        await store.claim(**request)
+    assert raised.value.retry_after_s
     with pytest.raises(IdempotencyKeyReused):
-        await store.claim(**{**same, "request": b"other"})
+        await store.claim(**{**request, "request": b"other"})
     await store.release(claim)
-    assert isinstance(await store.claim(**same), IdempotencyClaim)
+    assert isinstance(await store.claim(**request), IdempotencyClaim)
 
 
-async def test_a_claim_that_has_ended_overwrites_nothing(store, monkeypatch):
+async def test_expired_claim_does_not_overwrite_a_newer_one(store, monkeypatch):
     monkeypatch.setattr(idempotency_store, "CLAIM_TTL_S", 0.05)
-    same = {"owner": "t|u", "key": str(uuid.uuid4()), "request": b"POST"}
-    late = await store.claim(**same)
+    request = {"owner": "t|u", "key": str(uuid.uuid4()), "request": b"POST"}
+    late = await store.claim(**request)
     await asyncio.sleep(0.1)
-    second = await store.claim(**same)
+    second = await store.claim(**request)
     assert isinstance(second, IdempotencyClaim)
     await store.complete(second, StoredResponse(status=201, headers=[], body=b"second"))
     await store.complete(late, StoredResponse(status=201, headers=[], body=b"late"))
     await store.release(late)
-    assert (await store.claim(**same)).body == b"second"
+    assert (await store.claim(**request)).body == b"second"

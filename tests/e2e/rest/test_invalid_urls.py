@@ -11,9 +11,9 @@ from support.problems import assert_problem
 
 LISTS = ["/accounts", "/accounts/{account_id}/members", "/clients", "/agents", "/channels", "/subjects"]
 LISTS += [f"/channels/{{channel_id}}/{what}" for what in ("messages", "subscribers")]
-# Whoever asks for whatever is given something to sign.
-FOR_ANYBODY = {"GET /agents/{agent_id}/challenge"}
-PLAIN = ["/agents/status/summary", "/usage/metrics", "/usage/current", "/usage/local/stats"]
+# A challenge is issued for any id.
+ACCEPTS_ANY_ID = {"GET /agents/{agent_id}/challenge"}
+WITHOUT_PARAMETERS = ["/agents/status/summary", "/usage/metrics", "/usage/current", "/usage/local/stats"]
 HOSTILE_IDS = (
     "..",
     "%2e%2e",
@@ -45,22 +45,23 @@ HOSTILE_IDS = (
 
 
 @pytest.mark.parametrize("route", [route for route in ROUTES if "{" in route])
-async def test_hostile_ids(api, route):
+async def test_hostile_ids_are_not_found(api, route):
     body = ROUTES[route]
     content = None if body is None else json.dumps(body).encode()
     if route.endswith("/messages"):
         content = b"1"
     for name in re.findall(r"{(\w+)}", route):
-        guards = [quote(f"name#{api.tenant.id}#{text}", safe="") for text in ("x", "general")]
-        for hostile in (*HOSTILE_IDS, *guards, api.ids[name].lower() + "x", f"{api.ids[name]}%00"):
-            answer = await api.send(route, content, **{name: hostile})
-            refusals = (200, 404, 405) if route in FOR_ANYBODY else (403, 404, 405)
-            assert answer.status_code in refusals, (hostile, answer.text)
-            assert "X-Evil" not in answer.headers
+        # Keys of items in the same table that are not resources.
+        internal_keys = [quote(f"name#{api.tenant.id}#{text}", safe="") for text in ("x", "general")]
+        for hostile in (*HOSTILE_IDS, *internal_keys, api.ids[name].lower() + "x", f"{api.ids[name]}%00"):
+            response = await api.send(route, content, **{name: hostile})
+            expected = (200, 404, 405) if route in ACCEPTS_ANY_ID else (403, 404, 405)
+            assert response.status_code in expected, (hostile, response.text)
+            assert "X-Evil" not in response.headers
 
 
 @pytest.mark.parametrize("path", LISTS)
-async def test_what_a_list_may_be_asked(api, path):
+async def test_invalid_list_queries_are_rejected(api, path):
     for query, fields in (
         *(
             (f"limit={value}", ["limit"])
@@ -82,7 +83,7 @@ async def test_what_a_list_may_be_asked(api, path):
         assert (await api.send(f"GET {path}?limit={limit}")).status_code == 200
 
 
-async def test_cursors_hold_for_their_list_only(api):
+async def test_cursor_is_valid_only_for_its_list(api):
     for _ in range(2):
         await api.tenant.create_client()
     await api.tenant.create_channel()
@@ -95,12 +96,12 @@ async def test_cursors_hold_for_their_list_only(api):
         assert_problem(await api.send(f"GET /clients?cursor={tampered}"), 400, "invalid_cursor")
 
 
-async def test_what_filters_and_periods_may_be(api):
+async def test_invalid_filters_and_periods_are_rejected(api):
     for status in ("", "Online", "deleted", "%00"):
         assert_problem(await api.send(f"GET /clients?status={status}"), 400, "invalid_request", ["status"])
     for value in ("abc", "", "2026-13-01", "2026-02-30", "20260101", "1e9", "2026-01-01T00:00:00Z"):
-        answer = await api.send(f"GET /usage/metrics?start_date={value}")
-        assert_problem(answer, 400, "invalid_request", ["start_date"])
+        response = await api.send(f"GET /usage/metrics?start_date={value}")
+        assert_problem(response, 400, "invalid_request", ["start_date"])
     for query in (
         "start_date=2026-02-02&end_date=2026-02-01",
         "start_date=0001-01-01&end_date=9999-12-31",
@@ -110,31 +111,28 @@ async def test_what_filters_and_periods_may_be(api):
         assert_problem(await api.send(f"GET /usage/metrics?{query}"), 400, "invalid_period")
     for query in ("end_date=9999-12-31", "start_date=9999-12-31"):
         await api.send(f"GET /usage/metrics?{query}")
-    for path in PLAIN:
+    for path in WITHOUT_PARAMETERS:
         assert_problem(await api.send(f"GET {path}?plan=enterprise"), 400, "invalid_request", ["plan"])
 
 
-async def test_the_first_days_of_all(api):
+async def test_earliest_dates_are_rejected(api):
     for day in range(1, 7):
         assert_problem(await api.send(f"GET /usage/metrics?end_date=0001-01-0{day}"), 400, "invalid_period")
 
 
 @pytest.mark.parametrize("route", ROUTES)
-async def test_a_trailing_slash_is_the_same_route(api, route):
-    # A nonsense body, so that nothing is changed.
+async def test_trailing_slash_is_ignored(api, route):
+    # An invalid body, so that nothing changes.
     content = None if ROUTES[route] is None and "messages" not in route else b"nonsense"
-    gone = route.startswith("DELETE") or "nkey" in route
-    nothing = dict.fromkeys(api.ids, "none") if gone else {}
-    one, other = (
-        await api.send(route, content, **nothing),
-        await api.send(f"{route}/", content, **nothing),
-    )
-    assert one.status_code == other.status_code
-    if one.status_code >= 400:
-        assert one.json()["code"] == other.json()["code"]
+    changes_without_body = route.startswith("DELETE") or "nkey" in route
+    ids = dict.fromkeys(api.ids, "none") if changes_without_body else {}
+    without, with_slash = [await api.send(f"{route}{end}", content, **ids) for end in ("", "/")]
+    assert without.status_code == with_slash.status_code
+    if without.status_code >= 400:
+        assert without.json()["code"] == with_slash.json()["code"]
 
 
-async def test_paths_and_methods_that_are_not_there(api):
+async def test_unknown_paths_and_methods_are_rejected(api):
     http, base = api.tenant.http, api.tenant.stack.api
     for path in (
         "/",
@@ -154,13 +152,13 @@ async def test_paths_and_methods_that_are_not_there(api):
         ("POST", "/usage/current"),
         ("GET", "/auth/login"),
     ):
-        answer = await api.send(f"{method} {path}")
-        assert_problem(answer, 405, "method_not_allowed")
-        assert "OPTIONS" in answer.headers["allow"]
-        assert method not in answer.headers["allow"]
+        response = await api.send(f"{method} {path}")
+        assert_problem(response, 405, "method_not_allowed")
+        assert "OPTIONS" in response.headers["allow"]
+        assert method not in response.headers["allow"]
 
 
-async def test_headers_of_a_request_are_not_trusted(api):
+async def test_invalid_headers_do_not_break_a_request(api):
     for headers in (
         {"traceparent": "x" * 500},
         {"traceparent": "00-" + "é" * 32 + "-" + "x" * 16 + "-01"},
@@ -172,6 +170,6 @@ async def test_headers_of_a_request_are_not_trusted(api):
         {"Content-Encoding": "gzip"},
     ):
         raw = [(name, value.encode("latin-1")) for name, value in headers.items()]
-        answer = await api.tenant.http.post("/channels", content=b'{"name":"\\n"}', headers=raw)
-        assert_problem(answer, 400, "invalid_request", ["name"])
-        assert answer.headers["x-request-id"] != "mine"
+        response = await api.tenant.http.post("/channels", content=b'{"name":"\\n"}', headers=raw)
+        assert_problem(response, 400, "invalid_request", ["name"])
+        assert response.headers["x-request-id"] != "mine"

@@ -1,16 +1,7 @@
 """The pages that the `type` of a problem document points to."""
 
-import httpx
-import pytest
 
-
-@pytest.fixture
-async def http(stack):
-    async with httpx.AsyncClient(base_url=stack.api, timeout=20) as client:
-        yield client
-
-
-async def test_the_type_of_an_error_is_a_page(http):
+async def test_problem_type_has_a_page(http):
     problem = (await http.get("/api/v1/clients")).json()
     page = await http.get(f"/problems/{problem['code']}", headers={"Accept": "text/html"})
     assert page.status_code == 200
@@ -20,21 +11,21 @@ async def test_the_type_of_an_error_is_a_page(http):
     assert problem["title"] in page.text
 
 
-async def test_an_error_code_is_described_in_json(http):
-    answer = await http.get("/problems/client_not_found", headers={"Accept": "application/json"})
-    assert answer.headers["content-type"] == "application/json"
-    assert answer.headers["vary"] == "Accept"
-    found = answer.json()
-    assert found.keys() == {"type", "code", "status", "title", "cause", "remedy"}
-    assert (found["type"], found["code"], found["status"]) == (
+async def test_problem_type_is_described_in_json(http):
+    response = await http.get("/problems/client_not_found", headers={"Accept": "application/json"})
+    assert response.headers["content-type"] == "application/json"
+    assert response.headers["vary"] == "Accept"
+    described = response.json()
+    assert described.keys() == {"type", "code", "status", "title", "cause", "remedy"}
+    assert (described["type"], described["code"], described["status"]) == (
         "/problems/client_not_found",
         "client_not_found",
         404,
     )
-    assert found["cause"]
+    assert described["cause"]
 
 
-async def test_all_error_codes_are_listed(http):
+async def test_all_problem_types_are_listed(http):
     types = (await http.get("/problems", headers={"Accept": "application/json"})).json()["problems"]
     codes = [each["code"] for each in types]
     assert codes == sorted(set(codes))
@@ -44,8 +35,8 @@ async def test_all_error_codes_are_listed(http):
         assert f'href="{each["type"]}"' in page.text
 
 
-async def test_an_unknown_error_code_is_not_found(http):
+async def test_unknown_problem_type_is_not_found(http):
     for path in ("/problems/nothing", "/problems/CommandError", "/problems/client_not_found/more"):
-        answer = await http.get(path)
-        assert answer.status_code == 404
-        assert answer.json()["code"] == "not_found"
+        response = await http.get(path)
+        assert response.status_code == 404
+        assert response.json()["code"] == "not_found"

@@ -8,13 +8,13 @@ from support.problems import assert_problem
 MIB = 1024 * 1024
 
 
-async def test_publishing_by_rest(api):
+async def test_rest_publish_accepts_any_json_and_rejects_invalid_headers(api):
     tenant, channel = api.tenant, api.ids["channel_id"]
-    agent = await tenant.create_client()
-    socket, nc = await agent.connect_websocket(), await agent.connect_nats()
+    client = await tenant.create_client()
+    socket, nc = await client.connect_websocket(), await client.connect_nats()
     await socket.subscribe(channel=channel)
-    heard = asyncio.Queue()
-    await nc.subscribe(f"tenant.{tenant.id}.channel.{channel}", cb=heard.put)
+    received = asyncio.Queue()
+    await nc.subscribe(f"tenant.{tenant.id}.channel.{channel}", cb=received.put)
     await nc.flush()
     route = "POST /channels/{channel_id}/messages"
     for content in (
@@ -32,16 +32,16 @@ async def test_publishing_by_rest(api):
         b'"' + b"x" * (MIB - 2) + b'"',
     ):
         assert (await api.send(route, content)).status_code == 202, content[:50]
-        got = await asyncio.wait_for(heard.get(), 5)
-        assert got.data == content
-        assert got.headers.keys() == {"Artcafe-Message-Id"}
-        assert (await socket.receive("message"))["subject"] == got.subject
-    good = {"X-A": "ü 😀", "x-b": "", "X_C": "a: b", "Content-Type": "text/plain"}
-    envelope = json.dumps({"data": {"n": 1}, "headers": good}).encode()
+        message = await asyncio.wait_for(received.get(), 5)
+        assert message.data == content
+        assert message.headers.keys() == {"Artcafe-Message-Id"}
+        assert (await socket.receive("message"))["subject"] == message.subject
+    valid = {"X-A": "ü 😀", "x-b": "", "X_C": "a: b", "Content-Type": "text/plain"}
+    envelope = json.dumps({"data": {"n": 1}, "headers": valid}).encode()
     assert (await api.send(route, envelope)).status_code == 202
-    got = await asyncio.wait_for(heard.get(), 5)
-    assert json.loads(got.data) == (await socket.receive("message"))["data"] == {"n": 1}
-    assert {name: got.headers.get(name) for name in good} == good
+    message = await asyncio.wait_for(received.get(), 5)
+    assert json.loads(message.data) == (await socket.receive("message"))["data"] == {"n": 1}
+    assert {name: message.headers.get(name) for name in valid} == valid
     for content in (b"", b" ", b"nonsense", b"\xff", b'"\xff"', b'{"data":', b"1 2", b"[" * 100_000):
         assert_problem(await api.send(route, content), 400, "invalid_request", ["body"])
     for headers in (
@@ -69,9 +69,9 @@ async def test_publishing_by_rest(api):
         {"a": "x" * 5000},
         {f"h{number}": "x" for number in range(33)},
     ):
-        answer = await api.send(route, json.dumps({"data": 1, "headers": headers}).encode())
-        assert_problem(answer, 400, "bad_headers", ["headers"])
+        response = await api.send(route, json.dumps({"data": 1, "headers": headers}).encode())
+        assert_problem(response, 400, "bad_headers", ["headers"])
     assert_problem(await api.send(route, b'"' + b"x" * MIB + b'"'), 413, "body_too_large")
     assert_problem(await api.send(route, b" " * (3 * MIB)), 413, "body_too_large")
-    assert heard.empty()
+    assert received.empty()
     await socket.assert_no_frame("message")

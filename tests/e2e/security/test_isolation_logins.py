@@ -1,4 +1,4 @@
-"""Logins of one organization at the WebSockets of another."""
+"""Logins at the WebSockets of another organization."""
 
 import asyncio
 import contextlib
@@ -6,111 +6,130 @@ import json
 from urllib.parse import urlencode
 
 import httpx
-import pytest
 from websockets.asyncio.client import connect
 
 from artcafe_common.broker.nkeys import KeyKind, create
 from support.agents import LegacyAgent
 from support.command_spy import CommandSpy
-from support.isolation import undisturbed, unknown_ids
+from support.isolation import unknown_ids
 from support.waiting import eventually
 
 
-@pytest.fixture
-async def victim(tenant):
-    async with undisturbed(tenant) as prepared:
-        yield prepared
-
-
-async def knock(url, *, first=None, headers=None, subprotocols=None):
-    """What a socket is told until it is closed, and with which code; `first` answers a challenge."""
+async def attempt_login(url, *, sign_nonce=None, headers=None, subprotocols=None):
+    """The frames until the close, without nonces, and the close code; `sign_nonce` answers a challenge."""
     ws = await connect(url, additional_headers=headers, subprotocols=subprotocols)
-    told = []
+    frames = []
     with contextlib.suppress(Exception):
         async with asyncio.timeout(5):
             async for text in ws:
                 frame = json.loads(text)
                 nonce = frame.pop("nonce", None)
-                told.append(frame)
-                if nonce and first:
-                    await ws.send(json.dumps({"type": "auth", **first(nonce)}))
+                frames.append(frame)
+                if nonce and sign_nonce:
+                    await ws.send(json.dumps({"type": "auth", **sign_nonce(nonce)}))
     if ws.close_code is None:
         await ws.close()
-        return told, "open"
-    return told, (ws.close_code, ws.close_reason)
+        return frames, "open"
+    return frames, (ws.close_code, ws.close_reason)
 
 
-async def test_every_socket_of_anothers(stack, victim, other_tenant):
-    spy = await CommandSpy.attach(stack)
-    agent, legacy = await other_tenant.create_client("a stranger"), await LegacyAgent.register(other_tenant)
-    token, root = await legacy.request_token(), f"ws://127.0.0.1:{stack.ports.api}"
-    bearer = {"Authorization": f"Bearer {token}"}
-    person = other_tenant.owner.token
-    tries = {}
+class Intruder:
+    """A client, an agent and a user of one organization, which log in to another."""
 
-    def claiming(public):
-        return lambda nonce: {**agent.sign_nonce(nonce), "nkey": public}
+    def __init__(self, stack, tenant, client, agent, agent_token):
+        self.root = f"ws://127.0.0.1:{stack.ports.api}"
+        self.api = f"{stack.api}/api/v1"
+        self.tenant = tenant
+        self.client = client
+        self.agent = agent
+        self.agent_bearer = {"Authorization": f"Bearer {agent_token}"}
+        self.user_token = tenant.owner.token
+        self.user_bearer = {"Authorization": f"Bearer {self.user_token}"}
 
-    async def asked(path, **body):
-        async with httpx.AsyncClient(base_url=f"{stack.api}/api/v1", timeout=20) as http:
+    @classmethod
+    async def create(cls, stack, tenant):
+        client, agent = await tenant.create_client("a stranger"), await LegacyAgent.register(tenant)
+        return cls(stack, tenant, client, agent, await agent.request_token())
+
+    async def attempt_all(self, ids, public_key):
+        """Every login as (description, frames and close code)."""
+        return [
+            *[each async for each in self.attempt_client_logins(ids, public_key)],
+            *[each async for each in self.attempt_agent_logins(ids)],
+            *[each async for each in self.attempt_dashboard_logins(ids)],
+        ]
+
+    async def attempt_client_logins(self, ids, public_key):
+        """`public_key` is the key of the foreign client."""
+        sign = self.client.sign_nonce
+        url = f"{self.root}/ws/client/{ids['client_id']}"
+        yield "own key", await attempt_login(url, sign_nonce=sign)
+        yield "own key, /api/v1", await attempt_login(url.replace("/ws/", "/api/v1/ws/"), sign_nonce=sign)
+        yield (
+            "foreign key, own signature",
+            await attempt_login(url, sign_nonce=lambda nonce: {**sign(nonce), "nkey": public_key}),
+        )
+        agent_url = url.replace(ids["client_id"], ids["agent_id"])
+        yield "id of an agent", await attempt_login(agent_url, sign_nonce=sign)
+        for client_id in (ids["client_id"], self.client.id):
+            nonce = (await self._request("/auth/client/challenge", client_id=client_id))["nonce"]
+            query = urlencode({"nonce": nonce, "signature": sign(nonce)["signature"]})
+            yield f"own nonce: {client_id == self.client.id}", await attempt_login(f"{url}?{query}")
+
+    async def attempt_agent_logins(self, ids):
+        url = f"{self.root}/ws/agent/{ids['agent_id']}"
+        for tenant_id in (ids["account_id"], self.tenant.id, None):
+            chosen = {} if tenant_id is None else {"tenant_id": tenant_id}
+            yield (
+                f"own token, own tenant: {tenant_id == self.tenant.id}",
+                await attempt_login(f"{url}?{urlencode(chosen)}", headers=self.agent_bearer),
+            )
+            for agent_id in (ids["agent_id"], self.agent.id):
+                challenge = (await self._request("/auth/agent/challenge", agent_id=agent_id))["challenge"]
+                query = {"challenge": challenge, "signature": self.agent.sign(challenge), **chosen}
+                yield (
+                    f"own challenge: {agent_id == self.agent.id}",
+                    await attempt_login(f"{url}?{urlencode(query)}"),
+                )
+        client_url = f"{self.root}/ws/agent/{ids['client_id']}"
+        yield "id of a client, user token", await attempt_login(client_url, headers=self.user_bearer)
+        own_url = f"{self.root}/ws/agent/{self.agent.id}?tenant_id={ids['account_id']}"
+        yield "own agent, foreign tenant", await attempt_login(own_url, headers=self.agent_bearer)
+
+    async def attempt_dashboard_logins(self, ids):
+        url = f"{self.root}/ws/dashboard?tenant_id={ids['account_id']}"
+        yield "token as subprotocol", await attempt_login(url, subprotocols=["bearer", self.user_token])
+        yield "token in URL", await attempt_login(f"{url}&token={self.user_token}")
+        headers = {"X-Tenant-Id": ids["account_id"], **self.user_bearer}
+        yield "tenant in header", await attempt_login(f"{self.root}/ws/dashboard", headers=headers)
+        yield "token of an agent", await attempt_login(url, headers=self.agent_bearer)
+        yield "invalid token", await attempt_login(url, subprotocols=["bearer", "junk"])
+
+    async def _request(self, path, **body):
+        async with httpx.AsyncClient(base_url=self.api, timeout=20) as http:
             return (await http.post(path, json=body)).json()
 
-    async def tried(name, ids):
-        client = f"{root}/ws/client/{ids['client_id']}"
-        other = f"{root}/ws/agent/{ids['agent_id']}"
-        board = f"{root}/ws/dashboard?tenant_id={ids['account_id']}"
-        yield "own key", await knock(client, first=agent.sign_nonce)
-        yield "own key, api", await knock(client.replace("/ws/", "/api/v1/ws/"), first=agent.sign_nonce)
-        yield "another key", await knock(client, first=claiming(name["nkey"]))
-        yield (
-            "an agent's id",
-            await knock(client.replace(ids["client_id"], ids["agent_id"]), first=agent.sign_nonce),
-        )
-        for whose in (ids["client_id"], agent.id):
-            nonce = (await asked("/auth/client/challenge", client_id=whose))["nonce"]
-            proof = {"nonce": nonce, "signature": agent.sign_nonce(nonce)["signature"]}
-            yield f"a nonce of {whose == agent.id}", await knock(f"{client}?{urlencode(proof)}")
-        for tenant_id in (ids["account_id"], other_tenant.id, None):
-            chosen = {} if tenant_id is None else {"tenant_id": tenant_id}
-            where = f"{other}?{urlencode(chosen)}"
-            yield f"agent's token {tenant_id == other_tenant.id}", await knock(where, headers=bearer)
-            for whose in (ids["agent_id"], legacy.id):
-                challenge = (await asked("/auth/agent/challenge", agent_id=whose))["challenge"]
-                proof = {"challenge": challenge, "signature": legacy.sign(challenge), **chosen}
-                yield f"a challenge {whose == legacy.id}", await knock(f"{other}?{urlencode(proof)}")
-        yield (
-            "a client's id",
-            await knock(f"{root}/ws/agent/{ids['client_id']}", headers={"Authorization": f"Bearer {person}"}),
-        )
-        # Its own agent, in the organization of another.
-        yield (
-            "at home, but away",
-            await knock(f"{root}/ws/agent/{legacy.id}?tenant_id={ids['account_id']}", headers=bearer),
-        )
-        yield "a dashboard", await knock(board, subprotocols=["bearer", person])
-        yield "a dashboard, url", await knock(f"{board}&token={person}")
-        header = {"X-Tenant-Id": ids["account_id"], "Authorization": f"Bearer {person}"}
-        yield "a dashboard, header", await knock(f"{root}/ws/dashboard", headers=header)
-        yield "a dashboard, agent", await knock(board, headers=bearer)
-        yield "a dashboard, junk", await knock(board, subprotocols=["bearer", "junk"])
 
-    none = unknown_ids()
-    keys = {"client": victim.agent.record["nkey_public"], "none": create(KeyKind.USER).public}
-    for kind, ids in (("client", victim.ids), ("none", none)):
-        tries[kind] = [each async for each in tried({"nkey": keys[kind]}, ids)]
-    assert tries["client"] == tries["none"]
-    for name, (told, ended) in tries["client"]:
-        code = told[-1]["code"]
-        wanted = (4403, "forbidden") if code == "forbidden" else (4401, code)
-        assert ended == wanted, (name, told, ended)
-        assert code in ("authentication_failed", "invalid_token", "forbidden"), (name, told)
+async def test_foreign_ids_at_logins_are_indistinguishable_from_unknown_ids(stack, victim, other_tenant):
+    spy = await CommandSpy.attach(stack)
+    intruder = await Intruder.create(stack, other_tenant)
+    unknown = unknown_ids()
+    foreign_logins = await intruder.attempt_all(victim.ids, victim.agent.record["nkey_public"])
+    unknown_logins = await intruder.attempt_all(unknown, create(KeyKind.USER).public)
+    assert foreign_logins == unknown_logins
+    for name, (frames, closed) in foreign_logins:
+        code = frames[-1]["code"]
+        expected = (4403, "forbidden") if code == "forbidden" else (4401, code)
+        assert closed == expected, (name, frames, closed)
+        assert code in ("authentication_failed", "invalid_token", "forbidden"), (name, frames)
 
-    async def alike():
+    async def same_commands():
         await spy.flush()
         names = ("account_id", "client_id", "agent_id")
         return all(
-            spy.subjects_containing(victim.ids[name]) == spy.subjects_containing(none[name]) for name in names
+            spy.subjects_containing(victim.ids[name]) == spy.subjects_containing(unknown[name])
+            for name in names
         )
 
-    # Who is to be told of it is found out later.
-    await eventually(alike)
+    # The organization that records a denial is looked up in the background.
+    await eventually(same_commands)

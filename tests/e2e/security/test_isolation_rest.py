@@ -1,8 +1,8 @@
-"""Two organizations: whoever belongs to the one tries every route on the other's ids.
+"""Every route, called by members, clients and agents of another organization.
 
-Each request is made twice, with ids that exist and with such that nobody has: it must be impossible to
-tell one from the other by status, body, headers, or by what the services do for it. No test looks at
-a clock: that the same commands are sent is what makes the times alike.
+Each request is sent twice, with existing ids and with unknown ids. The responses must not differ in
+status, headers or body, and the services must send each other the same commands. Equal commands stand
+for equal response times, which are not measured.
 """
 
 import asyncio
@@ -11,18 +11,19 @@ import re
 import time
 
 import httpx
-import pytest
 
 from artcafe_common.clock import new_id
 from support.agents import LegacyAgent
 from support.api_examples import ROUTES, served_routes
 from support.command_spy import CommandSpy
-from support.isolation import undisturbed, unknown_ids
+from support.isolation import unknown_ids
+from support.problems import without_request_id
 from support.tokens import decode_claims, sign_token
 from support.waiting import eventually
 
-# Whoever adds a route says here what it is to a stranger; all others are for members of an organization.
-FOR_ANYBODY = {
+# Routes without authorization, with the expected status. A new route needs an entry in one of these tables,
+# unless its path has an id of a resource.
+PUBLIC = {
     "POST /auth/login": 401,
     "POST /auth/refresh": 401,
     "POST /auth/client/challenge": 200,
@@ -34,15 +35,15 @@ FOR_ANYBODY = {
     "GET /health/ready": 200,
     "GET /metrics": 200,
 }
-# Of a person, whatever organization is named.
-OF_A_PERSON = {
+# Routes about the user, independent of the organization.
+PER_USER = {
     "GET /accounts": 200,
     "POST /accounts": 201,
     "GET /profile/preferences": 200,
     "PUT /profile/preferences": 200,
 }
-# What a member may do in an organization of their own, though the body names another one's ids.
-AT_HOME = {
+# Routes that a member calls in the own organization, with foreign ids in the body.
+IN_OWN_TENANT = {
     "GET /clients": 200,
     "POST /clients": 400,
     "GET /agents": 200,
@@ -60,7 +61,7 @@ AT_HOME = {
     "GET /profile/me": 200,
     "PUT /profile/me": 200,
 }
-# Bodies that name what is another's; other routes take their right body.
+# Bodies with foreign ids; other routes get their usual body.
 BODIES = {
     "POST /auth/login": {"email": "{email}", "password": "wrong"},
     "POST /auth/client/challenge": {"client_id": "{client_id}"},
@@ -74,201 +75,192 @@ BODIES = {
     "POST /clients": {"name": "x", "permissions": {"publish": ["{account_id}.x"], "subscribe": [">"]}},
     "POST /subjects": {"name": "x", "pattern": "tenant.{account_id}.>"},
     "PUT /clients/{client_id}": {"name": "x", "permissions": {"publish": [">"], "subscribe": [">"]}},
-    "POST /agents": {"name": "{fresh}"},
-    "POST /channels": {"name": "{fresh}"},
+    "POST /agents": {"name": "{new_name}"},
+    "POST /channels": {"name": "{new_name}"},
     "POST /channels/{channel_id}/messages": {"data": {"from": "a stranger"}},
 }
-# Differ from answer to answer.
-PASSING = {"date", "x-request-id", "ratelimit-remaining", "ratelimit-reset", "content-length"}
-AT_ONCE = 6
+# These differ between any two responses.
+VOLATILE_HEADERS = {"date", "x-request-id", "ratelimit-remaining", "ratelimit-reset", "content-length"}
+CONCURRENCY = 6
 
 
-@pytest.fixture
-async def victim(tenant):
-    async with undisturbed(tenant) as prepared:
-        yield prepared
+class Caller:
+    """A caller of the other organization, with its credentials and the organization that it names."""
 
-
-class Actor:
-    """Somebody of the other organization, with what they show and the organization that they name."""
-
-    def __init__(self, name, authorization, *, at_home=None, member=False):
+    def __init__(self, name, authorization, *, own_tenant_id=None, member=False):
         self.name = name
         self.authorization = authorization
-        self.at_home = at_home
+        self.own_tenant_id = own_tenant_id
         self.member = member
 
-    def expected(self, route):
-        if route in FOR_ANYBODY:
-            return FOR_ANYBODY[route]
+    def expected_status(self, route):
+        if route in PUBLIC:
+            return PUBLIC[route]
         if not self.member:
             return 401
-        if route in OF_A_PERSON:
-            return OF_A_PERSON[route]
-        if self.at_home is None or "{account_id}" in route:
+        if route in PER_USER:
+            return PER_USER[route]
+        if self.own_tenant_id is None or "{account_id}" in route:
             return 403
-        return AT_HOME.get(route, 404)
+        return IN_OWN_TENANT.get(route, 404)
 
     def headers(self, ids):
-        headers = {"X-Tenant-Id": self.at_home or ids["account_id"]}
+        headers = {"X-Tenant-Id": self.own_tenant_id or ids["account_id"]}
         return headers | ({"Authorization": self.authorization} if self.authorization else {})
 
 
-async def actors_of(other_tenant):
+async def create_callers(other_tenant):
     token = other_tenant.owner.token
     claims = decode_claims(token)
-    agent = await other_tenant.create_client("knocks")
-    legacy = await LegacyAgent.register(other_tenant)
+    client = await other_tenant.create_client("foreign")
+    agent = other_tenant.legacy = await LegacyAgent.register(other_tenant)
     expired = sign_token({**claims, "exp": int(time.time()) - 100})
-    other_tenant.agent, other_tenant.legacy = agent, legacy
     return [
-        Actor("a member, at home", f"Bearer {token}", at_home=other_tenant.id, member=True),
-        Actor("a member, away", f"Bearer {token}", member=True),
-        Actor("a client with its seed", f"Bearer {agent.seed}"),
-        Actor("a client with its key", f"Bearer {agent.record['nkey_public']}"),
-        Actor("an agent", f"Bearer {await legacy.request_token()}"),
-        Actor("nobody", None),
-        Actor("junk", "Bearer junk"),
-        Actor("expired", f"Bearer {expired}"),
+        Caller("member in its own tenant", f"Bearer {token}", own_tenant_id=other_tenant.id, member=True),
+        Caller("member in the foreign tenant", f"Bearer {token}", member=True),
+        Caller("client with its seed", f"Bearer {client.seed}"),
+        Caller("client with its public key", f"Bearer {client.record['nkey_public']}"),
+        Caller("agent", f"Bearer {await agent.request_token()}"),
+        Caller("anonymous", None),
+        Caller("junk", "Bearer junk"),
+        Caller("expired", f"Bearer {expired}"),
     ]
 
 
-def filled(value, ids):
+def fill_placeholders(value, ids):
     if isinstance(value, dict):
-        return {key: filled(each, ids) for key, each in value.items()}
+        return {key: fill_placeholders(each, ids) for key, each in value.items()}
     if isinstance(value, list):
-        return [filled(each, ids) for each in value]
+        return [fill_placeholders(each, ids) for each in value]
     return value.format(**ids) if isinstance(value, str) else value
 
 
-async def ask(http, actor, route, ids):
+async def send_request(http, caller, route, ids):
     method, _, path = route.partition(" ")
     body = BODIES.get(route, ROUTES[route])
-    content = None if body is None else json.dumps(filled(body, ids))
+    content = None if body is None else json.dumps(fill_placeholders(body, ids))
     return await http.request(
-        method, f"/api/v1{path.format(**ids)}", content=content, headers=actor.headers(ids)
+        method, f"/api/v1{path.format(**ids)}", content=content, headers=caller.headers(ids)
     )
 
 
-def told(answer):
-    """Whatever an answer tells, without what differs from one to the next."""
-    headers = {k: v for k, v in answer.headers.items() if k not in PASSING}
-    names = answer.headers.keys() - {"content-length"}
-    if answer.is_success:
-        return answer.status_code, sorted(names), headers
-    body = answer.json()
-    assert body.pop("request_id") == answer.headers["x-request-id"]
-    return answer.status_code, sorted(names), headers, body
+def visible_parts(response):
+    """Everything in a response that may not depend on whether an id exists."""
+    headers = {k: v for k, v in response.headers.items() if k not in VOLATILE_HEADERS}
+    names = response.headers.keys() - {"content-length"}
+    if response.is_success:
+        return response.status_code, sorted(names), headers
+    return response.status_code, sorted(names), headers, without_request_id(response)
 
 
-async def test_every_route_is_in_the_table(tenant):
+async def test_tables_cover_every_route(tenant):
     routes = await served_routes(tenant)
     assert routes == set(ROUTES)
     assert BODIES.keys() <= routes
-    assert FOR_ANYBODY.keys() | OF_A_PERSON.keys() | AT_HOME.keys() <= routes
-    # Whatever is not there names something by its id, which a stranger cannot have.
-    rest = routes - FOR_ANYBODY.keys() - OF_A_PERSON.keys() - AT_HOME.keys()
+    assert PUBLIC.keys() | PER_USER.keys() | IN_OWN_TENANT.keys() <= routes
+    # The paths of all other routes contain an id.
+    rest = routes - PUBLIC.keys() - PER_USER.keys() - IN_OWN_TENANT.keys()
     assert [route for route in rest if "{" not in route] == []
 
 
-async def test_every_route_with_what_is_anothers(stack, victim, other_tenant):
-    actors = await actors_of(other_tenant)
+async def test_foreign_ids_are_indistinguishable_from_unknown_ids(stack, victim, other_tenant):
+    callers = await create_callers(other_tenant)
     spy = await CommandSpy.attach(stack)
-    # What says who somebody is at home is remembered for a while, so now it is asked for and now it is not.
-    known = (other_tenant.owner.token, other_tenant.id)
-    marks = [*victim.ids.values(), "of the victim", "hears all", victim.agent.record["nkey_public"]]
-    wrong, pairs = [], []
-    limit = asyncio.Semaphore(AT_ONCE)
+    # The caller's own authorization is cached, so its commands are sent only sometimes.
+    cached = (other_tenant.owner.token, other_tenant.id)
+    private_data = [*victim.ids.values(), "of the victim", "hears all", victim.agent.record["nkey_public"]]
+    failures, pairs = [], []
+    limit = asyncio.Semaphore(CONCURRENCY)
 
-    async def tries(actor):
-        # For anybody it is the same whoever asks; so it is tried by few: logins are limited.
-        brief = actor.name not in ("a member, away", "an agent", "nobody")
+    async def call_every_route(caller):
+        # Public routes do not depend on the caller, and logins are rate limited.
+        skip_public = caller.name not in ("member in the foreign tenant", "agent", "anonymous")
         for route in ROUTES:
-            if route in FOR_ANYBODY and brief:
+            if route in PUBLIC and skip_public:
                 continue
-            answers = []
+            responses = []
             for ids in (victim.ids, unknown_ids()):
                 challenge = "ch_" + "x" * 43
                 if route.endswith("/verify"):
                     path = "/api/v1/auth/agent/challenge"
-                    got = await http.post(path, json={"agent_id": ids["agent_id"]})
-                    challenge = got.json()["challenge"]
+                    issued = await http.post(path, json={"agent_id": ids["agent_id"]})
+                    challenge = issued.json()["challenge"]
                 extra = {
                     "challenge": challenge,
                     "signature": other_tenant.legacy.sign(challenge),
-                    "fresh": new_id(),
+                    "new_name": new_id(),
                 }
                 async with limit:
-                    answers.append(await ask(http, actor, route, ids | extra))
-            pairs.append((actor, route, answers))
+                    responses.append(await send_request(http, caller, route, ids | extra))
+            pairs.append((caller, route, responses))
 
-    async def one_by_one(some):
-        # Two questions of one person at the same time are asked of the services once.
-        for actor in some:
-            await tries(actor)
+    async def call_sequentially(callers):
+        # Concurrent lookups for the same user are merged into one command.
+        for caller in callers:
+            await call_every_route(caller)
 
-    members = [actor for actor in actors if actor.member]
-    others = [[actor] for actor in actors if not actor.member]
+    members = [caller for caller in callers if caller.member]
+    others = [[caller] for caller in callers if not caller.member]
     async with httpx.AsyncClient(base_url=stack.api, timeout=30) as http:
-        await asyncio.gather(*map(one_by_one, [members, *others]))
+        await asyncio.gather(*map(call_sequentially, [members, *others]))
     await spy.flush()
-    for actor, route, answers in pairs:
-        one, other = answers
-        where = (actor.name, route, one.status_code, one.text[:300])
-        if one.status_code != actor.expected(route):
-            wrong.append(("status", *where))
-        if told(one) != told(other):
-            wrong.append(("told apart", *where, other.status_code, other.text[:300]))
-        calls = [
-            spy.subjects_of_request(answer.headers["x-request-id"], excluding=known) for answer in answers
+    for caller, route, responses in pairs:
+        foreign, unknown = responses
+        context = (caller.name, route, foreign.status_code, foreign.text[:300])
+        if foreign.status_code != caller.expected_status(route):
+            failures.append(("status", *context))
+        if visible_parts(foreign) != visible_parts(unknown):
+            failures.append(("distinguishable", *context, unknown.status_code, unknown.text[:300]))
+        commands = [
+            spy.subjects_of_request(response.headers["x-request-id"], excluding=cached)
+            for response in responses
         ]
-        if calls[0] != calls[1]:
-            wrong.append(("calls", *where, *calls))
-        if one.status_code == 401 and route not in FOR_ANYBODY and "tenancy" in str(calls):
-            wrong.append(("asked about before it was known who asks", *where, *calls))
-        if any(mark in one.text for mark in marks):
-            wrong.append(("leaks", *where))
-    assert wrong == [], "\n".join(map(str, wrong))
-    assert len(pairs) == len(actors) * len(ROUTES) - 5 * len(FOR_ANYBODY)
-    # The spy was not deaf.
-    assert (
-        sum(len(spy.subjects_of_request(a.headers["x-request-id"])) for *_, answers in pairs for a in answers)
-        > 200
-    )
+        if commands[0] != commands[1]:
+            failures.append(("commands", *context, *commands))
+        if foreign.status_code == 401 and route not in PUBLIC and "tenancy" in str(commands):
+            failures.append(("lookup before authentication", *context, *commands))
+        if any(text in foreign.text for text in private_data):
+            failures.append(("leaks", *context))
+    assert failures == [], "\n".join(map(str, failures))
+    assert len(pairs) == len(callers) * len(ROUTES) - 5 * len(PUBLIC)
+    # The spy does record commands.
+    recorded = [
+        spy.subjects_of_request(response.headers["x-request-id"])
+        for *_, responses in pairs
+        for response in responses
+    ]
+    assert sum(map(len, recorded)) > 200
 
 
-async def test_who_is_told_of_it(victim, other_tenant):
-    """The organization that was knocked at; who knocked learns nothing, and of its own things nothing is told."""
-    knocker = f"user:{decode_claims(other_tenant.owner.token)['sub']}"
-    theirs = await other_tenant.create_client("theirs")
+async def test_denied_access_is_recorded_in_the_named_organization(victim, other_tenant):
+    """Not in the caller's organization, and without its ids."""
+    caller = f"user:{decode_claims(other_tenant.owner.token)['sub']}"
+    foreign = await other_tenant.create_client("foreign")
     for _ in range(3):
-        answer = await other_tenant.http.delete(
+        response = await other_tenant.http.delete(
             f"/clients/{victim.agent.id}", headers={"X-Tenant-Id": victim.id}
         )
-        assert answer.status_code == 403
-    # An id of another organization, at home, is one that does not exist: nobody is told.
+        assert response.status_code == 403
+    # In the caller's own organization, a foreign id does not exist. This is not recorded.
     assert (await other_tenant.http.delete(f"/clients/{victim.agent.id}")).status_code == 404
 
-    async def knocks(tenant):
+    async def list_denials(tenant):
         log = await tenant.call("GET", "/activity/logs?type=access&limit=200", 200)
         return log["logs"]
 
-    await eventually(lambda: _at_least(knocks, victim, 3))
-    entries = await knocks(victim)
-    assert {(e["action"], e["actor"], e["status"]) for e in entries} == {("access.denied", knocker, "denied")}
+    async def three_recorded():
+        return len(await list_denials(victim)) >= 3
+
+    await eventually(three_recorded)
+    entries = await list_denials(victim)
+    assert {(e["action"], e["actor"], e["status"]) for e in entries} == {("access.denied", caller, "denied")}
     assert len(entries) == 3
     assert other_tenant.id not in str(entries)
-    assert theirs.id not in str(entries)
-    assert await knocks(other_tenant) == []
+    assert foreign.id not in str(entries)
+    assert await list_denials(other_tenant) == []
 
 
-async def _at_least(read, tenant, count):
-    found = await read(tenant)
-    return found if len(found) >= count else None
-
-
-async def test_cursors_of_another_organization(tenant, other_tenant):
-    """What an answer hands out for the next question is good for its own organization only."""
+async def test_cursor_is_valid_only_in_its_organization(tenant, other_tenant):
     for number in range(2):
         await tenant.create_client(f"more {number}")
         await tenant.create_channel(f"more {number}")
@@ -276,6 +268,6 @@ async def test_cursors_of_another_organization(tenant, other_tenant):
     for path in ("/clients", "/channels", "/activity/logs", "/agents"):
         page = await tenant.call("GET", f"{path}?limit=1", 200)
         cursor = page["next_cursor"]
-        answer = await other_tenant.http.get(path, params={"cursor": cursor})
-        assert (answer.status_code, answer.json()["code"]) == (400, "invalid_cursor"), path
-        assert re.search("more", answer.text) is None
+        response = await other_tenant.http.get(path, params={"cursor": cursor})
+        assert (response.status_code, response.json()["code"]) == (400, "invalid_cursor"), path
+        assert re.search("more", response.text) is None

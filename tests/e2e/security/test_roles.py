@@ -3,25 +3,24 @@
 import pytest
 
 from support.actors import Tenant, User
+from support.api_examples import UNKNOWN_ID
 from support.tokens import decode_claims
-
-NOWHERE = "01JADAR0000000000000000000"
 
 
 @pytest.fixture
-async def staff(stack, tenant):
-    """One person of each role in one organization."""
-    people = {"owner": tenant}
+async def members_by_role(stack, tenant):
+    """One organization, used by a member of each role."""
+    tenants = {"owner": tenant}
     for role in ("admin", "member", "viewer"):
-        person = await User.sign_up(stack)
-        body = {"user_id": decode_claims(person.token)["sub"], "role": role}
+        user = await User.sign_up(stack)
+        body = {"user_id": decode_claims(user.token)["sub"], "role": role}
         await tenant.call("POST", f"/accounts/{tenant.id}/members", 201, json=body)
-        people[role] = Tenant(person, tenant.account)
-    return people
+        tenants[role] = Tenant(user, tenant.account)
+    return tenants
 
 
-# The least role for each route. Who may go on is told apart by what is wrong besides: nothing is changed.
-LEAST = {
+# The minimum role for each route. Requests that are authorized mostly fail later, with an unknown id.
+MINIMUM_ROLE = {
     "viewer": (
         ("GET", "/clients"),
         ("GET", "/clients/{none}"),
@@ -53,29 +52,29 @@ LEAST = {
     ),
     "owner": (
         ("POST", "/accounts/{tid}/members", {"user_id": "{role}-2", "role": "owner"}),
-        ("PUT", "/accounts/{tid}/members/{founder}", {"role": "owner"}),
+        ("PUT", "/accounts/{tid}/members/{owner}", {"role": "owner"}),
     ),
 }
-RANKS = ("viewer", "member", "admin", "owner")
+ROLES = ("viewer", "member", "admin", "owner")
 
 
-async def test_every_role_may_do_what_it_may_and_no_more(tenant, staff):
-    founder = decode_claims(tenant.owner.token)["sub"]
-    wrong = []
-    for least, routes in LEAST.items():
+async def test_each_route_requires_its_minimum_role(tenant, members_by_role):
+    owner = decode_claims(tenant.owner.token)["sub"]
+    failures = []
+    for minimum, routes in MINIMUM_ROLE.items():
         for method, path, *body in routes:
-            for role, person in staff.items():
-                where = path.format(none=NOWHERE, tid=tenant.id, founder=founder)
-                sent = {k: v.replace("{role}", role) for k, v in body[0].items()} if body else None
-                answer = await person.http.request(method, where, json=sent)
-                allowed = RANKS.index(role) >= RANKS.index(least)
-                fits = answer.status_code in (200, 201, 202, 404) if allowed else answer.status_code == 403
-                if not fits:
-                    wrong.append((role, method, path, answer.status_code, answer.text))
-    assert wrong == []
+            for role, member in members_by_role.items():
+                target = path.format(none=UNKNOWN_ID, tid=tenant.id, owner=owner)
+                json = {k: v.replace("{role}", role) for k, v in body[0].items()} if body else None
+                response = await member.http.request(method, target, json=json)
+                allowed = ROLES.index(role) >= ROLES.index(minimum)
+                expected = (200, 201, 202, 404) if allowed else (403,)
+                if response.status_code not in expected:
+                    failures.append((role, method, path, response.status_code, response.text))
+    assert failures == []
 
 
-async def test_who_may_issue_the_organizations_key(tenant, staff):
+async def test_only_admins_and_owners_generate_signing_keys(tenant, members_by_role):
     for role, status in (("viewer", 403), ("member", 403), ("admin", 201), ("owner", 201)):
-        answer = await staff[role].http.post(f"/accounts/generate-nkey/{tenant.id}")
-        assert answer.status_code == status, (role, answer.text)
+        response = await members_by_role[role].http.post(f"/accounts/generate-nkey/{tenant.id}")
+        assert response.status_code == status, (role, response.text)

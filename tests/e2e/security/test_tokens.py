@@ -8,38 +8,37 @@ import pytest
 from websockets.asyncio.client import connect
 
 from support.actors import User
+from support.api_examples import UNKNOWN_ID
 from support.invalid_tokens import invalid_tokens
 from support.problems import without_request_id
 from support.tokens import decode_claims, sign_token
 
-NOWHERE = "01JADAR0000000000000000000"
 
-
-async def test_a_bad_token_is_refused_before_anything_is_told(tenant):
-    agent = await tenant.create_client()
+async def test_invalid_token_is_rejected_the_same_for_every_route_and_organization(tenant):
+    client = await tenant.create_client()
     channel = await tenant.create_channel()
-    targets = (
+    requests = (
         ("GET", "/clients", {}),
-        ("DELETE", f"/clients/{agent.id}", {}),
+        ("DELETE", f"/clients/{client.id}", {}),
         ("POST", f"/channels/{channel['channel_id']}/messages", {"json": 1}),
         ("GET", f"/accounts/{tenant.id}", {}),
     )
     async with httpx.AsyncClient(base_url=tenant.owner.http.base_url, timeout=20) as http:
         for name, token in invalid_tokens(tenant.owner.token):
-            answers = []
-            for tenant_id in (tenant.id, NOWHERE, ""):
+            responses = []
+            for tenant_id in (tenant.id, UNKNOWN_ID, ""):
                 headers = [
                     (b"authorization", f"Bearer {token}".encode("latin-1")),
                     (b"x-tenant-id", tenant_id.encode()),
                 ]
-                for method, path, rest in targets if tenant_id == tenant.id else targets[:1]:
-                    answers.append(await http.request(method, path, headers=headers, **rest))
-            for answer in answers:
-                assert answer.status_code == 401, (name, answer.text)
-                assert answer.headers["www-authenticate"] == "Bearer"
-                assert without_request_id(answer) == without_request_id(answers[0]), name
-            assert answers[0].json()["code"] == "invalid_token", name
-        # Neither a header without a token, nor another scheme, nor none at all.
+                for method, path, options in requests if tenant_id == tenant.id else requests[:1]:
+                    responses.append(await http.request(method, path, headers=headers, **options))
+            for response in responses:
+                assert response.status_code == 401, (name, response.text)
+                assert response.headers["www-authenticate"] == "Bearer"
+                assert without_request_id(response) == without_request_id(responses[0]), name
+            assert responses[0].json()["code"] == "invalid_token", name
+        # No header, a header without a token, and other schemes.
         for value in (
             None,
             "",
@@ -49,15 +48,15 @@ async def test_a_bad_token_is_refused_before_anything_is_told(tenant):
             f"Token {tenant.owner.token}",
         ):
             headers = {"X-Tenant-Id": tenant.id} | ({} if value is None else {"Authorization": value})
-            answer = await http.get("/clients", headers=headers)
-            assert answer.status_code == 401, value
-            assert answer.json()["code"] == "unauthenticated"
-    assert (await tenant.call("GET", f"/clients/{agent.id}", 200))["client_id"] == agent.id
+            response = await http.get("/clients", headers=headers)
+            assert response.status_code == 401, value
+            assert response.json()["code"] == "unauthenticated"
+    assert (await tenant.call("GET", f"/clients/{client.id}", 200))["client_id"] == client.id
 
 
-async def test_a_bad_token_opens_no_dashboard(tenant):
+async def test_invalid_token_opens_no_dashboard(tenant):
     url = f"ws://127.0.0.1:{tenant.stack.ports.api}/ws/dashboard?tenant_id={tenant.id}"
-    wanted = (
+    selected = (
         "junk",
         "none",
         "HS256 with the public key",
@@ -66,8 +65,8 @@ async def test_a_bad_token_opens_no_dashboard(tenant):
         "header b'[]'",
         "tampered",
     )
-    tokens = {name: token for name, token in invalid_tokens(tenant.owner.token) if name in wanted}
-    assert len(tokens) == len(wanted)
+    tokens = {name: token for name, token in invalid_tokens(tenant.owner.token) if name in selected}
+    assert len(tokens) == len(selected)
     for token in tokens.values():
         for address, options in (
             (f"{url}&token={token}", {}),
@@ -80,7 +79,7 @@ async def test_a_bad_token_opens_no_dashboard(tenant):
                 await ws.recv()
 
 
-async def test_thirty_seconds_either_way_are_forgiven(tenant):
+async def test_clock_skew_of_thirty_seconds_is_tolerated(tenant):
     claims, now = decode_claims(tenant.owner.token), int(time.time())
     for changes, expected in (
         ({"exp": now - 20}, 200),
@@ -92,33 +91,33 @@ async def test_thirty_seconds_either_way_are_forgiven(tenant):
         ({"token_use": "id", "aud": claims["client_id"], "client_id": None}, 200),
     ):
         token = sign_token({k: v for k, v in {**claims, **changes}.items() if v is not None})
-        answer = await tenant.http.get("/clients", headers={"Authorization": f"Bearer {token}"})
-        assert answer.status_code == expected, (changes, answer.text)
+        response = await tenant.http.get("/clients", headers={"Authorization": f"Bearer {token}"})
+        assert response.status_code == expected, (changes, response.text)
 
 
-async def test_which_tenant_a_person_acts_for(stack, tenant):
-    person = await User.sign_up(stack)
-    answer = await person.http.get("/clients")
-    assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
-    first = await person.create_organization("First")
+async def test_organization_is_chosen_by_header_or_only_membership(stack, tenant):
+    user = await User.sign_up(stack)
+    response = await user.http.get("/clients")
+    assert (response.status_code, response.json()["code"]) == (403, "forbidden")
+    first = await user.create_organization("First")
     await first.create_client("only")
-    answer = await person.http.get("/clients")
-    assert [client["name"] for client in answer.json()["clients"]] == ["only"]
-    second = await person.create_organization("Second")
-    answer = await person.http.get("/clients")
-    assert (answer.status_code, answer.json()["code"]) == (400, "tenant_required")
+    response = await user.http.get("/clients")
+    assert [client["name"] for client in response.json()["clients"]] == ["only"]
+    second = await user.create_organization("Second")
+    response = await user.http.get("/clients")
+    assert (response.status_code, response.json()["code"]) == (400, "tenant_required")
     url = f"ws://127.0.0.1:{stack.ports.api}/ws/dashboard"
-    ws = await connect(url, subprotocols=["bearer", person.token])
+    ws = await connect(url, subprotocols=["bearer", user.token])
     assert json.loads(await ws.recv())["code"] == "tenant_required"
     for each, names in ((first, ["only"]), (second, [])):
-        answer = await each.http.get("/clients")
-        assert [client["name"] for client in answer.json()["clients"]] == names
-    # One that is another's, one that is none, and what cannot be one: all the same.
-    answers = []
-    for chosen in (tenant.id, NOWHERE, "x" * 500, "..", f"name#{tenant.id}#x", "é"):
-        headers = [*person.http.headers.raw, (b"x-tenant-id", chosen.encode("latin-1"))]
-        answer = await person.http.get("/clients", headers=headers)
-        answers.append(without_request_id(answer))
-        assert answer.status_code == 403
-    assert all(answer == answers[0] for answer in answers)
-    assert answers[0]["code"] == "forbidden"
+        response = await each.http.get("/clients")
+        assert [client["name"] for client in response.json()["clients"]] == names
+    # Foreign, unknown and malformed ids get the same response.
+    responses = []
+    for tenant_id in (tenant.id, UNKNOWN_ID, "x" * 500, "..", f"name#{tenant.id}#x", "é"):
+        headers = [*user.http.headers.raw, (b"x-tenant-id", tenant_id.encode("latin-1"))]
+        response = await user.http.get("/clients", headers=headers)
+        responses.append(without_request_id(response))
+        assert response.status_code == 403
+    assert all(response == responses[0] for response in responses)
+    assert responses[0]["code"] == "forbidden"

@@ -8,7 +8,7 @@ from artcafe_gateway.sessions.dashboard import DashboardSession
 from support.api_examples import CLIENT_FRAMES, DASHBOARD_FRAMES
 from support.invalid_frames import INVALID_FRAME_IDS, Bystander, assert_frame_rejected
 
-ANSWERS = {
+REPLIES = {
     "heartbeat": "heartbeat_ack",
     "ping": "pong",
     "subscribe": "subscribed",
@@ -21,14 +21,14 @@ ANSWERS = {
     "subscribe_topic_preview": "subscription_confirmed",
     "unsubscribe_topic_preview": "unsubscription_confirmed",
 }
-REQUIRED = {
+REQUIRED_FIELDS = {
     "publish": {"data"},
     "request": {"subject", "data", "id"},
     "subscribe_channel": {"channel_id"},
     "unsubscribe_channel": {"channel_id"},
 }
-ANYTHING = {"data", "timestamp", "capabilities"}
-FRAME_WRONG = {
+FIELDS_OF_ANY_TYPE = {"data", "timestamp", "capabilities"}
+WRONG_TYPES = {
     str: (1, True, [], {}),
     dict: (1, "x", []),
     int: ("1", 1.5, 0, -1, 10**6, None),
@@ -36,18 +36,18 @@ FRAME_WRONG = {
 }
 
 
-def test_every_frame_is_in_the_table():
+def test_examples_cover_every_frame_type():
     for session_type, table in ((ClientSession, CLIENT_FRAMES), (DashboardSession, DASHBOARD_FRAMES)):
         kinds = {kind.__struct_config__.tag: kind for kind in session_type.received_frames}
         assert kinds.keys() == table.keys()
         for tag, kind in kinds.items():
             fields = {field.name for field in msgspec.structs.fields(kind) if field.required}
-            assert fields == REQUIRED.get(tag, set())
+            assert fields == REQUIRED_FIELDS.get(tag, set())
 
 
 @pytest.fixture(params=["client", "dashboard"])
 async def peer(request, example, close_resources):
-    """A socket of either kind, which goes on whatever it was sent, and disturbs no other."""
+    """A socket of either kind; after the test it must still work, and no other socket be affected."""
     bystander = await Bystander.connect(example.tenant)
     if request.param == "client":
         socket, table = await (await example.tenant.create_client()).connect_websocket(), CLIENT_FRAMES
@@ -63,28 +63,28 @@ async def peer(request, example, close_resources):
     await bystander.assert_undisturbed()
 
 
-async def test_frames_with_missing_and_wrong_fields(peer):
+async def test_frames_with_missing_or_invalid_fields_are_rejected(peer):
     for kind, fields in peer.table.items():
-        right = {"type": kind, **fields, "id": "e"}
-        for field in REQUIRED.get(kind, ()):
-            await assert_frame_rejected(peer, {k: v for k, v in right.items() if k != field}, "bad_frame")
+        valid = {"type": kind, **fields, "id": "e"}
+        for field in REQUIRED_FIELDS.get(kind, ()):
+            await assert_frame_rejected(peer, {k: v for k, v in valid.items() if k != field}, "bad_frame")
         for field, value in fields.items():
-            if field in ANYTHING:
+            if field in FIELDS_OF_ANY_TYPE:
                 continue
-            for wrong in FRAME_WRONG[type(value)]:
-                await assert_frame_rejected(peer, {**right, field: wrong}, "bad_frame")
+            for wrong in WRONG_TYPES[type(value)]:
+                await assert_frame_rejected(peer, {**valid, field: wrong}, "bad_frame")
         for bad in INVALID_FRAME_IDS:
             if kind in ("heartbeat", "ping", "presence"):
-                continue  # they have no id: it is one more unknown field
-            await assert_frame_rejected(peer, {**right, "id": bad}, "bad_frame")
+                continue  # these have no id: it is an unknown field
+            await assert_frame_rejected(peer, {**valid, "id": bad}, "bad_frame")
         # Unknown fields are ignored.
-        await peer.send(**right, zz={"a": [1] * 100}, client_id="x", tenant_id="x", Type="x")
-        if ANSWERS[kind]:
-            answer = await peer.receive(ANSWERS[kind])
-            assert answer.get("id", "e") == "e"
+        await peer.send(**valid, zz={"a": [1] * 100}, client_id="x", tenant_id="x", Type="x")
+        if REPLIES[kind]:
+            reply = await peer.receive(REPLIES[kind])
+            assert reply.get("id", "e") == "e"
 
 
-async def test_frames_with_huge_values(peer):
+async def test_frames_with_too_long_values_are_rejected(peer):
     big = "x" * 200_000
     for kind, fields in peer.table.items():
         for field, value in fields.items():
@@ -97,7 +97,7 @@ async def test_frames_with_huge_values(peer):
         await assert_frame_rejected(peer, {"type": kind + "x" * 100_000, "id": "h"}, "unknown_type")
 
 
-async def test_frames_that_are_none(peer):
+async def test_malformed_frames_are_rejected(peer):
     for text in (
         "{",
         "nonsense",
@@ -130,10 +130,10 @@ async def test_frames_that_are_none(peer):
         for text in ("[" * count, "[" * count + "]" * count, '{"a":' * count + "1" + "}" * count):
             await assert_frame_rejected(peer, text, ("bad_frame", "not_json"))
             await peer.send_and_receive("ping", "pong")
-            inside = f'{{"type":"publish","subject":"a","id":"deep","data":{text}}}'
-            await assert_frame_rejected(peer, inside, ("bad_frame", "not_json", "unknown_type"))
+            publish = f'{{"type":"publish","subject":"a","id":"deep","data":{text}}}'
+            await assert_frame_rejected(peer, publish, ("bad_frame", "not_json", "unknown_type"))
             await peer.send_and_receive("ping", "pong")
-    # The bytes of a right frame in a binary message are as good as text.
+    # Binary messages are accepted like text.
     await peer.ws.send(b'{"type":"ping"}')
     await peer.receive("pong")
     await assert_frame_rejected(peer, b"\x00\x01\x02", "not_json")
@@ -141,8 +141,8 @@ async def test_frames_that_are_none(peer):
     await peer.receive("pong")
 
 
-async def test_dashboard_channels_that_are_not_there(example):
-    board = await example.tenant.connect_dashboard()
+async def test_dashboard_rejects_unknown_channels_and_invalid_patterns(example):
+    dashboard = await example.tenant.connect_dashboard()
     for channel in (
         "",
         "x",
@@ -155,14 +155,14 @@ async def test_dashboard_channels_that_are_not_there(example):
         example.ids["client_id"],
     ):
         await assert_frame_rejected(
-            board, {"type": "subscribe_channel", "channel_id": channel, "id": 1}, "channel_not_found"
+            dashboard, {"type": "subscribe_channel", "channel_id": channel, "id": 1}, "channel_not_found"
         )
     for pattern in ("a b", "a..b", "a*", "", "a.>.b", "x" * 300):
         await assert_frame_rejected(
-            board, {"type": "subscribe_topic_preview", "pattern": pattern, "id": 1}, "bad_subject"
+            dashboard, {"type": "subscribe_topic_preview", "pattern": pattern, "id": 1}, "bad_subject"
         )
     for pattern in ("$SYS.>", "_INBOX.>", "tenant.*.x"):
         await assert_frame_rejected(
-            board, {"type": "subscribe_topic_preview", "pattern": pattern, "id": 1}, "forbidden_subject"
+            dashboard, {"type": "subscribe_topic_preview", "pattern": pattern, "id": 1}, "forbidden_subject"
         )
-    assert await board.send_and_receive("ping", "pong")
+    assert await dashboard.send_and_receive("ping", "pong")

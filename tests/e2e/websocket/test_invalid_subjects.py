@@ -2,7 +2,7 @@
 
 from support.invalid_frames import Bystander, assert_frame_rejected
 
-BAD_SUBJECTS = (
+INVALID_SUBJECTS = (
     "",
     ".",
     "..",
@@ -30,7 +30,7 @@ BAD_SUBJECTS = (
     ">.a",
     "a.>.b",
 )
-FORBIDDEN = (
+FORBIDDEN_SUBJECTS = (
     "$SYS.>",
     "$SYS.REQ.USER.AUTH",
     "$JS.API.>",
@@ -55,21 +55,21 @@ FORBIDDEN = (
 )
 
 
-async def test_subjects_that_are_refused(example, other_tenant):
+async def test_invalid_and_forbidden_subjects_are_rejected(example, other_tenant):
     bystander = await Bystander.connect(example.tenant)
-    agent = await example.tenant.create_client()
-    socket, nc = await agent.connect_websocket(), await agent.connect_nats()
-    heard = []
+    client = await example.tenant.create_client()
+    socket, nc = await client.connect_websocket(), await client.connect_nats()
+    injected = []
 
-    async def hear(message):
-        heard.append(message.subject)
+    async def record(message):
+        injected.append(message.subject)
 
-    await nc.subscribe("evil.>", cb=hear)
+    await nc.subscribe("evil.>", cb=record)
     await nc.flush()
     kinds = {"publish": {"data": 1}, "request": {"data": 1}, "subscribe": {}, "unsubscribe": {}}
-    names = {"tid": example.tenant.id, "cid": agent.id, "other": other_tenant.id}
+    names = {"tid": example.tenant.id, "cid": client.id, "other": other_tenant.id}
     for number, (kind, rest) in enumerate(kinds.items()):
-        for subject in BAD_SUBJECTS:
+        for subject in INVALID_SUBJECTS:
             await assert_frame_rejected(
                 socket, {"type": kind, "subject": subject, "id": number, **rest}, "bad_subject"
             )
@@ -81,11 +81,13 @@ async def test_subjects_that_are_refused(example, other_tenant):
             await assert_frame_rejected(
                 socket, {"type": kind, "subject": own, "id": number, **rest}, "bad_subject"
             )
-        for subject in FORBIDDEN:
-            taken = {"type": kind, "subject": subject.format(**names), "id": number, **rest}
-            wild = "*" in subject or ">" in subject
-            expected = "bad_subject" if wild and kind in ("publish", "request") else "forbidden_subject"
-            await assert_frame_rejected(socket, taken, expected)
+        for subject in FORBIDDEN_SUBJECTS:
+            frame = {"type": kind, "subject": subject.format(**names), "id": number, **rest}
+            has_wildcard = "*" in subject or ">" in subject
+            expected = (
+                "bad_subject" if has_wildcard and kind in ("publish", "request") else "forbidden_subject"
+            )
+            await assert_frame_rejected(socket, frame, expected)
         if kind in ("publish", "request"):
             for subject in ("*", ">", "a.*", "a.>", f"{example.tenant.id}.>"):
                 await assert_frame_rejected(
@@ -99,26 +101,26 @@ async def test_subjects_that_are_refused(example, other_tenant):
                 await assert_frame_rejected(
                     socket, {"type": kind, "channel": channel, "id": number, **rest}, "bad_subject"
                 )
-    # Without an id the refusal has none.
+    # Without an id in the frame, the error has none.
     assert "id" not in await assert_frame_rejected(socket, {"type": "publish", "subject": "a b", "data": 1})
-    # What would be a second command, had it broken the line of the first.
+    # A line break cannot inject a second NATS command.
     await assert_frame_rejected(
         socket, {"type": "publish", "subject": "x 1\r\n1\r\nPUB evil.x 1\r\n1", "data": 1}, "bad_subject"
     )
     await socket.send(type="publish", subject="x", data="1\r\nPUB evil.x 1\r\n1\r\n", id="ok")
     await socket.receive("published", id="ok")
-    # Other scripts are fine.
+    # Non-ASCII and other punctuation are valid.
     for subject in ("größe", "日本.語", "😀", "x" * 255, "a-b_c/d:e#f", "(*)"[:1] + ")"):
         await socket.subscribe(subject=subject, id="s")
         await socket.send(type="publish", subject=subject, data=subject, id="p")
         await socket.receive("published", id="p")
         assert (await socket.receive("message"))["subject"] == subject
     await nc.flush()
-    assert heard == []
+    assert injected == []
     await bystander.assert_undisturbed()
 
 
-async def test_headers_that_are_refused(example):
+async def test_invalid_headers_are_rejected(example):
     bystander = await Bystander.connect(example.tenant)
     socket = await (await example.tenant.create_client()).connect_websocket()
     for headers, code in (

@@ -11,7 +11,7 @@ from support.agents import LegacyAgent
 from support.waiting import eventually
 
 
-async def test_a_slow_reader_is_cut_and_slows_nobody(tenant, socket_pair):
+async def test_slow_reader_is_disconnected_and_does_not_slow_others(tenant, socket_pair):
     publisher, fast = socket_pair
     slow = await (await tenant.create_client()).connect_websocket()
     for socket in (fast, slow):
@@ -26,24 +26,25 @@ async def test_a_slow_reader_is_cut_and_slows_nobody(tenant, socket_pair):
     assert "artcafe_websocket_slow_consumers_total 1.0" in text
     slow.ws.transport.resume_reading()
     code, _ = await slow.wait_closed(10)
-    assert code in (4408, 1006)  # dropped outright when it does not even read the close frame
+    # 1006 if it does not read the close frame in time.
+    assert code in (4408, 1006)
     assert await publisher.send_and_receive("ping", "pong")
 
 
-async def test_a_frame_over_one_mebibyte_closes_1009(tenant, socket_pair):
+async def test_frame_over_one_mebibyte_closes_1009(tenant, socket_pair):
     socket, other = socket_pair
     await other.subscribe(subject="x")
     await socket.ws.send(json.dumps({"type": "publish", "subject": "x", "data": "x" * (1024 * 1024)}))
     assert await socket.wait_closed() == (1009, "too_large")
-    # Just below it, it arrives.
+    # A slightly smaller frame is delivered.
     third = await (await tenant.create_client()).connect_websocket()
     size = 1024 * 1024 - 200
     await third.send_and_receive("publish", "published", subject="x", data="x" * size, id=1)
     assert len((await other.receive("message"))["data"]) == size
 
 
-async def test_whatever_is_about_the_limit_is_delivered_or_told(socket_pair):
-    """What fits into a frame may be too much for the broker, with the headers that go along."""
+async def test_message_near_the_limit_is_delivered_or_rejected(socket_pair):
+    """A frame below the limit can still exceed the broker's limit together with its headers."""
     socket, other = socket_pair
     await other.subscribe(subject="edge")
     mib = 1024 * 1024
@@ -54,16 +55,16 @@ async def test_whatever_is_about_the_limit_is_delivered_or_told(socket_pair):
         text = json.dumps(frame)
         assert len(text) == size
         await socket.ws.send(text)
-        answer = await socket.receive_any({"published", "error"}, id="e")
-        if answer["type"] == "published":
+        reply = await socket.receive_any({"published", "error"}, id="e")
+        if reply["type"] == "published":
             assert len((await other.receive("message"))["data"]) == len(frame["data"])
         else:
-            assert answer["code"] == "message_too_large"
+            assert reply["code"] == "message_too_large"
     await other.assert_no_frame("message")
     assert await socket.send_and_receive("ping", "pong")
 
 
-async def test_too_large_a_frame_is_told_at_every_door(tenant):
+async def test_too_large_frame_is_rejected_at_every_endpoint(tenant):
     agent = await LegacyAgent.register(tenant)
     direct = await (await tenant.create_client()).connect_nats()
     for socket in (
@@ -77,7 +78,7 @@ async def test_too_large_a_frame_is_told_at_every_door(tenant):
         await direct.publish("x", b"x" * (direct.max_payload + 1))
 
 
-async def test_three_times_no_json_closes_1007_but_not_when_a_good_frame_is_between(socket_pair):
+async def test_three_consecutive_invalid_json_frames_close_1007(socket_pair):
     socket, _ = socket_pair
     for _ in range(2):
         await socket.ws.send("{nonsense")
@@ -88,8 +89,8 @@ async def test_three_times_no_json_closes_1007_but_not_when_a_good_frame_is_betw
     assert await socket.wait_closed() == (1007, "not_json")
 
 
-async def test_an_oversize_upgrade_is_refused_not_ignored(tenant):
+async def test_too_large_upgrade_request_is_rejected(tenant):
     url = f"ws://127.0.0.1:{tenant.stack.ports.api}/ws/dashboard?token={'x' * 20_000}"
-    with pytest.raises(InvalidStatus) as refused:
+    with pytest.raises(InvalidStatus) as raised:
         await connect(url)
-    assert refused.value.response.status_code == 431
+    assert raised.value.response.status_code == 431

@@ -1,4 +1,4 @@
-// Runs the script of docs/guide/browser.html outside of a browser: elements are plain objects.
+// Runs the script of docs/guide/browser.html without a browser; its elements are plain objects.
 import { readFileSync } from "node:fs";
 
 const { page, url, seed } = JSON.parse(process.argv[2]);

@@ -1,7 +1,8 @@
-"""One agent of the published SDK, told what to do on standard input; runs in an environment of its own.
+"""Runs one agent of the published SDK in a separate virtual environment.
 
-The classes are used as they were published. `HeartbeatAgent` cannot be imported with today's
-libraries as it is, hence its two shims; and it knows the production host only.
+It reads commands from standard input and prints events, both as JSON lines. The classes are used as
+published. `HeartbeatAgent` needs two shims for current library versions, and a redirect from the
+production host, which it has as a constant.
 """
 
 import asyncio
@@ -10,7 +11,7 @@ import json
 import sys
 
 
-def tell(event, **fields):
+def print_event(event, **fields):
     print(json.dumps({"event": event, **fields}), flush=True)
 
 
@@ -27,12 +28,12 @@ class Plain:
             ws_endpoint=options["ws"],
             capabilities=["testing"],
         )
-        for name in options["hear"]:
-            self.agent.on_message(name)(self.heard)
+        for name in options["subscribe"]:
+            self.agent.on_message(name)(self.on_message)
         self.run = self.agent.run
 
-    async def heard(self, subject, payload, envelope):
-        tell("heard", subject=subject, data=payload, envelope=envelope)
+    async def on_message(self, subject, payload, envelope):
+        print_event("received", subject=subject, data=payload, envelope=envelope)
 
     async def publish(self, name, data):
         await self.agent.publish(name, data)
@@ -44,26 +45,26 @@ class Simplified:
     def __init__(self, options):
         from framework.core.simplified_agent import SimplifiedAgent
 
-        self.hear = options["hear"]
+        self.names = options["subscribe"]
         self.agent = SimplifiedAgent(
             agent_id=options["agent_id"],
             organization_id=options["tenant_id"],
             private_key_path=options["key"],
             ws_endpoint=options["ws"],
         )
-        for name in (*self.hear, f"agents.{options['agent_id']}.*", "agents.presence.*"):
-            self.agent.on_message(name)(self.heard)
+        for name in (*self.names, f"agents.{options['agent_id']}.*", "agents.presence.*"):
+            self.agent.on_message(name)(self.on_message)
 
     async def run(self):
         running = asyncio.ensure_future(self.agent.run_forever())
         while not self.agent.connected and not running.done():
             await asyncio.sleep(0.01)
-        for name in (*self.hear, "agents.presence.*"):
+        for name in (*self.names, "agents.presence.*"):
             await self.agent.subscribe(name)
         await running
 
-    async def heard(self, subject, data):
-        tell("heard", subject=subject, data=data)
+    async def on_message(self, subject, data):
+        print_event("received", subject=subject, data=data)
 
     async def publish(self, name, data):
         await self.agent.publish(name, data)
@@ -77,10 +78,10 @@ class Heartbeat:
         import websockets.asyncio.client
         from cryptography.hazmat.primitives.asymmetric import rsa, types
 
-        # A name that moved, and a property that is gone from websockets 14 on.
+        # A class that moved, and a property that websockets 14 removed.
         types.RSAPrivateKey = rsa.RSAPrivateKey
         websockets.asyncio.client.ClientConnection.closed = property(lambda ws: ws.state.name == "CLOSED")
-        # What DNS does in production.
+        # Redirects the production host to the test stack.
         get = aiohttp.ClientSession.get
         aiohttp.ClientSession.get = lambda session, url, **more: get(
             session, url.replace("https://api.artcafe.ai", options["api"]), **more
@@ -94,12 +95,12 @@ class Heartbeat:
             websocket_url=options["ws"],
             heartbeat_interval=1,
         )
-        for name in options["hear"]:
-            self.agent.on_message(name)(self.heard)
+        for name in options["subscribe"]:
+            self.agent.on_message(name)(self.on_message)
         self.run = self.agent.run
 
-    async def heard(self, subject, data):
-        tell("heard", subject=subject, data=data)
+    async def on_message(self, subject, data):
+        print_event("received", subject=subject, data=data)
 
     async def publish(self, name, data):
         await self.agent.publish(name, data)
@@ -117,18 +118,18 @@ async def main(options):
         lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
     )
     while line := await reader.readline():
-        order = json.loads(line)
-        if order["do"] == "publish":
-            await program.publish(order["name"], order["data"])
-        elif order["do"] == "health":
-            tell("health", **program.health())
+        command = json.loads(line)
+        if command["do"] == "publish":
+            await program.publish(command["name"], command["data"])
+        elif command["do"] == "health":
+            print_event("health", **program.health())
         else:
             break
     await program.agent.stop()
     running.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await running
-    tell("stopped")
+    print_event("stopped")
 
 
 asyncio.run(main(json.loads(sys.argv[1])))
