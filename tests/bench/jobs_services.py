@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from artcafe_common.broker.connect import connect
-from artcafe_common.broker.nkeys import KeyKind, create
+from artcafe_common.broker.nkeys import KeyKind, create_key_pair
 from artcafe_common.bus.client import Bus
 from artcafe_common.bus.endpoints import EndpointServer, handles
 from artcafe_common.clock import new_id
@@ -79,7 +79,7 @@ async def open_connections(url, creds, tenant_id, count):
     bus, instance = Bus(nc, service="gateway"), new_id()
     connections = [(new_id(), new_id()) for _ in range(count)]
     # An unknown account: presence events for the tenant reach no subscriber.
-    account = create(KeyKind.ACCOUNT).public
+    account = create_key_pair(KeyKind.ACCOUNT).public
     _running["gateway"] = (nc, bus, instance, tenant_id, connections)
     began = time.monotonic()
     alive = asyncio.create_task(_announce_gateway(bus, instance))

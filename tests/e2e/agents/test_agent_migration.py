@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from artcafe_common.broker.nkeys import KeyKind, KeyPair, create
+from artcafe_common.broker.nkeys import KeyKind, KeyPair, create_key_pair
 from support.actors import Client
 from support.agents import LegacyAgent
 
@@ -42,7 +42,7 @@ async def test_migration_converts_agents_and_resumes_an_interrupted_run(tenant, 
     assert not seeds.exists()
     assert len((await tenant.call("GET", "/agents", 200))["agents"]) == 3
     # A run was interrupted after it wrote the first seed, in the middle of the second line.
-    pair = create(KeyKind.USER)
+    pair = create_key_pair(KeyKind.USER)
     written = {"tenant_id": tenant.id, "client_id": one.id, "name": "One"}
     written |= {"nkey_public": pair.public, "nkey_seed": pair.seed}
     seeds.write_text(json.dumps(written) + '\n{"tenant_id": "')

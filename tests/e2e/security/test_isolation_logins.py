@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 import httpx
 from websockets.asyncio.client import connect
 
-from artcafe_common.broker.nkeys import KeyKind, create
+from artcafe_common.broker.nkeys import KeyKind, create_key_pair
 from support.agents import LegacyAgent
 from support.command_spy import CommandSpy
 from support.isolation import unknown_ids
@@ -115,7 +115,7 @@ async def test_foreign_ids_at_logins_are_indistinguishable_from_unknown_ids(stac
     intruder = await Intruder.create(stack, other_tenant)
     unknown = unknown_ids()
     foreign_logins = await intruder.attempt_all(victim.ids, victim.agent.record["nkey_public"])
-    unknown_logins = await intruder.attempt_all(unknown, create(KeyKind.USER).public)
+    unknown_logins = await intruder.attempt_all(unknown, create_key_pair(KeyKind.USER).public)
     assert foreign_logins == unknown_logins
     for name, (frames, closed) in foreign_logins:
         code = frames[-1]["code"]

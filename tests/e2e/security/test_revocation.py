@@ -9,7 +9,7 @@ import pytest
 from nats.aio.client import RawCredentials
 
 from artcafe_common.broker.claims import Credentials, UserClaims, encode
-from artcafe_common.broker.nkeys import KeyKind, KeyPair, create
+from artcafe_common.broker.nkeys import KeyKind, KeyPair, create_key_pair
 from support.actors import Tenant
 from support.tokens import decode_claims
 from support.waiting import eventually
@@ -120,7 +120,7 @@ async def test_users_of_a_signing_key_are_disconnected_when_it_is_replaced(tenan
     issued = await tenant.call("POST", f"/accounts/generate-nkey/{tenant.id}", 201)
     assert issued["nkey_seed"].startswith("SA")
     assert issued["nkey_public"].startswith("A")
-    pair = create(KeyKind.USER)
+    pair = create_key_pair(KeyKind.USER)
     # The organization issues a user JWT with its signing key.
     account = client_nc._server_info.get("account") or await account_of(client_nc)
     jwt = encode(
