@@ -10,6 +10,7 @@ import msgspec
 from artcafe_common.clock import new_id
 from artcafe_common.contracts.tenancy.activity import ActivityType
 from artcafe_common.contracts.tenancy.events import ClientRevoked, RevocationReason
+from artcafe_common.storage.table import Table
 from artcafe_common.storage.tenant_table import TenantTable
 from artcafe_tenancy.outbox import to_item
 from artcafe_tenancy.tables import ACTIVITY, CLIENTS, PENDING, PendingEvent
@@ -106,7 +107,7 @@ async def wait_until_published(stack):
     async with open_database(stack) as store:
 
         async def is_empty():
-            return (await store.table(ACTIVITY).query(PENDING, index="PendingIndex")).items == []
+            return (await Table(store, ACTIVITY).query(PENDING, index="PendingIndex")).items == []
 
         await eventually(is_empty, within=20)
 
