@@ -270,7 +270,7 @@ async def test_killed_stack_leaves_no_process_and_restarts_with_its_data(dev):
         again.kill()
 
 
-@pytest.mark.parametrize("target", ["dev", "test", "check", "lint", "setup", "lock", "clean"])
+@pytest.mark.parametrize("target", ["dev", "test", "docs", "lint", "setup", "lock", "clean"])
 def test_make_target_exists(target):
     result = subprocess.run(
         ["make", "--dry-run", target], cwd=ROOT, capture_output=True, text=True, check=False, timeout=30
