@@ -20,6 +20,7 @@ from artcafe_common.contracts.tenancy.clients import (
     InvalidPermission,
     KeyConflict,
     ListClients,
+    PermissionsUpdate,
     RegenerateClientKey,
     UpdateClient,
 )
@@ -31,6 +32,10 @@ from artcafe_common.contracts.tenancy.events import (
 )
 from support.harness.tenancy import gather_outcomes
 from support.waiting import eventually
+
+
+def as_update(permissions):
+    return PermissionsUpdate(publish=permissions.publish, subscribe=permissions.subscribe)
 
 
 async def test_client_is_created_updated_and_deleted(tenancy):
@@ -83,12 +88,29 @@ async def test_suspension_and_changed_permissions_revoke_the_client(tenancy):
     assert active.status is ClientStatus.OFFLINE
 
     narrow = Permissions(publish=["a.>"], subscribe=[])
-    assert (await owner(UpdateClient(client_id=cid, permissions=narrow))).permissions == narrow
+    assert (await owner(UpdateClient(client_id=cid, permissions=as_update(narrow)))).permissions == narrow
     await tenancy.wait_for_event(ClientRevoked, client_id=cid, reason=RevocationReason.PERMISSIONS_CHANGED)
     before = len(tenancy.events)
-    await owner(UpdateClient(client_id=cid, permissions=narrow, name="same permissions"))
+    await owner(UpdateClient(client_id=cid, permissions=as_update(narrow), name="same permissions"))
     await tenancy.wait_for_event(ClientChanged, client_id=cid)
     assert not any(isinstance(event, ClientRevoked) for event in tenancy.events[before:])
+
+
+async def test_update_of_permissions_changes_only_the_named_action(tenancy):
+    """An update never widens what it does not name."""
+    owner = await tenancy.owner()
+    narrow = Permissions(publish=["a.>"], subscribe=["b.>"])
+    cid = (await owner(CreateClient(name="narrow", permissions=narrow))).client.client_id
+
+    async def update(**patterns):
+        command = UpdateClient(client_id=cid, permissions=PermissionsUpdate(**patterns))
+        permissions = (await owner(command)).permissions
+        return permissions.publish, permissions.subscribe
+
+    assert await update() == (["a.>"], ["b.>"])
+    assert await update(publish=["c"]) == (["c"], ["b.>"])
+    assert await update(subscribe=[]) == (["c"], [])
+    assert await update(publish=[], subscribe=["d"]) == ([], ["d"])
 
 
 async def test_permission_outside_the_tenant_is_rejected(tenancy):
@@ -98,7 +120,7 @@ async def test_permission_outside_the_tenant_is_rejected(tenancy):
     leaving = Permissions(publish=[">"], subscribe=["a", f"tenant.{other.tenant_id}.>"])
     for command in (
         CreateClient(name="x", permissions=leaving),
-        UpdateClient(client_id=client.client_id, permissions=leaving),
+        UpdateClient(client_id=client.client_id, permissions=as_update(leaving)),
     ):
         with pytest.raises(InvalidPermission) as error:
             await owner(command)
@@ -176,7 +198,7 @@ async def test_concurrent_updates_of_different_fields_are_all_stored(tenancy):
     await asyncio.gather(
         owner(UpdateClient(client_id=cid, name="new")),
         owner(UpdateClient(client_id=cid, metadata={"a": 1})),
-        owner(UpdateClient(client_id=cid, permissions=narrow)),
+        owner(UpdateClient(client_id=cid, permissions=as_update(narrow))),
     )
     client = await owner(GetClient(client_id=cid))
     assert (client.name, client.metadata, client.permissions) == ("new", {"a": 1}, narrow)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from msgspec import UNSET
+from msgspec import UNSET, structs
 
 from artcafe_common import authorization, clock
 from artcafe_common.broker import nkeys
@@ -32,7 +32,7 @@ from artcafe_common.contracts.tenancy.members import Role
 from artcafe_common.plans import LIMITS
 from artcafe_common.storage.dynamo import ConditionFailed
 from artcafe_tenancy import metadata, names, permissions
-from artcafe_tenancy.endpoint_base import EndpointBase, changed_fields, require_found
+from artcafe_tenancy.endpoint_base import EndpointBase, changed_fields, given_fields, require_found
 from artcafe_tenancy.outbox import OutboxEntry, build_entry
 from artcafe_tenancy.presence_mirror import from_microseconds
 from artcafe_tenancy.tables import ClientItem
@@ -86,9 +86,14 @@ class ClientEndpoints(EndpointBase):
     async def update_client(self, request: UpdateClient) -> Client:
         tenant_id = authorization.require_role(Role.MEMBER)
         given = changed_fields(request, key="client_id")
-        if request.permissions is not UNSET:
-            permissions.check(tenant_id, request.permissions)
+        new_patterns = {} if request.permissions is UNSET else given_fields(request.permissions)
+        permissions.check(tenant_id, Permissions(**{"publish": [], "subscribe": [], **new_patterns}))
         changes = {"state" if name == "status" else name: value for name, value in given.items()}
+
+        def build_changes(before: ClientItem) -> dict[str, Any]:
+            if request.permissions is UNSET:
+                return changes
+            return {**changes, "permissions": structs.replace(before.permissions, **new_patterns)}
 
         def build_update_entry(before: ClientItem, client: ClientItem) -> OutboxEntry:
             # Published even if the client is already suspended, so that a retry closes remaining connections.
@@ -100,7 +105,9 @@ class ClientEndpoints(EndpointBase):
                 event = _changed_event(client)
             return _build_entry(client, "client.updated", event, {"changed": sorted(changes)})
 
-        client = await self.store.clients.update(tenant_id, request.client_id, changes, build_update_entry)
+        client = await self.store.clients.update(
+            tenant_id, request.client_id, build_changes, build_update_entry
+        )
         return to_client(require_found(client, ClientNotFound))
 
     @handles(DeleteClient)

@@ -106,15 +106,19 @@ class UniqueNameTable(Generic[T]):
         self,
         tenant_id: str,
         key: str,
-        changes: dict[str, Any],
+        changes: dict[str, Any] | Callable[[T], dict[str, Any]],
         build_entry: Callable[[T, T], OutboxEntry],
     ) -> T | None:
-        """Set attributes and publish the entry built from the item before and after. Raises NameTaken."""
+        """Set attributes and publish the entry built from the item before and after. Raises NameTaken.
+
+        `changes` may be built from the item before, where an update is merged with the stored value.
+        """
         for _ in range(MAX_ATTEMPTS):
             item = await self.get(tenant_id, key)
             if item is None:
                 return None
-            attributes = {**changes, "updated_at": clock.now(), "version": item.version + 1}
+            new_values = changes(item) if callable(changes) else changes
+            attributes = {**new_values, "updated_at": clock.now(), "version": item.version + 1}
             updated = msgspec.structs.replace(item, **attributes)
             entry = build_entry(item, updated)
             try:

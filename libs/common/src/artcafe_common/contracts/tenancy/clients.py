@@ -115,6 +115,13 @@ class GetClient(Query[Client], frozen=True, kw_only=True):
     client_id: str
 
 
+class PermissionsUpdate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """New permission patterns; an action that is left out keeps its patterns."""
+
+    publish: list[str] | UnsetType = UNSET
+    subscribe: list[str] | UnsetType = UNSET
+
+
 class UpdateClient(Command[Client], frozen=True, kw_only=True):
     """Update the given fields of a client. Suspending it or changing its permissions ends its connections."""
 
@@ -123,7 +130,7 @@ class UpdateClient(Command[Client], frozen=True, kw_only=True):
     client_id: str
     name: DisplayName | UnsetType = UNSET
     status: ClientState | UnsetType = UNSET
-    permissions: Permissions | UnsetType = UNSET
+    permissions: PermissionsUpdate | UnsetType = UNSET
     metadata: Metadata | UnsetType = UNSET
 
 
