@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from docs.generate.blocks import BLOCKS, ROOT, names_in, pages
+from docs.generate.blocks import BLOCKS, ROOT, names_in, pages, regenerate
 from docs.generate.declarations import every_frame, every_route
 
 # Litestar 2 warns of styles of declaring parameters that end with its version 3.
@@ -25,6 +25,12 @@ def text_of(name):
 def test_every_generated_block_is_on_one_page():
     names = [name for page in DOCUMENTS for name in names_in(page.read_text())]
     assert sorted(names) == sorted(BLOCKS)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_generated_blocks_are_up_to_date(document):
+    text = document.read_text()
+    assert regenerate(text) == text, "run `make docs`"
 
 
 def test_unknown_or_open_block_is_an_error():
