@@ -26,28 +26,16 @@ _AGENT_FRAMES = (
 )
 # Frames with the same tag as a frame in the other direction.
 _DASHBOARD_FRAMES = (frames.PresenceChange,)
-_SENT_TO_CLIENTS = (
-    frames.Welcome,
-    frames.HeartbeatAck,
-    frames.Pong,
-    frames.Subscribed,
-    frames.Unsubscribed,
-    frames.Published,
-    frames.Message,
-    frames.Reply,
-    frames.Error,
-)
-_SENT_TO_DASHBOARDS = (
-    frames.Welcome,
-    frames.Pong,
-    frames.SubscriptionConfirmed,
-    frames.UnsubscriptionConfirmed,
-    frames.ChannelMessage,
-    frames.TopicPreviewMessage,
-    frames.PresenceChange,
-    frames.ActivityEntry,
-    frames.Error,
-)
+_SERVER_FRAMES = [
+    frame
+    for module in (frames, agent_frames)
+    for frame in vars(module).values()
+    if isinstance(frame, type) and issubclass(frame, frames.ServerFrame) and frame is not frames.ServerFrame
+]
+
+
+def _sent_to(endpoint: str) -> tuple[Any, ...]:
+    return tuple(dict.fromkeys(frame for frame in _SERVER_FRAMES if endpoint in frame.sent_to))
 
 
 class _Endpoint(NamedTuple):
@@ -70,14 +58,14 @@ _ENDPOINTS = {
         "/ws/client/{client_id}",
         "A client's WebSocket; without `nonce` and `signature` it starts with a `challenge`",
         (frames.Auth, *ClientSession.received_frames),
-        (frames.Challenge, *_SENT_TO_CLIENTS),
+        _sent_to("client"),
         {"nonce": "From POST /api/v1/auth/client/challenge", "signature": "The signature of the nonce"},
     ),
     "agent": _Endpoint(
         "/ws/agent/{agent_id}",
         "A legacy agent's WebSocket: as a client's, with other fields in some frames",
         AgentSession.received_frames,
-        (*_SENT_TO_CLIENTS, agent_frames.AgentMessage),
+        _sent_to("agent"),
         {
             "challenge": "From POST /api/v1/auth/agent/challenge",
             "signature": "The signature of the challenge",
@@ -88,7 +76,7 @@ _ENDPOINTS = {
         "/ws/dashboard",
         "A user's WebSocket",
         DashboardSession.received_frames,
-        _SENT_TO_DASHBOARDS,
+        _sent_to("dashboard"),
         {"token": "The user's token", "tenant_id": "The organization to observe"},
     ),
 }

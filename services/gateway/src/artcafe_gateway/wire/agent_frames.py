@@ -99,6 +99,7 @@ class AgentPublish(ClientFrame, frozen=True, kw_only=True, tag="publish"):
 class AgentMessage(ServerFrame, frozen=True, kw_only=True, tag="message"):
     """A message for an agent that subscribed with `subjects`: the payload is `message`."""
 
+    sent_to = ("agent",)
     subject: str
     message: Any
     timestamp: datetime

@@ -1,7 +1,7 @@
 """The frames of the WebSocket protocol: JSON objects in text messages."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 from msgspec import Meta, Raw
@@ -127,18 +127,25 @@ class UnsubscribeTopicPreview(ClientFrame, frozen=True, kw_only=True, tag="unsub
 
 
 class ServerFrame(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", omit_defaults=True):
-    """A frame that the server sends; fields without a value are omitted."""
+    """A frame that the server sends; fields without a value are omitted.
+
+    `sent_to` names the endpoints on which it is sent: client, agent, dashboard.
+    """
+
+    sent_to: ClassVar[tuple[str, ...]] = ("client", "agent")
 
 
 class Challenge(ServerFrame, frozen=True, kw_only=True, tag="challenge"):
     """Requests authentication: a nonce for the client to sign, valid for this connection."""
 
+    sent_to = ("client",)
     nonce: str
 
 
 class Welcome(ServerFrame, frozen=True, kw_only=True, tag="welcome"):
     """The connection is authenticated."""
 
+    sent_to = ("client", "agent", "dashboard")
     connection_id: str
     tenant_id: str
     server_id: str
@@ -151,6 +158,7 @@ class Welcome(ServerFrame, frozen=True, kw_only=True, tag="welcome"):
 class Error(ServerFrame, frozen=True, kw_only=True, tag="error"):
     """An error; `code` is stable, and `id` is the id of the rejected frame."""
 
+    sent_to = ("client", "agent", "dashboard")
     code: str
     message: str
     id: FrameId | None = None
@@ -166,6 +174,7 @@ class HeartbeatAck(ServerFrame, frozen=True, kw_only=True, tag="heartbeat_ack"):
 class Pong(ServerFrame, frozen=True, kw_only=True, tag="pong"):
     """Answers a ping."""
 
+    sent_to = ("client", "agent", "dashboard")
     timestamp: datetime
 
 
@@ -195,6 +204,7 @@ class Published(ServerFrame, frozen=True, kw_only=True, tag="published"):
 class SubscriptionConfirmed(ServerFrame, frozen=True, kw_only=True, tag="subscription_confirmed"):
     """Confirms a dashboard's subscription."""
 
+    sent_to = ("dashboard",)
     subscription: str
     channel_id: str | None = None
     pattern: str | None = None
@@ -204,6 +214,7 @@ class SubscriptionConfirmed(ServerFrame, frozen=True, kw_only=True, tag="subscri
 class UnsubscriptionConfirmed(ServerFrame, frozen=True, kw_only=True, tag="unsubscription_confirmed"):
     """Confirms the end of a dashboard's subscription."""
 
+    sent_to = ("dashboard",)
     subscription: str
     channel_id: str | None = None
     id: FrameId | None = None
@@ -212,12 +223,14 @@ class UnsubscriptionConfirmed(ServerFrame, frozen=True, kw_only=True, tag="unsub
 class ActivityEntry(ServerFrame, frozen=True, kw_only=True, tag="activity"):
     """A new entry of the activity log."""
 
+    sent_to = ("dashboard",)
     activity: Activity
 
 
 class PresenceChange(ServerFrame, frozen=True, kw_only=True, tag="presence"):
     """A client went online or offline."""
 
+    sent_to = ("dashboard",)
     client_id: str
     status: str
     last_seen: datetime
@@ -248,6 +261,7 @@ class Reply(ServerFrame, frozen=True, kw_only=True, tag="reply"):
 class ChannelMessage(ServerFrame, frozen=True, kw_only=True, tag="channel_message"):
     """A message of a channel that a dashboard subscribes to."""
 
+    sent_to = ("dashboard",)
     channel_id: str
     data: Any
     timestamp: datetime
@@ -258,6 +272,7 @@ class ChannelMessage(ServerFrame, frozen=True, kw_only=True, tag="channel_messag
 class TopicPreviewMessage(ServerFrame, frozen=True, kw_only=True, tag="topic_preview_message"):
     """A message of a preview; `dropped` is the number of messages dropped before it."""
 
+    sent_to = ("dashboard",)
     subject: str
     data: Any
     size: int
