@@ -152,7 +152,7 @@ async def test_malformed_reply_becomes_bad_gateway(gateway, broker):
 
 async def test_request_that_violates_the_contract_is_rejected(gateway, tenancy):
     for body in (b"{}", b'{"code":1}', b'{"code":"x","extra":1}', b"not json"):
-        raw = await gateway.nc.request(Fails.subject, body, timeout=2)
+        raw = await gateway.nc.request(Fails.subject, body, timeout=10)
         assert raw.headers["Nats-Service-Error"] == InvalidRequest.code
 
 
