@@ -17,6 +17,8 @@ class FakeHistory:
         self.broker = broker
         self.stored = []
         self.reads = 0
+        # Called once, after the next page is read and before the gateway receives it.
+        self.after_read = None
         self._last_seq = 0
         broker.responders[DIRECT_GET_SUBJECT] = self._direct_get
 
@@ -47,6 +49,11 @@ class FakeHistory:
             "Nats-Time-Stamp": (START + timedelta(seconds=seq)).isoformat(),
         }
 
+    def _run_after_read(self):
+        callback, self.after_read = self.after_read, None
+        if callback is not None:
+            callback()
+
     def _direct_get(self, payload):
         self.reads += 1
         query = msgspec.json.decode(payload)
@@ -65,9 +72,11 @@ class FakeHistory:
         else:
             found = [(seq, data) for seq, data in found if seq >= query["seq"]]
         if not found:
+            self._run_after_read()
             yield b"", {"Status": "404"}
             return
         page = found[: query["batch"]]
+        self._run_after_read()
         for index, (seq, data) in enumerate(page):
             yield data, {**self._headers(seq), "Nats-Num-Pending": str(len(found) - index - 1)}
         yield b"", {"Status": "204"}
