@@ -1,4 +1,4 @@
-# `make dev` runs the whole system, `make test` tests it; both set up what they need.
+# `make dev` runs the whole system, `make test` tests it; both install what they need.
 PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/.installed
@@ -12,11 +12,11 @@ dev: setup
 test: setup lint
 	@$(VENV)/bin/pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
-# The API's document and the WebSockets tried out for some minutes; `make test` does it for one.
+# Fuzzes the REST API and the WebSockets for some minutes; `make test` does so for one.
 fuzz: setup
 	@ARTCAFE_TEST_EXAMPLES=300 $(VENV)/bin/pytest tests/e2e/documents/test_schemathesis.py tests/e2e/websocket/test_fuzz.py $(ARGS)
 
-# All rows take about half an hour, some of them less: make bench ARGS="fanout pairs --quick".
+# All rows take about half an hour. For a selection: make bench ARGS="fanout pairs --quick".
 bench: setup
 	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(VENV)/bin/uv pip install --quiet --group bench
 	@PYTHONPATH=tests $(VENV)/bin/python -m bench $(ARGS)
@@ -40,7 +40,7 @@ $(STAMP): requirements.lock $(MEMBERS:%=%/pyproject.toml)
 	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(VENV)/bin/uv pip install --quiet --no-deps $(MEMBERS:%=-e %)
 	@touch $@
 
-# Pin every dependency anew; no registry's address is written.
+# Pins every dependency again, without the registry's address.
 lock:
 	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check uv
