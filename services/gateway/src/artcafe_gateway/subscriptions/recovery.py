@@ -97,7 +97,16 @@ class RecoveringSubscription(SubjectSubscription):
     LIVE: the socket is in a render group. `deactivate` leads from each state to IDLE.
     """
 
-    __slots__ = ("_bridge", "_buffer", "_buffered_bytes", "_delivered_seq", "_position", "_reader", "_state")
+    __slots__ = (
+        "_bridge",
+        "_buffer",
+        "_buffered_bytes",
+        "_delivered_seq",
+        "_missed",
+        "_position",
+        "_reader",
+        "_state",
+    )
     broker_subscription: ReplaySubscription
 
     def __init__(
@@ -119,6 +128,8 @@ class RecoveringSubscription(SubjectSubscription):
         # Live messages received while READING.
         self._buffer = _NO_MESSAGES
         self._buffered_bytes = 0
+        # Whether messages were dropped from the buffer or missed since the last page was requested.
+        self._missed = False
         self._reader: asyncio.Task[None] | None = None
 
     def _enter(self, state: RecoveryState) -> None:
@@ -156,6 +167,7 @@ class RecoveringSubscription(SubjectSubscription):
         if self._state is RecoveryState.READING:
             # What was buffered before the gap is read from the stream together with the gap.
             self._buffer, self._buffered_bytes = deque(), 0
+            self._missed = True
             return
         if self._state is RecoveryState.LIVE:
             self._delivered_seq = max(self._delivered_seq, self.broker_subscription.last_seq)
@@ -169,6 +181,7 @@ class RecoveringSubscription(SubjectSubscription):
             self._buffered_bytes += message.payload_size
             while len(self._buffer) > MAX_BUFFERED_MESSAGES or self._buffered_bytes > MAX_BUFFERED_BYTES:
                 self._buffered_bytes -= self._buffer.popleft().payload_size
+                self._missed = True
         elif self._state is RecoveryState.CAUGHT_UP and self._send_if_new(message):
             # From here on no republished message can be one that the pages contained.
             self.broker_subscription.listeners.pop(self, None)
@@ -198,6 +211,7 @@ class RecoveringSubscription(SubjectSubscription):
         while True:
             while self.send_queue.half_full:
                 await asyncio.sleep(SEND_QUEUE_POLL_S)
+            self._missed = False
             try:
                 page, has_more = await read_stream_page(
                     self._bridge, self.subject, start, PAGE_MESSAGES, PAGE_BYTES
@@ -214,8 +228,10 @@ class RecoveringSubscription(SubjectSubscription):
 
     def _try_catch_up(self, *, page_was_empty: bool) -> bool:
         buffered = self._buffer
-        # A gap before the first buffered message that is not in the stream either has been deleted there.
-        if buffered and buffered[0].previous_seq > self._delivered_seq and not page_was_empty:
+        # A gap before the first buffered message was deleted from the stream if an empty page confirms it, and
+        # no message was dropped or missed after that page was requested.
+        confirmed = page_was_empty and not self._missed
+        if buffered and buffered[0].previous_seq > self._delivered_seq and not confirmed:
             return False
         self._enter(RecoveryState.CAUGHT_UP)
         self._buffer, self._reader = _NO_MESSAGES, None
