@@ -7,7 +7,7 @@ import re
 import pytest
 
 from docs.generate.blocks import BLOCKS, ROOT, names_in, pages, regenerate
-from docs.generate.declarations import every_frame, every_route
+from docs.generate.declarations import every_frame, every_route, every_setting
 
 # Litestar 2 warns of styles of declaring parameters that end with its version 3.
 pytestmark = pytest.mark.filterwarnings(
@@ -73,6 +73,18 @@ def test_glossary_names_modules_and_classes():
             assert hasattr(importlib.import_module(module), name), term
         else:
             importlib.import_module(path)
+
+
+def test_settings_and_classes_that_are_named_exist():
+    sources = "\n".join(path.read_text() for path in sorted(ROOT.glob("*/*/src/**/*.py")))
+    known = {variable.env for variable, _ in every_setting()} | set(re.findall(r"ARTCAFE_\w+", sources))
+    classes = set(re.findall(r"^class (\w+)", sources, re.MULTILINE))
+    for document in DOCUMENTS:
+        text = document.read_text()
+        assert set(re.findall(r"ARTCAFE_\w+", text)) <= known, document
+        if "internals" in document.parts:
+            named = set(re.findall(r"`([A-Z][a-z]+[A-Z]\w+)`", text))
+            assert {name for name in named if not name.endswith("Index")} <= classes, document
 
 
 def test_readme_is_short():
