@@ -71,8 +71,10 @@ class SubjectSubscription:
     def activate(self) -> None:
         """Starts delivery, or continues it in the current form."""
         if self.earlier_subjects:
+            self._leave_group()
             self.broker_subscription.listeners[self] = None
         elif self._group_form is not self.form:
+            self.broker_subscription.listeners.pop(self, None)
             self._leave_group()
             self._join_group()
 
