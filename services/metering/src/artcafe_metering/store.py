@@ -7,7 +7,6 @@ from importlib.resources import files
 from typing import Any, cast
 
 import msgspec
-import redis.exceptions
 from boto3.dynamodb.conditions import Attr, Key
 from redis.asyncio import Redis
 
@@ -15,6 +14,7 @@ from artcafe_common.bus.errors import StoreUnavailable
 from artcafe_common.contracts.ingest import IngestUsage
 from artcafe_common.contracts.metering import BridgeReport, UsageEntry
 from artcafe_common.storage.dynamo import ConditionFailed, Database
+from artcafe_common.storage.redis_client import UNAVAILABLE_ERRORS
 from artcafe_common.storage.tenant_table import TenantTable
 from artcafe_metering.connections import ConnectionSnapshot, connection_key
 from artcafe_metering.owners import ConnectionOwner
@@ -298,14 +298,7 @@ class UsageArchive:
 def _translating_redis_errors() -> Iterator[None]:
     try:
         yield
-    except (
-        redis.exceptions.ConnectionError,
-        redis.exceptions.TimeoutError,
-        redis.exceptions.ReadOnlyError,
-        redis.exceptions.OutOfMemoryError,
-        OSError,
-        TimeoutError,
-    ) as error:
+    except UNAVAILABLE_ERRORS as error:
         raise StoreUnavailable("Redis did not answer") from error
 
 

@@ -12,7 +12,6 @@ from importlib.resources import files
 from typing import Any, Self
 
 import msgspec
-import redis.exceptions
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
@@ -22,6 +21,7 @@ from artcafe_common.bus.errors import StoreUnavailable
 from artcafe_common.clock import now
 from artcafe_common.contracts.presence import Transport
 from artcafe_common.storage.dynamo import Database
+from artcafe_common.storage.redis_client import UNAVAILABLE_ERRORS
 from artcafe_common.storage.table import Table
 from artcafe_presence.records import (
     ConnectionReport,
@@ -54,14 +54,6 @@ _SCRIPTS = (
     "claim_entries",
     "lease",
     "reserve_connection",
-)
-
-_UNAVAILABLE = (
-    redis.exceptions.ConnectionError,
-    redis.exceptions.TimeoutError,
-    redis.exceptions.ReadOnlyError,
-    redis.exceptions.OutOfMemoryError,
-    OSError,
 )
 
 
@@ -269,7 +261,7 @@ class Store:
     async def _call(self, reply: Any) -> Any:
         try:
             return await reply
-        except _UNAVAILABLE as error:
+        except UNAVAILABLE_ERRORS as error:
             raise StoreUnavailable("Redis did not answer") from error
 
     def _notify_relays(self, emitted: int) -> None:

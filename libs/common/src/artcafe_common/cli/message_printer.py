@@ -34,7 +34,16 @@ class MessagePrinter:
     REST instead, once; a live message that is also in the history is printed once.
     """
 
-    def __init__(self, transport: Transport, subject: Subject, count: int, *, as_json: bool) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        subject: Subject,
+        *,
+        count: int,
+        as_json: bool,
+        replay: dict[str, int] | None = None,
+        load_history: Callable[[], list[dict[str, Any]]] | None = None,
+    ) -> None:
         self._transport = transport
         self._subject = subject
         self._count = count
@@ -43,8 +52,8 @@ class MessagePrinter:
         self._was_connected = False
         self._history: list[dict[str, Any]] = []
         self._backoff_s = MIN_BACKOFF_S
-        self.replay: dict[str, int] = {}
-        self.load_history: Callable[[], list[dict[str, Any]]] | None = None
+        self._replay = replay or {}
+        self._load_history = load_history
 
     async def run(self, timeout_s: float) -> None:
         """Return after `count` messages or `timeout_s`.
@@ -65,7 +74,7 @@ class MessagePrinter:
         while True:
             try:
                 await self._transport.subscribe(
-                    self._subject, self.replay, self._on_subscribed, self._on_message
+                    self._subject, self._replay, self._on_subscribed, self._on_message
                 )
             except ConnectionLost as error:
                 if not self._was_connected and not error.retry_after_s:
@@ -79,9 +88,9 @@ class MessagePrinter:
         self._was_connected = True
         self._backoff_s = MIN_BACKOFF_S
         output.print_notice(f"listening on {self._subject.text}")
-        if self.load_history is not None:
+        if self._load_history is not None:
             # Live messages wait in the connection until the history is printed.
-            load, self.load_history = self.load_history, None
+            load, self._load_history = self._load_history, None
             history = await asyncio.to_thread(load)
             for message in history:
                 self._print(message)
@@ -104,9 +113,9 @@ class MessagePrinter:
             # The reader of standard output ended, for example `| head`; this is not a lost connection.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise StopReceiving from None
-        if self.replay and "seq" in message:
+        if self._replay and "seq" in message:
             # A reconnect continues with the next message.
-            self.replay = {"since": message["seq"] + 1}
+            self._replay = {"since": message["seq"] + 1}
         self._printed += 1
         if self._printed == self._count:
             raise StopReceiving

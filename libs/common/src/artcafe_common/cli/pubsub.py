@@ -2,6 +2,7 @@
 
 import sys
 from contextlib import suppress
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -110,11 +111,16 @@ def sub(
     if last is not None and not channel:
         raise Failure("--last needs --channel and a channel's id", ExitCode.USAGE)
     transport = create_transport(seed_file, client, nats_url, ws, nats=nats, account=account, api=api)
-    printer = MessagePrinter(transport, Subject(subject, channel), count, as_json=as_json)
-    if last is not None and not nats:
-        printer.replay = {"last": last}
-    elif last:
-        printer.load_history = lambda: fetch_history(subject, last, account=account, api=api)
+    printer = MessagePrinter(
+        transport,
+        Subject(subject, channel),
+        count=count,
+        as_json=as_json,
+        replay={"last": last} if last is not None and not nats else None,
+        load_history=partial(fetch_history, subject, last, account=account, api=api)
+        if last and nats
+        else None,
+    )
     run(printer.run(timeout))
 
 

@@ -23,7 +23,8 @@ RETRY_PAUSE_S = 1.0
 MAX_CONNECTIONS = 64
 log = structlog.get_logger()
 
-_UNAVAILABLE = (
+# Raised by the Redis client when the server cannot serve a request now.
+UNAVAILABLE_ERRORS = (
     redis.exceptions.ConnectionError,
     redis.exceptions.TimeoutError,
     redis.exceptions.ReadOnlyError,
@@ -87,7 +88,7 @@ class RedisClient:
         try:
             async with asyncio.timeout(RECOVERY_TIMEOUT_S if wait_for_recovery else FAST_TIMEOUT_S):
                 result = await command()
-        except _UNAVAILABLE as error:
+        except UNAVAILABLE_ERRORS as error:
             self._retry_at = time.monotonic() + RETRY_PAUSE_S
             if not self._unavailable:
                 self._unavailable = True
