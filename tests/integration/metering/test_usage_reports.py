@@ -18,7 +18,7 @@ from artcafe_common.dev.stack import REGION
 from artcafe_common.plans import LIMITS, Plan
 from artcafe_common.storage.dynamo import Database
 from artcafe_common.storage.tenant_table import TenantTable
-from artcafe_metering.store import UsageArchive
+from artcafe_metering.archive import UsageArchive
 from artcafe_metering.tables import USAGE_METRICS, DayItem
 from support.waiting import eventually
 

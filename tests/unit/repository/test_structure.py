@@ -23,6 +23,7 @@ MAY_IMPORT_STORE_CLIENTS = {
     "libs/common/src/artcafe_common/storage/tenant_table.py",
     "services/identity/src/artcafe_identity/app.py",
     "services/identity/src/artcafe_identity/cognito.py",
+    "services/metering/src/artcafe_metering/archive.py",
     "services/metering/src/artcafe_metering/store.py",
     "services/presence/src/artcafe_presence/store.py",
     # These import only boto3's condition expressions.

@@ -10,13 +10,14 @@ from artcafe_common.contracts.metering import UsageRecorded
 from artcafe_common.lifecycle import run_background, run_periodically
 from artcafe_common.runtime import run_service
 from artcafe_common.storage.dynamo import Database
+from artcafe_metering.archive import UsageArchive
 from artcafe_metering.broker_usage import BridgeReconciler, BrokerUsageCollector
 from artcafe_metering.endpoints import Endpoints
 from artcafe_metering.owners import OwnerResolver
 from artcafe_metering.quotas import QuotaMonitor
 from artcafe_metering.rollup import Rollup
 from artcafe_metering.settings import Settings
-from artcafe_metering.store import UsageArchive, open_counters
+from artcafe_metering.store import open_counters
 
 # The durable consumer of usage batches, shared by all instances.
 CONSUMER = "metering"

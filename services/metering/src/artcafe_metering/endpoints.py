@@ -19,8 +19,9 @@ from artcafe_common.contracts.metering import (
     UsageMetrics,
 )
 from artcafe_common.plans import LIMITS
+from artcafe_metering.archive import UsageArchive
 from artcafe_metering.periods import billing_month, days_in_period, is_in_redis, last_hours, quota_usage
-from artcafe_metering.store import Amounts, UsageArchive, UsageCounters
+from artcafe_metering.store import Amounts, UsageCounters
 from artcafe_metering.tables import DayItem
 
 _TRAFFIC_FIELDS = ("messages", "deliveries", "bytes_in", "bytes_out")

@@ -3,7 +3,8 @@
 from datetime import timedelta
 
 from artcafe_common.clock import now
-from artcafe_metering.store import UsageArchive, UsageCounters
+from artcafe_metering.archive import UsageArchive
+from artcafe_metering.store import UsageCounters
 from artcafe_metering.tables import DayItem
 
 RECENT_DAYS = 2

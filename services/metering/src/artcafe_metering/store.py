@@ -1,4 +1,4 @@
-"""Usage counters in Redis and daily totals in DynamoDB: the only code that accesses either."""
+"""The usage counters: the only code that accesses Redis."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -7,19 +7,16 @@ from importlib.resources import files
 from typing import Any, cast
 
 import msgspec
-from boto3.dynamodb.conditions import Attr, Key
 from redis.asyncio import Redis
 
 from artcafe_common.bus.errors import StoreUnavailable
 from artcafe_common.contracts.ingest import IngestUsage
 from artcafe_common.contracts.metering import BridgeReport, UsageEntry
-from artcafe_common.storage.dynamo import ConditionFailed, Database
 from artcafe_common.storage.redis_client import UNAVAILABLE_ERRORS
-from artcafe_common.storage.tenant_table import TenantTable
 from artcafe_metering.connections import ConnectionSnapshot, connection_key
 from artcafe_metering.owners import ConnectionOwner
 from artcafe_metering.periods import day_key, hour_bucket
-from artcafe_metering.tables import TABLES, TOTALS, USAGE_METRICS, DayItem
+from artcafe_metering.tables import DayItem
 
 CONNECT_TIMEOUT_S = 2
 REPLY_TIMEOUT_S = 3
@@ -245,53 +242,6 @@ class UsageCounters:
             clients=_by_id(clients, other_clients),
             channels=_by_id(channels, other_channels),
         )
-
-
-class UsageArchive:
-    """The daily totals in DynamoDB, which do not expire."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._days = TenantTable(database, USAGE_METRICS)
-
-    async def check(self) -> None:
-        """Raise StoreUnavailable unless the table exists."""
-        await self._database.check_tables(TABLES)
-
-    async def raise_totals(self, day: DayItem) -> None:
-        """Store a day's totals, each as the maximum of the stored and the given value.
-
-        Raises StoreUnavailable when a concurrent write prevents it; the next rollup writes it again.
-        """
-        if await self._try_raise(day):
-            return
-        try:
-            await self._days.put(day.tenant_id, day, new=True)
-        except ConditionFailed:
-            stored = await self._days.get(day.tenant_id, day.id, consistent=True)
-            if stored is None:
-                raise StoreUnavailable("another instance is writing the day's totals") from None
-            highest = {name: max(getattr(stored, name), getattr(day, name)) for name in TOTALS}
-            if any(getattr(stored, name) != value for name, value in highest.items()):
-                await self._try_raise(msgspec.structs.replace(day, **highest))
-
-    async def _try_raise(self, day: DayItem) -> bool:
-        not_lower = Attr("id").exists()
-        for name in TOTALS:
-            not_lower &= Attr(name).lte(getattr(day, name))
-        values = {name: getattr(day, name) for name in TOTALS}
-        try:
-            await self._days.update(day.tenant_id, day.id, set_=values, condition=not_lower)
-        except ConditionFailed:
-            return False
-        return True
-
-    async def list_days(self, tenant_id: str, first: date, last: date) -> list[DayItem]:
-        """The stored days of a period, both ends included."""
-        page = await self._days.list(
-            tenant_id, limit=(last - first).days + 1, range_=Key("date").between(str(first), str(last))
-        )
-        return page.items
 
 
 @contextmanager

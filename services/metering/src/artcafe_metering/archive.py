@@ -1,0 +1,58 @@
+"""The archive of daily totals: the only code that accesses DynamoDB."""
+
+from datetime import date
+
+import msgspec
+from boto3.dynamodb.conditions import Attr, Key
+
+from artcafe_common.bus.errors import StoreUnavailable
+from artcafe_common.storage.dynamo import ConditionFailed, Database
+from artcafe_common.storage.tenant_table import TenantTable
+from artcafe_metering.tables import TABLES, TOTALS, USAGE_METRICS, DayItem
+
+
+class UsageArchive:
+    """The daily totals in DynamoDB, which do not expire."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._days = TenantTable(database, USAGE_METRICS)
+
+    async def check(self) -> None:
+        """Raise StoreUnavailable unless the table exists."""
+        await self._database.check_tables(TABLES)
+
+    async def raise_totals(self, day: DayItem) -> None:
+        """Store a day's totals, each as the maximum of the stored and the given value.
+
+        Raises StoreUnavailable when a concurrent write prevents it; the next rollup writes it again.
+        """
+        if await self._try_raise(day):
+            return
+        try:
+            await self._days.put(day.tenant_id, day, new=True)
+        except ConditionFailed:
+            stored = await self._days.get(day.tenant_id, day.id, consistent=True)
+            if stored is None:
+                raise StoreUnavailable("another instance is writing the day's totals") from None
+            highest = {name: max(getattr(stored, name), getattr(day, name)) for name in TOTALS}
+            if any(getattr(stored, name) != value for name, value in highest.items()):
+                await self._try_raise(msgspec.structs.replace(day, **highest))
+
+    async def _try_raise(self, day: DayItem) -> bool:
+        not_lower = Attr("id").exists()
+        for name in TOTALS:
+            not_lower &= Attr(name).lte(getattr(day, name))
+        values = {name: getattr(day, name) for name in TOTALS}
+        try:
+            await self._days.update(day.tenant_id, day.id, set_=values, condition=not_lower)
+        except ConditionFailed:
+            return False
+        return True
+
+    async def list_days(self, tenant_id: str, first: date, last: date) -> list[DayItem]:
+        """The stored days of a period, both ends included."""
+        page = await self._days.list(
+            tenant_id, limit=(last - first).days + 1, range_=Key("date").between(str(first), str(last))
+        )
+        return page.items
