@@ -1,10 +1,10 @@
 """The usage counters: the only code that accesses Redis."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import date, datetime
 from importlib.resources import files
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 from redis.asyncio import Redis
@@ -30,7 +30,8 @@ OTHER = "other"
 FIELDS = ("messages", "deliveries", "bytes_in", "bytes_out", "api_calls", "connection_seconds")
 _TRAFFIC_FIELDS = FIELDS[:4]
 
-Script = Callable[..., Awaitable[Any]]
+_SCRIPTS = ("apply_gateway_batch", "apply_broker_totals", "count_unreported")
+
 # Counted amounts by field.
 Amounts = dict[str, int]
 
@@ -69,19 +70,13 @@ class UsageCounters:
         folder = files("artcafe_metering") / "lua"
         common = (folder / "common.lua").read_text()
 
-        def script(name: str) -> Script:
-            return cast(Script, client.register_script(common + (folder / f"{name}.lua").read_text()))
-
-        self._apply_gateway_batch, self._apply_broker_totals, self._count_unreported = (
-            script("apply_gateway_batch"),
-            script("apply_broker_totals"),
-            script("count_unreported"),
-        )
+        self._scripts = {
+            name: client.register_script(common + (folder / f"{name}.lua").read_text()) for name in _SCRIPTS
+        }
 
     async def check(self) -> None:
         """Raise StoreUnavailable unless Redis answers."""
-        with _translating_redis_errors():
-            await self._redis.ping()
+        await self._call(self._redis.ping())
 
     async def apply_gateway_batch(
         self, event_id: str, at: datetime, entries: Sequence[UsageEntry], bridges: Sequence[BridgeReport]
@@ -101,17 +96,15 @@ class UsageCounters:
             (connection_key(bridge.server, bridge.cid), bridge.tenant_id, bridge.messages, bridge.bytes_in)
             for bridge in bridges
         ]
-        with _translating_redis_errors():
-            applied = await self._apply_gateway_batch(
-                keys=[f"meter:batch:{event_id}"], args=[bucket.day, bucket.hour, _json(rows), _json(reports)]
-            )
+        marker = f"meter:batch:{event_id}"
+        applied = await self._run(
+            "apply_gateway_batch", marker, bucket.day, bucket.hour, _json(rows), _json(reports)
+        )
         self.changed_tenants.update(entry.tenant_id for entry in entries if entry.messages)
         return bool(applied)
 
     async def apply_broker_totals(
-        self,
-        now: datetime,
-        snapshots: Sequence[tuple[ConnectionSnapshot, ConnectionOwner]],
+        self, now: datetime, snapshots: Sequence[tuple[ConnectionSnapshot, ConnectionOwner]]
     ) -> None:
         """Count the growth of connections' traffic totals.
 
@@ -121,13 +114,8 @@ class UsageCounters:
             snapshot.script_row(owner.client_id, bridge=owner.bridge, now=now)
             for snapshot, owner in snapshots
         ]
-        bucket = hour_bucket(now)
         for start in range(0, len(rows), BATCH):
-            with _translating_redis_errors():
-                await self._apply_broker_totals(
-                    keys=[CLOSED_BRIDGES],
-                    args=[bucket.day, bucket.hour, _json(rows[start : start + BATCH])],
-                )
+            await self._run("apply_broker_totals", CLOSED_BRIDGES, _json(rows[start : start + BATCH]))
         self.changed_tenants.update(snapshot.tenant_id for snapshot, _owner in snapshots)
 
     async def subtract_ingest(self, event_id: str, at: datetime, entries: Sequence[IngestUsage]) -> None:
@@ -145,26 +133,20 @@ class UsageCounters:
 
     async def closed_bridges(self, before: datetime) -> list[str]:
         """The keys of some bridges that closed before a time and are not reconciled yet."""
-        with _translating_redis_errors():
-            found = await self._redis.zrangebyscore(
-                CLOSED_BRIDGES, "-inf", before.timestamp() * 1000, start=0, num=BATCH
-            )
-        return cast(list[str], found)
+        until = before.timestamp() * 1000
+        keys: list[str] = await self._call(
+            self._redis.zrangebyscore(CLOSED_BRIDGES, "-inf", until, start=0, num=BATCH)
+        )
+        return keys
 
     async def count_unreported(self, now: datetime, bridges: Sequence[str]) -> None:
         """Count what was published over bridges but not reported by their gateways."""
         bucket = hour_bucket(now)
-        with _translating_redis_errors():
-            await self._count_unreported(
-                keys=[CLOSED_BRIDGES], args=[bucket.day, bucket.hour, _json(bridges)]
-            )
+        await self._run("count_unreported", CLOSED_BRIDGES, bucket.day, bucket.hour, _json(bridges))
 
     async def active_tenants(self, day: date) -> list[str]:
         """The tenants with usage on a day."""
-        with _translating_redis_errors():
-            return sorted(
-                await cast(Awaitable[set[str]], self._redis.smembers(f"meter:tenants:{day_key(day)}"))
-            )
+        return sorted(await self._call(self._redis.smembers(f"meter:tenants:{day_key(day)}")))
 
     async def daily_totals(self, tenant_days: Sequence[tuple[str, date]]) -> list[DayItem]:
         """The daily totals of tenants, in the given order; one round trip."""
@@ -174,8 +156,7 @@ class UsageCounters:
             pipeline.hgetall(f"stats:d:{key}:{tenant_id}")
             pipeline.scard(f"active:d:{key}:{tenant_id}:clients")
             pipeline.scard(f"active:d:{key}:{tenant_id}:channels")
-        with _translating_redis_errors():
-            replies = await pipeline.execute()
+        replies = await self._call(pipeline.execute())
         return [
             DayItem(
                 id=f"{tenant_id}#{day}",
@@ -190,28 +171,23 @@ class UsageCounters:
 
     async def monthly_totals(self, tenant_id: str, first: date) -> Amounts:
         """The totals of a tenant in the calendar month that starts at `first`."""
-        with _translating_redis_errors():
-            key = f"stats:m:{first:%Y%m}:{tenant_id}"
-            return _amounts(await cast(Awaitable[dict[str, str]], self._redis.hgetall(key)))
+        return _amounts(await self._call(self._redis.hgetall(f"stats:m:{first:%Y%m}:{tenant_id}")))
 
     async def monthly_messages(self, tenants: Sequence[str], first: date) -> dict[str, int]:
         """The messages that each tenant published in a calendar month; one round trip."""
         pipeline = self._redis.pipeline(transaction=False)
         for tenant_id in tenants:
             pipeline.hget(f"stats:m:{first:%Y%m}:{tenant_id}", "messages")
-        with _translating_redis_errors():
-            replies = await pipeline.execute() if tenants else []
+        replies = await self._call(pipeline.execute()) if tenants else []
         return {tenant_id: int(used or 0) for tenant_id, used in zip(tenants, replies, strict=True)}
 
     async def is_crossing_published(self, crossing: str) -> bool:
         """Whether a crossed threshold was marked as published."""
-        with _translating_redis_errors():
-            return bool(await self._redis.exists(f"meter:crossed:{crossing}"))
+        return bool(await self._call(self._redis.exists(f"meter:crossed:{crossing}")))
 
     async def mark_crossing_published(self, crossing: str) -> None:
         """Mark a crossed threshold as published."""
-        with _translating_redis_errors():
-            await self._redis.set(f"meter:crossed:{crossing}", 1, ex=CROSSING_TTL_S)
+        await self._call(self._redis.set(f"meter:crossed:{crossing}", 1, ex=CROSSING_TTL_S))
 
     async def live_counters(self, tenant_id: str, hours: Sequence[datetime]) -> LiveCounters:
         """The counters of `hours` and of the day of the last one; one round trip."""
@@ -233,8 +209,7 @@ class UsageCounters:
                 groups=True,
             )
             pipeline.hgetall(f"{member}:{OTHER}")
-        with _translating_redis_errors():
-            replies = await pipeline.execute()
+        replies = await self._call(pipeline.execute())
         clients, other_clients, channels, other_channels = replies[-4:]
         return LiveCounters(
             today=_amounts(replies[0]),
@@ -243,13 +218,14 @@ class UsageCounters:
             channels=_by_id(channels, other_channels),
         )
 
+    async def _run(self, script: str, key: str, *args: str) -> Any:
+        return await self._call(self._scripts[script](keys=[key], args=args))
 
-@contextmanager
-def _translating_redis_errors() -> Iterator[None]:
-    try:
-        yield
-    except UNAVAILABLE_ERRORS as error:
-        raise StoreUnavailable("Redis did not answer") from error
+    async def _call(self, reply: Any) -> Any:
+        try:
+            return await reply
+        except UNAVAILABLE_ERRORS as error:
+            raise StoreUnavailable("Redis did not answer") from error
 
 
 def _json(value: object) -> str:

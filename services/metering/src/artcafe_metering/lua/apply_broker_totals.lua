@@ -1,6 +1,6 @@
 -- Counts the growth of connections' traffic totals.
--- KEYS: the closed bridges. ARGV: day, hour, connections
-for _, connection in ipairs(cjson.decode(ARGV[3])) do
+-- KEYS: the closed bridges. ARGV: connections
+for _, connection in ipairs(cjson.decode(ARGV[1])) do
   local key, totals = connection.key, connection.totals
   local bucket = {connection.day, connection.hour}
   local growth = raise_totals(key, {in_msgs = totals[1], in_bytes = totals[2], out_msgs = totals[3],
