@@ -108,6 +108,14 @@ def send_heartbeats(sockets):
     return asyncio.create_task(run())
 
 
+async def read_health(org):
+    """The status code, the overall status, and the status of each service."""
+    response = await org.http.get("/health")
+    report = response.json()
+    services = {name: service["status"] for name, service in report["services"].items()}
+    return response.status_code, report["status"], services
+
+
 @pytest.mark.parametrize("service", ["identity", "tenancy", "presence", "metering"])
 async def test_killed_service_does_not_interrupt_messages(failing_stack, org, service):
     traffic = await Traffic.start(org)
@@ -202,9 +210,8 @@ async def test_stopped_redis_is_reported_and_does_not_interrupt_messages(failing
     await failing_stack.supervisor.stop("redis")
 
     async def is_degraded():
-        report = (await org.http.get("/health")).json()
-        states = {name: service["status"] for name, service in report["services"].items()}
-        return states["presence"] == states["metering"] == "degraded" and report["status"] == "degraded"
+        _, status, services = await read_health(org)
+        return status == services["presence"] == services["metering"] == "degraded"
 
     await eventually(is_degraded)
     response = await org.http.get("/usage/current")
@@ -219,12 +226,15 @@ async def test_stopped_redis_is_reported_and_does_not_interrupt_messages(failing
 async def test_health_reports_each_stopped_service(failing_stack, org):
     for service in ("identity", "tenancy", "presence", "metering"):
         await failing_stack.supervisor.stop(service)
-        response = await org.http.get("/health")
-        report = response.json()
-        states = {name: each["status"] for name, each in report["services"].items()}
-        assert states == {name: "unavailable" if name == service else "ok" for name in states}
-        assert report["status"] == "degraded"
-        assert response.status_code == 200
+        status_code, status, services = await read_health(org)
+        assert (status_code, status, services[service]) == (200, "degraded", "unavailable")
+
+        async def others_are_ok(stopped=service):
+            _, _, services = await read_health(org)
+            return services == {name: "unavailable" if name == stopped else "ok" for name in services}
+
+        # On a busy machine, the Redis check of another service can time out once.
+        await eventually(others_are_ok)
         failing_stack.start(service)
         await wait_until_healthy(org)
     assert (await org.http.get("/health/live")).status_code == 200
