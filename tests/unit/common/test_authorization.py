@@ -1,4 +1,4 @@
-"""Who may do what in a tenant."""
+"""Roles, and what each of them allows in a tenant."""
 
 import pytest
 

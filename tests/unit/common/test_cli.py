@@ -1,4 +1,4 @@
-"""Rules of the command line that need no server."""
+"""Parts of the command line that need no server."""
 
 import signal
 import stat
@@ -37,16 +37,16 @@ def test_error_is_printed_on_one_line():
 
 
 @pytest.mark.parametrize(
-    ("given_", "kept"),
+    ("url", "normalized"),
     [
         ("http://127.0.0.1:8000", "http://127.0.0.1:8000/api/v1"),
         ("https://api.example.com/", "https://api.example.com/api/v1"),
         ("https://example.com/pubsub/api/v1/", "https://example.com/pubsub/api/v1"),
     ],
 )
-def test_api_url_is_normalized(given_, kept):
-    assert sessions.normalize_api_url(given_) == kept
-    assert sessions.normalize_api_url(kept) == kept
+def test_api_url_is_normalized(url, normalized):
+    assert sessions.normalize_api_url(url) == normalized
+    assert sessions.normalize_api_url(normalized) == normalized
 
 
 @pytest.mark.parametrize("bad", ["", "api.example.com", "ftp://x", "https://me:secret@x", "https://x/?a=b"])

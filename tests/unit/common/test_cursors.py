@@ -1,4 +1,4 @@
-"""Cursors: good for the tenant and the list that they were made for, and not otherwise."""
+"""Cursors: valid only for their tenant and list."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""A store that fails in the middle is told as such."""
+"""Errors of DynamoDB."""
 
 import asyncio
 

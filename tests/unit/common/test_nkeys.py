@@ -1,4 +1,4 @@
-"""NKeys: made right, read strictly, and the package beneath them left as it is."""
+"""NKeys: creation, strict parsing and signatures."""
 
 import base64
 import inspect

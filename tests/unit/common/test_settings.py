@@ -1,4 +1,4 @@
-"""Settings: a bad value is refused in one line that names its variable."""
+"""Settings: an invalid value is reported in one line with the variable's name."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Subjects: what is well formed, what is one name, and what a pattern covers."""
+"""Subjects: validation, forms of one name, and patterns."""
 
 import itertools
 
@@ -23,22 +23,22 @@ from artcafe_common.broker.subjects import (
 )
 
 TENANT, OTHER = "01JDB7Z8Q4T5W6X7Y8Z9A0BCDE", "01JDB7Z8Q4T5W6X7Y8Z9A0BCDF"
-# Enough to tell patterns of three tokens over these apart.
+# Enough to distinguish patterns of three tokens.
 WORDS = ("a", "b", "c")
 SUBJECTS = [".".join(s) for length in range(1, 6) for s in itertools.product(WORDS, repeat=length)]
 
 
-def taken(pattern):
-    """The subjects that a pattern takes, by the letter of the NATS documentation."""
+def matched(pattern):
+    """The subjects that a pattern matches, by the definition in the NATS documentation."""
 
-    def takes(tokens, subject):
+    def matches(tokens, subject):
         if not tokens:
             return not subject
         if tokens[0] == ">":
             return len(subject) > 0
-        return bool(subject) and tokens[0] in ("*", subject[0]) and takes(tokens[1:], subject[1:])
+        return bool(subject) and tokens[0] in ("*", subject[0]) and matches(tokens[1:], subject[1:])
 
-    return {subject for subject in SUBJECTS if takes(pattern.split("."), subject.split("."))}
+    return {subject for subject in SUBJECTS if matches(pattern.split("."), subject.split("."))}
 
 
 @st.composite
@@ -51,7 +51,7 @@ def patterns(draw):
 
 @given(patterns(), patterns())
 def test_covers_and_overlaps_match_the_definition(one, other):
-    left, right = taken(one), taken(other)
+    left, right = matched(one), matched(other)
     assert covers(one, other) == (right <= left)
     assert overlaps(one, other) == bool(left & right)
     assert overlaps(other, one) == overlaps(one, other)
@@ -59,7 +59,7 @@ def test_covers_and_overlaps_match_the_definition(one, other):
 
 @given(patterns(), st.sampled_from(SUBJECTS))
 def test_covers_matches_single_subjects(pattern, subject):
-    assert covers(pattern, subject) == (subject in taken(pattern))
+    assert covers(pattern, subject) == (subject in matched(pattern))
 
 
 @given(st.text(max_size=40))
@@ -151,7 +151,7 @@ def test_channels_and_legacy_roots_have_one_form():
             (text,),
             SubjectForm.AS_IS,
         )
-        # Not followed by a tenant, it is a word like any other.
+        # Without a tenant id after it, the root is an ordinary token.
         assert resolve(TENANT, f"{root}.x", wildcards=False).publish_subject == f"{TENANT}.{root}.x"
     for channel in ("", "a.b", "*", ">", "a b"):
         with pytest.raises(BadSubject):
@@ -208,4 +208,4 @@ def test_permission_patterns_cover_all_forms():
 @given(patterns(), st.sampled_from(SUBJECTS[:39]))
 def test_permission_allows_the_subjects_its_pattern_matches(pattern, subject):
     publish = resolve(TENANT, subject, wildcards=False).publish_subject
-    assert permitted(TENANT, [pattern], (publish,)) == (pattern == ">" or subject in taken(pattern))
+    assert permitted(TENANT, [pattern], (publish,)) == (pattern == ">" or subject in matched(pattern))

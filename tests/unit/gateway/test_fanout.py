@@ -20,7 +20,7 @@ SUBJECT = f"{TENANT}.a"
 
 
 class Member:
-    """A subscriber that records what it is told."""
+    """A subscriber that records deliveries and requests."""
 
     def __init__(self):
         self.send_queue = FakeSendQueue()

@@ -87,7 +87,7 @@ async def test_email_is_hashed_and_normalized(limiter):
     assert all("@" not in name and len(name) == len(names[0]) for name in names)
 
 
-async def test_outage_of_the_store_limits_nobody(limiter):
+async def test_outage_of_the_store_disables_the_limits(limiter):
     limiter.error = StoreUnavailable()
     assert await limits(limiter).check_tenant(TENANT, Plan.FREE) is None
     assert await limits(limiter).check_login("192.0.2.1", "a@example.com") is None

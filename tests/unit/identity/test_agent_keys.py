@@ -1,4 +1,4 @@
-"""Keys of agents: what is taken, what is refused, and which signatures hold."""
+"""Public keys of agents: accepted formats, rejected keys, and signatures."""
 
 import base64
 import hashlib
@@ -88,7 +88,7 @@ def test_rsa_signature_must_be_pkcs1_with_sha256(rsa_key):
     public = rsa_key.public_key()
     signature = rsa_key.sign(CHALLENGE, padding.PKCS1v15(), hashes.SHA256())
     digest = hashlib.sha256(CHALLENGE).digest()
-    # What the published SDK does is the same on the wire.
+    # The published SDK signs the digest; the signature is the same.
     assert rsa_key.sign(digest, padding.PKCS1v15(), Prehashed(hashes.SHA256())) == signature
     assert verify(public, CHALLENGE, signature)
     for wrong in (

@@ -1,4 +1,4 @@
-"""Tokens of agents: only ours, only for their audience, only in their hour."""
+"""Tokens of agents: issuer, audience and lifetime."""
 
 import base64
 import json
@@ -26,7 +26,7 @@ def test_token_round_trip():
     claims = tokens.verify(token)
     assert (claims.sub, claims.tid, claims.key, claims.aud) == ("a", "t", "SHA256:x", AUDIENCE)
     assert claims.exp == ends == claims.iat + TOKEN_TTL_S
-    # Any instance with the same key reads it, and no other.
+    # Every instance with the same key verifies it; no other key does.
     assert AgentTokenIssuer(SEED).verify(token) == claims
     with pytest.raises(AuthenticationFailed):
         AgentTokenIssuer(secrets.token_bytes(32)).verify(token)

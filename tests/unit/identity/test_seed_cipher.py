@@ -1,4 +1,4 @@
-"""Seeds at rest: readable with the right key, for the right tenant and public key, and not otherwise."""
+"""Encryption of seeds: bound to the key, the tenant and the public key."""
 
 import base64
 

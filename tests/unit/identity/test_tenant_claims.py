@@ -1,4 +1,4 @@
-"""What a client's NATS user may do: never everything because nothing was allowed."""
+"""NATS permissions of a client; an empty list must never allow everything."""
 
 import pytest
 
@@ -33,7 +33,7 @@ def may(permission, subject):
 @pytest.mark.parametrize("subscribe", [[], ["a"], [">"]])
 def test_permission_lists_are_never_empty_and_always_allow_heartbeats(publish, subscribe):
     made = user(publish, subscribe)
-    # To the broker an empty list means everything.
+    # For the broker, an empty list allows everything.
     assert made.pub.allow
     assert made.sub.allow
     for subject in OWN:

@@ -1,3 +1,5 @@
+"""Which tenant and client a broker connection is counted for."""
+
 from datetime import timedelta
 
 import pytest
@@ -12,7 +14,7 @@ TENANT = new_id()
 
 
 class Identity:
-    """Answers FindAccount as long as it is not told otherwise."""
+    """Answers FindAccount, or fails with `failure`."""
 
     def __init__(self):
         self.platform_key = "PLATFORM"

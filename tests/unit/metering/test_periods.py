@@ -1,3 +1,5 @@
+"""Periods of usage, and projections of a month."""
+
 from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest

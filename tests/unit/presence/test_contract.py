@@ -1,4 +1,4 @@
-"""Every command of the contract has its endpoint."""
+"""Every command of presence has an endpoint."""
 
 import inspect
 

@@ -1,4 +1,4 @@
-"""What is taken of the messages that cross from a tenant's account."""
+"""Presence reports in the messages that clients publish to the platform."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The documents: complete, well formed, and with examples that are what they say."""
+"""The OpenAPI and AsyncAPI documents: complete, valid, and with valid examples."""
 
 import gzip
 import inspect
@@ -33,7 +33,7 @@ OPERATIONS = [
 
 
 def resolved(schema, components):
-    """A validator of one schema of a document."""
+    """A validator for one schema of a document."""
     return jsonschema_rs.Draft202012Validator({**schema, "components": {"schemas": components}})
 
 
@@ -43,7 +43,7 @@ def test_rest_document_is_valid_openapi_3_1():
     names = [p.values[0]["operationId"] for p in OPERATIONS]
     assert len(names) == len(set(names))
     assert {tag for p in OPERATIONS for tag in p.values[0]["tags"]} == {tag["name"] for tag in REST["tags"]}
-    # A name that two types bear would stand with its module.
+    # Two types of the same name would appear with their modules.
     assert [name for name in REST["components"]["schemas"] if "." in name] == []
 
 
@@ -68,12 +68,12 @@ def test_operation_documents_its_bodies_and_errors(operation):
     if "requestBody" in operation:
         contents.append(operation["requestBody"]["content"])
     for content in contents:
-        for kind, told in content.items():
+        for kind, media in content.items():
             if kind == "text/plain":
                 continue
-            assert told["examples"]
-            for example in told["examples"].values():
-                resolved(told["schema"], components).validate(example["value"])
+            assert media["examples"]
+            for example in media["examples"].values():
+                resolved(media["schema"], components).validate(example["value"])
     for parameter in operation["parameters"]:
         if "schema" in parameter and "example" in parameter:
             resolved(parameter["schema"], components).validate(parameter["example"])
@@ -98,14 +98,14 @@ def test_websocket_document_is_valid_asyncapi_3():
 
 
 def test_every_frame_and_close_code_is_in_the_asyncapi_document():
-    told = {message["name"] for message in SOCKETS["components"]["messages"].values()}
+    documented = {message["name"] for message in SOCKETS["components"]["messages"].values()}
     kinds = {
         kind
         for module in (frames, agent_frames)
         for _, kind in inspect.getmembers(module, inspect.isclass)
         if issubclass(kind, msgspec.Struct) and kind.__struct_config__.tag and kind.__subclasses__() == []
     }
-    assert {kind.__struct_config__.tag for kind in kinds} <= told
+    assert {kind.__struct_config__.tag for kind in kinds} <= documented
     for endpoint, session_type in SESSION_TYPES.items():
         channel = SOCKETS["channels"][endpoint]
         names = {SOCKETS["components"]["messages"][key]["name"] for key in channel["messages"]}

@@ -1,4 +1,4 @@
-"""Rules of subject records: what a pattern listens to, and which ones fit beside each other."""
+"""Patterns of subject records: their raw subjects, overlaps and limits."""
 
 import pytest
 
