@@ -4,78 +4,18 @@ import asyncio
 import functools
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from artcafe_common.broker.subjects import REPUBLISH_PREFIX, resolve, resolve_channel
 from artcafe_common.bus.errors import InvalidRequest
-from artcafe_common.contracts.identity.accounts import IssueBridgeCredentials
-from artcafe_gateway.bridges import connector
-from artcafe_gateway.bridges.bridge import Bridge
-from artcafe_gateway.bridges.connector import BridgeState
 from artcafe_gateway.errors import HistoryUnavailable
-from artcafe_gateway.history.reader import HistoryQuery
 from artcafe_gateway.history.stream import DIRECT_GET_SUBJECT
-from artcafe_gateway.settings import Settings as GatewaySettings
 from artcafe_gateway.subscriptions import recovery
 from artcafe_gateway.subscriptions.recovery import RecoveryState
-from artcafe_gateway.subscriptions.socket_subscriptions import SocketSubscriptions
-from support.fakes.broker import BRIDGE_CREDENTIALS, FakeBroker
-from support.fakes.bus import FakeBus
 from support.fakes.history import START, FakeHistory
 from support.fakes.ids import CHANNEL, CLIENT, TENANT
-from support.fakes.reporting import FakeChannelSubscribers, FakeUsage
-from support.fakes.sockets import FakeSendQueue
-from support.waiting import eventually
+from support.fakes.peers import CHANNEL_SUBJECT, ChannelPeer
 
-SUBJECT = f"tenant.{TENANT}.channel.{CHANNEL}"
 OTHER_SUBJECT = f"tenant.{TENANT}.channel.other"
-
-
-class Peer:
-    """A socket that subscribes to a channel with history."""
-
-    def __init__(self, bridge, history):
-        self.bridge = bridge
-        self.history = history
-        self.send_queue = FakeSendQueue()
-        self.usage = FakeUsage()
-        self.subscriptions = SocketSubscriptions(
-            tenant_id=TENANT,
-            client_id=CLIENT,
-            send_queue=self.send_queue,
-            bridge=bridge,
-            usage=self.usage,
-            channel_subscribers=FakeChannelSubscribers(),
-        )
-
-    async def subscribe(self, **query):
-        name = resolve_channel(TENANT, CHANNEL)
-        await self.subscriptions.subscribe_from(CHANNEL, name, HistoryQuery(**query))
-        self.subscriptions.activate(CHANNEL)
-
-    def publish(self, *numbers, **options):
-        """Store messages; a message's number is its payload."""
-        for number in numbers:
-            self.history.append(SUBJECT, b"%d" % number, **options)
-
-    @property
-    def received(self):
-        return [frame["data"] for frame in self.send_queue.frames]
-
-    @property
-    def state(self):
-        return self.subscriptions._by_subject[SUBJECT]._state
-
-    async def wait_until_caught_up(self):
-        live = (RecoveryState.CAUGHT_UP, RecoveryState.LIVE)
-        await eventually(lambda: self.state in live, every=0.001)
-        # A render group writes at the end of the turn.
-        await asyncio.sleep(0)
-
-    async def wait_for(self, *numbers):
-        await eventually(lambda: self.received[-1:] == [numbers[-1]], every=0.001)
-        assert self.received == list(numbers)
 
 
 @pytest.fixture
@@ -85,7 +25,7 @@ def history(broker):
 
 @pytest.fixture
 def peer(bridge, history):
-    return Peer(bridge, history)
+    return ChannelPeer(bridge, history)
 
 
 async def test_last_messages_are_replayed_and_live_ones_follow(peer):
@@ -227,7 +167,7 @@ async def test_deleted_messages_are_not_waited_for(peer, history):
     await peer.wait_for(1)
     peer.publish(2, republish=False)
     history.delete(2)
-    history.append(SUBJECT, b"3", republish=False)
+    history.append(CHANNEL_SUBJECT, b"3", republish=False)
     history.republish(3, 2)
     await peer.wait_for(1, 3)
 
@@ -239,7 +179,7 @@ async def test_message_that_the_stream_did_not_publish_is_ignored(peer, broker):
         b"NATS/1.0\r\n\r\n",
         b"NATS/1.0\r\nNats-Sequence: x\r\nNats-Last-Sequence: 0\r\n\r\n",
     ):
-        broker.route(f"{REPUBLISH_PREFIX}.{SUBJECT}", b"666", headers)
+        broker.route(f"{REPUBLISH_PREFIX}.{CHANNEL_SUBJECT}", b"666", headers)
     await peer.wait_until_caught_up()
     peer.publish(1)
     await peer.wait_for(1)
@@ -273,7 +213,7 @@ async def test_overflowing_buffer_loses_no_message(peer, monkeypatch):
     peer.send_queue.half_full = True
     await peer.subscribe(since="1")
     peer.publish(*range(2, 31))
-    subscription = peer.subscriptions._by_subject[SUBJECT]
+    subscription = peer.subscriptions._by_subject[CHANNEL_SUBJECT]
     assert len(subscription._buffer) == 5
     peer.send_queue.half_full = False
     await peer.wait_for(*range(1, 31))
@@ -292,8 +232,8 @@ async def test_buffer_is_bounded_in_bytes(peer, history, monkeypatch):
     peer.send_queue.half_full = True
     await peer.subscribe(last=0)
     for _ in range(10):
-        history.append(SUBJECT, b'"%b"' % (b"x" * 28))
-    assert len(peer.subscriptions._by_subject[SUBJECT]._buffer) == 3
+        history.append(CHANNEL_SUBJECT, b'"%b"' % (b"x" * 28))
+    assert len(peer.subscriptions._by_subject[CHANNEL_SUBJECT]._buffer) == 3
 
 
 async def test_unsubscribed_channel_delivers_nothing(peer, broker, bridge):
@@ -316,11 +256,11 @@ async def test_replay_replaces_the_plain_subscription(peer, broker, bridge):
     await peer.subscribe(last=1)
     await peer.wait_for(1)
     # As the stream does it: the message itself, then its republished copy.
-    broker.route(SUBJECT, b"2")
+    broker.route(CHANNEL_SUBJECT, b"2")
     peer.publish(2)
     await peer.wait_for(1, 2)
     await bridge.flush()
-    assert broker.subjects == [f"{REPUBLISH_PREFIX}.{SUBJECT}"]
+    assert broker.subjects == [f"{REPUBLISH_PREFIX}.{CHANNEL_SUBJECT}"]
 
 
 async def test_wildcard_and_replay_deliver_once(peer, broker):
@@ -330,7 +270,7 @@ async def test_wildcard_and_replay_deliver_once(peer, broker):
     peer.publish(1)
     await peer.subscribe(last=1)
     await peer.wait_for(1)
-    broker.route(SUBJECT, b"2")
+    broker.route(CHANNEL_SUBJECT, b"2")
     peer.publish(2)
     await peer.wait_for(1, 2)
     broker.route(OTHER_SUBJECT, b"3")
@@ -386,78 +326,3 @@ async def test_stream_that_is_away_is_read_when_it_is_back(peer, broker, monkeyp
     assert peer.received == []
     broker.responders[DIRECT_GET_SUBJECT] = answer
     await peer.wait_for(1)
-
-
-STEPS = st.lists(
-    st.one_of(
-        st.tuples(st.just("publish"), st.integers(1, 4)),
-        st.tuples(st.just("miss"), st.integers(1, 3)),
-        st.tuples(st.just("break"), st.integers(0, 3)),
-        st.tuples(st.just("turns"), st.integers(1, 8)),
-        st.tuples(st.just("catch up"), st.just(0)),
-        st.tuples(st.just("after read"), st.integers(1, 3)),
-        st.tuples(st.just("repeat"), st.just(0)),
-    ),
-    max_size=20,
-)
-
-
-async def replay(before, steps):
-    broker, bus = FakeBroker(), FakeBus({IssueBridgeCredentials: BRIDGE_CREDENTIALS})
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(connector, "BridgeConnection", broker.create_connection)
-        patch.setattr(connector, "FIRST_RECONNECT_DELAY_S", 0)
-        patch.setattr(recovery, "RETRY_DELAY_S", 0.001)
-        patch.setattr(recovery, "PAGE_MESSAGES", 3)
-        patch.setattr(recovery, "MAX_BUFFERED_MESSAGES", 3)
-        bridge = Bridge(tenant_id=TENANT, bus=bus, settings=GatewaySettings())
-        await bridge.open()
-        peer = Peer(bridge, FakeHistory(broker))
-        number = before
-        peer.publish(*range(1, before + 1))
-        await peer.subscribe(since="1")
-        for kind, value in steps:
-            if kind in ("publish", "miss"):
-                # Without a reconnect, a gap is noticed only after a first live message.
-                last_seq = peer.subscriptions._by_subject[SUBJECT].broker_subscription.last_seq
-                may_miss = last_seq > 0
-                republish = kind == "publish" or not may_miss
-                peer.publish(*range(number + 1, number + value + 1), republish=republish)
-                number += value
-            elif kind == "catch up":
-                await peer.wait_until_caught_up()
-            elif kind == "after read" and peer.state is RecoveryState.READING:
-                messages = range(number + 1, number + value + 1)
-                peer.history.after_read = functools.partial(peer.publish, *messages)
-                await eventually(
-                    lambda: peer.history.after_read is None or peer.state is not RecoveryState.READING,
-                    every=0,
-                )
-                number += value if peer.history.after_read is None else 0
-                peer.history.after_read = None
-            elif kind == "turns":
-                for _ in range(value):
-                    await asyncio.sleep(0)
-            elif kind == "repeat" and number and peer.state is not RecoveryState.LIVE:
-                # A copy of the newest message, delayed behind the page that contained it.
-                peer.history.republish(number, number - 1)
-            elif kind == "break":
-                await broker.restart()
-                peer.publish(*range(number + 1, number + value + 1))
-                number += value
-                await eventually(lambda: bridge.state is BridgeState.CONNECTED, every=0)
-        await eventually(lambda: bridge.state is BridgeState.CONNECTED, every=0)
-        # The next message reveals what was missed before it.
-        number += 1
-        peer.publish(number)
-        await eventually(lambda: peer.received[-1:] == [number], every=0, within=5)
-        await peer.subscriptions.unsubscribe_all()
-        await bridge.close()
-    return peer.received, number
-
-
-@settings(max_examples=80)
-@given(st.integers(0, 8), STEPS)
-def test_every_message_is_delivered_once_in_order(before, steps):
-    received, number = asyncio.run(replay(before, steps))
-    assert received == list(range(1, number + 1))
