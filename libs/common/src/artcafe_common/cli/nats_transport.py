@@ -18,6 +18,8 @@ from artcafe_common.bus.errors import CommandError
 from artcafe_common.cli.exit_codes import ExitCode, Failure, exit_code_for_status
 from artcafe_common.cli.transport import REPLY_TIMEOUT_S, ConnectionLost, Subject
 
+# A broker that restarted rejects every key until identity is connected to it again.
+MAX_RETRIED_REJECTIONS = 5
 CONNECT_TIMEOUT_S = 5
 ERROR_CHECK_INTERVAL_S = 1.0
 LATE_ERROR_S = 0.1
@@ -31,6 +33,8 @@ class NatsTransport:
         self._url = url
         self._tenant_id = tenant_id
         self._key = key
+        # Rejections that are retried before the next one is final; none until the key was accepted once.
+        self._retries_left = 0
 
     async def publish(self, subject: Subject, data: bytes, count: int) -> None:
         """Publish a message `count` times; returns when the broker has received all of them."""
@@ -123,9 +127,13 @@ class NatsTransport:
                 error_cb=on_error,
                 closed_cb=on_closed,
             )
+            self._retries_left = MAX_RETRIED_REJECTIONS
             yield nc, errors
         except (nats.errors.Error, OSError, TimeoutError) as error:
             reported = " ".join(map(repr, [error, *errors])).lower()
+            if "authorization" in reported and self._retries_left:
+                self._retries_left -= 1
+                raise ConnectionLost("the broker rejected the key", code="authentication_failed") from None
             if "authorization" in reported:
                 raise Failure(
                     "the broker rejected the key", ExitCode.DENIED, code="authentication_failed"
