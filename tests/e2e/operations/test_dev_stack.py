@@ -244,6 +244,7 @@ async def test_sigint_during_startup_stops_everything(tmp_path):
     early = DevCommand(tmp_path / "stack").start()
     try:
         await eventually((early.directory / "logs").exists)
+        # Some servers have started, and others have not.
         await asyncio.sleep(0.5)
         early.children = psutil.Process(early.process.pid).children(recursive=True)
         early.process.send_signal(signal.SIGINT)

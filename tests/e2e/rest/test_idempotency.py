@@ -205,6 +205,7 @@ async def test_request_in_progress_is_awaited_for_a_limited_time(store, monkeypa
     claim = await store.claim(**request)
     assert isinstance(claim, IdempotencyClaim)
     waiting = asyncio.create_task(store.claim(**request))
+    # Long enough for the second request to find the claim.
     await asyncio.sleep(0.1)
     response = StoredResponse(status=201, headers=[(b"a", b"b")], body=b"{}")
     await store.complete(claim, response)
@@ -226,6 +227,7 @@ async def test_expired_claim_does_not_overwrite_a_newer_one(store, monkeypatch):
     monkeypatch.setattr(idempotency_store, "CLAIM_TTL_S", 0.05)
     request = {"owner": "t|u", "key": str(uuid.uuid4()), "request": b"POST"}
     late = await store.claim(**request)
+    # The claim expires.
     await asyncio.sleep(0.1)
     second = await store.claim(**request)
     assert isinstance(second, IdempotencyClaim)
