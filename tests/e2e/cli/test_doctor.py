@@ -18,8 +18,8 @@ async def run_doctor(stack, tmp_path, **environ):
     report = result.json
     assert result.code == (5 if report["fail"] else 0), result.err
     for each in report["checks"]:
-        assert each["status"] == "ok" or each["mend"]
-        assert "\n" not in each["detail"] + each.get("mend", "")
+        assert each["status"] == "ok" or each["remedy"]
+        assert "\n" not in each["detail"] + each.get("remedy", "")
     return report
 
 
@@ -67,7 +67,7 @@ async def test_doctor_detects_an_account_missing_in_the_broker(separate_stack, t
 
     found = await eventually(lose_account, within=60)
     assert tenant.id in found["detail"]
-    assert found["mend"].startswith("artcafe sync-accounts ")
+    assert found["remedy"].startswith("artcafe sync-accounts ")
     result = await Terminal(tmp_path).run("sync-accounts", "--json", **separate_stack.environ())
     assert result.code == 0, result.err
     assert result.json["known"] >= 2
@@ -97,7 +97,7 @@ async def test_doctor_detects_a_wrong_clock(stack, tmp_path):
         port = server.sockets[0].getsockname()[1]
         report = await run_doctor(stack, tmp_path, ARTCAFE_OIDC_JWKS_URL=f"http://127.0.0.1:{port}/")
     assert "jwks" in checks_with_status(report)["clocks"]["detail"]
-    assert "set-ntp" in checks_with_status(report)["clocks"]["mend"]
+    assert "set-ntp" in checks_with_status(report)["clocks"]["remedy"]
 
 
 async def test_doctor_detects_missing_tables_indexes_and_ttl(separate_stack, tmp_path):
@@ -109,7 +109,7 @@ async def test_doctor_detects_missing_tables_indexes_and_ttl(separate_stack, tmp
     )
     found = checks_with_status(await run_doctor(separate_stack, tmp_path))["tables"]
     assert "artcafe-Challenges" in found["detail"]
-    assert "aws dynamodb update-time-to-live --table-name artcafe-Challenges" in found["mend"]
+    assert "aws dynamodb update-time-to-live --table-name artcafe-Challenges" in found["remedy"]
     await call_dynamodb(
         separate_stack,
         "update_table",
@@ -121,7 +121,7 @@ async def test_doctor_detects_missing_tables_indexes_and_ttl(separate_stack, tmp
     await call_dynamodb(separate_stack, "delete_table", TableName="artcafe-channels")
     report = await run_doctor(separate_stack, tmp_path)
     (missing,) = [each for each in report["checks"] if "artcafe-channels does not exist" in each["detail"]]
-    result = await Terminal(tmp_path).run(*missing["mend"].split()[1:], **separate_stack.environ())
+    result = await Terminal(tmp_path).run(*missing["remedy"].split()[1:], **separate_stack.environ())
     assert result.out == "created artcafe-channels\n"
     assert not any(
         "artcafe-channels" in each["detail"]
@@ -147,16 +147,16 @@ async def test_doctor_detects_stopped_servers_and_services(separate_stack, tmp_p
     assert (degraded.code, degraded.json["status"]) == (5, "degraded")
     await separate_stack.supervisor.stop("gateway")
     found = checks_with_status(await run_doctor(separate_stack, tmp_path))
-    assert found["metering"]["mend"] == "python -m artcafe_metering"
-    assert "python -m artcafe_gateway" in found["gateway"]["mend"]
+    assert found["metering"]["remedy"] == "python -m artcafe_metering"
+    assert "python -m artcafe_gateway" in found["gateway"]["remedy"]
     await separate_stack.supervisor.stop("redis")
     assert (
         "redis-server --appendonly yes"
-        in checks_with_status(await run_doctor(separate_stack, tmp_path))["redis"]["mend"]
+        in checks_with_status(await run_doctor(separate_stack, tmp_path))["redis"]["remedy"]
     )
     await separate_stack.supervisor.stop("nats")
     found = checks_with_status(await run_doctor(separate_stack, tmp_path))
-    assert "nats-server -c" in found["nats"]["mend"]
+    assert "nats-server -c" in found["nats"]["remedy"]
     assert found.keys() >= {"streams", "accounts", "identity", "tenancy", "presence"}
     await separate_stack.supervisor.stop("moto")
     found = checks_with_status(await run_doctor(separate_stack, tmp_path))
@@ -165,7 +165,7 @@ async def test_doctor_detects_stopped_servers_and_services(separate_stack, tmp_p
 
 async def test_doctor_reports_missing_keys_and_invalid_settings(stack, tmp_path):
     found = checks_with_status(await run_doctor(stack, tmp_path, ARTCAFE_KEYS_DIR=str(tmp_path)))
-    assert "ARTCAFE_KEYS_DIR" in found["nats"]["mend"]
+    assert "ARTCAFE_KEYS_DIR" in found["nats"]["remedy"]
     result = await Terminal(tmp_path).run("doctor", **{**stack.environ(), "ARTCAFE_PORT": "high"})
     assert result.code == 1
     assert result.err.startswith("artcafe: ARTCAFE_PORT is not valid")

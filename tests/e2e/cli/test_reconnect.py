@@ -20,7 +20,7 @@ async def test_sub_misses_no_channel_message_while_disconnected(separate_stack, 
     subscriber = await (await terminal.start(*arguments, **environ)).wait_for_stderr("listening")
     assert (await terminal.run("pub", channel, "1", "--channel", **environ)).code == 0
     await separate_stack.supervisor.stop("gateway")
-    await subscriber.wait_for_stderr("again in")
+    await subscriber.wait_for_stderr("retrying in")
     assert (await terminal.run("pub", channel, "2", "--channel", "--nats", **environ)).code == 0
     separate_stack.start("gateway")
     result = await subscriber.wait()
@@ -69,7 +69,7 @@ async def test_busy_server_is_retried_after_its_delay(terminal, tenant):
             "sub", "x", "--count", "1", "--json", "--ws", url, **client_environ(client)
         )
     assert result.code == 0, result.err
-    assert "again in 2.5 s" in result.err
+    assert "retrying in 2.5 s" in result.err
     assert [message["data"] for message in result.lines] == [1]
     assert connected_at[1] - connected_at[0] >= 2.5
 
@@ -84,7 +84,7 @@ async def test_sub_reconnects_after_a_restart(separate_stack, tmp_path, transpor
     await subscriber.wait_for_stderr("listening")
     subscriber.stderr_text = ""
     separate_stack.supervisor.kill("nats" if transport else "gateway")
-    await subscriber.wait_for_stderr("again in")
+    await subscriber.wait_for_stderr("retrying in")
     await subscriber.wait_for_stderr("listening")
 
     async def publish():

@@ -205,7 +205,7 @@ async def test_killed_server_or_service_is_restarted(dev):
 async def test_second_stack_in_the_same_directory_is_rejected(dev):
     second = DevCommand(dev.directory).start()
     assert await second.wait_stopped() == 1
-    assert second.text.strip() == f"artcafe dev: a stack is running in {dev.directory} already"
+    assert second.text.strip() == f"artcafe dev: a stack is already running in {dev.directory}"
     assert dev.endpoints.keys() == ENDPOINTS
     assert dev.pids
     assert await is_healthy(dev.endpoints["api"])

@@ -19,7 +19,7 @@ _REMEDIES = {
 }
 
 
-class CheckResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename={"remedy": "mend"}):
+class CheckResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The result of one check; `remedy` is one line with the command that helps."""
 
     check: str

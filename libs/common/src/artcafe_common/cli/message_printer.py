@@ -80,7 +80,7 @@ class MessagePrinter:
                 if not self._was_connected and not error.retry_after_s:
                     raise error.to_failure() from None
                 delay_s = max(error.retry_after_s, self._backoff_s * random.uniform(0.5, 1.0))
-                output.print_notice(f"{error}; trying again in {delay_s:.1f} s")
+                output.print_notice(f"{error}; retrying in {delay_s:.1f} s")
                 self._backoff_s = min(self._backoff_s * 2, MAX_BACKOFF_S)
                 await asyncio.sleep(delay_s)
 

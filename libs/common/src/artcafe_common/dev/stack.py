@@ -96,7 +96,7 @@ class Stack:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             lock.close()
-            raise AlreadyRunning(f"a stack is running in {self.directory} already") from None
+            raise AlreadyRunning(f"a stack is already running in {self.directory}") from None
         self._lock = lock
         with suppress(OSError, ValueError):
             marker = f"ARTCAFE_STACK={self.directory}\0"
