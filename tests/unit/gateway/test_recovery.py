@@ -7,7 +7,7 @@ import pytest
 
 from artcafe_common.broker.subjects import REPUBLISH_PREFIX, resolve, resolve_channel
 from artcafe_common.bus.errors import InvalidRequest
-from artcafe_gateway.errors import HistoryUnavailable
+from artcafe_gateway.errors import BrokerUnavailable, HistoryUnavailable
 from artcafe_gateway.history.stream import DIRECT_GET_SUBJECT
 from artcafe_gateway.subscriptions import recovery
 from artcafe_gateway.subscriptions.recovery import RecoveryState
@@ -247,6 +247,26 @@ async def test_unsubscribed_channel_delivers_nothing(peer, broker, bridge):
     await asyncio.sleep(0.01)
     assert peer.received == []
     assert broker.subjects == []
+
+
+async def test_reader_ends_if_its_cancellation_is_reported_as_an_error(peer, monkeypatch):
+    requests = []
+
+    async def wait_for_page(*_):
+        requests.append(1)
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise BrokerUnavailable from None
+
+    monkeypatch.setattr(recovery, "read_stream_page", wait_for_page)
+    monkeypatch.setattr(recovery, "RETRY_DELAY_S", 0)
+    await peer.subscribe(since="1")
+    await asyncio.sleep(0)
+    await peer.subscriptions.unsubscribe_all()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert len(requests) == 1
 
 
 async def test_replay_replaces_the_plain_subscription(peer, broker, bridge):

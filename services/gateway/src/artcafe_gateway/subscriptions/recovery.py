@@ -208,7 +208,9 @@ class RecoveringSubscription(SubjectSubscription):
             self._reader = None
 
     async def _read_pages(self, start: StreamStart) -> None:
-        while True:
+        # nats-py turns the cancellation of a wait into an error if the connection has closed, so
+        # cancelling does not always end the loop.
+        while self._state is RecoveryState.READING:
             while self.send_queue.half_full:
                 await asyncio.sleep(SEND_QUEUE_POLL_S)
             self._missed = False
