@@ -1,3 +1,3 @@
-"""What two services or more share."""
+"""Code that several services share."""
 
 __version__ = "0.1.0"

@@ -1,8 +1,8 @@
 """Contract of the reports that clients publish over direct NATS: heartbeats, status, presence, metrics.
 
-A tenant's account imports these subjects from the platform's account. The account key and the tenant id in the
-received subject come from the signed account JWT, and the `Nats-Request-Info` header names the connection; a client
-can forge none of them.
+A tenant's account imports these subjects from the platform's account, and a client's publish arrives on
+`artcafe.ingest.…`. The broker's `Nats-Request-Info` header names the account and the connection, and a client cannot
+forge it; the subject alone proves nothing, see `verify_origin`.
 """
 
 from enum import StrEnum

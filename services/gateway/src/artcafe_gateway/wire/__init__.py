@@ -1,1 +1,1 @@
-"""How frames travel: their form, their parsing, their sockets."""
+"""The WebSocket wire format: frames, headers, parsing, and the sockets that carry them."""
