@@ -11,7 +11,7 @@ from artcafe_common.bus.client import Bus
 from artcafe_common.bus.endpoints import EndpointServer, handles
 from artcafe_common.bus.errors import CommandError
 from artcafe_common.contracts.identity.accounts import AccountMissing, BrokerAccount, FindAccount
-from artcafe_common.contracts.ingest import INGEST_SUBJECT
+from artcafe_common.contracts.ingest import INGEST_SUBJECT, verify_origin
 from artcafe_common.contracts.metering import BridgeReport, GetLiveUsage, UsageEntry, UsageRecorded
 from artcafe_common.dev.stack import REGION
 from artcafe_common.lifecycle import run_background, run_periodically
@@ -63,7 +63,10 @@ class MeteringHarness:
         reporter = IngestUsageReporter(Bus(self.presence, service="presence"))
 
         async def on_ingest(message):
-            reporter.record(message)
+            headers = message.headers or {}
+            origin = verify_origin(message.subject, headers)
+            if origin is not None:
+                reporter.record(origin, headers, message.data)
 
         await self.presence.subscribe(INGEST_SUBJECT, cb=on_ingest)
         self.background = AsyncExitStack()

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from artcafe_common.bus.errors import ServiceUnavailable
 from artcafe_common.clock import new_id
-from artcafe_common.contracts.ingest import IngestKind, ingest_subject
+from artcafe_common.contracts.ingest import IngestKind, ingest_subject, verify_origin
 from artcafe_presence import ingest_usage
 from artcafe_presence.ingest_usage import IngestUsageReporter, header_size
 
@@ -39,11 +39,17 @@ def heartbeat(data=b"{}", *, account=ACCOUNT, user=CLIENT, sender=ACCOUNT, kind=
     return Message(subject, data, {"Nats-Request-Info": info, **headers})
 
 
+def record(reporter, message):
+    origin = verify_origin(message.subject, message.headers)
+    if origin is not None:
+        reporter.record(origin, message.headers, message.data)
+
+
 async def published(*messages):
     bus = RecordingBus()
     reporter = IngestUsageReporter(bus)
     for message in messages:
-        reporter.record(message)
+        record(reporter, message)
     await reporter.flush()
     return [(e.tenant_id, e.client_id, e.messages, e.bytes_in) for event in bus.events for e in event.entries]
 
@@ -80,7 +86,7 @@ async def test_counts_wait_while_the_broker_is_away_and_are_published_once():
     reporter = IngestUsageReporter(bus)
     bus.available = False
     for _ in range(2):
-        reporter.record(heartbeat())
+        record(reporter, heartbeat())
         await reporter.flush()
     bus.available = True
     await reporter.flush()

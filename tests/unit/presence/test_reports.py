@@ -5,7 +5,7 @@ import json
 import pytest
 
 from artcafe_common.clock import new_id
-from artcafe_common.contracts.ingest import IngestKind, ingest_subject
+from artcafe_common.contracts.ingest import IngestKind, ingest_subject, verify_origin
 from artcafe_presence.records import ReportType
 from artcafe_presence.reports import MAX_JSON_BYTES, parse_report
 
@@ -16,7 +16,8 @@ TENANT, CLIENT = new_id(), new_id()
 def taken(ingest_kind, body, **origin):
     info = {"acc": ACCOUNT, "user": CLIENT, "id": 7, "server": "nats-1", "kind": "Client"} | origin
     headers = {"Nats-Request-Info": json.dumps(info)}
-    return parse_report(ingest_subject(ACCOUNT, ingest_kind, TENANT, CLIENT), headers, body)
+    verified = verify_origin(ingest_subject(ACCOUNT, ingest_kind, TENANT, CLIENT), headers)
+    return None if verified is None else parse_report(verified, body)
 
 
 def test_heartbeat_with_any_payload_is_accepted():
@@ -68,9 +69,9 @@ def test_report_for_another_client_is_ignored(origin):
 
 def test_report_without_request_info_is_ignored():
     subject = ingest_subject(ACCOUNT, IngestKind.HEARTBEAT, TENANT, CLIENT)
-    assert parse_report(subject, {}, b"") is None
-    assert parse_report(subject, {"Nats-Request-Info": "junk"}, b"") is None
-    assert parse_report("artcafe.ingest.short", {}, b"") is None
+    assert verify_origin(subject, {}) is None
+    assert verify_origin(subject, {"Nats-Request-Info": "junk"}) is None
+    assert verify_origin("artcafe.ingest.short", {}) is None
 
 
 def test_oversized_fields_are_dropped_or_truncated():

@@ -12,7 +12,7 @@ from nats.aio.msg import Msg
 from artcafe_common.broker.connect import connect
 from artcafe_common.bus.consumer import EventConsumer
 from artcafe_common.bus.errors import CommandError
-from artcafe_common.contracts.ingest import INGEST_SUBJECT
+from artcafe_common.contracts.ingest import INGEST_SUBJECT, verify_origin
 from artcafe_common.contracts.presence import GatewayAlive, HeartbeatsReceived
 from artcafe_common.lifecycle import run_background, run_periodically
 from artcafe_common.runtime import Check, run_service
@@ -70,8 +70,11 @@ async def app(settings: Settings) -> AsyncIterator[None]:
         await host.bus.subscribe_signal(GatewayAlive, gateways.on_gateway_alive)
 
         async def on_ingest(message: Msg) -> None:
-            ingest_usage.record(message)
-            reports.receive(message)
+            headers = message.headers or {}
+            origin = verify_origin(message.subject, headers)
+            if origin is not None:
+                ingest_usage.record(origin, headers, message.data)
+                reports.receive(origin, message.data)
 
         await host.bus.nc.subscribe(INGEST_SUBJECT, queue=NAME, cb=on_ingest)
         stack.push_async_callback(reports.flush)

@@ -1,12 +1,11 @@
 """Counts verified ingest messages, so that metering can subtract them from the broker's traffic totals."""
 
 import structlog
-from nats.aio.msg import Msg
 
 from artcafe_common.broker.subjects import ULID_PATTERN
 from artcafe_common.bus.client import Bus
 from artcafe_common.bus.errors import CommandError
-from artcafe_common.contracts.ingest import REQUEST_INFO_HEADER, IngestReceived, IngestUsage, verify_origin
+from artcafe_common.contracts.ingest import REQUEST_INFO_HEADER, IngestOrigin, IngestReceived, IngestUsage
 
 MAX_CLIENTS = 20_000
 ENTRIES_PER_EVENT = 2_000
@@ -26,12 +25,8 @@ class IngestUsageReporter:
         self._counts: dict[tuple[str, str], list[int]] = {}
         self._unpublished: list[IngestReceived] = []
 
-    def record(self, message: Msg) -> None:
-        """Count one message, unless its origin cannot be verified."""
-        headers = message.headers or {}
-        origin = verify_origin(message.subject, headers)
-        if origin is None:
-            return
+    def record(self, origin: IngestOrigin, headers: dict[str, str], data: bytes) -> None:
+        """Count one verified message."""
         # The broker counted it for the sender's connection, whichever client the subject names.
         user = origin.sender.user
         key = (origin.subject.tenant_id, user if ULID_PATTERN.match(user) else "")
@@ -39,7 +34,7 @@ class IngestUsageReporter:
             key = (origin.subject.tenant_id, "")
         counts = self._counts.setdefault(key, [0, 0])
         counts[0] += 1
-        counts[1] += len(message.data) + header_size(headers)
+        counts[1] += len(data) + header_size(headers)
 
     async def flush(self) -> None:
         """Publish the counts; metering applies each event once."""

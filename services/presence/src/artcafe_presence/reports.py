@@ -6,7 +6,6 @@ from typing import Any
 
 import msgspec
 import structlog
-from nats.aio.msg import Msg
 
 from artcafe_common.broker.subjects import ULID_PATTERN
 from artcafe_common.bus.errors import CommandError
@@ -14,7 +13,6 @@ from artcafe_common.contracts.ingest import (
     IngestKind,
     IngestOrigin,
     IngestReport,
-    verify_origin,
 )
 from artcafe_presence.records import ConnectionReport, ReportType
 from artcafe_presence.store import Store
@@ -43,9 +41,9 @@ class ReportBuffer:
         self._on_unknown_server = on_unknown_server
         self._pending: deque[ConnectionReport] = deque(maxlen=MAX_PENDING)
 
-    def receive(self, message: Msg) -> None:
-        """Buffer one message of the ingest subjects."""
-        report = parse_report(message.subject, message.headers or {}, message.data)
+    def receive(self, origin: IngestOrigin, data: bytes) -> None:
+        """Buffer one verified message of the ingest subjects."""
+        report = parse_report(origin, data)
         if report is not None:
             self._pending.append(report)
 
@@ -64,10 +62,9 @@ class ReportBuffer:
             self._on_unknown_server()
 
 
-def parse_report(subject: str, headers: dict[str, str], data: bytes) -> ConnectionReport | None:
+def parse_report(origin: IngestOrigin, data: bytes) -> ConnectionReport | None:
     """The report in a message; None unless the sender is the client named in the subject."""
-    origin = verify_origin(subject, headers)
-    if origin is None or not _is_sent_by_named_client(origin):
+    if not _is_sent_by_named_client(origin):
         return None
     arrival, info = origin.subject, origin.sender
     body = _parse_body(data, arrival.kind)
