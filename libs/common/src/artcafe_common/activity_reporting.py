@@ -25,8 +25,12 @@ def build_activity_event(
     tenant_id: str,
     status: ActivityStatus = ActivityStatus.SUCCESS,
     metadata: dict[str, Any] | None = None,
+    event_id: str = "",
 ) -> ActivityRecorded:
-    """An event for the log of a tenant; with an empty `tenant_id`, for every tenant of the calling user."""
+    """An event for the log of a tenant; with an empty `tenant_id`, for every tenant of the calling user.
+
+    Events with the same `event_id` are stored once.
+    """
     activity = Activity(
         activity_id=new_id(),
         type=type_,
@@ -39,7 +43,8 @@ def build_activity_event(
         metadata=metadata or {},
         timestamp=now(),
     )
-    return ActivityRecorded(tenant_id=tenant_id, activity=activity)
+    event = ActivityRecorded(tenant_id=tenant_id, activity=activity)
+    return msgspec.structs.replace(event, event_id=event_id) if event_id else event
 
 
 @dataclass(slots=True)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable
+from contextlib import suppress
 from typing import Generic, TypeVar
 
 from cachetools import TTLCache
@@ -23,13 +24,18 @@ class Cache(Generic[K, V]):
 
     async def get(self, key: K, load: Callable[[], Awaitable[V]]) -> V:
         """The cached value of `key`; calls `load` if there is none."""
-        if key in self._values:
+        # One look: a value can expire between two.
+        with suppress(KeyError):
             return self._values[key]
         task = self._loading.get(key)
         if task is None:
             task = asyncio.ensure_future(self._load(key, load))
             self._loading[key] = task
         return await asyncio.shield(task)
+
+    def cached(self, key: K) -> V | None:
+        """The value of `key`, if it is cached."""
+        return self._values.get(key)
 
     async def _load(self, key: K, load: Callable[[], Awaitable[V]]) -> V:
         this_load = asyncio.current_task()

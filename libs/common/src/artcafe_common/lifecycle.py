@@ -6,13 +6,15 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextvars import ContextVar
 from typing import TypeVar
 
 import structlog
 import uvloop
 
-from artcafe_common import logs
+from artcafe_common import __version__, logs
 from artcafe_common.bus.errors import CommandError
+from artcafe_common.service_manager import READY, STOPPING, ServiceManager
 from artcafe_common.settings import ServiceSettings, SettingsError, load
 
 SHUTDOWN_TIMEOUT_S = 10
@@ -24,6 +26,8 @@ CANCEL_INTERVAL_S = 0.5
 GC_THRESHOLD = 20_000
 S = TypeVar("S", bound=ServiceSettings)
 log = structlog.get_logger()
+# Shows what the service waits for in its manager.
+_on_waiting: ContextVar[Callable[[str], None]] = ContextVar("_on_waiting", default=lambda _waiting: None)
 
 # A service's composition root: the service runs while its context is open.
 App = Callable[[S], AbstractAsyncContextManager[None]]
@@ -38,12 +42,14 @@ def run(name: str, settings_type: type[S], app: App[S]) -> None:
     gc.set_threshold(GC_THRESHOLD, 20, 10)
     logs.configure(name, settings.server_id, settings.log_level)
     try:
-        uvloop.run(_until_signal(app(settings)))
+        uvloop.run(_until_signal(app(settings), settings.revision))
     except SettingsError as error:
         sys.exit(f"{name}: {error}")
 
 
-async def _until_signal(app: AbstractAsyncContextManager[None]) -> None:
+async def _until_signal(app: AbstractAsyncContextManager[None], revision: str) -> None:
+    manager = ServiceManager()
+    _on_waiting.set(lambda waiting: manager.notify(status=waiting))
     started, stop = asyncio.Event(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -54,10 +60,13 @@ async def _until_signal(app: AbstractAsyncContextManager[None]) -> None:
             # Exclude the objects of the composition from later garbage collections.
             gc.collect()
             gc.freeze()
-            log.info("ready")
+            log.info("ready", version=__version__, revision=revision)
+            manager.notify(READY, status=describe_ready(revision))
             await stop.wait()
             log.info("stopping")
+            manager.notify(STOPPING, status="stopping")
 
+    watchdog = asyncio.create_task(manager.run_watchdog())
     running = asyncio.create_task(serve())
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -67,9 +76,18 @@ async def _until_signal(app: AbstractAsyncContextManager[None]) -> None:
     if not running.done():
         # The service still waits for its dependencies, or its shutdown takes too long.
         running.cancel()
-    with suppress(asyncio.CancelledError):
-        await running
+    try:
+        with suppress(asyncio.CancelledError):
+            await running
+    finally:
+        watchdog.cancel()
+        manager.close()
     log.info("stopped")
+
+
+def describe_ready(revision: str) -> str:
+    """The status line of a service that is ready; a deployment looks in it for the revision."""
+    return f"ready, version {__version__}, revision {revision or 'unknown'}"
 
 
 async def wait_until_available(dependency: str, check: Callable[[], Awaitable[object]]) -> None:
@@ -80,6 +98,7 @@ async def wait_until_available(dependency: str, check: Callable[[], Awaitable[ob
             await check()
         except (CommandError, OSError, TimeoutError) as error:
             log.warning("dependency_unavailable", dependency=dependency, reason=str(error))
+            _on_waiting.get()(f"waiting for {dependency}: {error}")
             await asyncio.sleep(pause)
             pause = min(pause * 2, MAX_RETRY_PAUSE_S)
         else:

@@ -6,6 +6,8 @@ import sys
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
+from artcafe_common.log_limiter import RepeatLimiter
+
 # The values of these fields are replaced, in case a secret is logged by mistake.
 SECRET_KEYS = frozenset(
     {
@@ -35,6 +37,7 @@ def configure(service: str, server_id: str, level: str) -> None:
             structlog.contextvars.merge_contextvars,
             add_names,
             structlog.processors.add_log_level,
+            RepeatLimiter(),
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
             _redact,

@@ -4,8 +4,10 @@ from enum import StrEnum
 
 import msgspec
 
-# Added to a tenant's connection limit at the broker: each gateway process has one connection per tenant.
-BRIDGE_ALLOWANCE = 32
+# Added to a tenant's connection limit at the broker, for the platform's own connections (one for each gateway
+# process). The plan's number itself is enforced at login and by presence; this bounds a flood of connections of users
+# that the organization issued itself, until presence has ended them, and is so large that they leave places.
+BRIDGE_ALLOWANCE = 256
 _GB = 1024**3
 
 
@@ -19,7 +21,12 @@ class Plan(StrEnum):
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """The limits of a plan; None is no limit. `clients` includes agents."""
+    """The limits of a plan; None is no limit. `clients` includes agents.
+
+    `own_…` are the JetStream streams that clients with `streams: manage` create: their number, the consumers of each,
+    and their storage. The numbers are finite on every plan, because calls that create streams or consumers delay the
+    calls of all organizations. The free plan, which anybody can have, has none.
+    """
 
     clients: int | None
     channels: int | None
@@ -27,6 +34,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     connections: int | None
     api_calls_per_minute: int | None
     storage_bytes: int | None
+    own_streams: int
+    own_stream_consumers: int
+    own_storage_bytes: int | None
 
 
 LIMITS: dict[Plan, Limits] = {
@@ -37,6 +47,9 @@ LIMITS: dict[Plan, Limits] = {
         connections=5,
         api_calls_per_minute=100,
         storage_bytes=1 * _GB,
+        own_streams=0,
+        own_stream_consumers=0,
+        own_storage_bytes=0,
     ),
     Plan.BASIC: Limits(
         clients=10,
@@ -45,6 +58,9 @@ LIMITS: dict[Plan, Limits] = {
         connections=20,
         api_calls_per_minute=500,
         storage_bytes=10 * _GB,
+        own_streams=10,
+        own_stream_consumers=50,
+        own_storage_bytes=1 * _GB,
     ),
     Plan.PRO: Limits(
         clients=50,
@@ -53,6 +69,9 @@ LIMITS: dict[Plan, Limits] = {
         connections=100,
         api_calls_per_minute=2_000,
         storage_bytes=50 * _GB,
+        own_streams=50,
+        own_stream_consumers=100,
+        own_storage_bytes=5 * _GB,
     ),
     Plan.ENTERPRISE: Limits(
         clients=None,
@@ -61,5 +80,8 @@ LIMITS: dict[Plan, Limits] = {
         connections=None,
         api_calls_per_minute=None,
         storage_bytes=None,
+        own_streams=200,
+        own_stream_consumers=200,
+        own_storage_bytes=None,
     ),
 }

@@ -7,6 +7,9 @@ from litestar.exceptions import HTTPException
 from artcafe_common.bus.errors import CommandError
 from artcafe_gateway.gateway import Gateway
 from artcafe_gateway.http.auth import provide_tenant_user, provide_user
+from artcafe_gateway.http.conditional import ConditionalRequests, add_etag
+from artcafe_gateway.http.content_encoding import check_content_encoding
+from artcafe_gateway.http.health_report import HealthLookup
 from artcafe_gateway.http.idempotency import IdempotencyMiddleware
 from artcafe_gateway.http.idempotency_store import IdempotencyStore
 from artcafe_gateway.http.problems import command_error, http_error, internal_error
@@ -18,9 +21,12 @@ from artcafe_gateway.routes.agents import AgentsController
 from artcafe_gateway.routes.auth import AuthController
 from artcafe_gateway.routes.channels import ChannelsController
 from artcafe_gateway.routes.clients import ClientsController
+from artcafe_gateway.routes.connections import ConnectionsController
 from artcafe_gateway.routes.health import HealthController
+from artcafe_gateway.routes.plans import PlansController
 from artcafe_gateway.routes.problems import ProblemsController
 from artcafe_gateway.routes.profile import ProfileController
+from artcafe_gateway.routes.roster import RosterController
 from artcafe_gateway.routes.sockets import agent_socket, client_socket, dashboard_socket
 from artcafe_gateway.routes.subjects import SubjectsController
 from artcafe_gateway.routes.usage import UsageController
@@ -34,6 +40,9 @@ CONTROLLERS = [
     ChannelsController,
     SubjectsController,
     UsageController,
+    PlansController,
+    ConnectionsController,
+    RosterController,
     ActivityController,
     ProfileController,
     HealthController,
@@ -42,9 +51,12 @@ CONTROLLERS = [
 
 def create_api(gateway: Gateway, idempotency_store: IdempotencyStore) -> Litestar:
     """Build the application of one gateway process."""
+    health = HealthLookup(gateway)
     return Litestar(
         route_handlers=[
             Router(path="/api/v1", route_handlers=list(CONTROLLERS)),
+            # Where supervisors and load balancers ask by default.
+            Router(path="/", route_handlers=[HealthController], include_in_schema=False),
             DocumentsController,
             ProblemsController,
             client_socket,
@@ -53,10 +65,17 @@ def create_api(gateway: Gateway, idempotency_store: IdempotencyStore) -> Litesta
         ],
         dependencies={
             "gateway": Provide(lambda: gateway, sync_to_thread=False),
+            "health": Provide(lambda: health, sync_to_thread=False),
             "user": Provide(provide_user),
             "tenant_user": Provide(provide_tenant_user),
         },
-        middleware=[RequestLog(gateway), IdempotencyMiddleware(gateway, idempotency_store)],
+        middleware=[
+            RequestLog(gateway),
+            ConditionalRequests(),
+            IdempotencyMiddleware(gateway, idempotency_store),
+        ],
+        before_request=check_content_encoding,
+        after_request=add_etag,
         exception_handlers={
             CommandError: command_error,
             HTTPException: http_error,

@@ -1,5 +1,6 @@
 """The composition root of the gateway: builds its parts, and starts them in order."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
@@ -8,28 +9,43 @@ from nats.aio.client import Client as Nats
 
 from artcafe_common.activity_reporting import DenialReporter
 from artcafe_common.broker.connect import connect
+from artcafe_common.broker.renewable import RenewableNats
 from artcafe_common.bus.client import Bus
+from artcafe_common.contracts.gateway import CloseConnections
+from artcafe_common.contracts.presence import PresenceChanged
 from artcafe_common.contracts.tenancy.activity import ActivityRecorded
-from artcafe_common.contracts.tenancy.events import AgentRevoked, ClientRevoked, MembershipChanged
+from artcafe_common.contracts.tenancy.events import (
+    AccountStatusChanged,
+    AgentRevoked,
+    ClientRevoked,
+    MembershipChanged,
+)
 from artcafe_common.cursors import CursorCodec
+from artcafe_common.key_ring import REFRESH_INTERVAL_S, KeyRing, refresh_all
 from artcafe_common.lifecycle import run_background, run_periodically, wait_until_available
-from artcafe_common.settings import read_secret
+from artcafe_common.runtime import open_tracer, report_instance
 from artcafe_common.storage.rate_limiter import RateLimiter
 from artcafe_common.storage.redis_client import RedisClient
 from artcafe_gateway.api import create_api
 from artcafe_gateway.bridges.pool import BridgePool
+from artcafe_gateway.delivery.client_keys import ClientKeys
+from artcafe_gateway.delivery.signatures import derive_signing_key
 from artcafe_gateway.gateway import Gateway
 from artcafe_gateway.history.reader import HistoryReader
+from artcafe_gateway.http.head import with_head
+from artcafe_gateway.http.health_report import check_gateway
 from artcafe_gateway.http.idempotency_store import IdempotencyStore
 from artcafe_gateway.limits.connection_limit import ConnectionLimit
 from artcafe_gateway.limits.handshake_limiter import HandshakeLimiter
 from artcafe_gateway.limits.quotas import Quotas
 from artcafe_gateway.limits.rate_limits import RateLimits
+from artcafe_gateway.limits.unauthenticated_sockets import UnauthenticatedSockets
 from artcafe_gateway.lookup_cache import LookupCache
-from artcafe_gateway.reporting.activity import ActivityFeed
+from artcafe_gateway.metrics import Metrics
 from artcafe_gateway.reporting.channel_subscribers import ChannelSubscriberTracker
-from artcafe_gateway.reporting.metrics import Metrics
+from artcafe_gateway.reporting.dashboard_feed import DashboardFeed
 from artcafe_gateway.reporting.presence import PresenceReporter
+from artcafe_gateway.reporting.traffic import TrafficReporter
 from artcafe_gateway.reporting.usage import UsageRecorder
 from artcafe_gateway.server import serve_http
 from artcafe_gateway.session_registry import TICK_S, SessionRegistry
@@ -38,31 +54,46 @@ from artcafe_gateway.settings import Settings
 IDLE_CHECK_S = 5
 QUOTA_CHECK_S = 30
 PRESENCE_S = 1
+DRAIN_TIMEOUT_S = 2
 
 
 @asynccontextmanager
 async def app(settings: Settings) -> AsyncIterator[None]:
     """Run the gateway.
 
-    It serves HTTP, and reports its health, before the broker is reachable. On exit it closes the sessions,
-    then sends the queued presence and usage reports.
+    It serves HTTP, and reports its health, before the broker is reachable. On exit it stops accepting connections,
+    closes the sessions, completes HTTP requests in progress, and sends the queued presence and usage reports.
     """
     async with AsyncExitStack() as stack:
-        nc = Nats()
+        nc = RenewableNats()
         stack.push_async_callback(_disconnect, nc)
         redis = RedisClient(settings.redis_url)
         stack.push_async_callback(redis.close)
-        idempotency_store = IdempotencyStore(redis, read_secret(settings.keys_dir / "answers.key"))
-        gateway = _build_gateway(settings, Bus(nc, service="gateway"), redis)
+        idempotency_keys = KeyRing.from_file(settings.keys_dir / "answers.key")
+        cursor_keys = KeyRing.from_file(settings.keys_dir / "cursor.key")
+        idempotency_store = IdempotencyStore(redis, idempotency_keys)
+        tracer = await stack.enter_async_context(open_tracer("gateway", settings))
+        gateway = _build_gateway(
+            settings,
+            Bus(nc, service="gateway", tracer=tracer, stream_replicas=settings.stream_replicas),
+            redis,
+            cursor_keys,
+        )
+        gateway.metrics.process.add_connections(platform=nc)
+        await stack.enter_async_context(gateway.metrics.workers.listen())
         stack.push_async_callback(gateway.usage.flush)
         stack.push_async_callback(gateway.bridges.close)
         stack.push_async_callback(gateway.presence.drain)
-        await stack.enter_async_context(serve_http(create_api(gateway, idempotency_store), settings))
+        http = await stack.enter_async_context(
+            serve_http(with_head(create_api(gateway, idempotency_store)), settings)
+        )
         stack.push_async_callback(gateway.sessions.drain)
+        stack.callback(http.stop_accepting)
 
         async def refresh_caches() -> None:
             # Events may have been missed while the broker was unreachable.
             gateway.lookup_cache.clear()
+            gateway.client_keys.clear()
             await gateway.quotas.refresh_all()
 
         await connect(
@@ -72,18 +103,30 @@ async def app(settings: Settings) -> AsyncIterator[None]:
             on_reconnect=refresh_caches,
             nc=nc,
         )
-        await wait_until_available("events", gateway.bus.ensure_events_stream)
         await gateway.lookup_cache.subscribe()
+        await gateway.client_keys.subscribe()
         await gateway.quotas.subscribe()
         await gateway.bus.subscribe(ClientRevoked, gateway.sessions.on_client_revoked)
         await gateway.bus.subscribe(AgentRevoked, gateway.sessions.on_agent_revoked)
+        await gateway.bus.subscribe(AccountStatusChanged, gateway.sessions.on_account_status_changed)
         await gateway.bus.subscribe(MembershipChanged, gateway.sessions.on_membership_changed)
-        await gateway.bus.subscribe(ActivityRecorded, gateway.activity_feed.publish)
+        await gateway.bus.subscribe_signal(
+            CloseConnections, gateway.sessions.on_close_connections, shared=False
+        )
+        await gateway.bus.subscribe(ActivityRecorded, gateway.dashboard_feed.on_activity)
+        await gateway.bus.subscribe(PresenceChanged, gateway.dashboard_feed.on_presence)
         await gateway.channel_subscribers.subscribe()
+        await _answer_operator(gateway)
         await nc.flush()
         await stack.enter_async_context(
             run_background(
+                wait_until_available("events", gateway.bus.ensure_events_stream),
                 gateway.presence.run(),
+                run_periodically(
+                    REFRESH_INTERVAL_S,
+                    lambda: refresh_all(cursor_keys, idempotency_keys),
+                    name="refresh_keys",
+                ),
                 run_periodically(TICK_S, gateway.sessions.tick, name="sessions"),
                 run_periodically(PRESENCE_S, gateway.presence.send_heartbeats, name="presence"),
                 run_periodically(settings.usage_interval_s, gateway.usage.flush, name="usage"),
@@ -96,14 +139,36 @@ async def app(settings: Settings) -> AsyncIterator[None]:
         yield
 
 
-def _build_gateway(settings: Settings, bus: Bus, redis: RedisClient) -> Gateway:
+def _build_gateway(settings: Settings, bus: Bus, redis: RedisClient, cursor_keys: KeyRing) -> Gateway:
     lookup_cache = LookupCache(bus)
-    bridges = BridgePool(bus=bus, settings=settings)
+    cursors = CursorCodec(cursor_keys)
+    client_keys = ClientKeys(bus)
+    bridges = BridgePool(
+        bus=bus,
+        settings=settings,
+        signing_keys=cursor_keys.derive(derive_signing_key),
+        client_keys=client_keys,
+    )
     quotas = Quotas(bus, lookup_cache, bridges)
     bridges.before_use = quotas.refresh
     usage = UsageRecorder(bus=bus, bridges=bridges, server_id=settings.server_id)
     bridges.before_close = usage.flush_bridge
     presence = PresenceReporter(bus=bus, server_id=settings.server_id)
+    sessions = SessionRegistry(
+        usage=usage, timeout_s=settings.heartbeat_timeout_s, ping_s=settings.ping_interval_s
+    )
+    handshake_limiter = HandshakeLimiter(settings.max_concurrent_handshakes)
+    metrics = Metrics(settings)
+    metrics.observe(
+        bus=bus,
+        redis=redis,
+        sessions=sessions,
+        bridges=bridges,
+        client_keys=client_keys,
+        presence=presence,
+        usage=usage,
+        handshakes=handshake_limiter,
+    )
     return Gateway(
         settings=settings,
         bus=bus,
@@ -112,22 +177,38 @@ def _build_gateway(settings: Settings, bus: Bus, redis: RedisClient) -> Gateway:
         connection_limit=ConnectionLimit(bus, lookup_cache),
         quotas=quotas,
         lookup_cache=lookup_cache,
+        client_keys=client_keys,
         bridges=bridges,
-        sessions=SessionRegistry(
-            usage=usage, timeout_s=settings.heartbeat_timeout_s, ping_s=settings.ping_interval_s
-        ),
-        handshake_limiter=HandshakeLimiter(settings.max_concurrent_handshakes),
-        activity_feed=ActivityFeed(),
+        sessions=sessions,
+        handshake_limiter=handshake_limiter,
+        unauthenticated_sockets=UnauthenticatedSockets(settings.unauthenticated_sockets_per_address),
+        dashboard_feed=DashboardFeed(lookup_cache.client_name),
         denials=DenialReporter(presence.enqueue),
         presence=presence,
         channel_subscribers=ChannelSubscriberTracker(bus=bus, presence=presence),
-        history=HistoryReader(CursorCodec(read_secret(settings.keys_dir / "cursor.key"))),
+        history=HistoryReader(cursors),
+        cursors=cursors,
         usage=usage,
-        metrics=Metrics(),
+        metrics=metrics,
+    )
+
+
+async def _answer_operator(gateway: Gateway) -> None:
+    instance = gateway.presence.instance
+    traffic = TrafficReporter(
+        instance=instance, server_id=gateway.settings.server_id, totals=gateway.usage.totals
+    )
+    await traffic.subscribe(gateway.bus, gateway.sessions)
+    await report_instance(
+        gateway.bus,
+        "gateway",
+        lambda: check_gateway(gateway),
+        instance=instance,
+        worker=gateway.metrics.workers.name,
     )
 
 
 async def _disconnect(nc: Nats) -> None:
     if nc.is_connected:
         with suppress(nats.errors.Error, OSError, TimeoutError):
-            await nc.drain()
+            await asyncio.wait_for(nc.drain(), DRAIN_TIMEOUT_S)

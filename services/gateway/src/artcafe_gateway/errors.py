@@ -1,6 +1,7 @@
 """Errors that several parts of the gateway raise; an error used in one module stays there."""
 
 from artcafe_common.bus.errors import CommandError
+from artcafe_common.contracts.presence import ReportedStatus
 
 
 class RateLimited(CommandError):
@@ -30,6 +31,30 @@ class BrokerUnavailable(CommandError):
     remedy = "Repeat the request with exponential back-off; the gateway reconnects by itself."
 
 
+class StreamUnavailable(CommandError):
+    """The stream that stores the channel's messages does not exist now, or cannot be reached; nothing was published."""
+
+    status = 503
+    code = "stream_unavailable"
+    title = "The channel cannot store messages now"
+    remedy = "Repeat the request with exponential back-off; a missing stream is restored within a minute."
+
+
+class PublishUncertain(CommandError):
+    """The connection to the broker broke, or no acknowledgement arrived, after the message was sent.
+
+    The message may have been published and stored, or not.
+    """
+
+    status = 504
+    code = "publish_uncertain"
+    title = "Whether the message was published is not known"
+    remedy = (
+        "Publish it again. With the same `message_id`, or `Idempotency-Key` over REST, within two minutes, a channel "
+        "stores and delivers it once."
+    )
+
+
 class NoResponders(CommandError):
     """No client subscribes to the subject of a request."""
 
@@ -48,13 +73,40 @@ class RequestTimeout(CommandError):
     remedy = "Repeat the request if the responder is idempotent, or set a longer `timeout_ms`."
 
 
+class RequestTooSlow(CommandError):
+    """The headers, or the body, of the request did not arrive in time (`ARTCAFE_REQUEST_TIMEOUT_S`)."""
+
+    status = 408
+    code = "request_timeout"
+    title = "The request did not arrive in time"
+    remedy = "Repeat the request over a new connection, and send it without pauses."
+
+
+class HeadersTooLarge(CommandError):
+    """The headers of the request exceed 64 KiB."""
+
+    status = 431
+    code = "headers_too_large"
+    title = "The request's headers are too large"
+    remedy = "Send fewer or shorter headers."
+
+
 class PayloadTooLarge(CommandError):
-    """The message exceeds the broker's maximum payload."""
+    """The message exceeds 1,000,000 bytes, or the broker's maximum with its headers."""
 
     status = 413
     code = "payload_too_large"
     title = "The message is too large"
     remedy = "Send a smaller message: store large data elsewhere, and publish a reference to it."
+
+
+class BadStatus(CommandError):
+    """The `status` of a heartbeat or presence frame is no word that a client may report; the rest of it is ignored."""
+
+    status = 400
+    code = "bad_status"
+    title = "The status is not known"
+    remedy = f"Omit `status`, or send one of: {', '.join(ReportedStatus)}."
 
 
 class HistoryUnavailable(CommandError):

@@ -4,17 +4,20 @@ import msgspec
 
 from artcafe_common.activity_reporting import DenialReporter
 from artcafe_common.bus.client import Bus
+from artcafe_common.cursors import CursorCodec
 from artcafe_common.storage.redis_client import RedisClient
 from artcafe_gateway.bridges.pool import BridgePool
+from artcafe_gateway.delivery.client_keys import ClientKeys
 from artcafe_gateway.history.reader import HistoryReader
 from artcafe_gateway.limits.connection_limit import ConnectionLimit
 from artcafe_gateway.limits.handshake_limiter import HandshakeLimiter
 from artcafe_gateway.limits.quotas import Quotas
 from artcafe_gateway.limits.rate_limits import RateLimits
+from artcafe_gateway.limits.unauthenticated_sockets import UnauthenticatedSockets
 from artcafe_gateway.lookup_cache import LookupCache
-from artcafe_gateway.reporting.activity import ActivityFeed
+from artcafe_gateway.metrics import Metrics
 from artcafe_gateway.reporting.channel_subscribers import ChannelSubscriberTracker
-from artcafe_gateway.reporting.metrics import Metrics
+from artcafe_gateway.reporting.dashboard_feed import DashboardFeed
 from artcafe_gateway.reporting.presence import PresenceReporter
 from artcafe_gateway.reporting.usage import UsageRecorder
 from artcafe_gateway.session_registry import SessionRegistry
@@ -31,13 +34,21 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True):
     connection_limit: ConnectionLimit
     quotas: Quotas
     lookup_cache: LookupCache
+    client_keys: ClientKeys
     bridges: BridgePool
     sessions: SessionRegistry
     handshake_limiter: HandshakeLimiter
-    activity_feed: ActivityFeed
+    unauthenticated_sockets: UnauthenticatedSockets
+    dashboard_feed: DashboardFeed
     denials: DenialReporter
     presence: PresenceReporter
     channel_subscribers: ChannelSubscriberTracker
     history: HistoryReader
+    cursors: CursorCodec
     usage: UsageRecorder
     metrics: Metrics
+
+    def record_slow_consumer(self, owner: str, tenant_id: str) -> None:
+        """Count a WebSocket that was closed as a slow consumer."""
+        self.metrics.record_slow_consumer(owner)
+        self.usage.totals.record_slow_consumer(tenant_id)

@@ -2,39 +2,52 @@
 
 import asyncio
 import contextlib
+import functools
 import socket
 from collections.abc import AsyncIterator, Iterator
 
 import uvicorn
-from litestar import Litestar
+from litestar.types import ASGIApp
 
 from artcafe_common.settings import SettingsError
 from artcafe_gateway.settings import Settings
 from artcafe_gateway.wire.asgi import with_send_queue
-from artcafe_gateway.wire.transport import GatewayHttpProtocol, GatewayWebSocketProtocol
+from artcafe_gateway.wire.http_protocol import GatewayHttpProtocol
+from artcafe_gateway.wire.transport import GatewayWebSocketProtocol
 
 MAX_FRAME_BYTES = 1024 * 1024
 KEEP_ALIVE_S = 75
-SHUTDOWN_S = 3
+# As long as a command may take.
+SHUTDOWN_S = 5
 
 
-class _Server(uvicorn.Server):
+class HttpServer(uvicorn.Server):
+    """uvicorn's server, which leaves signals to the process."""
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
+    def stop_accepting(self) -> None:
+        """Stop listening; open connections are served further."""
+        for server in self.servers:
+            server.close()
+
 
 @contextlib.asynccontextmanager
-async def serve_http(api: Litestar, settings: Settings) -> AsyncIterator[None]:
-    """Serve HTTP and WebSocket while the context is entered; SettingsError when the port is in use."""
+async def serve_http(api: ASGIApp, settings: Settings) -> AsyncIterator[HttpServer]:
+    """Serve HTTP and WebSocket while the context is entered; SettingsError when the port is in use.
+
+    On exit, requests in progress are completed, for at most SHUTDOWN_S.
+    """
     direct = settings.websocket_transport == "direct"
-    server = _Server(
+    server = HttpServer(
         uvicorn.Config(
             with_send_queue(api),
             host=settings.host,
             port=settings.port,
             loop="none",
-            http=GatewayHttpProtocol,
+            http=functools.partial(GatewayHttpProtocol, request_timeout_s=settings.request_timeout_s),  # type: ignore[arg-type] # is called
             ws=GatewayWebSocketProtocol if direct else "websockets-sansio",
             ws_max_size=MAX_FRAME_BYTES,
             # The session registry sends the pings of the direct transport, without a timer for each socket.
@@ -49,7 +62,7 @@ async def serve_http(api: Litestar, settings: Settings) -> AsyncIterator[None]:
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=SHUTDOWN_S,
             proxy_headers=True,
-            forwarded_allow_ips="127.0.0.1",
+            forwarded_allow_ips=settings.parse_trusted_proxies(),
             backlog=4096,
         )
     )
@@ -62,14 +75,16 @@ async def serve_http(api: Litestar, settings: Settings) -> AsyncIterator[None]:
         listener.bind((settings.host, settings.port))
     except OSError as error:
         listener.close()
-        raise SettingsError(f"cannot listen on {settings.host}:{settings.port}: {error.strerror}") from None
+        raise SettingsError(
+            f"ARTCAFE_HOST, ARTCAFE_PORT: cannot listen on {settings.host}:{settings.port}: {error.strerror}"
+        ) from None
     task = asyncio.create_task(server.serve(sockets=[listener]))
     while not server.started:
         if task.done():
             raise OSError(f"cannot listen on {settings.host}:{settings.port}") from task.exception()
         await asyncio.sleep(0.01)
     try:
-        yield
+        yield server
     finally:
         server.should_exit = True
         await task

@@ -5,22 +5,38 @@ import time
 from collections import OrderedDict
 from typing import Protocol
 
+from artcafe_common.contracts.gateway import CloseConnections, CloseReason
+from artcafe_common.contracts.identity.clients import AccountSuspended
+from artcafe_common.contracts.tenancy.accounts import AccountStatus
 from artcafe_common.contracts.tenancy.events import (
+    AccountStatusChanged,
     AgentRevoked,
     ClientRevoked,
     MembershipChanged,
     RevocationReason,
 )
+from artcafe_common.contracts.tenancy.fields import PlanLimitReached
 from artcafe_gateway.reporting.usage import UsageRecorder
-from artcafe_gateway.wire.socket import CLOSE_RESTART, CLOSE_REVOKED, CLOSE_TIMEOUT, Socket
+from artcafe_gateway.wire.socket import (
+    CLOSE_RESTART,
+    CLOSE_REVOKED,
+    CLOSE_TIMEOUT,
+    CLOSE_TRY_LATER,
+    Socket,
+)
 
 MAX_RECENT_REVOCATIONS = 10_000
+# In place of an owner: everybody of an organization.
+EVERY_OWNER = "*"
 # Each session is checked once a second; a tick checks one slot of them.
 SLOTS = 4
 TICK_S = 1 / SLOTS
 # The owners whose connection time is billed, and that must send heartbeats.
 _CLIENT_PREFIXES = ("client:", "agent:")
 _SHUTDOWN_POLLS, _SHUTDOWN_POLL_S = 40, 0.05
+# The delays of the sessions that a shutdown closes are spread over this time for each of them, so that other gateways
+# are not asked for more handshakes than they serve.
+SPREAD_PER_SESSION_MS, MIN_SPREAD_MS, MAX_SPREAD_MS = 2, 1_000, 30_000
 
 
 class RegisteredSession(Protocol):
@@ -30,6 +46,10 @@ class RegisteredSession(Protocol):
     tenant_id: str
     owner: str
     recorded_until: float
+
+    @property
+    def busy(self) -> bool:
+        """Whether a frame of the peer is not answered yet."""
 
 
 class SessionRegistry:
@@ -42,6 +62,8 @@ class SessionRegistry:
         self._by_owner: dict[str, dict[RegisteredSession, None]] = {}
         self._slots: list[dict[RegisteredSession, None]] = [{} for _ in range(SLOTS)]
         self._current_slot = 0
+        # How many sessions were added, by the kind of their owner.
+        self.opened: dict[str, int] = {}
         # Recent revocations: one may arrive while its owner is authenticating.
         self._revoked: OrderedDict[str, float] = OrderedDict()
         # False until the revocation events are subscribed, and during shutdown.
@@ -49,11 +71,14 @@ class SessionRegistry:
 
     def add(self, session: RegisteredSession, *, authenticated_at: float) -> bool:
         """Register a session; False when its owner was revoked since its authentication began."""
-        revoked_at = self._revoked.get(_key(session.tenant_id, session.owner))
-        if revoked_at is not None and revoked_at >= authenticated_at:
-            return False
+        for owner in (session.owner, EVERY_OWNER):
+            revoked_at = self._revoked.get(_key(session.tenant_id, owner))
+            if revoked_at is not None and revoked_at >= authenticated_at:
+                return False
         self._by_owner.setdefault(_key(session.tenant_id, session.owner), {})[session] = None
         min(self._slots, key=len)[session] = None
+        kind = session.owner.partition(":")[0]
+        self.opened[kind] = self.opened.get(kind, 0) + 1
         return True
 
     def remove(self, session: RegisteredSession) -> None:
@@ -87,18 +112,54 @@ class SessionRegistry:
         if event.role is None:
             self._revoke(event.tenant_id, f"user:{event.user_id}", CLOSE_REVOKED, "membership_ended")
 
+    async def on_account_status_changed(self, event: AccountStatusChanged) -> None:
+        """Close every session of a suspended organization."""
+        if event.status is not AccountStatus.SUSPENDED:
+            return
+        self._note_revocation(event.tenant_id, EVERY_OWNER)
+        for session in self.all():
+            if session.tenant_id == event.tenant_id:
+                session.socket.close(CLOSE_REVOKED, AccountSuspended.code)
+
+    async def on_close_connections(self, signal: CloseConnections) -> None:
+        """Close the sessions that are over the plan's number of connections, or that an admin ends."""
+        ids = set(signal.connection_ids)
+        for session in self.all():
+            if session.tenant_id == signal.tenant_id and session.socket.connection_id in ids:
+                if signal.reason is CloseReason.PLAN_LIMIT:
+                    session.socket.send_error(PlanLimitReached("the plan allows no more connections at once"))
+                    session.socket.close(CLOSE_TRY_LATER, PlanLimitReached.code)
+                else:
+                    session.socket.close(CLOSE_RESTART, signal.reason.value)
+
     def _revoke(self, tenant_id: str, owner: str, code: int, reason: str) -> None:
+        self._note_revocation(tenant_id, owner)
+        for session in tuple(self._by_owner.get(_key(tenant_id, owner), ())):
+            session.socket.close(code, reason)
+
+    def _note_revocation(self, tenant_id: str, owner: str) -> None:
         key = _key(tenant_id, owner)
         self._revoked[key] = time.monotonic()
         self._revoked.move_to_end(key)
         while len(self._revoked) > MAX_RECENT_REVOCATIONS:
             self._revoked.popitem(last=False)
-        for session in tuple(self._by_owner.get(key, ())):
-            session.socket.close(code, reason)
 
     async def drain(self) -> None:
-        """Close every session with 1012, and wait up to 2 s until they have ended."""
+        """Close every session with 1012, and wait up to 2 s until they have ended.
+
+        Sessions with unanswered frames get their answers first, for up to 2 s.
+        """
         self.accepting = False
+        spread_ms = min(max(len(self) * SPREAD_PER_SESSION_MS, MIN_SPREAD_MS), MAX_SPREAD_MS)
+        for session in self.all():
+            session.socket.send_reconnect(spread_ms)
+        for _ in range(_SHUTDOWN_POLLS):
+            for session in self.all():
+                if not session.busy:
+                    session.socket.close(CLOSE_RESTART, "restarting")
+            if not any(session.busy for session in self.all()):
+                break
+            await asyncio.sleep(_SHUTDOWN_POLL_S)
         for session in self.all():
             session.socket.close(CLOSE_RESTART, "restarting")
         for _ in range(_SHUTDOWN_POLLS):

@@ -1,23 +1,60 @@
 """Settings of the gateway, from environment variables."""
 
-from typing import Annotated, Literal
+import functools
+import ipaddress
+from typing import Annotated, ClassVar, Literal
 
-from artcafe_common.settings import ServiceSettings, env
+from artcafe_common.settings import (
+    MAX_PORT,
+    NATS_SCHEMES,
+    REDIS_SCHEMES,
+    ServiceSettings,
+    SettingsError,
+    env,
+)
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class Settings(ServiceSettings, frozen=True, kw_only=True):
     """One field per variable."""
 
+    shorter_than: ClassVar[dict[str, str]] = {"heartbeat_interval_s": "heartbeat_timeout_s"}
+
     host: Annotated[str, env("Address that the HTTP and WebSocket server listens on.")] = "127.0.0.1"
-    port: Annotated[int, env("Port that the HTTP and WebSocket server listens on.", ge=1)] = 8000
+    port: Annotated[int, env("Port that the HTTP and WebSocket server listens on.", ge=1, le=MAX_PORT)] = 8000
+    trusted_proxies: Annotated[
+        str,
+        env(
+            "Addresses and networks of proxies, separated by commas, whose `X-Forwarded-For` names the client;"
+            " `none` for no proxy."
+        ),
+    ] = "127.0.0.1"
+    monitoring_addresses: Annotated[
+        str,
+        env(
+            "Addresses and networks, separated by commas, that may read `/metrics` and the details of `/health`;"
+            " loopback always may."
+        ),
+    ] = ""
+    request_timeout_s: Annotated[
+        float,
+        env(
+            "Time within which the headers of an HTTP request, and then its body, must arrive.",
+            unit="seconds",
+            ge=1,
+        ),
+    ] = 30
     gateway_workers: Annotated[int, env("Number of gateway processes that share the port.", ge=1)] = 1
     public_websocket_url: Annotated[
-        str, env("Public URL of the WebSocket endpoints, as sent to clients.")
+        str, env("Public URL of the WebSocket endpoints, as sent to clients.", schemes=("ws", "wss"))
     ] = "ws://127.0.0.1:8000"
-    public_nats_url: Annotated[str, env("Public URL of NATS, as sent to clients.")] = "nats://127.0.0.1:4222"
-    public_nats_ws_url: Annotated[str, env("Public URL of NATS over WebSocket, as sent to clients.")] = (
-        "ws://127.0.0.1:8443"
-    )
+    public_nats_url: Annotated[
+        str, env("Public URL of NATS, as sent to clients.", schemes=NATS_SCHEMES, several=True)
+    ] = "nats://127.0.0.1:4222"
+    public_nats_ws_url: Annotated[
+        str, env("Public URL of NATS over WebSocket, as sent to clients.", schemes=("ws", "wss"))
+    ] = "ws://127.0.0.1:8443"
     heartbeat_interval_s: Annotated[
         int, env("Heartbeat interval that clients are asked to use.", unit="seconds", ge=1)
     ] = 30
@@ -39,6 +76,14 @@ class Settings(ServiceSettings, frozen=True, kw_only=True):
             name="ARTCAFE_HANDSHAKES_AT_ONCE",
         ),
     ] = 64
+    unauthenticated_sockets_per_address: Annotated[
+        int,
+        env(
+            "Maximum number of WebSockets from one IP address that have not authenticated, in one gateway process;"
+            " 0 disables the limit.",
+            ge=0,
+        ),
+    ] = 1000
     send_queue_bytes: Annotated[
         int,
         env(
@@ -48,9 +93,10 @@ class Settings(ServiceSettings, frozen=True, kw_only=True):
             name="ARTCAFE_OUTBOX_BYTES",
         ),
     ] = 4 * 1024 * 1024
-    redis_url: Annotated[str, env("Redis that gateways and identity share for limits.", name="REDIS_URL")] = (
-        "redis://127.0.0.1:6379/0"
-    )
+    redis_url: Annotated[
+        str,
+        env("Redis that gateways and identity share for limits.", name="REDIS_URL", schemes=REDIS_SCHEMES),
+    ] = "redis://127.0.0.1:6379/0"
     user_calls_per_minute: Annotated[
         int,
         env(
@@ -78,6 +124,14 @@ class Settings(ServiceSettings, frozen=True, kw_only=True):
             ge=0,
         ),
     ] = 25_000
+    signature_rate: Annotated[
+        float,
+        env(
+            "Maximum rate at which one gateway verifies signatures of one organization's clients; 0 disables the limit.",
+            unit="per second",
+            ge=0,
+        ),
+    ] = 1000
     fanout: Annotated[
         Literal["joined", "naive"],
         env("How messages are delivered to WebSockets; `naive` is slow, and serves as a benchmark baseline."),
@@ -89,3 +143,27 @@ class Settings(ServiceSettings, frozen=True, kw_only=True):
     usage_interval_s: Annotated[
         float, env("Interval at which usage is reported to metering.", unit="seconds", ge=0)
     ] = 0.5
+
+    def __post_init__(self) -> None:
+        self.parse_trusted_proxies()
+        self.parse_monitoring_addresses()
+
+    def parse_trusted_proxies(self) -> list[str]:
+        """The addresses and networks of `trusted_proxies`; SettingsError if one of them is neither."""
+        if self.trusted_proxies.strip() == "none":
+            return []
+        return [str(network) for network in _parse_networks("ARTCAFE_TRUSTED_PROXIES", self.trusted_proxies)]
+
+    def parse_monitoring_addresses(self) -> tuple[Network, ...]:
+        """The networks of `monitoring_addresses`; SettingsError if one of them is none."""
+        if not self.monitoring_addresses.strip():
+            return ()
+        return _parse_networks("ARTCAFE_MONITORING_ADDRESSES", self.monitoring_addresses)
+
+
+@functools.cache
+def _parse_networks(variable: str, text: str) -> tuple[Network, ...]:
+    try:
+        return tuple(ipaddress.ip_network(each.strip()) for each in text.split(","))
+    except ValueError as error:
+        raise SettingsError(f"{variable} is not valid: {error}") from None

@@ -2,34 +2,62 @@
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 
 import msgspec
 import nats.errors
 import structlog
 from nats.aio.client import Client as Nats
 
-from artcafe_common.broker.claims import encode, issuer_of
-from artcafe_common.broker.nkeys import KeyKind, KeyPair, create_key_pair
-from artcafe_common.bus.errors import ServiceUnavailable
+from artcafe_common.broker.nkeys import KeyPair
+from artcafe_common.bus.client import Bus
+from artcafe_common.bus.errors import CommandError, ServiceUnavailable
 from artcafe_common.cache import Cache
-from artcafe_common.contracts.identity.accounts import AccountMissing
-from artcafe_common.installation.platform_keys import PlatformKeys
+from artcafe_common.concurrency import run_together
+from artcafe_common.contracts.identity.accounts import (
+    AccountMissing,
+    AccountUpdated,
+    SealedSeeds,
+    SigningKey,
+)
+from artcafe_common.contracts.identity.clients import AccountSuspended
 from artcafe_common.plans import Plan
-from artcafe_identity.seed_cipher import SeedCipher
+from artcafe_identity.account_signing import AccountSigner
+from artcafe_identity.broker_accounts import BrokerAccounts, is_rejection
 from artcafe_identity.store import Store
-from artcafe_identity.tables import AccountItem
-from artcafe_identity.tenant_claims import tenant_account_claims
+from artcafe_identity.tables import AccountItem, OwnStreams
 
-PUSH_TIMEOUT_S = 3
+MAX_OWN_ROOTS = 100
+# How long the push of a changed account may be under way when accounts are compared.
+PUSH_PAUSE_S = 0.5
 MAX_CONCURRENT_PUSHES = 50
+# Accounts whose seeds one command encrypts again.
+MAX_SEALED = 200
+# How long a command waits for the broker after its change is stored; less than the rest of its deadline.
+PUBLISH_WAIT_S = 1.5
+_PUBLISH_FAILURES = (CommandError, nats.errors.Error, OSError, TimeoutError)
 log = structlog.get_logger()
 
 
 class SigningAccount(msgspec.Struct, frozen=True, kw_only=True):
-    """A tenant's account with the platform's decrypted signing key."""
+    """A tenant's accounts with the platform's decrypted signing keys; `own_account` is that of its own streams."""
 
     item: AccountItem
     signing_key: KeyPair
+    streams_account: str
+    streams_key: KeyPair
+    own_account: str | None = None
+    own_key: KeyPair | None = None
+
+    @property
+    def stream_keys(self) -> dict[str, tuple[str, KeyPair]]:
+        """The accounts that may contain streams with the keys that sign their users, as `AccountItem.stream_accounts`."""
+        keys = {"clients": self.signing_key, "streams": self.streams_key, "own": self.own_key}
+        return {
+            kind: (account, key)
+            for kind, account in self.item.stream_accounts.items()
+            if (key := keys[kind]) is not None
+        }
 
 
 class AccountRepository:
@@ -38,14 +66,23 @@ class AccountRepository:
     Several instances may run: every write is conditional on the stored version.
     """
 
-    def __init__(
-        self, *, store: Store, system: Nats, operator: KeyPair, platform: PlatformKeys, cipher: SeedCipher
-    ) -> None:
+    def __init__(self, *, store: Store, system: Nats, bus: Bus, signer: AccountSigner) -> None:
         self._store = store
-        self._system = system
-        self._operator = operator
-        self._platform = platform
-        self._cipher = cipher
+        self._broker = BrokerAccounts(system)
+        self._bus = bus
+        self._signer = signer
+        # When the quotas of tenants without messages left start again, as last read.
+        self.exhausted_until: dict[str, int] = {}
+        # The accounts of the platform's streams by tenant id, as last read.
+        self.streams_accounts: dict[str, str] = {}
+        # The accounts of the clients by tenant id, as last read or created.
+        self.clients_accounts: dict[str, str] = {}
+        # Called with the key of each clients' account that is created.
+        self.on_created: list[Callable[[str], Awaitable[None]]] = []
+        # The tenants whose own streams are being moved, as last read.
+        self.moving: set[str] = set()
+        # The tenants whose stored account could not be published.
+        self._postponed: set[str] = set()
         self._signing_accounts: Cache[str, SigningAccount] = Cache(size=10_000, age_s=300)
 
     async def ensure(self, tenant_id: str, plan: Plan) -> AccountItem:
@@ -53,33 +90,137 @@ class AccountRepository:
         while True:
             item = await self._store.get_account(tenant_id)
             if item is None:
-                wanted = self._build(tenant_id, plan)
+                wanted = self._signer.build(tenant_id, plan)
                 stored = await self._store.create_account(wanted)
-            elif item.plan != plan:
-                wanted = self._sign(msgspec.structs.replace(item, plan=plan, version=item.version + 1))
+            elif item.plan != plan or item.streams is None:
+                wanted = self._signer.sign(msgspec.structs.replace(item, plan=plan, version=item.version + 1))
                 stored = await self._store.replace_account(wanted)
             else:
                 wanted, stored = item, True
             if stored:
-                self._signing_accounts.invalidate(tenant_id)
-                await self.push(wanted.jwt)
+                await self._publish(wanted)
                 return wanted
 
-    async def replace_tenant_key(self, tenant_id: str, public: str) -> AccountItem:
-        """Replace the tenant's own signing key. Raises AccountMissing.
+    async def change_tenant_keys(
+        self, tenant_id: str, change: Callable[[list[SigningKey]], Awaitable[list[SigningKey]]]
+    ) -> None:
+        """Replace the tenant's own signing keys by those that `change` returns. Raises AccountMissing.
 
-        The broker closes the connections of users that the previous key signed.
+        `change` is called again with the current keys if the account was changed meanwhile, also by a call
+        that changed no key. The broker closes the connections of users that a removed key signed.
         """
         while True:
             item = await self._store.get_account(tenant_id)
             if item is None:
                 raise AccountMissing
-            changed = self._sign(
-                msgspec.structs.replace(item, tenant_keys=[public], version=item.version + 1)
+            keys = await change(item.signing_keys)
+            changed = msgspec.structs.replace(item, tenant_keys=keys, version=item.version + 1)
+            if keys != item.signing_keys:
+                changed = self._signer.sign(changed)
+            if await self._store.replace_account(changed):
+                await self._publish_or_postpone(changed)
+                return
+
+    async def set_quota_exhausted(self, tenant_id: str, until: int) -> tuple[AccountItem, bool]:
+        """Store until when clients may not publish (0: they may), and whether that changed. Raises AccountMissing.
+
+        While they may not, the broker also closes the connections of users that the tenant's keys signed.
+        """
+        while True:
+            item = await self._store.get_account(tenant_id)
+            if item is None:
+                raise AccountMissing
+            if item.quota_exhausted_until == until:
+                self._note_quota(item)
+                await self._broker.push(item.jwt)
+                return item, False
+            changed = self._signer.sign(
+                msgspec.structs.replace(item, quota_exhausted_until=until, version=item.version + 1)
             )
             if await self._store.replace_account(changed):
-                self._signing_accounts.invalidate(tenant_id)
-                await self.push(changed.jwt)
+                self._note_quota(changed)
+                await self._publish(changed)
+                return changed, True
+
+    async def set_suspended(self, tenant_id: str, *, suspended: bool) -> AccountItem:
+        """Store and push whether the tenant's clients may connect at all. Raises AccountMissing.
+
+        While they may not, the broker also closes the connections of users that the tenant's keys signed.
+        """
+        item = await self._change(tenant_id, lambda item: msgspec.structs.replace(item, suspended=suspended))
+        # An earlier attempt may have stored it, but not have reached the broker.
+        await self._broker.push(item.jwt)
+        return item
+
+    def _note_quota(self, item: AccountItem) -> None:
+        if item.quota_exhausted_until:
+            self.exhausted_until[item.tenant_id] = item.quota_exhausted_until
+        else:
+            self.exhausted_until.pop(item.tenant_id, None)
+
+    async def get_tenant_keys(self, tenant_id: str) -> list[SigningKey]:
+        """The tenant's own signing keys. Raises AccountMissing."""
+        item = await self._store.get_account(tenant_id)
+        if item is None:
+            raise AccountMissing
+        return item.signing_keys
+
+    async def mark_streams_moved(self, tenant_id: str) -> AccountItem:
+        """Record that the clients' account has none of the platform's streams any more."""
+        return await self._change(tenant_id, lambda item: msgspec.structs.replace(item, streams_moved=True))
+
+    async def set_own_streams(self, tenant_id: str, state: OwnStreams, *, until: int = 0) -> AccountItem:
+        """Record where the streams are that the tenant's clients keep, and until when this instance moves them.
+
+        Streams that were moved stay so.
+        """
+
+        def change(item: AccountItem) -> AccountItem:
+            if item.own_streams is OwnStreams.MOVED:
+                return item
+            return msgspec.structs.replace(item, own_streams=state, own_move_until=until)
+
+        return await self._change(tenant_id, change)
+
+    async def add_own_roots(
+        self, tenant_id: str, roots: set[str], find_used: Callable[[], Awaitable[set[str]]]
+    ) -> bool:
+        """Let own streams store subjects that begin with these tokens; False when that would be too many.
+
+        The account of these streams is created if there is none. `find_used` returns the tokens that streams use;
+        it is called when others have to be removed.
+        """
+        used: set[str] | None = None
+        while True:
+            item = await self._store.get_account(tenant_id)
+            if item is None:
+                raise AccountMissing
+            if item.own is not None and roots <= set(item.own_roots):
+                return True
+            wanted = roots | set(item.own_roots)
+            if len(wanted) > MAX_OWN_ROOTS:
+                used = await find_used() if used is None else used
+                wanted = roots | used
+            if len(wanted) > MAX_OWN_ROOTS:
+                return False
+            changed = msgspec.structs.replace(item, own_roots=sorted(wanted), version=item.version + 1)
+            changed = self._signer.sign(changed, create_own=True)
+            if await self._store.replace_account(changed):
+                await self._publish(changed)
+                return True
+
+    async def _change(self, tenant_id: str, change: Callable[[AccountItem], AccountItem]) -> AccountItem:
+        """Store and push what `change` makes of the item, unless it stays the same. Raises AccountMissing."""
+        while True:
+            item = await self._store.get_account(tenant_id)
+            if item is None:
+                raise AccountMissing
+            changed = change(item)
+            if changed == item:
+                return item
+            changed = self._signer.sign(msgspec.structs.replace(changed, version=item.version + 1))
+            if await self._store.replace_account(changed):
+                await self._publish(changed)
                 return changed
 
     async def get_signing_account(self, tenant_id: str) -> SigningAccount:
@@ -89,22 +230,87 @@ class AccountRepository:
             item = await self._store.get_account(tenant_id)
             if item is None:
                 raise AccountMissing
-            seed = self._cipher.decrypt(item.sealed_seed, tenant_id=tenant_id, public=item.platform_key)
-            return SigningAccount(item=item, signing_key=KeyPair(seed))
+            streams, own = item.streams, item.own
+            if streams is None:
+                # Reconciliation creates it.
+                raise ServiceUnavailable("the organization's account is being upgraded")
+            return SigningAccount(
+                item=item,
+                signing_key=self._signer.decrypt(tenant_id, item.platform_key, item.sealed_seed),
+                streams_account=streams.account,
+                streams_key=self._signer.decrypt(tenant_id, streams.platform_key, streams.sealed_seed),
+                own_account=None if own is None else own.account,
+                own_key=None
+                if own is None
+                else self._signer.decrypt(tenant_id, own.platform_key, own.sealed_seed),
+            )
 
         return await self._signing_accounts.get(tenant_id, load)
 
-    async def push(self, jwt: str) -> None:
-        """Push an account JWT to the broker. Raises ServiceUnavailable when the broker does not accept it."""
+    async def get_active_account(self, tenant_id: str) -> SigningAccount:
+        """The same, for a client that wants to connect. Raises AccountMissing, AccountSuspended."""
+        account = await self.get_signing_account(tenant_id)
+        if account.item.suspended:
+            raise AccountSuspended
+        return account
+
+    async def seal_seeds(self) -> SealedSeeds:
+        """Encrypt the seeds of some accounts with the present sealing key. Idempotent."""
+        items = await self._store.list_accounts()
+        outdated = [item for item in items if self._signer.seal(item) is not item]
+        encrypted = 0
+        for item in outdated[:MAX_SEALED]:
+            sealed = self._signer.seal(msgspec.structs.replace(item, version=item.version + 1))
+            # False: the account was changed meanwhile, and remains.
+            if await self._store.replace_account(sealed):
+                self._signing_accounts.invalidate(item.tenant_id)
+                encrypted += 1
+        return SealedSeeds(encrypted=encrypted, remaining=len(outdated) - encrypted)
+
+    async def on_updated(self, signal: AccountUpdated) -> None:
+        """Drop the cached account that another instance changed."""
+        self._signing_accounts.invalidate(signal.tenant_id)
+
+    def clear_cache(self) -> None:
+        """Drop all cached accounts, because their changes may have been missed."""
+        self._signing_accounts.clear()
+
+    async def _publish(self, item: AccountItem) -> None:
+        """Push a stored account, and have every instance read it again."""
+        self._signing_accounts.invalidate(item.tenant_id)
+        if item.tenant_id not in self.clients_accounts:
+            self.clients_accounts[item.tenant_id] = item.account
+            for callback in self.on_created:
+                await callback(item.account)
+        await self._bus.notify(AccountUpdated(tenant_id=item.tenant_id))
+        await self._push_newest(item)
+
+    async def _publish_or_postpone(self, item: AccountItem) -> None:
+        """Publish a stored account within a moment, or else by `publish_postponed`: what is stored must not fail."""
         try:
-            response = await self._system.request(
-                "$SYS.REQ.CLAIMS.UPDATE", jwt.encode(), timeout=PUSH_TIMEOUT_S
-            )
-        except (nats.errors.Error, OSError, TimeoutError) as error:
-            raise ServiceUnavailable("the broker cannot accept account updates now") from error
-        if b'"code":200' not in response.data:
-            log.error("account_rejected", response=response.data.decode(errors="replace"))
-            raise ServiceUnavailable("the broker rejected the account")
+            async with asyncio.timeout(PUBLISH_WAIT_S):
+                await self._publish(item)
+        except _PUBLISH_FAILURES as error:
+            log.warning("account_push_postponed", tenant_id=item.tenant_id, reason=repr(error))
+            self._postponed.add(item.tenant_id)
+
+    async def publish_postponed(self) -> None:
+        """Publish the stored accounts that could not be published before."""
+        for tenant_id in tuple(self._postponed):
+            # First, so that a change that fails meanwhile stays postponed.
+            self._postponed.discard(tenant_id)
+            item = await self._store.get_account(tenant_id)
+            if item is not None:
+                await self._publish_or_postpone(item)
+
+    async def _push_newest(self, item: AccountItem) -> None:
+        """Push a stored account; again if it was changed meanwhile, because that change may have been pushed before."""
+        while True:
+            await self._broker.push_all(item)
+            stored = await self._store.get_account(item.tenant_id)
+            if stored is None or stored.version <= item.version:
+                return
+            item = stored
 
     async def reconcile(self) -> None:
         """Push every account that is missing or outdated at the broker."""
@@ -113,70 +319,70 @@ class AccountRepository:
             log.info("accounts_reconciled", pushed=sum(compared.values()), known=len(compared))
 
     async def compare(self, *, push: bool) -> dict[str, bool]:
-        """Whether the broker's account differs, by tenant id; with `push`, differing accounts are updated."""
-        semaphore = asyncio.Semaphore(MAX_CONCURRENT_PUSHES)
+        """Whether the broker's account differs, by tenant id; with `push`, differing accounts are updated.
 
-        async def compare_one(item: AccountItem) -> bool:
-            async with semaphore:
-                return await self._compare_one(item, push=push)
-
+        An account that the broker rejects differs, and keeps no other from being compared. Raises ServiceUnavailable
+        after as many failures as there are workers: the broker does not answer.
+        """
         items = await self._store.list_accounts()
-        differ = await asyncio.gather(*(compare_one(item) for item in items))
-        return dict(zip((item.tenant_id for item in items), differ, strict=True))
+        self._note_listed(items)
+        differ: dict[str, bool] = {}
+        failures: list[CommandError] = []
+        waiting = iter(items)
+
+        async def work() -> None:
+            for item in waiting:
+                try:
+                    differ[item.tenant_id] = await self._compare_one(item, push=push)
+                except CommandError as error:
+                    if is_rejection(error):
+                        differ[item.tenant_id] = True
+                    else:
+                        failures.append(error)
+                if len(failures) >= MAX_CONCURRENT_PUSHES:
+                    return
+
+        await run_together(*(work() for _ in range(min(MAX_CONCURRENT_PUSHES, len(items)))))
+        if failures:
+            raise failures[0]
+        return differ
+
+    def _note_listed(self, items: list[AccountItem]) -> None:
+        for item in items:
+            self._note_quota(item)
+            if item.streams is not None and item.streams_moved:
+                self.streams_accounts[item.tenant_id] = item.streams.account
+            self.clients_accounts[item.tenant_id] = item.account
+        for accounts in (self.streams_accounts, self.clients_accounts):
+            for tenant_id in accounts.keys() - {item.tenant_id for item in items}:
+                del accounts[tenant_id]
+        self.moving = {
+            item.tenant_id
+            for item in items
+            if item.own_streams is OwnStreams.MOVING and item.own_move_until < time.time()
+        }
 
     async def _compare_one(self, item: AccountItem, *, push: bool) -> bool:
-        if issuer_of(item.jwt) != self._operator.public:
+        if not self._signer.is_current(item):
             if not push:
                 return True
-            # The installation has a new operator key, so the stored JWT is no longer valid.
-            changed = self._sign(msgspec.structs.replace(item, version=item.version + 1))
+            changed = self._signer.sign(msgspec.structs.replace(item, version=item.version + 1))
             if not await self._store.replace_account(changed):
                 return False
+            self._signing_accounts.invalidate(item.tenant_id)
             item = changed
-        try:
-            current = await self._system.request(
-                f"$SYS.REQ.ACCOUNT.{item.account}.CLAIMS.LOOKUP", b"", timeout=PUSH_TIMEOUT_S
-            )
-        except (nats.errors.Error, OSError, TimeoutError) as error:
-            raise ServiceUnavailable("the broker cannot look up accounts now") from error
-        if current.data.decode(errors="replace") == item.jwt:
-            return False
-        if push:
-            await self.push(item.jwt)
-        return True
+        differs = await self._broker.differs(item)
+        if differs and not push:
+            return await self._still_differs(item.tenant_id)
+        if differs and push:
+            # The list was read before: pushing its version could bring back a key that was revoked since.
+            newest = await self._store.get_account(item.tenant_id)
+            if newest is not None:
+                await self._push_newest(newest)
+        return differs
 
-    def _build(self, tenant_id: str, plan: Plan) -> AccountItem:
-        account, signing_key = create_key_pair(KeyKind.ACCOUNT), create_key_pair(KeyKind.ACCOUNT)
-        return self._sign(
-            AccountItem(
-                seed_id=f"account#{tenant_id}",
-                tenant_id=tenant_id,
-                account=account.public,
-                platform_key=signing_key.public,
-                sealed_seed=self._cipher.encrypt(
-                    signing_key.seed, tenant_id=tenant_id, public=signing_key.public
-                ),
-                plan=plan,
-                tenant_keys=[],
-                jwt="",
-                version=1,
-            )
-        )
-
-    def _sign(self, item: AccountItem) -> AccountItem:
-        claims = tenant_account_claims(
-            tenant_id=item.tenant_id,
-            account=item.account,
-            platform_account=self._platform.platform_account,
-            plan=item.plan,
-            signing_keys=[item.platform_key, *item.tenant_keys],
-        )
-        # The broker's events carry the account's name, so it is the tenant's id.
-        jwt = encode(
-            claims,
-            issuer=self._operator,
-            subject=item.account,
-            name=item.tenant_id,
-            issued_at=int(time.time()),
-        )
-        return msgspec.structs.replace(item, jwt=jwt)
+    async def _still_differs(self, tenant_id: str) -> bool:
+        """Compare the newest version: the account may have been changed since it was listed, and be on its way."""
+        await asyncio.sleep(PUSH_PAUSE_S)
+        newest = await self._store.get_account(tenant_id)
+        return newest is not None and await self._broker.differs(newest)

@@ -109,7 +109,11 @@ class AgentAuthenticator:
         if not accepted:
             raise AuthenticationFailed
         agent = await self._find(request.agent_id)
-        key = agent_keys.load(agent.public_key if agent else self._dummy_key)
+        try:
+            key = agent_keys.load(agent.public_key if agent else self._dummy_key)
+        except agent_keys.InvalidAgentKeyError:
+            # Stored by an earlier release, which accepted it.
+            raise AuthenticationFailed from None
         signed = agent_keys.verify(key, _encode(request.challenge), decode_signature(request.signature))
         if agent is None or not signed or not _may_connect(agent, request.tenant_id):
             raise AuthenticationFailed

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import re
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import padding
@@ -21,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_ssh_public_key,
 )
 
+from artcafe_common.broker.nkeys import is_valid_point
 from artcafe_common.contracts.identity.agents import AgentKey, AgentKeyType
 
 MIN_RSA_BITS = 2048
@@ -30,6 +32,10 @@ MAX_EXPONENT_BITS = 32
 NEW_RSA_BITS = 3072
 _EXPONENT = 65537
 _PEM = "-----BEGIN"
+_OPENSSH_TYPES = ("ssh-ed25519", "ssh-rsa")
+_SECURITY_KEY_PREFIX = "sk-"
+# A key type and the first characters of its base64 blob, inside a comment.
+_ANOTHER_KEY = re.compile(r"(?:^|\s)[a-z0-9@.-]*(?:ssh|ecdsa)-\S+\s+AAAA")
 PublicKey = RSAPublicKey | Ed25519PublicKey
 
 
@@ -38,22 +44,54 @@ class InvalidAgentKeyError(ValueError):
 
 
 def load(text: str) -> PublicKey:
-    """Parse a public key in OpenSSH or PEM form. Raises InvalidAgentKeyError."""
+    """Parse one public key in OpenSSH or PEM form. Raises InvalidAgentKeyError."""
     text = text.strip()
     try:
-        raw = text.encode("ascii")
-        key = load_pem_public_key(raw) if text.startswith(_PEM) else load_ssh_public_key(raw)
+        if text.startswith(_PEM):
+            key = load_pem_public_key(_single_block(text).encode("ascii"))
+        else:
+            key = load_ssh_public_key(_without_comment(text).encode("ascii"))
+    except InvalidAgentKeyError:
+        raise
     except (ValueError, UnsupportedAlgorithm):
         raise InvalidAgentKeyError("Not a public key in OpenSSH or PEM form") from None
     if isinstance(key, Ed25519PublicKey):
+        # Of other points, one constant signature is valid for many challenges.
+        if not is_valid_point(key.public_bytes_raw()):
+            raise InvalidAgentKeyError("Not an Ed25519 key that a private key belongs to")
         return key
     if not isinstance(key, RSAPublicKey):
         raise InvalidAgentKeyError("Neither an RSA nor an Ed25519 key")
     if not MIN_RSA_BITS <= key.key_size <= MAX_RSA_BITS:
         raise InvalidAgentKeyError(f"An RSA key has {MIN_RSA_BITS} to {MAX_RSA_BITS} bits")
-    if key.public_numbers().e.bit_length() > MAX_EXPONENT_BITS:
+    numbers = key.public_numbers()
+    if numbers.e.bit_length() > MAX_EXPONENT_BITS:
         raise InvalidAgentKeyError("The RSA key's exponent is too large")
+    if numbers.e % 2 == 0 or numbers.n % 2 == 0:
+        raise InvalidAgentKeyError("The RSA key's modulus or exponent is even")
     return key
+
+
+def _single_block(pem: str) -> str:
+    if pem.count(_PEM) > 1:
+        raise InvalidAgentKeyError("More than one key: give one")
+    if "PRIVATE KEY" in pem.partition("\n")[0]:
+        raise InvalidAgentKeyError("A private key: give the public key")
+    return pem
+
+
+def _without_comment(line: str) -> str:
+    """The type and the blob of one OpenSSH key; its comment may be any text."""
+    if "\n" in line or "\r" in line:
+        raise InvalidAgentKeyError("More than one line: give one key")
+    kind, *rest = line.split(maxsplit=2)
+    if kind.startswith(_SECURITY_KEY_PREFIX):
+        raise InvalidAgentKeyError("A security key (sk-…) cannot sign challenges: give an Ed25519 or RSA key")
+    if kind not in _OPENSSH_TYPES or not rest:
+        raise InvalidAgentKeyError("Neither an RSA nor an Ed25519 key in OpenSSH or PEM form")
+    if len(rest) > 1 and _ANOTHER_KEY.search(rest[1]):
+        raise InvalidAgentKeyError("More than one key: give one")
+    return f"{kind} {rest[0]}"
 
 
 def describe(key: PublicKey) -> AgentKey:

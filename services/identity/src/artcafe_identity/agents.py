@@ -73,6 +73,7 @@ class AgentEndpoints:
     @handles(VerifyAgent)
     async def verify_agent(self, request: VerifyAgent) -> AgentToken:
         agent = await self._agent_authenticator.authenticate(request)
+        await self._accounts.get_active_account(agent.tenant_id)
         token, expires_at = self._agent_tokens.issue(
             agent_id=agent.agent_id, tenant_id=agent.tenant_id, fingerprint=agent.fingerprint
         )
@@ -87,7 +88,7 @@ class AgentEndpoints:
         return await self._to_identity(await self._agent_authenticator.authenticate_token(request))
 
     async def _to_identity(self, agent: AgentCredential) -> ClientIdentity:
-        account = await self._accounts.get_signing_account(agent.tenant_id)
+        account = await self._accounts.get_active_account(agent.tenant_id)
         return ClientIdentity(
             client_id=agent.agent_id,
             tenant_id=agent.tenant_id,

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 
 import httpx
 from aiobotocore.config import AioConfig
@@ -11,36 +12,66 @@ from artcafe_common.broker.connect import connect
 from artcafe_common.broker.nkeys import KeyPair
 from artcafe_common.bus.consumer import EventConsumer
 from artcafe_common.bus.errors import ServiceUnavailable
-from artcafe_common.contracts.tenancy.events import ClientRevoked
+from artcafe_common.bus.request_many import reply_to_requests
+from artcafe_common.contracts.identity.accounts import (
+    AccountUpdated,
+    OperatorKeyReport,
+    OperatorKeyRequested,
+)
+from artcafe_common.contracts.metering import QuotaCrossed
+from artcafe_common.contracts.tenancy.events import (
+    AccountStatusChanged,
+    ClientRevoked,
+    MembershipChanged,
+    PlanChanged,
+)
 from artcafe_common.installation.platform_keys import load_platform_keys
+from artcafe_common.key_ring import REFRESH_INTERVAL_S, KeyRing, refresh_all
 from artcafe_common.lifecycle import run_background, run_periodically, wait_until_available
 from artcafe_common.runtime import run_service
-from artcafe_common.settings import read_key, read_secret
+from artcafe_common.settings import read_key
 from artcafe_common.storage.dynamo import Database
 from artcafe_common.storage.redis_client import RedisClient
 from artcafe_identity.account_repository import AccountRepository
+from artcafe_identity.account_signing import AccountSigner
 from artcafe_identity.agent_authenticator import AgentAuthenticator
 from artcafe_identity.agent_tokens import AgentTokenIssuer
 from artcafe_identity.auth_callout import AuthCallout
 from artcafe_identity.client_authenticator import ClientAuthenticator
 from artcafe_identity.cognito import Cognito
 from artcafe_identity.endpoints import Endpoints
+from artcafe_identity.jwks import JwksCache
 from artcafe_identity.login_failures import LoginFailureReporter
+from artcafe_identity.message_quota import MessageQuota
+from artcafe_identity.metrics import register as register_metrics
+from artcafe_identity.operator_key import OperatorKey
 from artcafe_identity.rate_limits import IssuanceLimits
-from artcafe_identity.revocation import RevocationHandler
+from artcafe_identity.recent_logins import RecentLogins
+from artcafe_identity.revocation import ClientKicker, RevocationHandler
 from artcafe_identity.seed_cipher import SeedCipher
 from artcafe_identity.settings import Settings
+from artcafe_identity.signing_keys import SigningKeyManager
 from artcafe_identity.store import Store
+from artcafe_identity.stream_api import StreamApi
+from artcafe_identity.stream_comparison import StreamComparison
+from artcafe_identity.stream_connections import StreamConnections
+from artcafe_identity.suspension import SuspensionHandler
 from artcafe_identity.tables import TABLES
 from artcafe_identity.tenant_streams import TenantStreamManager
-from artcafe_identity.user_tokens import JwksCache, UserTokenVerifier
+from artcafe_identity.user_details_recorder import UserDetailsRecorder
+from artcafe_identity.user_info import UserInfoEndpoint, UserPoolInfo
+from artcafe_identity.user_tokens import UserTokenVerifier
 
 RECONCILE_INTERVAL_S = 30
+POSTPONED_INTERVAL_S = 1
+# A wrong stream is restored after two comparisons, within a minute.
+STREAM_COMPARISON_INTERVAL_S = 15
 LOGIN_FAILURE_INTERVAL_S = 5
+STREAM_API_INTERVAL_S = 1
 
 
 @asynccontextmanager
-async def app(settings: Settings) -> AsyncIterator[None]:
+async def app(settings: Settings) -> AsyncIterator[None]:  # noqa: PLR0915 - read from top to bottom
     """Run identity until the context is left."""
     keys = settings.keys_dir
     async with AsyncExitStack() as stack:
@@ -79,16 +110,22 @@ async def app(settings: Settings) -> AsyncIterator[None]:
 
         # Components.
         store = Store(database)
+        sealing_keys, agent_token_keys = _read_keys(keys)
+        operator = OperatorKey.from_file(keys / "operator.nk")
         accounts = AccountRepository(
             store=store,
             system=system,
-            operator=KeyPair(read_key(keys / "operator.nk")),
-            platform=load_platform_keys(keys),
-            cipher=SeedCipher.from_file(keys / "sealing.key"),
+            bus=runtime.bus,
+            signer=AccountSigner(
+                operator=operator,
+                platform=load_platform_keys(keys),
+                cipher=SeedCipher(sealing_keys),
+                stream_replicas=settings.stream_replicas,
+            ),
         )
         login_failures = LoginFailureReporter(runtime.bus)
         client_authenticator = ClientAuthenticator(runtime.bus, login_failures)
-        agent_tokens = AgentTokenIssuer(read_secret(keys / "agent-token.key"))
+        agent_tokens = AgentTokenIssuer(agent_token_keys)
         agent_authenticator = AgentAuthenticator(
             settings=settings,
             store=store,
@@ -96,52 +133,143 @@ async def app(settings: Settings) -> AsyncIterator[None]:
             tokens=agent_tokens,
             login_failures=login_failures,
         )
+        recent_logins = RecentLogins(system, accounts)
         callout = AuthCallout(
             nc=callout_connection,
             key=KeyPair(read_key(keys / "callout.nk")),
             client_authenticator=client_authenticator,
             accounts=accounts,
+            bus=runtime.bus,
+            recent_logins=recent_logins,
+        )
+        stream_api = StreamApi(
+            nc=runtime.bus.nc,
+            accounts=accounts,
+            connections=StreamConnections(store=store, accounts=accounts, nats_url=settings.nats_url),
+            replicas=settings.stream_replicas,
+        )
+        stack.push_async_callback(stream_api.close)
+        issuance_limits = IssuanceLimits(redis, settings)
+        signing_keys = SigningKeyManager(bus=runtime.bus, accounts=accounts, issuance_limits=issuance_limits)
+        streams = TenantStreamManager(
+            accounts=accounts, nats_url=settings.nats_url, replicas=settings.stream_replicas
+        )
+        user_tokens = UserTokenVerifier(
+            jwks=jwks, issuer=settings.oidc_issuer, client_id=settings.oidc_client_id
+        )
+        cognito = Cognito(cognito_client, settings.oidc_client_id)
+        user_info_url = settings.oidc_userinfo_url
+        user_details = UserDetailsRecorder(
+            bus=runtime.bus,
+            verifier=user_tokens,
+            user_info=UserInfoEndpoint(user_info_url, http) if user_info_url else UserPoolInfo(cognito),
         )
         endpoints = Endpoints(
             settings=settings,
             store=store,
-            issuance_limits=IssuanceLimits(redis, settings),
+            issuance_limits=issuance_limits,
             accounts=accounts,
-            streams=TenantStreamManager(accounts=accounts, nats_url=settings.nats_url),
+            signing_keys=signing_keys,
+            streams=streams,
             client_authenticator=client_authenticator,
-            user_tokens=UserTokenVerifier(
-                jwks=jwks, issuer=settings.oidc_issuer, client_id=settings.oidc_client_id
-            ),
-            cognito=Cognito(cognito_client, settings.oidc_client_id),
+            user_tokens=user_tokens,
+            cognito=cognito,
+            user_details=user_details,
             agent_authenticator=agent_authenticator,
             agent_tokens=agent_tokens,
         )
-        revocations = RevocationHandler(system=system, accounts=accounts)
+        clients = ClientKicker(system, recent_logins)
+        revocations = RevocationHandler(
+            clients=clients,
+            accounts=accounts,
+            authenticator=client_authenticator,
+            recent_logins=recent_logins,
+        )
+        suspensions = SuspensionHandler(bus=runtime.bus, accounts=accounts, clients=clients)
+        quota = MessageQuota(bus=runtime.bus, accounts=accounts, clients=clients)
         consumer = EventConsumer(
-            runtime.bus, "identity", {ClientRevoked: revocations.on_client_revoked}, concurrent=True
+            runtime.bus,
+            "identity",
+            {
+                ClientRevoked: revocations.on_stored_client_revoked,
+                MembershipChanged: signing_keys.on_membership_changed,
+                QuotaCrossed: quota.on_quota_crossed,
+                PlanChanged: quota.on_plan_changed,
+                AccountStatusChanged: suspensions.on_status_changed,
+            },
+            concurrent=True,
         )
 
         async def reconcile_accounts() -> None:
             if not system.is_connected:
                 raise ServiceUnavailable("the broker is not connected")
             await accounts.reconcile()
+            await quota.lift_expired()
+
+        async def refresh_keys() -> None:
+            await refresh_all(sealing_keys, agent_token_keys)
+            await operator.refresh()
+
+        async def report_operator_key(_request: OperatorKeyRequested) -> OperatorKeyReport:
+            return OperatorKeyReport(server_id=settings.server_id, operator=operator.pair.public)
 
         async def invalidate_clients() -> None:
             client_authenticator.clear_cache()
+            accounts.clear_cache()
+
+        register_metrics(
+            runtime.metrics,
+            callout=callout,
+            login_failures=login_failures,
+            user_details=user_details,
+            consumer=consumer,
+            connections={"system": system, "callout": callout_connection},
+            stores={"redis": redis.statistics, "dynamodb": database.statistics},
+        )
 
         # Startup. NATS clients need neither the OpenID provider nor Redis, so those are not awaited.
         await wait_until_available("dynamodb", lambda: database.check_tables(TABLES))
         await wait_until_available("accounts", accounts.reconcile)
         await client_authenticator.subscribe_invalidation()
+        await runtime.bus.subscribe(ClientRevoked, revocations.end_recent_logins)
+        await runtime.bus.subscribe(ClientRevoked, revocations.on_client_revoked, shared=True)
+        await runtime.bus.subscribe(AccountStatusChanged, suspensions.on_status_changed, shared=True)
+        await runtime.bus.subscribe_signal(AccountUpdated, callout.on_account_updated, shared=False)
+        await reply_to_requests(runtime.bus, OperatorKeyRequested, report_operator_key)
         await callout.start()
-        await runtime.server.serve(endpoints)
+        await stream_api.start()
+        await runtime.serve(endpoints)
         runtime.on_reconnect.append(invalidate_clients)
         await stack.enter_async_context(
             run_background(
                 consumer.run(),
+                run_periodically(REFRESH_INTERVAL_S, refresh_keys, name="refresh_keys"),
                 login_failures.run(),
+                user_details.run(),
                 run_periodically(LOGIN_FAILURE_INTERVAL_S, login_failures.tick, name="login_failures"),
+                run_periodically(STREAM_API_INTERVAL_S, stream_api.update, name="stream_api"),
+                run_periodically(RECONCILE_INTERVAL_S, streams.resume_moves, name="move_own_streams"),
+                run_periodically(
+                    STREAM_COMPARISON_INTERVAL_S,
+                    StreamComparison(
+                        system=system,
+                        bus=runtime.bus,
+                        accounts=accounts,
+                        streams=streams,
+                        replicas=settings.stream_replicas,
+                    ).run,
+                    name="compare_streams",
+                ),
+                run_periodically(
+                    RECONCILE_INTERVAL_S, runtime.bus.align_events_stream, name="align_events_stream"
+                ),
+                run_periodically(POSTPONED_INTERVAL_S, accounts.publish_postponed, name="publish_accounts"),
                 run_periodically(RECONCILE_INTERVAL_S, reconcile_accounts, name="reconcile_accounts"),
             )
         )
         yield
+
+
+def _read_keys(keys: Path) -> tuple[KeyRing, KeyRing]:
+    """The keys of the stored seeds, and those of agents' tokens."""
+    return KeyRing.from_file(keys / "sealing.key"), KeyRing.from_file(keys / "agent-token.key")

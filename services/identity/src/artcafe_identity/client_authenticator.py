@@ -29,8 +29,7 @@ class ClientAuthenticator:
 
     async def subscribe_invalidation(self) -> None:
         """Invalidate a cached client when an event reports that it changed."""
-        await self._bus.subscribe(ClientRevoked, self._invalidate)
-        await self._bus.subscribe(ClientChanged, self._invalidate)
+        await self._bus.subscribe(ClientChanged, self._on_client_changed)
 
     async def authenticate(
         self, *, nonce: str, signature: str, client_id: str | None = None, nkey: str | None = None
@@ -39,13 +38,14 @@ class ClientAuthenticator:
         if nkey and not _verify_signature(nkey, nonce, signature):
             # No lookup without a valid signature of the presented key.
             self.reject(client_id=client_id, nkey=nkey)
-        client = await self._find_by_key(nkey) if nkey else None
-        if client is None and client_id is not None:
-            # The key index is eventually consistent: a new client is found by its id.
-            client = await self._find_by_id(client_id)
+        client = None
+        if nkey:
+            client = await self._find_by_key(nkey)
+        elif client_id is not None:
+            client = await self.find_by_id(client_id)
         expected_key = client.nkey_public if client else self._dummy_key
         signed = bool(nkey) or _verify_signature(expected_key, nonce, signature)
-        if client is None or not signed or (nkey and nkey != client.nkey_public):
+        if client is None or not signed:
             self.reject(client_id=client_id, nkey=nkey)
         if client.state is not ClientState.ACTIVE or client_id not in (None, client.client_id):
             self._login_failures.record_verified(f"client:{client.client_id}", client.tenant_id)
@@ -68,7 +68,12 @@ class ClientAuthenticator:
     async def _find_by_key(self, public: str) -> ClientCredential | None:
         return await self._by_key.get(public, lambda: self._find(FindClientCredential(nkey_public=public)))
 
-    async def _find_by_id(self, client_id: str) -> ClientCredential | None:
+    def is_current(self, client: ClientCredential) -> bool:
+        """Whether a client that `authenticate` found by its key has not changed since, as far as is known here."""
+        return self._bus.nc.is_connected and self._by_key.cached(client.nkey_public) is client
+
+    async def find_by_id(self, client_id: str) -> ClientCredential | None:
+        """The client as it is stored now; None if it does not exist."""
         return await self._find(FindClientCredential(client_id=client_id))
 
     async def _find(self, command: FindClientCredential) -> ClientCredential | None:
@@ -77,8 +82,12 @@ class ClientAuthenticator:
         except ClientNotFound:
             return None
 
-    async def _invalidate(self, event: ClientRevoked | ClientChanged) -> None:
+    def invalidate(self, event: ClientRevoked | ClientChanged) -> None:
+        """Look a changed client up again."""
         self._by_key.invalidate(event.nkey_public)
+
+    async def _on_client_changed(self, event: ClientChanged) -> None:
+        self.invalidate(event)
 
 
 def _verify_signature(public: str, nonce: str, signature: str) -> bool:

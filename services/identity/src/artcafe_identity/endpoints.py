@@ -6,12 +6,13 @@ from datetime import UTC, datetime
 
 from artcafe_common import authorization
 from artcafe_common.broker.claims import encode
-from artcafe_common.broker.nkeys import InvalidNKeyError, KeyKind, KeyPair, create_key_pair, decode_public
+from artcafe_common.broker.nkeys import InvalidNKeyError, KeyKind, create_key_pair, decode_public
 from artcafe_common.bus.command import Empty
 from artcafe_common.bus.endpoints import handles
 from artcafe_common.bus.errors import FieldError, InvalidRequest
 from artcafe_common.contracts.identity.accounts import (
     AccountComparison,
+    AccountKind,
     AccountMissing,
     BridgeCredentials,
     BrokerAccount,
@@ -20,6 +21,12 @@ from artcafe_common.contracts.identity.accounts import (
     FindAccount,
     IssueAccountKey,
     IssueBridgeCredentials,
+    ListSigningKeys,
+    RevokeSigningKey,
+    SealedSeeds,
+    SealSeeds,
+    SigningKey,
+    SigningKeys,
 )
 from artcafe_common.contracts.identity.clients import (
     AuthenticateClient,
@@ -29,7 +36,18 @@ from artcafe_common.contracts.identity.clients import (
     IssueClientKey,
     IssuedKeyPair,
 )
-from artcafe_common.contracts.identity.streams import EnsureStream, PurgeStream, RemoveStream
+from artcafe_common.contracts.identity.stream_accounts import (
+    IssueStreamCredentials,
+    ListStreamAccounts,
+    StreamAccountPage,
+    StreamCredentials,
+)
+from artcafe_common.contracts.identity.streams import (
+    EnsureStream,
+    FinishStreamMove,
+    PurgeStream,
+    RemoveStream,
+)
 from artcafe_common.contracts.identity.users import Login, RefreshTokens, Tokens, User, VerifyUserToken
 from artcafe_common.contracts.tenancy.members import Role
 from artcafe_identity.account_repository import AccountRepository
@@ -40,10 +58,13 @@ from artcafe_identity.client_authenticator import ClientAuthenticator
 from artcafe_identity.cognito import Cognito
 from artcafe_identity.rate_limits import IssuanceLimits
 from artcafe_identity.settings import Settings
+from artcafe_identity.signing_keys import SigningKeyManager
 from artcafe_identity.store import Store
+from artcafe_identity.stream_accounts import StreamAccountRegistry
 from artcafe_identity.tables import MAX_ID_LENGTH, AccountItem
-from artcafe_identity.tenant_claims import bridge_user_claims
+from artcafe_identity.tenant_claims import bridge_user_claims, history_user_claims
 from artcafe_identity.tenant_streams import TenantStreamManager
+from artcafe_identity.user_details_recorder import UserDetailsRecorder
 from artcafe_identity.user_tokens import UserTokenVerifier
 
 NONCE_BYTES = 32
@@ -62,10 +83,12 @@ class Endpoints(AgentEndpoints):
         store: Store,
         issuance_limits: IssuanceLimits,
         accounts: AccountRepository,
+        signing_keys: SigningKeyManager,
         streams: TenantStreamManager,
         client_authenticator: ClientAuthenticator,
         user_tokens: UserTokenVerifier,
         cognito: Cognito,
+        user_details: UserDetailsRecorder,
         agent_authenticator: AgentAuthenticator,
         agent_tokens: AgentTokenIssuer,
     ) -> None:
@@ -77,20 +100,27 @@ class Endpoints(AgentEndpoints):
         )
         self._settings = settings
         self._store = store
+        self._signing_keys = signing_keys
         self._streams = streams
         self._client_authenticator = client_authenticator
         self._user_tokens = user_tokens
         self._cognito = cognito
+        self._user_details = user_details
+        self._stream_accounts = StreamAccountRegistry(store=store, accounts=accounts)
 
     # -- users -------------------------------------------------------------------------------
 
     @handles(VerifyUserToken)
     async def verify_user_token(self, request: VerifyUserToken) -> User:
-        return await self._user_tokens.verify(request.token)
+        user = await self._user_tokens.verify(request.token)
+        self._user_details.note(user, request.token)
+        return user
 
     @handles(Login)
     async def login(self, request: Login) -> Tokens:
-        return await self._cognito.login(request.email, request.password)
+        tokens = await self._cognito.login(request.email, request.password)
+        await self._user_details.record_login(tokens)
+        return tokens
 
     @handles(RefreshTokens)
     async def refresh_tokens(self, request: RefreshTokens) -> Tokens:
@@ -117,18 +147,28 @@ class Endpoints(AgentEndpoints):
             known=len(compared), differing=len(differing), examples=differing[:MAX_EXAMPLES]
         )
 
+    @handles(SealSeeds)
+    async def seal_seeds(self, request: SealSeeds) -> SealedSeeds:  # noqa: ARG002 - has no fields
+        return await self._accounts.seal_seeds()
+
     @handles(IssueAccountKey)
     async def issue_account_key(self, request: IssueAccountKey) -> IssuedKeyPair:  # noqa: ARG002
-        tenant_id = authorization.require_role(Role.ADMIN)
-        pair = await self._issue_key(tenant_id, KeyKind.ACCOUNT)
-        await self._accounts.replace_tenant_key(tenant_id, pair.public)
-        return IssuedKeyPair(nkey_public=pair.public, nkey_seed=pair.seed)
+        return await self._signing_keys.issue()
+
+    @handles(ListSigningKeys)
+    async def list_signing_keys(self, request: ListSigningKeys) -> SigningKeys:
+        return await self._signing_keys.list_keys(request.cursor)
+
+    @handles(RevokeSigningKey)
+    async def revoke_signing_key(self, request: RevokeSigningKey) -> SigningKey:
+        return await self._signing_keys.revoke(request.nkey_public)
 
     # -- clients -----------------------------------------------------------------------------
 
     @handles(IssueClientKey)
     async def issue_client_key(self, request: IssueClientKey) -> IssuedKeyPair:  # noqa: ARG002
-        pair = await self._issue_key(authorization.require_role(Role.MEMBER), KeyKind.USER)
+        await self._issuance_limits.acquire_key(authorization.require_role(Role.MEMBER))
+        pair = create_key_pair(KeyKind.USER)
         return IssuedKeyPair(nkey_public=pair.public, nkey_seed=pair.seed)
 
     @handles(CreateClientChallenge)
@@ -152,7 +192,7 @@ class Endpoints(AgentEndpoints):
             nonce=request.nonce,
             signature=request.signature,
         )
-        account = await self._accounts.get_signing_account(client.tenant_id)
+        account = await self._accounts.get_active_account(client.tenant_id)
         return ClientIdentity(
             client_id=client.client_id,
             tenant_id=client.tenant_id,
@@ -167,21 +207,32 @@ class Endpoints(AgentEndpoints):
             decode_public(request.nkey_public, KeyKind.USER)
         except InvalidNKeyError as error:
             raise InvalidRequest(str(error)) from None
-        account = await self._accounts.get_signing_account(request.tenant_id)
+        signing = await self._accounts.get_signing_account(request.tenant_id)
+        if request.account is AccountKind.STREAMS:
+            account, key = signing.streams_account, signing.streams_key
+            claims = history_user_claims(tenant_id=request.tenant_id, account=account)
+        else:
+            account, key = signing.item.account, signing.signing_key
+            claims = bridge_user_claims(tenant_id=request.tenant_id, account=account)
         jwt = encode(
-            bridge_user_claims(tenant_id=request.tenant_id, account=account.item.account),
-            issuer=account.signing_key,
+            claims,
+            issuer=key,
             subject=request.nkey_public,
             name=f"gateway {request.server_id}",
             issued_at=int(time.time()),
         )
-        return BridgeCredentials(jwt=jwt, account=account.item.account)
+        return BridgeCredentials(jwt=jwt, account=account)
 
     # -- streams -----------------------------------------------------------------------------
 
     @handles(EnsureStream)
     async def ensure_stream(self, request: EnsureStream) -> Empty:
         await self._streams.ensure(request)
+        return Empty()
+
+    @handles(FinishStreamMove)
+    async def finish_stream_move(self, request: FinishStreamMove) -> Empty:
+        await self._streams.finish_move(request.tenant_id)
         return Empty()
 
     @handles(RemoveStream)
@@ -194,15 +245,19 @@ class Endpoints(AgentEndpoints):
         await self._streams.purge(request)
         return Empty()
 
+    @handles(ListStreamAccounts)
+    async def list_stream_accounts(self, request: ListStreamAccounts) -> StreamAccountPage:
+        return await self._stream_accounts.list_page(request.from_tenant)
+
+    @handles(IssueStreamCredentials)
+    async def issue_stream_credentials(self, request: IssueStreamCredentials) -> StreamCredentials:
+        return await self._stream_accounts.issue(request)
+
     async def _consume_challenge(self, nonce: str, client_id: str) -> bool:
         # DynamoDB rejects empty and oversized keys, so malformed input is not looked up.
         if len(nonce) != NONCE_LENGTH or len(client_id) > MAX_ID_LENGTH:
             return False
         return await self._store.consume_challenge(nonce, client_id)
-
-    async def _issue_key(self, tenant_id: str, kind: KeyKind) -> KeyPair:
-        await self._issuance_limits.acquire_key(tenant_id)
-        return create_key_pair(kind)
 
 
 def _broker_account(item: AccountItem) -> BrokerAccount:

@@ -45,6 +45,11 @@ class LoginFailureReporter:
         self._owners: Cache[tuple[str, str, str], tuple[str, str]] = Cache(size=10_000, age_s=60)
         self._dropped = 0
 
+    @property
+    def queued_count(self) -> int:
+        """How many failures wait to be reported."""
+        return self._queue.qsize()
+
     def record_unverified(self, *, client_id: str = "", nkey: str = "", agent_id: str = "") -> None:
         """Record a failed login under an identity that was claimed and not proven.
 

@@ -2,12 +2,12 @@
 
 import base64
 import os
-from pathlib import Path
+from contextlib import suppress
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from artcafe_common.settings import read_secret
+from artcafe_common.key_ring import KeyRing
 
 _NONCE_BYTES = 12
 
@@ -17,31 +17,39 @@ class DecryptionFailed(Exception):
 
 
 class SeedCipher:
-    """Encrypts and decrypts seeds with the installation's 32-byte key."""
+    """Encrypts and decrypts seeds with the installation's 32-byte keys."""
 
-    def __init__(self, key: bytes) -> None:
-        self._aead = AESGCM(key)
-
-    @classmethod
-    def from_file(cls, path: Path) -> "SeedCipher":
-        """Read the key (64 hexadecimal digits) that `artcafe bootstrap` created."""
-        return cls(read_secret(path))
+    def __init__(self, keys: KeyRing) -> None:
+        self._keys = keys
 
     def encrypt(self, seed: str, *, tenant_id: str, public: str) -> str:
         """The nonce and the ciphertext, in base64."""
         nonce = os.urandom(_NONCE_BYTES)
-        ciphertext = self._aead.encrypt(nonce, seed.encode(), _associated_data(tenant_id, public))
+        ciphertext = AESGCM(self._keys.current).encrypt(
+            nonce, seed.encode(), _associated_data(tenant_id, public)
+        )
         return base64.b64encode(nonce + ciphertext).decode()
 
     def decrypt(self, encrypted: str, *, tenant_id: str, public: str) -> str:
         """The seed. Raises DecryptionFailed unless it was encrypted for this tenant and public key."""
-        raw = base64.b64decode(encrypted)
-        nonce, ciphertext = raw[:_NONCE_BYTES], raw[_NONCE_BYTES:]
+        for key in self._keys.accepted:
+            with suppress(InvalidTag):
+                return _decrypt(key, encrypted, tenant_id, public)
+        raise DecryptionFailed
+
+    def is_current(self, encrypted: str, *, tenant_id: str, public: str) -> bool:
+        """Whether a seed is encrypted with the key that is used now."""
         try:
-            seed = self._aead.decrypt(nonce, ciphertext, _associated_data(tenant_id, public))
-        except InvalidTag as error:
-            raise DecryptionFailed from error
-        return seed.decode()
+            _decrypt(self._keys.current, encrypted, tenant_id, public)
+        except InvalidTag:
+            return False
+        return True
+
+
+def _decrypt(key: bytes, encrypted: str, tenant_id: str, public: str) -> str:
+    raw = base64.b64decode(encrypted)
+    nonce, ciphertext = raw[:_NONCE_BYTES], raw[_NONCE_BYTES:]
+    return AESGCM(key).decrypt(nonce, ciphertext, _associated_data(tenant_id, public)).decode()
 
 
 def _associated_data(tenant_id: str, public: str) -> bytes:

@@ -1,34 +1,35 @@
-"""Manages JetStream streams in tenants' accounts.
+"""Manages the platform's JetStream streams of tenants, in the streams' accounts.
 
 Each operation opens a short-lived connection into the account, whose user may manage only that stream.
 Identity signs the user itself, so no other service needs permissions on JetStream.
 """
 
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-import nats
+import msgspec
 import nats.errors
 import structlog
-from nats.aio.client import RawCredentials
-from nats.js import JetStreamContext
-from nats.js.api import DiscardPolicy, RePublish, StorageType, StreamConfig
+from nats.aio.client import Client as Nats
+from nats.js.api import DiscardPolicy, StorageType, StreamConfig
 from nats.js.errors import APIError, NotFoundError
 from nats.js.errors import Error as JetStreamError
 
-from artcafe_common.broker.claims import NO_LIMIT, Credentials, encode
-from artcafe_common.broker.nkeys import KeyKind, create_key_pair
-from artcafe_common.broker.system_account import PLATFORM_CONNECTION_NAME
+from artcafe_common.broker.claims import NO_LIMIT
 from artcafe_common.bus.errors import ServiceUnavailable
+from artcafe_common.bus.stream_replicas import choose_replicas, replicas_metadata
 from artcafe_common.contracts.identity.streams import EnsureStream, PurgeStream, StreamRefused, SubjectOverlap
-from artcafe_identity.account_repository import AccountRepository
+from artcafe_identity.account_connections import close_quietly, connect_to_account
+from artcafe_identity.account_repository import AccountRepository, SigningAccount
+from artcafe_identity.own_streams_move import OwnStreamsMove
+from artcafe_identity.stream_transfer import copy_stream
 from artcafe_identity.tenant_claims import stream_user_claims
 
-CONNECT_TIMEOUT_S = 2
 API_TIMEOUT_S = 2
 DUPLICATE_WINDOW_S = 120
 VERSION_METADATA_KEY = "artcafe_version"
+# A stream that is being moved stores this subject, on which nobody publishes.
+_MOVED_PREFIX = "_MOVED"
 # JetStream API error codes: "subjects overlap with an existing stream"; and, caused by a concurrent
 # change of the same stream, "stream not found" and "stream name already in use".
 _OVERLAP = 10065
@@ -39,70 +40,119 @@ log = structlog.get_logger()
 class TenantStreamManager:
     """Creates, updates, deletes and purges one stream at a time. Every operation is idempotent."""
 
-    def __init__(self, *, accounts: AccountRepository, nats_url: str) -> None:
+    def __init__(self, *, accounts: AccountRepository, nats_url: str, replicas: int = 1) -> None:
         self._accounts = accounts
+        self._replicas = replicas
         self._servers = nats_url.split(",")
+        self._own_streams = OwnStreamsMove(accounts=accounts, nats_url=nats_url)
 
-    async def ensure(self, wanted: EnsureStream) -> None:
-        """Create or update a stream. Raises SubjectOverlap or StreamRefused when the broker rejects it."""
-        config = _stream_config(wanted)
-        async with self._connect(wanted.tenant_id, wanted.stream) as js:
+    async def ensure(self, wanted: EnsureStream, *, believe_version: bool = True) -> None:
+        """Create or update a stream. Raises SubjectOverlap or StreamRefused when the broker rejects it.
+
+        With `believe_version`, a stream whose metadata has a higher version stays unchanged.
+        """
+        config = stream_config(wanted, self._replicas)
+        signing = await self._accounts.get_signing_account(wanted.tenant_id)
+        async with self._connect(signing, wanted.stream) as nc:
+            js = nc.jetstream(timeout=API_TIMEOUT_S)
+            if not signing.item.streams_moved:
+                await self._move(signing, nc, config)
             try:
                 current = (await js.stream_info(wanted.stream)).config
             except NotFoundError:
                 await js.add_stream(config)
                 return
+            config.num_replicas = choose_replicas(current.num_replicas or 1, current.metadata, self._replicas)
             version = int((current.metadata or {}).get(VERSION_METADATA_KEY, "0"))
             # A new version alone causes no update: an account over its plan's limits may not update streams.
-            if version <= wanted.version and _differs(current, config):
+            if not believe_version or (version <= wanted.version and _differs(current, config)):
                 await js.update_stream(config)
 
     async def delete(self, tenant_id: str, stream: str) -> None:
         """Delete a stream if it exists."""
-        async with self._connect(tenant_id, stream) as js:
-            with suppress(NotFoundError):
-                await js.delete_stream(stream)
+        signing = await self._accounts.get_signing_account(tenant_id)
+        for clients_account in _accounts_with_streams(signing):
+            async with self._connect(signing, stream, clients_account=clients_account) as nc:
+                with suppress(NotFoundError):
+                    await nc.jetstream(timeout=API_TIMEOUT_S).delete_stream(stream)
 
     async def purge(self, wanted: PurgeStream) -> None:
         """Delete the messages of one subject if the stream exists."""
-        async with self._connect(wanted.tenant_id, wanted.stream) as js:
-            with suppress(NotFoundError):
-                await js.purge_stream(wanted.stream, subject=wanted.subject_filter)
+        signing = await self._accounts.get_signing_account(wanted.tenant_id)
+        for clients_account in _accounts_with_streams(signing):
+            async with self._connect(signing, wanted.stream, clients_account=clients_account) as nc:
+                with suppress(NotFoundError):
+                    js = nc.jetstream(timeout=API_TIMEOUT_S)
+                    await js.purge_stream(wanted.stream, subject=wanted.subject_filter)
+
+    async def finish_move(self, tenant_id: str) -> None:
+        """Record that all streams of the tenant's records are in the streams' account, and move the others.
+
+        Raises StreamRefused when the broker rejects one of the others, which are its clients' own.
+        """
+        await self._accounts.mark_streams_moved(tenant_id)
+        await self._own_streams.run(tenant_id)
+
+    async def resume_moves(self) -> None:
+        """Continue moves that were interrupted."""
+        await self._own_streams.resume()
+
+    async def _move(self, signing: SigningAccount, target: Nats, config: StreamConfig) -> None:
+        """Move a stream that an earlier release created in the clients' account. Idempotent.
+
+        It stores nothing between its last message there and its first one here, so nothing is stored twice.
+        """
+        stream = config.name or ""
+        async with self._connect(signing, stream, clients_account=True) as source:
+            js = source.jetstream(timeout=API_TIMEOUT_S)
+            try:
+                old = await js.stream_info(stream)
+            except NotFoundError:
+                return
+            unused_subject = f"{_MOVED_PREFIX}.{stream}"
+            if old.config.subjects != [unused_subject]:
+                old.config.subjects, old.config.republish = [unused_subject], None
+                await js.update_stream(old.config)
+                old = await js.stream_info(stream)
+            try:
+                moved = (await target.jetstream(timeout=API_TIMEOUT_S).stream_info(stream)).state
+            except NotFoundError:
+                await copy_stream(source, target, stream, config.as_dict())
+            else:
+                if moved.last_seq < old.state.last_seq:
+                    raise StreamRefused("the stream exists in both accounts, with different messages")
+            await js.delete_stream(stream)
+            log.info("stream_moved", stream=stream, messages=old.state.messages)
 
     @asynccontextmanager
-    async def _connect(self, tenant_id: str, stream: str) -> AsyncIterator[JetStreamContext]:
-        account = await self._accounts.get_signing_account(tenant_id)
-        pair = create_key_pair(KeyKind.USER)
-        jwt = encode(
-            stream_user_claims(account=account.item.account, stream=stream),
-            issuer=account.signing_key,
-            subject=pair.public,
-            name=PLATFORM_CONNECTION_NAME,
-            issued_at=int(time.time()),
+    async def _connect(
+        self, signing: SigningAccount, stream: str, *, clients_account: bool = False
+    ) -> AsyncIterator[Nats]:
+        account, key = (
+            (signing.item.account, signing.signing_key)
+            if clients_account
+            else (signing.streams_account, signing.streams_key)
+        )
+        nc = await connect_to_account(
+            self._servers, claims=stream_user_claims(account=account, stream=stream), signing_key=key
         )
         try:
-            nc = await nats.connect(
-                servers=self._servers,
-                user_credentials=RawCredentials(Credentials(jwt=jwt, seed=pair.seed).render()),
-                name=PLATFORM_CONNECTION_NAME,
-                allow_reconnect=False,
-                connect_timeout=CONNECT_TIMEOUT_S,
-                error_cb=_log_error,
-            )
-        except (nats.errors.Error, OSError, TimeoutError) as error:
-            raise ServiceUnavailable("cannot connect to the organization's account now") from error
-        try:
-            yield nc.jetstream(timeout=API_TIMEOUT_S)
+            yield nc
         except APIError as error:
             raise _to_command_error(error) from error
-        except (nats.errors.Error, JetStreamError, OSError, TimeoutError) as error:
+        except (nats.errors.Error, msgspec.DecodeError, JetStreamError, OSError, TimeoutError) as error:
             raise ServiceUnavailable("the broker's streams are not available") from error
         finally:
-            with suppress(nats.errors.Error, OSError, TimeoutError):
-                await nc.close()
+            await close_quietly(nc)
 
 
-def _stream_config(wanted: EnsureStream) -> StreamConfig:
+def _accounts_with_streams(signing: SigningAccount) -> tuple[bool, ...]:
+    """Where a stream may be: in the streams' account (False), and before it is moved, in the clients' (True)."""
+    return (False,) if signing.item.streams_moved else (False, True)
+
+
+def stream_config(wanted: EnsureStream, replicas: int) -> StreamConfig:
+    """The broker's configuration of a stream."""
     age = wanted.max_age_s or 0
     return StreamConfig(
         name=wanted.stream,
@@ -118,16 +168,9 @@ def _stream_config(wanted: EnsureStream) -> StreamConfig:
         # The broker rejects a duplicate window longer than max_age.
         duplicate_window=min(age, DUPLICATE_WINDOW_S) if age else DUPLICATE_WINDOW_S,
         allow_direct=True,
-        republish=None
-        if wanted.republish_prefix is None
-        else _republish_config(wanted.subjects, wanted.republish_prefix),
-        metadata={VERSION_METADATA_KEY: str(wanted.version)},
+        num_replicas=replicas,
+        metadata={VERSION_METADATA_KEY: str(wanted.version), **replicas_metadata(replicas)},
     )
-
-
-def _republish_config(subjects: list[str], root: str) -> RePublish:
-    (subject,) = subjects
-    return RePublish(src=subject, dest=f"{root}.{subject}")
 
 
 def _differs(current: StreamConfig, wanted: StreamConfig) -> bool:
@@ -139,6 +182,7 @@ def _differs(current: StreamConfig, wanted: StreamConfig) -> bool:
         "max_bytes",
         "allow_direct",
         "republish",
+        "num_replicas",
     )
     return any(getattr(current, name) != getattr(wanted, name) for name in fields)
 
@@ -151,7 +195,3 @@ def _to_command_error(error: APIError) -> SubjectOverlap | StreamRefused | Servi
         return ServiceUnavailable("the broker's streams are not available")
     log.warning("stream_refused", code=error.err_code, reason=error.description)
     return StreamRefused(error.description or "")
-
-
-async def _log_error(error: Exception) -> None:
-    log.warning("stream_connection_failed", reason=repr(error))

@@ -1,103 +1,44 @@
 """Verification of user tokens: RS256 JWTs of one OpenID provider, checked against its JWKS."""
 
-import asyncio
 import time
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
-import httpx
 import msgspec
 import structlog
 from joserfc import jws, jwt
 from joserfc.errors import JoseError
-from joserfc.jwk import KeySet
 from msgspec import Meta
 
-from artcafe_common.contracts.identity.users import InvalidToken, ProviderUnavailable, User
+from artcafe_common.contracts.identity.users import InvalidToken, User
+from artcafe_identity.jwks import JwksCache
+from artcafe_identity.user_details import read_details
 
 ALGORITHMS = ["RS256"]
 LEEWAY_S = 30
 MAX_TOKEN_LENGTH = 16 * 1024
-FETCH_TIMEOUT_S = 3
-# Unknown key ids trigger at most one refresh per this interval, so that forged tokens cannot flood
-# the provider.
-REFRESH_INTERVAL_S = 60
-# The retry interval until the first keys are fetched.
-INITIAL_RETRY_S = 1
-# Withdrawn keys are trusted for at most this long.
-MAX_AGE_S = 600
 # Raised by parsing an untrusted token; a deeply nested one causes RecursionError.
 _MALFORMED_TOKEN = (JoseError, ValueError, TypeError, LookupError, AttributeError, RecursionError)
 log = structlog.get_logger()
-
-
-class JwksCache:
-    """The provider's public keys by key id, cached."""
-
-    def __init__(self, url: str, http: httpx.AsyncClient) -> None:
-        self._url = url
-        self._http = http
-        self._keys: dict[str, Any] = {}
-        self._fetched_at = float("-inf")
-        self._attempted_at = float("-inf")
-        self._refresh_lock = asyncio.Lock()
-
-    async def get_key(self, kid: str) -> Any:
-        """The key with this id, refreshed when unknown. Raises InvalidToken or ProviderUnavailable."""
-        if not self._has_fresh_key(kid):
-            # Concurrent callers share one refresh.
-            async with self._refresh_lock:
-                if not self._has_fresh_key(kid):
-                    await self._refresh_if_due()
-        if kid in self._keys:
-            return self._keys[kid]
-        raise InvalidToken
-
-    def _has_fresh_key(self, kid: str) -> bool:
-        return kid in self._keys and time.monotonic() - self._fetched_at <= MAX_AGE_S
-
-    async def load(self) -> None:
-        """Fetch the keys if none are cached. Raises ProviderUnavailable."""
-        if not self._keys:
-            async with self._refresh_lock:
-                await self._refresh_if_due()
-
-    async def _refresh_if_due(self) -> None:
-        now = time.monotonic()
-        if now - self._attempted_at > (REFRESH_INTERVAL_S if self._keys else INITIAL_RETRY_S):
-            await self._refresh(now)
-        elif not self._keys:
-            raise ProviderUnavailable
-
-    async def _refresh(self, now: float) -> None:
-        self._attempted_at = now
-        try:
-            response = await self._http.get(self._url, timeout=FETCH_TIMEOUT_S)
-            response.raise_for_status()
-            keys = KeySet.import_key_set(response.json())
-        except (httpx.HTTPError, JoseError, ValueError, KeyError, TypeError) as error:
-            log.warning("jwks_fetch_failed", reason=repr(error))
-            if not self._keys:
-                raise ProviderUnavailable from error
-            return
-        self._keys = {key.kid: key for key in keys.keys if key.kid}
-        self._fetched_at = now
 
 
 # The latest time that `datetime` supports: the end of the year 9999.
 _MAX_TIMESTAMP = 253_402_300_799
 
 
+# RFC 7519: times may have fractions.
+_Time = Annotated[float, Meta(ge=0, le=_MAX_TIMESTAMP)]
+
+
 class _Claims(msgspec.Struct, frozen=True):
     sub: str
     iss: str
-    exp: Annotated[int, Meta(le=_MAX_TIMESTAMP)]
+    exp: _Time
     token_use: str
-    iat: int = 0
-    nbf: int = 0
-    aud: str | None = None
+    iat: _Time | None = None
+    nbf: _Time | None = None
+    aud: str | list[str] | None = None
     client_id: str | None = None
-    email: str = ""
 
 
 class UserTokenVerifier:
@@ -123,8 +64,12 @@ class UserTokenVerifier:
             log.info("token_rejected", reason=type(error).__name__)
             raise InvalidToken from None
         self._check_claims(claims)
+        details = read_details(decoded.claims)
         return User(
-            user_id=claims.sub, email=claims.email, expires_at=datetime.fromtimestamp(claims.exp, UTC)
+            user_id=claims.sub,
+            email=details.email,
+            name=details.name,
+            expires_at=datetime.fromtimestamp(claims.exp, UTC),
         )
 
     def _check_claims(self, claims: _Claims) -> None:
@@ -133,10 +78,10 @@ class UserTokenVerifier:
         valid = (
             claims.iss == self._issuer
             and claims.token_use in ("access", "id")
-            and audience == self._client_id
+            and self._client_id in ([audience] if isinstance(audience, str) else audience or [])
             and claims.exp > now - LEEWAY_S
-            and claims.nbf <= now + LEEWAY_S
-            and claims.iat <= now + LEEWAY_S
+            and (claims.nbf or 0) <= now + LEEWAY_S
+            and (claims.iat or 0) <= now + LEEWAY_S
         )
         if not valid or not claims.sub:
             raise InvalidToken

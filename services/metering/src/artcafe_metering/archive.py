@@ -6,9 +6,13 @@ import msgspec
 from boto3.dynamodb.conditions import Attr, Key
 
 from artcafe_common.bus.errors import StoreUnavailable
-from artcafe_common.storage.dynamo import ConditionFailed, Database
+from artcafe_common.storage.dynamo import Database
+from artcafe_common.storage.dynamo_errors import ConditionFailed
 from artcafe_common.storage.tenant_table import TenantTable
 from artcafe_metering.tables import TABLES, TOTALS, USAGE_METRICS, DayItem
+
+# Each failure means that another instance has raised the totals meanwhile.
+MAX_ATTEMPTS = 5
 
 
 class UsageArchive:
@@ -25,19 +29,25 @@ class UsageArchive:
     async def raise_totals(self, day: DayItem) -> None:
         """Store a day's totals, each as the maximum of the stored and the given value.
 
-        Raises StoreUnavailable when a concurrent write prevents it; the next rollup writes it again.
+        Raises StoreUnavailable when concurrent writes prevent it; the next rollup writes it again.
         """
-        if await self._try_raise(day):
-            return
+        for _ in range(MAX_ATTEMPTS):
+            if await self._try_raise(day) or await self._try_create(day):
+                return
+            stored = await self._days.get(day.tenant_id, day.id, consistent=True)
+            if stored is not None:
+                highest = {name: max(getattr(stored, name), getattr(day, name)) for name in TOTALS}
+                if all(getattr(stored, name) == value for name, value in highest.items()):
+                    return
+                day = msgspec.structs.replace(day, **highest)
+        raise StoreUnavailable("other instances are writing the day's totals")
+
+    async def _try_create(self, day: DayItem) -> bool:
         try:
             await self._days.put(day.tenant_id, day, new=True)
         except ConditionFailed:
-            stored = await self._days.get(day.tenant_id, day.id, consistent=True)
-            if stored is None:
-                raise StoreUnavailable("another instance is writing the day's totals") from None
-            highest = {name: max(getattr(stored, name), getattr(day, name)) for name in TOTALS}
-            if any(getattr(stored, name) != value for name, value in highest.items()):
-                await self._try_raise(msgspec.structs.replace(day, **highest))
+            return False
+        return True
 
     async def _try_raise(self, day: DayItem) -> bool:
         not_lower = Attr("id").exists()

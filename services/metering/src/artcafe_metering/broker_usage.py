@@ -5,7 +5,7 @@ Totals are absolute, so reading them twice, late, or from several instances coun
 
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 import msgspec
@@ -21,11 +21,15 @@ from artcafe_common.broker.system_account import (
     ServerConnections,
     list_connections,
 )
-from artcafe_common.bus.client import EVENTS_STREAM, Bus
+from artcafe_common.bus.client import Bus
 from artcafe_common.bus.errors import ServiceUnavailable
+from artcafe_common.bus.events_stream import EVENTS_STREAM
 from artcafe_common.clock import now
+from artcafe_common.contracts.metering import DirectTraffic
+from artcafe_metering.api_floods import ApiFloodMonitor
 from artcafe_metering.connections import ConnectionSnapshot, TrafficTotals
 from artcafe_metering.owners import ConnectionOwner, OwnerResolver
+from artcafe_metering.recovery import UsageRecovery
 from artcafe_metering.store import UsageCounters
 
 # An idle connection is counted this often, for its connection time only.
@@ -41,13 +45,21 @@ log = structlog.get_logger()
 class BrokerUsageCollector:
     """Adds the broker's traffic totals to the usage counters."""
 
-    def __init__(self, *, system: Nats, owners: OwnerResolver, counters: UsageCounters) -> None:
+    def __init__(
+        self, *, system: Nats, owners: OwnerResolver, counters: UsageCounters, recovery: UsageRecovery
+    ) -> None:
         self._system = system
         self._owners = owners
         self._counters = counters
+        self._recovery = recovery
+        self._floods = ApiFloodMonitor(system)
         self._disconnected: deque[ConnectionSnapshot] = deque(maxlen=MAX_PENDING_DISCONNECTS)
         self._applied: dict[str, tuple[TrafficTotals, float]] = {}
         self._closed_read_until: datetime | None = None
+        # Open connections that are gateways' or the platform's own, which are no direct traffic.
+        self._not_direct: set[str] = set()
+        # By tenant, as of the last `collect_open`.
+        self.direct: list[DirectTraffic] = []
 
     async def subscribe(self) -> None:
         """Subscribe to DISCONNECT events, which carry a connection's last totals."""
@@ -69,17 +81,27 @@ class BrokerUsageCollector:
         at = now()
         disconnected = list(self._disconnected)
         open_ = _tenant_connections(listings)
+        self._floods.observe(open_)
         changed = [snapshot for snapshot in open_ if self._has_changed(snapshot)]
         owned, _ = await self._with_owners([*disconnected, *changed])
-        await self._counters.apply_broker_totals(at, owned)
+        await self._recovery.ensure(snapshot.tenant_id for snapshot, _owner in owned)
+        counted = {key: totals for key, (totals, _) in self._applied.items()}
+        await self._counters.apply_broker_totals(at, owned, counted)
         # Those without a known owner are read again from the list of closed connections.
         for _ in disconnected:
             self._disconnected.popleft()
         open_keys = {snapshot.key for snapshot in open_}
         self._applied = {key: value for key, value in self._applied.items() if key in open_keys}
-        for snapshot, _owner in owned:
+        for snapshot, owner in owned:
+            if owner.bridge:
+                self._not_direct.add(snapshot.key)
             if snapshot.key in open_keys:
                 self._applied[snapshot.key] = (snapshot.totals, time.monotonic())
+        self._not_direct &= open_keys
+        self.direct = _sum_by_tenant(
+            each for each in open_ if each.key in self._applied and each.key not in self._not_direct
+        )
+        await self._floods.check({snapshot.key: owner for snapshot, owner in owned})
 
     async def collect_closed(self) -> None:
         """Count closed connections whose DISCONNECT event was missed, during a restart or an outage."""
@@ -94,6 +116,7 @@ class BrokerUsageCollector:
             if snapshot.stop is not None and snapshot.stop > since
         ]
         owned, complete = await self._with_owners(closed)
+        await self._recovery.ensure(snapshot.tenant_id for snapshot, _owner in owned)
         await self._counters.apply_broker_totals(at, owned)
         if complete:
             self._closed_read_until = at
@@ -141,6 +164,25 @@ class BridgeReconciler:
         except (nats.errors.Error, JetStreamError, OSError, TimeoutError) as error:
             raise ServiceUnavailable("the consumer of the events stream is not available") from error
         return not info.num_pending and not info.num_ack_pending
+
+
+def _sum_by_tenant(snapshots: Iterable[ConnectionSnapshot]) -> list[DirectTraffic]:
+    """The traffic of connections by tenant, the busiest first."""
+    by_tenant: dict[str, list[TrafficTotals]] = {}
+    for each in snapshots:
+        by_tenant.setdefault(each.tenant_id, []).append(each.totals)
+    traffic = [
+        DirectTraffic(
+            tenant_id=tenant_id,
+            connections=len(totals),
+            messages=sum(each.in_msgs for each in totals),
+            deliveries=sum(each.out_msgs for each in totals),
+            bytes_in=sum(each.in_bytes for each in totals),
+            bytes_out=sum(each.out_bytes for each in totals),
+        )
+        for tenant_id, totals in by_tenant.items()
+    ]
+    return sorted(traffic, key=lambda each: each.messages + each.deliveries, reverse=True)
 
 
 def _tenant_connections(listings: Sequence[ServerConnections]) -> list[ConnectionSnapshot]:

@@ -7,7 +7,7 @@ import msgspec
 
 from artcafe_common.broker.subjects import ULID_PATTERN
 from artcafe_common.broker.system_account import BrokerConnection, ConnectionEvent
-from artcafe_metering.periods import hour_bucket
+from artcafe_metering.periods import time_bucket
 
 
 class TrafficTotals(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,11 +93,16 @@ class ConnectionSnapshot(msgspec.Struct, frozen=True, kw_only=True):
         """How long the connection has been open, or was."""
         return max(0, int(((self.stop or now) - self.start).total_seconds()))
 
-    def script_row(self, client_id: str, *, bridge: bool, now: datetime) -> dict[str, object]:
-        """The arguments for the script; traffic is counted in the hour of the snapshot, at most until `stop`."""
-        bucket = hour_bucket(min(now, self.stop or now))
+    def script_row(
+        self, client_id: str, *, bridge: bool, now: datetime, counted: TrafficTotals | None = None
+    ) -> dict[str, object]:
+        """The arguments for the script; traffic is counted in the hour of the snapshot, at most until `stop`.
+
+        `counted` are the totals that were counted last, if they are known.
+        """
+        bucket = time_bucket(min(now, self.stop or now))
         totals = self.totals
-        return {
+        row: dict[str, object] = {
             "key": self.key,
             "tenant": self.tenant_id,
             "client": client_id,
@@ -109,10 +114,15 @@ class ConnectionSnapshot(msgspec.Struct, frozen=True, kw_only=True):
                 totals.out_bytes,
                 self.duration_s(now),
             ],
+            "started": int(self.start.timestamp() * 1000),
             "ended": int(self.stop.timestamp() * 1000) if self.stop else 0,
             "day": bucket.day,
             "hour": bucket.hour,
+            "minute": bucket.minute,
         }
+        if counted is not None:
+            row["counted"] = [counted.in_msgs, counted.in_bytes, counted.out_msgs, counted.out_bytes]
+        return row
 
 
 def connection_key(server: str, cid: int) -> str:

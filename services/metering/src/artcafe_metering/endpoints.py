@@ -5,35 +5,77 @@ from datetime import date, timedelta
 from artcafe_common.bus.caller import current_tenant
 from artcafe_common.bus.endpoints import handles
 from artcafe_common.clock import now
+from artcafe_common.contracts.broker import BrokerReport
 from artcafe_common.contracts.metering import (
     ChannelUsage,
     ClientUsage,
     CurrentUsage,
     DayUsage,
+    DirectTrafficReport,
+    GetBrokerReport,
+    GetChannelUsage,
+    GetClientUsage,
     GetCurrentUsage,
+    GetDirectTraffic,
     GetLiveUsage,
     GetUsageMetrics,
     HourUsage,
+    ItemDayUsage,
+    ItemUsage,
     LiveUsage,
+    MinuteUsage,
+    TrafficCounts,
     UsageCounts,
     UsageMetrics,
 )
 from artcafe_common.plans import LIMITS
 from artcafe_metering.archive import UsageArchive
-from artcafe_metering.periods import billing_month, days_in_period, is_in_redis, last_hours, quota_usage
-from artcafe_metering.store import Amounts, UsageCounters
+from artcafe_metering.broker_monitor import BrokerMonitor
+from artcafe_metering.broker_usage import BrokerUsageCollector
+from artcafe_metering.periods import (
+    REDIS_RETENTION_DAYS,
+    billing_month,
+    days_in_period,
+    is_in_redis,
+    last_hours,
+    last_minutes,
+    quota_usage,
+)
+from artcafe_metering.recovery import UsageRecovery
+from artcafe_metering.store import Amounts, CounterKind, UsageCounters
 from artcafe_metering.tables import DayItem
 
+# So that a reply fits into one message of the bus.
+MAX_TENANTS_PER_REPLY = 1_000
 _TRAFFIC_FIELDS = ("messages", "deliveries", "bytes_in", "bytes_out")
 _USAGE_FIELDS = (*_TRAFFIC_FIELDS, "api_calls")
 
 
 class Endpoints:
-    """One handler for each command; every handler reads the usage of the caller's tenant only."""
+    """One handler for each command; those of usage read the usage of the caller's tenant only."""
 
-    def __init__(self, counters: UsageCounters, archive: UsageArchive) -> None:
+    def __init__(
+        self,
+        counters: UsageCounters,
+        archive: UsageArchive,
+        broker: BrokerMonitor,
+        broker_usage: BrokerUsageCollector,
+        recovery: UsageRecovery,
+    ) -> None:
+        self._broker_usage = broker_usage
         self._counters = counters
         self._archive = archive
+        self._broker = broker
+        self._recovery = recovery
+
+    @handles(GetBrokerReport)
+    async def get_broker_report(self, request: GetBrokerReport) -> BrokerReport:  # noqa: ARG002 - the contract
+        return await self._broker.current()
+
+    @handles(GetDirectTraffic)
+    async def get_direct_traffic(self, request: GetDirectTraffic) -> DirectTrafficReport:
+        limit = min(max(request.limit, 0), MAX_TENANTS_PER_REPLY)
+        return DirectTrafficReport(tenants=self._broker_usage.direct[:limit])
 
     @handles(GetUsageMetrics)
     async def get_usage_metrics(self, request: GetUsageMetrics) -> UsageMetrics:
@@ -42,6 +84,7 @@ class Endpoints:
         recent = [day for day in days if is_in_redis(day, today=today)]
         items: list[DayItem] = []
         if recent:
+            await self._recovery.ensure([tenant_id])
             items += await self._counters.daily_totals([(tenant_id, day) for day in recent])
         if len(recent) < len(days):
             last_archived = recent[0] - timedelta(days=1) if recent else days[-1]
@@ -61,6 +104,7 @@ class Endpoints:
     async def get_current_usage(self, request: GetCurrentUsage) -> CurrentUsage:
         tenant_id, at = current_tenant(), now()
         first, last = billing_month(at)
+        await self._recovery.ensure([tenant_id])
         used = await self._counters.monthly_totals(tenant_id, first)
         return CurrentUsage(
             period_start=first,
@@ -70,10 +114,39 @@ class Endpoints:
             **_select(used, ("deliveries", "bytes_in", "bytes_out", "api_calls")),
         )
 
+    @handles(GetClientUsage)
+    async def get_client_usage(self, request: GetClientUsage) -> ItemUsage:
+        return await self._usage_of(
+            CounterKind.CLIENT, request.client_id, request.start_date, request.end_date
+        )
+
+    @handles(GetChannelUsage)
+    async def get_channel_usage(self, request: GetChannelUsage) -> ItemUsage:
+        return await self._usage_of(
+            CounterKind.CHANNEL, request.channel_id, request.start_date, request.end_date
+        )
+
+    async def _usage_of(
+        self, kind: CounterKind, item_id: str, start: date | None, end: date | None
+    ) -> ItemUsage:
+        days = days_in_period(start, end, today=now().date(), stored_days=REDIS_RETENTION_DAYS)
+        daily = await self._counters.daily_totals_of(current_tenant(), kind, item_id, days)
+        return ItemUsage(
+            daily=[
+                ItemDayUsage(date=day, **_select(amounts, _TRAFFIC_FIELDS))
+                for day, amounts in zip(days, daily, strict=True)
+            ],
+            totals=TrafficCounts(
+                **{field: sum(amounts[field] for amounts in daily) for field in _TRAFFIC_FIELDS}
+            ),
+        )
+
     @handles(GetLiveUsage)
     async def get_live_usage(self, request: GetLiveUsage) -> LiveUsage:  # noqa: ARG002 - has no fields
-        hours = last_hours(now())
-        live = await self._counters.live_counters(current_tenant(), hours)
+        at = now()
+        hours, minutes = last_hours(at), last_minutes(at)
+        await self._recovery.ensure([current_tenant()])
+        live = await self._counters.live_counters(current_tenant(), hours, minutes)
         return LiveUsage(
             today=UsageCounts(
                 **_select(live.today, _USAGE_FIELDS),
@@ -82,6 +155,10 @@ class Endpoints:
             hours=[
                 HourUsage(hour=hour, **_select(amounts, _USAGE_FIELDS))
                 for hour, amounts in zip(hours, live.hours, strict=True)
+            ],
+            minutes=[
+                MinuteUsage(minute=minute, **_select(amounts, _USAGE_FIELDS))
+                for minute, amounts in zip(minutes, live.minutes, strict=True)
             ],
             clients=[
                 ClientUsage(client_id=client_id, **_select(amounts, _TRAFFIC_FIELDS))

@@ -16,17 +16,18 @@ REDIS_RETENTION_DAYS = 90
 MIN_ELAPSED = timedelta(hours=1)
 
 
-class HourBucket(msgspec.Struct, frozen=True, kw_only=True):
-    """The day and hour of a count, as counter keys spell them: `20260131` and `13`."""
+class TimeBucket(msgspec.Struct, frozen=True, kw_only=True):
+    """The day, hour and minute of a count, as counter keys spell them: `20260131`, `13` and `07`."""
 
     day: str
     hour: str
+    minute: str
 
 
-def hour_bucket(at: datetime) -> HourBucket:
+def time_bucket(at: datetime) -> TimeBucket:
     """The bucket of a time."""
     at = at.astimezone(UTC)
-    return HourBucket(day=day_key(at.date()), hour=f"{at.hour:02}")
+    return TimeBucket(day=day_key(at.date()), hour=f"{at.hour:02}", minute=f"{at.minute:02}")
 
 
 def day_key(day: date) -> str:
@@ -34,8 +35,13 @@ def day_key(day: date) -> str:
     return day.strftime("%Y%m%d")
 
 
-def days_in_period(start: date | None, end: date | None, *, today: date) -> list[date]:
-    """Every day of a period, both ends included; raises InvalidPeriod if it is reversed or too long."""
+def days_in_period(
+    start: date | None, end: date | None, *, today: date, stored_days: int | None = None
+) -> list[date]:
+    """Every day of a period, both ends included.
+
+    Raises InvalidPeriod if it is reversed, too long, or begins before the days that are stored.
+    """
     last = end or today
     try:
         first = start or last - timedelta(days=DEFAULT_DAYS - 1)
@@ -46,6 +52,8 @@ def days_in_period(start: date | None, end: date | None, *, today: date) -> list
         raise InvalidPeriod("start_date must not be after end_date")
     if length > MAX_DAYS:
         raise InvalidPeriod(f"the period must not exceed {MAX_DAYS} days")
+    if stored_days is not None and (today - first).days >= stored_days:
+        raise InvalidPeriod(f"this usage is stored for {stored_days} days only")
     return [first + timedelta(days=n) for n in range(length)]
 
 
@@ -58,6 +66,12 @@ def last_hours(now: datetime, hours: int = 24) -> list[datetime]:
     """The start times of the last hours, oldest first, including the current hour."""
     current = now.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
     return [current - timedelta(hours=n) for n in reversed(range(hours))]
+
+
+def last_minutes(now: datetime, minutes: int = 60) -> list[datetime]:
+    """The start times of the last minutes, oldest first, including the current minute."""
+    current = now.astimezone(UTC).replace(second=0, microsecond=0)
+    return [current - timedelta(minutes=n) for n in reversed(range(minutes))]
 
 
 def billing_month(now: datetime) -> tuple[date, date]:

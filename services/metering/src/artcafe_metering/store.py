@@ -1,46 +1,57 @@
 """The usage counters: the only code that accesses Redis."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import date, datetime
+from enum import StrEnum
 from importlib.resources import files
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
-from redis.asyncio import Redis
 
-from artcafe_common.bus.errors import StoreUnavailable
 from artcafe_common.contracts.ingest import IngestUsage
 from artcafe_common.contracts.metering import BridgeReport, UsageEntry
-from artcafe_common.storage.redis_client import UNAVAILABLE_ERRORS
-from artcafe_metering.connections import ConnectionSnapshot, connection_key
+from artcafe_common.storage.redis_client import RedisClient
+from artcafe_metering.connections import ConnectionSnapshot, TrafficTotals, connection_key
 from artcafe_metering.owners import ConnectionOwner
-from artcafe_metering.periods import day_key, hour_bucket
+from artcafe_metering.periods import day_key, time_bucket
 from artcafe_metering.tables import DayItem
 
-CONNECT_TIMEOUT_S = 2
-REPLY_TIMEOUT_S = 3
+# A script counts up to BATCH connections.
+TIMEOUT_S = 3.0
 CLOSED_BRIDGES = "meter:ended"
+# The tenants whose counters were compared with the archive, each with the run of Redis in which they were.
+RECOVERED = "meter:recovered"
 # Connections per script call, because a script blocks Redis while it runs.
 BATCH = 500
 MAX_LISTED = 1000
 # Longer than a month, so that each threshold is published once a month.
 CROSSING_TTL_S = 40 * 24 * 3600
 OTHER = "other"
+FIRST_WITH_SORT_RO = 7
 FIELDS = ("messages", "deliveries", "bytes_in", "bytes_out", "api_calls", "connection_seconds")
 _TRAFFIC_FIELDS = FIELDS[:4]
 
-_SCRIPTS = ("apply_gateway_batch", "apply_broker_totals", "count_unreported")
+_SCRIPTS = ("apply_gateway_batch", "apply_broker_totals", "count_unreported", "recover")
 
 # Counted amounts by field.
 Amounts = dict[str, int]
 
 
+class CounterKind(StrEnum):
+    """What a tenant's daily counters are split by."""
+
+    CLIENT = "client"
+    CHANNEL = "channel"
+
+
 class LiveCounters(msgspec.Struct, frozen=True, kw_only=True):
-    """A tenant's counters of today, of some hours, and of its busiest clients and channels by id."""
+    """A tenant's counters of today, of some hours and minutes, and of its busiest clients and channels by id."""
 
     today: Amounts
     hours: list[Amounts]
+    minutes: list[Amounts]
     clients: dict[str, Amounts]
     channels: dict[str, Amounts]
 
@@ -48,41 +59,38 @@ class LiveCounters(msgspec.Struct, frozen=True, kw_only=True):
 @asynccontextmanager
 async def open_counters(url: str) -> AsyncIterator["UsageCounters"]:
     """The counters in the Redis at `url`, which need not be reachable yet."""
-    client = Redis.from_url(
-        url,
-        decode_responses=True,
-        socket_timeout=REPLY_TIMEOUT_S,
-        socket_connect_timeout=CONNECT_TIMEOUT_S,
-    )
+    client = RedisClient(url, timeout_s=TIMEOUT_S, decode=True)
     try:
         yield UsageCounters(client)
     finally:
-        await client.aclose()
+        await client.close()
 
 
 class UsageCounters:
     """The usage counters in Redis; each change is one script, so it is atomic."""
 
-    def __init__(self, client: "Redis") -> None:
-        self._redis = client
+    def __init__(self, client: RedisClient) -> None:
+        self._client = client
         # Tenants whose usage grew since their quota was last checked.
         self.changed_tenants: set[str] = set()
+        self.statistics = client.statistics
+        # SORT counts as a write, which a Redis may refuse; Redis 6 has no other.
+        self._sort = "SORT"
         folder = files("artcafe_metering") / "lua"
         common = (folder / "common.lua").read_text()
-
         self._scripts = {
-            name: client.register_script(common + (folder / f"{name}.lua").read_text()) for name in _SCRIPTS
+            name: client.script(common + (folder / f"{name}.lua").read_text(), name) for name in _SCRIPTS
         }
 
     async def check(self) -> None:
-        """Raise StoreUnavailable unless Redis answers."""
-        await self._call(self._redis.ping())
+        """Raise StoreUnavailable unless Redis accepts a write."""
+        await self._client.check()
 
     async def apply_gateway_batch(
         self, event_id: str, at: datetime, entries: Sequence[UsageEntry], bridges: Sequence[BridgeReport]
     ) -> bool:
         """Count a gateway's usage batch; returns False if it was already counted."""
-        bucket = hour_bucket(at)
+        bucket = time_bucket(at)
         rows = [
             (
                 entry.tenant_id,
@@ -98,20 +106,31 @@ class UsageCounters:
         ]
         marker = f"meter:batch:{event_id}"
         applied = await self._run(
-            "apply_gateway_batch", marker, bucket.day, bucket.hour, _json(rows), _json(reports)
+            "apply_gateway_batch",
+            marker,
+            bucket.day,
+            bucket.hour,
+            bucket.minute,
+            _json(rows),
+            _json(reports),
         )
         self.changed_tenants.update(entry.tenant_id for entry in entries if entry.messages)
         return bool(applied)
 
     async def apply_broker_totals(
-        self, now: datetime, snapshots: Sequence[tuple[ConnectionSnapshot, ConnectionOwner]]
+        self,
+        now: datetime,
+        snapshots: Sequence[tuple[ConnectionSnapshot, ConnectionOwner]],
+        counted: Mapping[str, TrafficTotals] = MappingProxyType({}),
     ) -> None:
-        """Count the growth of connections' traffic totals.
+        """Count the growth of connections' traffic totals; `counted` are those of the last time, by connection key.
 
         Idempotent, in any order and from any instance, because totals are absolute.
         """
         rows = [
-            snapshot.script_row(owner.client_id, bridge=owner.bridge, now=now)
+            snapshot.script_row(
+                owner.client_id, bridge=owner.bridge, now=now, counted=counted.get(snapshot.key)
+            )
             for snapshot, owner in snapshots
         ]
         for start in range(0, len(rows), BATCH):
@@ -135,28 +154,57 @@ class UsageCounters:
         """The keys of some bridges that closed before a time and are not reconciled yet."""
         until = before.timestamp() * 1000
         keys: list[str] = await self._call(
-            self._redis.zrangebyscore(CLOSED_BRIDGES, "-inf", until, start=0, num=BATCH)
+            lambda client: client.zrangebyscore(CLOSED_BRIDGES, "-inf", until, start=0, num=BATCH)
         )
         return keys
 
     async def count_unreported(self, now: datetime, bridges: Sequence[str]) -> None:
         """Count what was published over bridges but not reported by their gateways."""
-        bucket = hour_bucket(now)
-        await self._run("count_unreported", CLOSED_BRIDGES, bucket.day, bucket.hour, _json(bridges))
+        bucket = time_bucket(now)
+        await self._run(
+            "count_unreported", CLOSED_BRIDGES, bucket.day, bucket.hour, bucket.minute, _json(bridges)
+        )
+
+    async def unrecovered_tenants(self, tenants: Sequence[str]) -> tuple[str, list[str]]:
+        """The id of this run of Redis, and those of the tenants that were not recovered in it; one round trip.
+
+        Requests for usage begin with it: they fail at once in an outage.
+        """
+        if not tenants:
+            return "", []
+        pipeline = self._client.pipeline()
+        pipeline.info("server")
+        pipeline.hmget(RECOVERED, list(tenants))
+        info, runs = await self._send(pipeline, wait_for_recovery=False)
+        run_id = info["run_id"]
+        if int(info["redis_version"].partition(".")[0]) >= FIRST_WITH_SORT_RO:
+            self._sort = "SORT_RO"
+        return run_id, [tenant_id for tenant_id, run in zip(tenants, runs, strict=True) if run != run_id]
+
+    async def recover(self, run_id: str, tenant_id: str, days: Sequence[DayItem], at: datetime) -> bool:
+        """Raise a tenant's counters to archived totals; returns whether one was lower. Idempotent."""
+        rows = [
+            (day_key(date.fromisoformat(day.date)), [getattr(day, field) for field in FIELDS]) for day in days
+        ]
+        at_ms = str(int(at.timestamp() * 1000))
+        raised = await self._run("recover", RECOVERED, run_id, tenant_id, at_ms, _json(rows))
+        if raised:
+            self.changed_tenants.add(tenant_id)
+        return bool(raised)
 
     async def active_tenants(self, day: date) -> list[str]:
         """The tenants with usage on a day."""
-        return sorted(await self._call(self._redis.smembers(f"meter:tenants:{day_key(day)}")))
+        return sorted(await self._call(lambda client: client.smembers(f"meter:tenants:{day_key(day)}")))
 
     async def daily_totals(self, tenant_days: Sequence[tuple[str, date]]) -> list[DayItem]:
         """The daily totals of tenants, in the given order; one round trip."""
-        pipeline = self._redis.pipeline(transaction=False)
+        pipeline = self._client.pipeline()
         for tenant_id, day in tenant_days:
             key = day_key(day)
             pipeline.hgetall(f"stats:d:{key}:{tenant_id}")
             pipeline.scard(f"active:d:{key}:{tenant_id}:clients")
             pipeline.scard(f"active:d:{key}:{tenant_id}:channels")
-        replies = await self._call(pipeline.execute())
+        replies = await self._send(pipeline)
         return [
             DayItem(
                 id=f"{tenant_id}#{day}",
@@ -171,61 +219,77 @@ class UsageCounters:
 
     async def monthly_totals(self, tenant_id: str, first: date) -> Amounts:
         """The totals of a tenant in the calendar month that starts at `first`."""
-        return _amounts(await self._call(self._redis.hgetall(f"stats:m:{first:%Y%m}:{tenant_id}")))
+        return _amounts(await self._call(lambda client: client.hgetall(f"stats:m:{first:%Y%m}:{tenant_id}")))
 
     async def monthly_messages(self, tenants: Sequence[str], first: date) -> dict[str, int]:
         """The messages that each tenant published in a calendar month; one round trip."""
-        pipeline = self._redis.pipeline(transaction=False)
+        pipeline = self._client.pipeline()
         for tenant_id in tenants:
             pipeline.hget(f"stats:m:{first:%Y%m}:{tenant_id}", "messages")
-        replies = await self._call(pipeline.execute()) if tenants else []
+        replies = await self._send(pipeline) if tenants else []
         return {tenant_id: int(used or 0) for tenant_id, used in zip(tenants, replies, strict=True)}
 
     async def is_crossing_published(self, crossing: str) -> bool:
         """Whether a crossed threshold was marked as published."""
-        return bool(await self._call(self._redis.exists(f"meter:crossed:{crossing}")))
+        return bool(await self._call(lambda client: client.exists(f"meter:crossed:{crossing}")))
 
     async def mark_crossing_published(self, crossing: str) -> None:
         """Mark a crossed threshold as published."""
-        await self._call(self._redis.set(f"meter:crossed:{crossing}", 1, ex=CROSSING_TTL_S))
+        await self._call(lambda client: client.set(f"meter:crossed:{crossing}", 1, ex=CROSSING_TTL_S))
 
-    async def live_counters(self, tenant_id: str, hours: Sequence[datetime]) -> LiveCounters:
-        """The counters of `hours` and of the day of the last one; one round trip."""
-        today = hour_bucket(hours[-1]).day
+    async def daily_totals_of(
+        self, tenant_id: str, kind: CounterKind, item_id: str, days: Sequence[date]
+    ) -> list[Amounts]:
+        """The totals of one client or channel on each of the days; one round trip."""
+        pipeline = self._client.pipeline()
+        for day in days:
+            pipeline.hgetall(f"stats:d:{day_key(day)}:{tenant_id}:{kind}:{item_id}")
+        return [_amounts(raw) for raw in await self._send(pipeline)]
+
+    async def live_counters(
+        self, tenant_id: str, hours: Sequence[datetime], minutes: Sequence[datetime]
+    ) -> LiveCounters:
+        """The counters of `hours` and `minutes`, and of the day of the last hour; one round trip."""
+        today = time_bucket(hours[-1]).day
         daily = f"stats:d:{today}:{tenant_id}"
-        pipeline = self._redis.pipeline(transaction=False)
+        pipeline = self._client.pipeline()
         pipeline.hgetall(daily)
-        for bucket in map(hour_bucket, hours):
+        for bucket in map(time_bucket, hours):
             pipeline.hgetall(f"stats:h:{bucket.day}:{bucket.hour}:{tenant_id}")
-        for kind in ("client", "channel"):
+        for bucket in map(time_bucket, minutes):
+            pipeline.hgetall(f"stats:min:{bucket.day}:{bucket.hour}{bucket.minute}:{tenant_id}")
+        for kind in CounterKind:
             member = f"{daily}:{kind}"
-            pipeline.sort(
+            fields = ["#", *(f"{member}:*->{field}" for field in _TRAFFIC_FIELDS)]
+            pipeline.execute_command(
+                self._sort,
                 f"active:d:{today}:{tenant_id}:{kind}s",
-                by=f"{member}:*->messages",
-                start=0,
-                num=MAX_LISTED,
-                desc=True,
-                get=["#", *(f"{member}:*->{field}" for field in _TRAFFIC_FIELDS)],
-                groups=True,
+                *("BY", f"{member}:*->messages", "LIMIT", 0, MAX_LISTED),
+                *(word for field in fields for word in ("GET", field)),
+                "DESC",
             )
             pipeline.hgetall(f"{member}:{OTHER}")
-        replies = await self._call(pipeline.execute())
+        replies = await self._send(pipeline)
         clients, other_clients, channels, other_channels = replies[-4:]
         return LiveCounters(
             today=_amounts(replies[0]),
-            hours=[_amounts(raw) for raw in replies[1:-4]],
+            hours=[_amounts(raw) for raw in replies[1 : 1 + len(hours)]],
+            minutes=[_amounts(raw) for raw in replies[1 + len(hours) : -4]],
             clients=_by_id(clients, other_clients),
             channels=_by_id(channels, other_channels),
         )
 
     async def _run(self, script: str, key: str, *args: str) -> Any:
-        return await self._call(self._scripts[script](keys=[key], args=args))
+        return await self._scripts[script].run([key], args, wait_for_recovery=True)
 
-    async def _call(self, reply: Any) -> Any:
-        try:
-            return await reply
-        except UNAVAILABLE_ERRORS as error:
-            raise StoreUnavailable("Redis did not answer") from error
+    async def _call(self, command: Callable[[Any], Awaitable[Any]]) -> Any:
+        return await self._client.execute(command, operation="other")
+
+    async def _send(self, pipeline: Any, *, wait_for_recovery: bool = True) -> list[Any]:
+        replies: list[Any] = await self._client.execute(
+            lambda _client: pipeline.execute(), operation="other", wait_for_recovery=wait_for_recovery
+        )
+        return replies
 
 
 def _json(value: object) -> str:
@@ -237,7 +301,9 @@ def _amounts(raw: dict[str, str]) -> Amounts:
     return {field: max(0, int(raw.get(field, 0))) for field in FIELDS}
 
 
-def _by_id(rows: list[tuple[str, ...]], other: dict[str, str]) -> dict[str, Amounts]:
+def _by_id(sorted_rows: list[str], other: dict[str, str]) -> dict[str, Amounts]:
+    width = 1 + len(_TRAFFIC_FIELDS)
+    rows = (sorted_rows[start : start + width] for start in range(0, len(sorted_rows), width))
     amounts = {
         member_id: _amounts({f: v for f, v in zip(_TRAFFIC_FIELDS, values, strict=True) if v})
         for member_id, *values in rows

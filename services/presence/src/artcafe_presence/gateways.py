@@ -15,8 +15,8 @@ from artcafe_common.contracts.presence import (
     HeartbeatsReceived,
     Transport,
 )
-from artcafe_presence.records import ConnectionReport, OpenConnection, ReportType, to_ms
-from artcafe_presence.reports import encode_json, truncate_status
+from artcafe_presence.records import ClosedConnection, ConnectionReport, OpenConnection, ReportType, to_ms
+from artcafe_presence.reports import MAX_CAPABILITIES_BYTES, encode_json, known_status
 from artcafe_presence.store import Store
 
 log = structlog.get_logger()
@@ -29,6 +29,8 @@ class GatewayEventHandler:
         self._store = store
         # Events are applied concurrently; a close waits for the open of the same connection.
         self._opening: dict[str, asyncio.Event] = {}
+        # Heartbeats.
+        self.received = self.dropped = 0
 
     def handlers(self) -> dict[type[Event], Callable[[Any], Awaitable[None]]]:
         """The handlers of events that are redelivered until they succeed."""
@@ -62,10 +64,17 @@ class GatewayEventHandler:
         """A socket closed."""
         if opening := self._opening.get(event.connection_id):
             await opening.wait()
-        await self._store.close_connection(event.connection_id, event.reason or "closed")
+        await self._store.close_connections(
+            [
+                ClosedConnection(
+                    id=event.connection_id, tenant=event.tenant_id, reason=event.reason or "closed"
+                )
+            ]
+        )
 
     async def on_heartbeats(self, signal: HeartbeatsReceived) -> None:
         """Apply a gateway's heartbeats of one second in one call; they are dropped if Redis does not answer."""
+        self.received += len(signal.heartbeats)
         try:
             await self._store.apply_reports(
                 [
@@ -74,14 +83,16 @@ class GatewayEventHandler:
                         tenant_id=heartbeat.tenant_id,
                         client_id=heartbeat.client_id,
                         connection_id=heartbeat.connection_id,
-                        status=truncate_status(heartbeat.status),
+                        status=known_status(heartbeat.status),
                         metrics=encode_json(heartbeat.metrics),
                         metadata=encode_json(heartbeat.metadata),
+                        capabilities=encode_json(heartbeat.capabilities, MAX_CAPABILITIES_BYTES),
                     )
                     for heartbeat in signal.heartbeats
                 ]
             )
         except CommandError as error:
+            self.dropped += len(signal.heartbeats)
             log.warning("heartbeats_dropped", reason=error.detail, count=len(signal.heartbeats))
 
     async def on_gateway_alive(self, signal: GatewayAlive) -> None:

@@ -2,10 +2,10 @@
 
 import structlog
 
-from artcafe_common.broker.subjects import ULID_PATTERN
+from artcafe_common.broker.request_info import REQUEST_INFO_HEADER
 from artcafe_common.bus.client import Bus
 from artcafe_common.bus.errors import CommandError
-from artcafe_common.contracts.ingest import REQUEST_INFO_HEADER, IngestOrigin, IngestReceived, IngestUsage
+from artcafe_common.contracts.ingest import IngestOrigin, IngestReceived, IngestUsage
 
 MAX_CLIENTS = 20_000
 ENTRIES_PER_EVENT = 2_000
@@ -25,11 +25,10 @@ class IngestUsageReporter:
         self._counts: dict[tuple[str, str], list[int]] = {}
         self._unpublished: list[IngestReceived] = []
 
-    def record(self, origin: IngestOrigin, headers: dict[str, str], data: bytes) -> None:
-        """Count one verified message."""
+    def record(self, origin: IngestOrigin, client_id: str, headers: dict[str, str], data: bytes) -> None:
+        """Count one verified message of `client_id`, or of the tenant if that is empty."""
         # The broker counted it for the sender's connection, whichever client the subject names.
-        user = origin.sender.user
-        key = (origin.subject.tenant_id, user if ULID_PATTERN.match(user) else "")
+        key = (origin.subject.tenant_id, client_id)
         if key not in self._counts and len(self._counts) >= MAX_CLIENTS:
             key = (origin.subject.tenant_id, "")
         counts = self._counts.setdefault(key, [0, 0])
@@ -37,7 +36,10 @@ class IngestUsageReporter:
         counts[1] += len(data) + header_size(headers)
 
     async def flush(self) -> None:
-        """Publish the counts; metering applies each event once."""
+        """Publish the counts; metering applies each event once. While events wait, counting goes on."""
+        await self._publish_waiting()
+        if self._unpublished:
+            return
         counts, self._counts = self._counts, {}
         entries = [
             IngestUsage(tenant_id=tenant_id, client_id=client_id, messages=messages, bytes_in=size)
@@ -45,6 +47,9 @@ class IngestUsageReporter:
         ]
         for start in range(0, len(entries), ENTRIES_PER_EVENT):
             self._unpublished.append(IngestReceived(entries=entries[start : start + ENTRIES_PER_EVENT]))
+        await self._publish_waiting()
+
+    async def _publish_waiting(self) -> None:
         while self._unpublished:
             try:
                 await self._bus.publish(self._unpublished[0])

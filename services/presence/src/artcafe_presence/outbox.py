@@ -12,6 +12,7 @@ import structlog
 from artcafe_common.bus.client import Bus
 from artcafe_common.bus.errors import CommandError
 from artcafe_common.contracts.presence import PresenceChanged, PresenceUpdate
+from artcafe_presence.health import assess_health
 from artcafe_presence.records import OutboxEntry, RowChange, Transition, from_ms
 from artcafe_presence.store import Store
 
@@ -121,6 +122,14 @@ def transition_relay(store: Store, bus: Bus) -> OutboxRelay[Transition]:
     async def send(group: list[tuple[OutboxEntry, Transition]]) -> None:
         for entry, transition in group:
             last_seen = from_ms(transition.last_seen)
+            # At this moment it has just sent a heartbeat, or none.
+            health = assess_health(
+                online=transition.online,
+                heartbeat_age_s=0.0 if transition.beats else None,
+                status=None,
+                reason=transition.reason,
+                interval_s=1.0,
+            )
             # The event id is the same when it is published again, so JetStream drops the duplicate.
             await bus.publish(
                 PresenceChanged(
@@ -130,6 +139,7 @@ def transition_relay(store: Store, bus: Bus) -> OutboxRelay[Transition]:
                     client_id=transition.client_id,
                     account=transition.account,
                     online=transition.online,
+                    health=health,
                     last_seen=last_seen,
                     reason=transition.reason,
                     ip=transition.ip,
@@ -139,6 +149,7 @@ def transition_relay(store: Store, bus: Bus) -> OutboxRelay[Transition]:
             update = PresenceUpdate(
                 client_id=transition.client_id,
                 status="online" if transition.online else "offline",
+                health=health,
                 last_seen=last_seen,
             )
             subject = f"artcafe.tenant.{transition.account}.presence.{transition.client_id}"

@@ -18,16 +18,17 @@ def to_ms(time: datetime) -> int:
     return int(time.timestamp() * 1000)
 
 
-def nats_connection_id(server_id: str, cid: int) -> str:
-    """The connection id of a direct NATS connection; never reused, because a server id is new at each start."""
-    return f"nats:{server_id}:{cid}"
+def parse_nats_connection_id(connection_id: str) -> tuple[str, int]:
+    """The server id and the connection number in the connection id of a direct NATS connection."""
+    _, server_id, cid = connection_id.split(":")
+    return server_id, int(cid)
 
 
 class OpenConnection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An open connection as its gateway or the broker reports it.
 
     `holder` is the run of the gateway process or nats-server that serves it; when that ends, the
-    connection ends.
+    connection ends. `client` is empty for a user that the organization issued with a signing key of its own.
     """
 
     id: str
@@ -42,17 +43,33 @@ class OpenConnection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     kind: ClientKind = ClientKind.CLIENT
 
 
+class ClosedConnection(msgspec.Struct, frozen=True, kw_only=True):
+    """A connection that its gateway or the broker reports as closed."""
+
+    id: str
+    tenant: str
+    reason: str
+
+
+class TenantConnection(msgspec.Struct, frozen=True, kw_only=True):
+    """A live connection of a tenant; `connected_at` is in Unix milliseconds."""
+
+    id: str
+    transport: Transport
+    connected_at: int
+
+
 class ReportType(StrEnum):
-    """The effect of a report; METRICS is stored only and does not affect liveness."""
+    """The effect of a report; TRAFFIC is stored only and does not affect liveness."""
 
     HEARTBEAT = "heartbeat"
     CONNECT = "connect"
     DISCONNECT = "disconnect"
-    METRICS = "metrics"
+    TRAFFIC = "traffic"
 
 
 class ConnectionReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A client's report about itself on one connection; `metrics` and `metadata` are JSON text.
+    """A client's report about itself on one connection; from `metrics` to `capabilities` the fields are JSON text.
 
     The connection is identified by `connection_id`, or by the broker's `server` name and `cid`.
     """
@@ -66,7 +83,9 @@ class ConnectionReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     account: str | None = None
     status: str | None = None
     metrics: str | None = None
+    traffic: str | None = None
     metadata: str | None = None
+    capabilities: str | None = None
 
 
 class ConnectionState(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,8 +110,23 @@ class ClientState(msgspec.Struct, frozen=True, kw_only=True):
     status: str | None = None
     reason: str | None = None
     metrics: str | None = None
+    traffic: str | None = None
     metadata: str | None = None
+    capabilities: str | None = None
     connections: list[ConnectionState] = []
+
+
+class StoredConnection(msgspec.Struct, frozen=True, kw_only=True):
+    """A connection as Redis stores it; `client` is empty for a user that the organization issued itself."""
+
+    tenant: str
+    client: str
+    transport: Transport
+    server: str
+    connected_at: int
+    last_seen: int
+    ip: str = ""
+    kind: ClientKind = ClientKind.CLIENT
 
 
 class PresenceSnapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,13 +137,14 @@ class PresenceSnapshot(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Transition(msgspec.Struct, frozen=True, kw_only=True):
-    """Outbox entry: a client went online or offline."""
+    """Outbox entry: a client went online or offline; `beats` if its connection sends heartbeats."""
 
     tenant_id: str
     client_id: str
     account: str
     online: bool
     last_seen: int
+    beats: bool = False
     reason: str = ""
     ip: str = ""
     kind: ClientKind = ClientKind.CLIENT

@@ -1,16 +1,21 @@
 """The presence service's settings."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
-from artcafe_common.settings import StoreSettings, env
+from artcafe_common.settings import REDIS_SCHEMES, MetricsPort, StoreSettings, env
 
 
 class Settings(StoreSettings, frozen=True, kw_only=True):
     """The settings of the presence service."""
 
-    redis_url: Annotated[str, env("The Redis server that stores the live state.", name="REDIS_URL")] = (
-        "redis://127.0.0.1:6379/0"
-    )
+    shorter_than: ClassVar[dict[str, str]] = {
+        "heartbeat_interval_s": "heartbeat_timeout_s",
+        "deadline_check_s": "heartbeat_timeout_s",
+    }
+
+    redis_url: Annotated[
+        str, env("The Redis server that stores the live state.", name="REDIS_URL", schemes=REDIS_SCHEMES)
+    ] = "redis://127.0.0.1:6379/0"
     heartbeat_interval_s: Annotated[
         float, env("How often a client should send a heartbeat.", unit="seconds", ge=0.1)
     ] = 30
@@ -34,3 +39,4 @@ class Settings(StoreSettings, frozen=True, kw_only=True):
         float,
         env("How often the connection table is reconciled with the broker's.", unit="seconds", ge=1),
     ] = 300
+    metrics_port: MetricsPort = 9103

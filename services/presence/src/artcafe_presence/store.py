@@ -6,30 +6,30 @@ Each change of the live state is one Lua script, so it is atomic, and each is id
 import asyncio
 import hashlib
 import secrets
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from importlib.resources import files
 from typing import Any, Self
 
 import msgspec
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import ExponentialBackoff
 from ulid import ULID
 
-from artcafe_common.bus.errors import StoreUnavailable
 from artcafe_common.clock import now
 from artcafe_common.contracts.presence import Transport
 from artcafe_common.storage.dynamo import Database
-from artcafe_common.storage.redis_client import UNAVAILABLE_ERRORS
+from artcafe_common.storage.redis_client import RedisClient
 from artcafe_common.storage.table import Table
 from artcafe_presence.records import (
+    ClosedConnection,
     ConnectionReport,
     ExpiryResult,
     OpenConnection,
     OutboxEntry,
     PresenceSnapshot,
     RowChange,
+    StoredConnection,
+    TenantConnection,
     from_ms,
     to_ms,
 )
@@ -37,14 +37,18 @@ from artcafe_presence.settings import Settings
 from artcafe_presence.tables import CONNECTIONS, TABLES, ConnectionRow
 
 CHUNK = 500
+# A script changes up to CHUNK connections.
+REDIS_TIMEOUT_S = 3.0
 ROW_TTL_S = 24 * 3600
 LEASE_MS = 3000
 RESERVATION_MS = 30_000
+# The broker reports a connection at once.
+NATS_RESERVATION_MS = 5_000
 # A longer gap between deadline checks, in check intervals, means that no instance was running.
 MAX_CHECK_GAP = 1.5
 _SCRIPTS = (
     "open_connections",
-    "close_connection",
+    "close_connections",
     "close_unlisted",
     "apply_reports",
     "expire_overdue",
@@ -54,6 +58,7 @@ _SCRIPTS = (
     "claim_entries",
     "lease",
     "reserve_connection",
+    "list_connections",
 )
 
 
@@ -67,23 +72,15 @@ class Store:
         self._gateway_grace_ms = int(settings.gateway_grace_s * 1000)
         self._max_check_gap_ms = int(MAX_CHECK_GAP * settings.deadline_check_s * 1000)
         self._lease_token = secrets.token_hex(8)
-        self._redis = Redis(
-            connection_pool=BlockingConnectionPool.from_url(
-                settings.redis_url,
-                max_connections=32,
-                timeout=3,
-                socket_timeout=3,
-                socket_connect_timeout=2,
-                health_check_interval=30,
-                decode_responses=True,
-                retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 3),
-            )
-        )
+        self._redis = RedisClient(settings.redis_url, timeout_s=REDIS_TIMEOUT_S, decode=True)
         lua = files("artcafe_presence") / "lua"
         common = (lua / "common.lua").read_text()
         self._scripts = {
-            name: self._redis.register_script(common + (lua / f"{name}.lua").read_text()) for name in _SCRIPTS
+            name: self._redis.script(common + (lua / f"{name}.lua").read_text(), name) for name in _SCRIPTS
         }
+        # Tenants with connections that were opened since the last check of their number.
+        self.changed_tenants: set[str] = set()
+        self.redis_statistics = self._redis.statistics
         # Set when entries were added to an outbox.
         self.outbox_ready = {"transitions": asyncio.Event(), "rows": asyncio.Event()}
 
@@ -91,12 +88,11 @@ class Store:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        await self._redis.aclose()
-        await self._redis.connection_pool.disconnect()
+        await self._redis.close()
 
     async def check_redis(self) -> None:
-        """Raise StoreUnavailable unless Redis answers."""
-        await self._call(self._redis.ping())
+        """Raise StoreUnavailable unless Redis accepts a write."""
+        await self._redis.check()
 
     async def check_dynamodb(self) -> None:
         """Raise StoreUnavailable unless the table exists."""
@@ -108,13 +104,16 @@ class Store:
         """Add open connections; those already stored are not changed."""
         for chunk in _chunks(connections):
             body = msgspec.json.encode(chunk).decode()
+            self.changed_tenants.update(connection.tenant for connection in chunk)
             self._notify_relays(
                 await self._run("open_connections", self._timeout_ms, self._gateway_grace_ms, body)
             )
 
-    async def close_connection(self, connection_id: str, reason: str) -> None:
-        """Close a connection; an open event that arrives later does not reopen it."""
-        self._notify_relays(await self._run("close_connection", connection_id, reason))
+    async def close_connections(self, connections: Sequence[ClosedConnection]) -> None:
+        """Close connections; an open event that arrives later does not reopen them."""
+        for chunk in _chunks(connections):
+            body = msgspec.json.encode(chunk).decode()
+            self._notify_relays(await self._run("close_connections", body))
 
     async def apply_reports(self, reports: Sequence[ConnectionReport]) -> int:
         """Apply reports of clients; returns how many came from a nats-server that is not known yet."""
@@ -144,38 +143,87 @@ class Store:
         self._notify_relays(emitted)
         return bool(more_due)
 
-    async def read_clients(self, tenant_id: str, client_ids: Sequence[str]) -> PresenceSnapshot:
-        """The states of a tenant's clients; with connections, metrics and metadata if only one is requested."""
+    async def read_clients(
+        self, tenant_id: str, client_ids: Sequence[str], *, announced: bool = False
+    ) -> PresenceSnapshot:
+        """The states of a tenant's clients; with connections and reports if only one is requested.
+
+        With `announced`, all have what they announced of themselves: metadata and capabilities.
+        """
         return msgspec.json.decode(
-            await self._run("read_clients", tenant_id, *client_ids), type=PresenceSnapshot
+            await self._run("read_clients", tenant_id, int(announced), *client_ids, wait_for_recovery=False),
+            type=PresenceSnapshot,
         )
 
-    async def count_connections(self, tenant_id: str) -> int:
-        """The number of a tenant's live connections."""
-        return int(await self._call(self._redis.scard(f"presence:tenant:{tenant_id}")))
+    async def count_connections_of(self, tenant_ids: Sequence[str]) -> dict[str, int]:
+        """The numbers of live connections of tenants."""
+        pipeline = self._redis.pipeline()
+        for tenant_id in tenant_ids:
+            pipeline.scard(f"presence:tenant:{tenant_id}")
+        return dict(zip(tenant_ids, await self._call(lambda _client: pipeline.execute()), strict=True))
+
+    async def list_connections_of(self, tenant_id: str) -> list[TenantConnection]:
+        """A tenant's live connections."""
+        return msgspec.json.decode(
+            await self._run("list_connections", tenant_id), type=list[TenantConnection]
+        )
+
+    async def list_connection_page(
+        self, tenant_id: str, client_id: str | None, after: str | None, limit: int
+    ) -> tuple[dict[str, StoredConnection], str | None]:
+        """Live connections of a tenant or of its client after an id, by id; and the last id if there are more."""
+        key = f"presence:tenant:{tenant_id}" if client_id is None else f"presence:live:{client_id}"
+        ids = sorted(await self._call(lambda client: client.smembers(key)))
+        start = 0 if after is None else bisect_right(ids, after)
+        page = ids[start : start + limit]
+        found = await self.find_connections(tenant_id, page)
+        return found, page[-1] if len(ids) > start + limit else None
+
+    async def find_connections(
+        self, tenant_id: str, connection_ids: Sequence[str]
+    ) -> dict[str, StoredConnection]:
+        """Those of the connections that are a tenant's and live, by id."""
+        if not connection_ids:
+            return {}
+        pipeline = self._redis.pipeline()
+        for connection_id in connection_ids:
+            pipeline.sismember(f"presence:tenant:{tenant_id}", connection_id)
+            pipeline.hgetall(f"presence:connection:{connection_id}")
+        replies = await self._call(lambda _client: pipeline.execute())
+        found: dict[str, StoredConnection] = {}
+        for connection_id, live, fields in zip(connection_ids, replies[::2], replies[1::2], strict=True):
+            if live and fields.get("tenant") == tenant_id:
+                found[connection_id] = msgspec.convert(fields, StoredConnection, strict=False)
+        return found
 
     async def reserve_connection(self, tenant_id: str, connection_id: str, limit: int) -> bool:
         """Reserve a slot for a connection that is about to open; False when the limit is reached."""
-        return bool(await self._run("reserve_connection", tenant_id, connection_id, limit, RESERVATION_MS))
+        is_nats = connection_id.startswith("nats:")
+        duration = NATS_RESERVATION_MS if is_nats else RESERVATION_MS
+        return bool(
+            await self._run(
+                "reserve_connection", tenant_id, connection_id, limit, duration, wait_for_recovery=False
+            )
+        )
 
     # -- direct NATS connections -------------------------------------------------------------
 
     async def clock_ms(self) -> int:
         """The time of Redis's clock, in Unix milliseconds."""
-        seconds, microseconds = await self._call(self._redis.time())
-        return int(seconds) * 1000 + int(microseconds) // 1000
+        return int(await self._redis.time() * 1000)
 
     async def record_server_id(self, name: str, server_id: str) -> None:
         """Store the current id of a nats-server."""
-        await self._call(self._redis.hset("presence:servers", name, server_id))
+        await self._call(lambda client: client.hset("presence:servers", name, server_id))
 
     async def nats_connection_ids(self) -> dict[str, set[str]]:
         """The ids of the stored NATS connections, by server id."""
-        server_ids = await self._call(self._redis.smembers("presence:brokers"))
-        return {
-            server_id: await self._call(self._redis.smembers(f"presence:holder:{server_id}"))
-            for server_id in server_ids
-        }
+        server_ids = await self._call(lambda client: client.smembers("presence:brokers"))
+        pipeline = self._redis.pipeline()
+        for server_id in server_ids:
+            pipeline.smembers(f"presence:holder:{server_id}")
+        stored = await self._call(lambda _client: pipeline.execute())
+        return dict(zip(server_ids, stored, strict=True))
 
     async def close_unlisted(self, listed_at: int, connection_ids: Sequence[str]) -> None:
         """Close connections missing from a list that was requested at `listed_at`; newer ones stay open."""
@@ -184,7 +232,7 @@ class Store:
 
     async def remove_server(self, server_id: str) -> None:
         """Remove a nats-server that has ended and has no stored connections."""
-        await self._call(self._redis.srem("presence:brokers", server_id))
+        await self._call(lambda client: client.srem("presence:brokers", server_id))
 
     # -- the table in DynamoDB ---------------------------------------------------------------
 
@@ -230,7 +278,7 @@ class Store:
                 for row in rows
             ]
         )
-        await self._call(self._redis.set("presence:restored", "1"))
+        await self._call(lambda client: client.set("presence:restored", "1"))
         return len(rows)
 
     # -- the outboxes ------------------------------------------------------------------------
@@ -243,7 +291,7 @@ class Store:
     async def delete_entries(self, outbox: str, entry_ids: Sequence[str]) -> None:
         """Delete entries that were sent."""
         if entry_ids:
-            await self._call(self._redis.xdel(f"presence:outbox:{outbox}", *entry_ids))
+            await self._call(lambda client: client.xdel(f"presence:outbox:{outbox}", *entry_ids))
 
     async def renew_lease(self, outbox: str) -> None:
         """Renew this instance's lease of an outbox."""
@@ -255,14 +303,11 @@ class Store:
 
     # -- Redis -------------------------------------------------------------------------------
 
-    async def _run(self, script: str, *arguments: str | int) -> Any:
-        return await self._call(self._scripts[script](args=list(arguments)))
+    async def _run(self, script: str, *arguments: str | int, wait_for_recovery: bool = True) -> Any:
+        return await self._scripts[script].run([], arguments, wait_for_recovery=wait_for_recovery)
 
-    async def _call(self, reply: Any) -> Any:
-        try:
-            return await reply
-        except UNAVAILABLE_ERRORS as error:
-            raise StoreUnavailable("Redis did not answer") from error
+    async def _call(self, command: Callable[[Any], Awaitable[Any]]) -> Any:
+        return await self._redis.execute(command, operation="other")
 
     def _notify_relays(self, emitted: int) -> None:
         if emitted:

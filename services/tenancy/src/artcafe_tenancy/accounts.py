@@ -2,29 +2,39 @@
 
 from typing import Any
 
+import structlog
+
 from artcafe_common import authorization, clock
 from artcafe_common.bus.caller import current_caller
 from artcafe_common.bus.command import Event
 from artcafe_common.bus.endpoints import handles
+from artcafe_common.bus.errors import CommandError
+from artcafe_common.concurrency import run_together
 from artcafe_common.contracts.identity.accounts import EnsureAccount
 from artcafe_common.contracts.tenancy.accounts import (
     Account,
     AccountNotFound,
     Accounts,
+    AccountStatus,
     ChangePlan,
     CreateAccount,
     GetAccount,
+    GetResourceUsage,
     ListAccounts,
+    ResourceUsage,
+    SetAccountStatus,
     UpdateAccount,
 )
 from artcafe_common.contracts.tenancy.activity import ActivityType
-from artcafe_common.contracts.tenancy.events import MembershipChanged, PlanChanged
+from artcafe_common.contracts.tenancy.events import AccountStatusChanged, MembershipChanged, PlanChanged
 from artcafe_common.contracts.tenancy.members import Role
 from artcafe_common.plans import LIMITS
 from artcafe_tenancy import metadata, names
 from artcafe_tenancy.endpoint_base import EndpointBase, changed_fields, require_found
 from artcafe_tenancy.outbox import OutboxEntry, build_entry
 from artcafe_tenancy.tables import MemberItem, TenantItem
+
+log = structlog.get_logger()
 
 
 class AccountEndpoints(EndpointBase):
@@ -43,6 +53,7 @@ class AccountEndpoints(EndpointBase):
             plan=self.default_plan,
             metadata=request.metadata,
             owners_count=1,
+            created_by=user_id,
             created_at=now,
             updated_at=now,
         )
@@ -54,11 +65,13 @@ class AccountEndpoints(EndpointBase):
             created_at=now,
             updated_at=now,
         )
+        await self.store.check_organizations(user_id, self.organizations_per_user)
         # The broker comes first: an account without a tenant is harmless, a tenant without an account is not.
         await self.bus.call(EnsureAccount(tenant_id=tenant.id, plan=tenant.plan))
         # Gateways cache a user's only organization; the event invalidates it.
         joined = MembershipChanged(tenant_id=tenant.id, user_id=user_id, role=Role.OWNER)
-        await self.store.create_tenant(tenant, owner, _build_entry(tenant.id, "account.created", joined))
+        entry = _build_entry(tenant.id, "account.created", joined)
+        await self.store.create_tenant(tenant, owner, entry, limit=self.organizations_per_user)
         return _to_account(tenant, Role.OWNER)
 
     @handles(ListAccounts)
@@ -78,12 +91,23 @@ class AccountEndpoints(EndpointBase):
         tenant = require_found(tenant, AccountNotFound)
         return _to_account(tenant, authorization.role_of(current_caller()))
 
+    @handles(GetResourceUsage)
+    async def get_resource_usage(self, request: GetResourceUsage) -> ResourceUsage:  # noqa: ARG002 - it has no fields
+        tenant_id = authorization.require_role(Role.VIEWER)
+        tenant, storage_bytes = await run_together(
+            self.store.get_tenant(tenant_id), self.store.subjects.reserved_bytes(tenant_id)
+        )
+        tenant = require_found(tenant, AccountNotFound)
+        return ResourceUsage(
+            clients=tenant.clients_count, channels=tenant.channels_count, storage_bytes=storage_bytes
+        )
+
     @handles(UpdateAccount)
     async def update_account(self, request: UpdateAccount) -> Account:
         tenant_id = authorization.require_role(Role.ADMIN)
         changes = changed_fields(request)
         entry = _build_entry(tenant_id, "account.updated", metadata={"changed": sorted(changes)})
-        tenant = await self.store.update_tenant(tenant_id, changes, entry)
+        tenant = await self.store.update_tenant(tenant_id, changes, entry, request.check_version)
         return _to_account(tenant, authorization.role_of(current_caller()))
 
     @handles(ChangePlan)
@@ -96,7 +120,23 @@ class AccountEndpoints(EndpointBase):
             metadata={"plan": request.plan.value},
         )
         tenant = await self.store.update_tenant(request.tenant_id, {"plan": request.plan}, entry)
-        await self.bus.call(EnsureAccount(tenant_id=tenant.id, plan=tenant.plan))
+        try:
+            await self.bus.call(EnsureAccount(tenant_id=tenant.id, plan=tenant.plan))
+        except CommandError as error:
+            # The change is stored; identity sets the broker's limits by its event, also after a concurrent change.
+            log.warning("plan_limits_delayed", tenant_id=tenant.id, reason=error.detail)
+        return _to_account(tenant, Role.OWNER)
+
+    @handles(SetAccountStatus)
+    async def set_account_status(self, request: SetAccountStatus) -> Account:
+        authorization.require_operator()
+        entry = _build_entry(
+            request.tenant_id,
+            "account.suspended" if request.status is AccountStatus.SUSPENDED else "account.resumed",
+            AccountStatusChanged(tenant_id=request.tenant_id, status=request.status),
+        )
+        # Also without a change, so that a repeated command has its effects again.
+        tenant = await self.store.update_tenant(request.tenant_id, {"status": request.status}, entry)
         return _to_account(tenant, Role.OWNER)
 
 
@@ -113,6 +153,7 @@ def _to_account(tenant: TenantItem, role: Role) -> Account:
         account_id=tenant.id,
         name=tenant.name,
         description=tenant.description,
+        status=tenant.status,
         plan=tenant.plan,
         role=role,
         limits=LIMITS[tenant.plan],

@@ -28,6 +28,7 @@ from artcafe_common.contracts.tenancy.members import Role
 from artcafe_tenancy.activity_table import ActivityTable
 from artcafe_tenancy.endpoint_base import EndpointBase
 from artcafe_tenancy.outbox import to_activity
+from artcafe_tenancy.people import name_actors
 from artcafe_tenancy.store import Store
 
 # A login is recorded in at most this many organizations of the user.
@@ -118,10 +119,19 @@ class ActivityEndpoints(EndpointBase):
             "activity",
             request,
             since=clock.now() - timedelta(hours=request.hours),
-            type_=request.type,
-            status=request.status,
+            equal={
+                "type": request.type,
+                "status": request.status,
+                "actor": request.actor,
+                "resource": request.resource,
+            },
         )
-        return ActivityPage(logs=[to_activity(item) for item in items], next_cursor=next_cursor)
+        actor_names = await name_actors(self.store, tenant_id, {item.actor for item in items})
+        logs = [
+            msgspec.structs.replace(to_activity(item), actor_name=actor_names.get(item.actor, ""))
+            for item in items
+        ]
+        return ActivityPage(logs=logs, next_cursor=next_cursor)
 
     @handles(GetActivitySummary)
     async def summarize_activity(self, request: GetActivitySummary) -> ActivitySummary:

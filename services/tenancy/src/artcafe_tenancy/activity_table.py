@@ -1,12 +1,15 @@
 """DynamoDB access to the activity log."""
 
+from collections.abc import Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 from boto3.dynamodb.conditions import Attr, ConditionBase, Key
 
-from artcafe_common.contracts.tenancy.activity import Activity, ActivityStatus, ActivityType
-from artcafe_common.storage.dynamo import ConditionFailed, Database
+from artcafe_common.contracts.tenancy.activity import Activity
+from artcafe_common.storage.dynamo import Database
+from artcafe_common.storage.dynamo_errors import ConditionFailed
 from artcafe_common.storage.table import Page
 from artcafe_common.storage.tables import TableSpec
 from artcafe_common.storage.tenant_table import TenantTable
@@ -15,6 +18,8 @@ from artcafe_tenancy.tables import ACTIVITY, ActivityItem, ActivitySummaryFields
 
 # DynamoDB queries per filtered page, of a hundred entries or more each.
 MAX_READS = 20
+# Entries with all their fields, of which the summary keeps a few.
+MAX_SUMMARY_BYTES = 8 * 1024**2
 
 
 class ActivityTable:
@@ -44,17 +49,16 @@ class ActivityTable:
         since: datetime,
         limit: int,
         position: dict[str, Any] | None = None,
-        type_: ActivityType | None = None,
-        status: ActivityStatus | None = None,
+        equal: Mapping[str, str | None] = MappingProxyType({}),
     ) -> Page[ActivityItem]:
-        """A page of entries, newest first, optionally filtered by type and status.
+        """A page of entries, newest first, whose attributes have the values in `equal` that are not None.
 
         A page of rare entries may be short or empty without being the last.
         """
         where: ConditionBase | None = None
-        for name, wanted in (("type", type_), ("status", status)):
+        for name, wanted in equal.items():
             if wanted is not None:
-                condition = Attr(name).eq(wanted.value)
+                condition = Attr(name).eq(str(wanted))
                 where = condition if where is None else where & condition
         return await self._items.list(
             tenant_id,
@@ -76,4 +80,5 @@ class ActivityTable:
             position=position,
             range_=Key("timestamp").gte(to_timestamp(since)),
             newest_first=True,
+            max_bytes=MAX_SUMMARY_BYTES,
         )

@@ -78,7 +78,7 @@ class AgentEndpoints(EndpointBase):
         tenant_id = authorization.require_role(Role.VIEWER)
         where = None if request.status is None else status_filter(request.status)
         items, next_cursor = await self.read_page(
-            self.store.agents.list, tenant_id, "agents", request, where=where
+            self.store.agents.list, tenant_id, "agents", request, where=where, name=request.name
         )
         return Agents(agents=[_to_agent(agent) for agent in items], next_cursor=next_cursor)
 
@@ -105,7 +105,9 @@ class AgentEndpoints(EndpointBase):
                 revoked = RevocationReason.KEY_REGENERATED
             return _build_entry(agent, "agent.updated", revoked, {"changed": sorted(given)})
 
-        agent = await self.store.agents.update(tenant_id, request.agent_id, changes, build_update_entry)
+        agent = await self.store.agents.update(
+            tenant_id, request.agent_id, changes, build_update_entry, request.check_version
+        )
         return _to_agent(require_found(agent, AgentNotFound))
 
     @handles(DeleteAgent)
@@ -115,6 +117,7 @@ class AgentEndpoints(EndpointBase):
             tenant_id,
             request.agent_id,
             lambda item: _build_entry(item, "agent.deleted", RevocationReason.DELETED),
+            request.check_version,
         )
         return _to_agent(require_found(agent, AgentNotFound))
 

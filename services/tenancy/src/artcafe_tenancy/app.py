@@ -15,14 +15,15 @@ from artcafe_common.contracts.tenancy.events import (
     SubjectChanged,
 )
 from artcafe_common.cursors import CursorCodec
+from artcafe_common.key_ring import REFRESH_INTERVAL_S, KeyRing
 from artcafe_common.lifecycle import run_background, run_periodically
 from artcafe_common.runtime import run_service
-from artcafe_common.settings import read_secret
 from artcafe_common.storage.dynamo import Database
 from artcafe_tenancy.activity import ActivityRecorder
 from artcafe_tenancy.activity_table import ActivityTable
 from artcafe_tenancy.channel_subscriptions import ChannelSubscriptionRecorder
 from artcafe_tenancy.endpoints import Endpoints
+from artcafe_tenancy.metrics import register as register_metrics
 from artcafe_tenancy.outbox import PENDING_AFTER_S, Outbox
 from artcafe_tenancy.presence_mirror import PresenceMirror
 from artcafe_tenancy.settings import Settings
@@ -34,7 +35,8 @@ from artcafe_tenancy.tables import TABLES
 @asynccontextmanager
 async def app(settings: Settings) -> AsyncIterator[None]:
     """Run tenancy until the context is left."""
-    cursors = CursorCodec(read_secret(settings.keys_dir / "cursor.key"))
+    cursor_keys = KeyRing.from_file(settings.keys_dir / "cursor.key")
+    cursors = CursorCodec(cursor_keys)
     async with (
         Database(region=settings.aws_region, prefix=settings.table_prefix) as database,
         run_service("tenancy", settings, {"dynamodb": lambda: database.check_tables(TABLES)}) as runtime,
@@ -50,6 +52,7 @@ async def app(settings: Settings) -> AsyncIterator[None]:
             bus=runtime.bus,
             cursors=cursors,
             default_plan=settings.default_plan,
+            organizations_per_user=settings.organizations_per_user,
         )
         mirror = PresenceMirror(store)
         recorder = ActivityRecorder(store, activity, runtime.bus)
@@ -84,10 +87,15 @@ async def app(settings: Settings) -> AsyncIterator[None]:
             concurrent=True,
         )
 
+        register_metrics(runtime.metrics, outbox=outbox)
+        runtime.metrics.add_consumers(consumer, stream_consumer)
+        runtime.metrics.add_stores(dynamodb=database.statistics)
+
         await runtime.serve_when_ready(endpoints)
         async with run_background(
             consumer.run(),
             stream_consumer.run(),
+            run_periodically(REFRESH_INTERVAL_S, cursor_keys.refresh, name="refresh_keys"),
             run_periodically(PENDING_AFTER_S, outbox.publish_pending, name="publish_pending"),
         ):
             try:

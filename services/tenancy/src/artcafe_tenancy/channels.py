@@ -50,44 +50,60 @@ class ChannelEndpoints(EndpointBase):
             updated_at=now,
         )
         limit = LIMITS[tenant.plan].channels
+        # Before the channel can be used, so that whoever finds it knows whether its messages are stored.
+        await self.streams.ensure_history(tenant)
+        has_history = await self.streams.has_history(tenant_id)
         await self.store.channels.create(channel, limit, _build_entry(channel, "channel.created"))
         try:
             await self.streams.wait_for_history(tenant)
         except CommandError as error:
             # The ChannelChanged event creates the history later.
             log.warning("channel_history_delayed", tenant_id=tenant_id, reason=error.detail)
-        return _to_channel(channel)
+        return _to_channel(channel, has_history=has_history)
 
     @handles(ListChannels)
     async def list_channels(self, request: ListChannels) -> Channels:
         tenant_id = authorization.require_role(Role.VIEWER)
-        items, next_cursor = await self.read_page(self.store.channels.list, tenant_id, "channels", request)
-        return Channels(channels=[_to_channel(channel) for channel in items], next_cursor=next_cursor)
+        items, next_cursor = await self.read_page(
+            self.store.channels.list, tenant_id, "channels", request, name=request.name
+        )
+        has_history = await self.streams.has_history(tenant_id)
+        channels = [_to_channel(channel, has_history=has_history) for channel in items]
+        return Channels(channels=channels, next_cursor=next_cursor)
 
     @handles(GetChannel)
     async def get_channel(self, request: GetChannel) -> Channel:
-        channel = await self.store.channels.get(authorization.require_role(Role.VIEWER), request.channel_id)
-        return _to_channel(require_found(channel, ChannelNotFound))
+        tenant_id = authorization.require_role(Role.VIEWER)
+        channel = require_found(
+            await self.store.channels.find(tenant_id, request.channel_id), ChannelNotFound
+        )
+        return _to_channel(channel, has_history=await self.streams.has_history(tenant_id))
 
     @handles(UpdateChannel)
     async def update_channel(self, request: UpdateChannel) -> Channel:
         tenant_id = authorization.require_role(Role.MEMBER)
         changes = changed_fields(request, key="channel_id")
+        has_history = await self.streams.has_history(tenant_id)
         channel = await self.store.channels.update(
             tenant_id,
             request.channel_id,
             changes,
             lambda _, item: _build_entry(item, "channel.updated", changes),
+            request.check_version,
         )
-        return _to_channel(require_found(channel, ChannelNotFound))
+        return _to_channel(require_found(channel, ChannelNotFound), has_history=has_history)
 
     @handles(DeleteChannel)
     async def delete_channel(self, request: DeleteChannel) -> Channel:
         tenant_id = authorization.require_role(Role.MEMBER)
+        has_history = await self.streams.has_history(tenant_id)
         channel = await self.store.channels.delete(
-            tenant_id, request.channel_id, lambda item: _build_entry(item, "channel.deleted")
+            tenant_id,
+            request.channel_id,
+            lambda item: _build_entry(item, "channel.deleted"),
+            request.check_version,
         )
-        return _to_channel(require_found(channel, ChannelNotFound))
+        return _to_channel(require_found(channel, ChannelNotFound), has_history=has_history)
 
 
 def _build_entry(channel: ChannelItem, action: str, changes: Iterable[str] = ()) -> OutboxEntry:
@@ -104,7 +120,7 @@ def _build_entry(channel: ChannelItem, action: str, changes: Iterable[str] = ())
     )
 
 
-def _to_channel(channel: ChannelItem) -> Channel:
+def _to_channel(channel: ChannelItem, *, has_history: bool) -> Channel:
     return Channel(
         channel_id=channel.channel_id,
         tenant_id=channel.tenant_id,
@@ -114,4 +130,5 @@ def _to_channel(channel: ChannelItem) -> Channel:
         metadata=channel.metadata,
         created_at=channel.created_at,
         updated_at=channel.updated_at,
+        has_history=has_history,
     )

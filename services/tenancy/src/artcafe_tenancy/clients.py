@@ -20,9 +20,11 @@ from artcafe_common.contracts.tenancy.clients import (
     CreateClient,
     CreatedClient,
     DeleteClient,
+    ExplainPermission,
     GetClient,
     KeyConflict,
     ListClients,
+    PermissionExplanation,
     RegenerateClientKey,
     UpdateClient,
 )
@@ -30,8 +32,8 @@ from artcafe_common.contracts.tenancy.credentials import ClientCredential, FindC
 from artcafe_common.contracts.tenancy.events import ClientChanged, ClientRevoked, RevocationReason
 from artcafe_common.contracts.tenancy.members import Role
 from artcafe_common.plans import LIMITS
-from artcafe_common.storage.dynamo import ConditionFailed
-from artcafe_tenancy import metadata, names, permissions
+from artcafe_common.storage.dynamo_errors import ConditionFailed
+from artcafe_tenancy import metadata, names, permission_explanations, permissions
 from artcafe_tenancy.endpoint_base import EndpointBase, changed_fields, given_fields, require_found
 from artcafe_tenancy.outbox import OutboxEntry, build_entry
 from artcafe_tenancy.presence_mirror import from_microseconds
@@ -74,7 +76,7 @@ class ClientEndpoints(EndpointBase):
         tenant_id = authorization.require_role(Role.VIEWER)
         where = None if request.status is None else status_filter(request.status)
         items, next_cursor = await self.read_page(
-            self.store.clients.list, tenant_id, "clients", request, where=where
+            self.store.clients.list, tenant_id, "clients", request, where=where, name=request.name
         )
         return Clients(clients=[to_client(client) for client in items], next_cursor=next_cursor)
 
@@ -82,18 +84,31 @@ class ClientEndpoints(EndpointBase):
     async def get_client(self, request: GetClient) -> Client:
         return to_client(await self._get_client(authorization.require_role(Role.VIEWER), request.client_id))
 
+    @handles(ExplainPermission)
+    async def explain_permission(self, request: ExplainPermission) -> PermissionExplanation:
+        client = await self._get_client(authorization.require_role(Role.VIEWER), request.client_id)
+        return permission_explanations.explain(
+            client.tenant_id, client.client_id, client.permissions, request.action, request.tested
+        )
+
     @handles(UpdateClient)
     async def update_client(self, request: UpdateClient) -> Client:
         tenant_id = authorization.require_role(Role.MEMBER)
         given = changed_fields(request, key="client_id")
-        new_patterns = {} if request.permissions is UNSET else given_fields(request.permissions)
-        permissions.check(tenant_id, Permissions(**{"publish": [], "subscribe": [], **new_patterns}))
+        given_permissions = {} if request.permissions is UNSET else given_fields(request.permissions)
+        permissions.check_patterns(
+            tenant_id,
+            publish=given_permissions.get("publish", []),
+            subscribe=given_permissions.get("subscribe", []),
+        )
         changes = {"state" if name == "status" else name: value for name, value in given.items()}
 
         def build_changes(before: ClientItem) -> dict[str, Any]:
             if request.permissions is UNSET:
                 return changes
-            return {**changes, "permissions": structs.replace(before.permissions, **new_patterns)}
+            updated = structs.replace(before.permissions, **given_permissions)
+            permissions.check_streams(updated)
+            return {**changes, "permissions": updated}
 
         def build_update_entry(before: ClientItem, client: ClientItem) -> OutboxEntry:
             # Published even if the client is already suspended, so that a retry closes remaining connections.
@@ -106,7 +121,7 @@ class ClientEndpoints(EndpointBase):
             return _build_entry(client, "client.updated", event, {"changed": sorted(changes)})
 
         client = await self.store.clients.update(
-            tenant_id, request.client_id, build_changes, build_update_entry
+            tenant_id, request.client_id, build_changes, build_update_entry, request.check_version
         )
         return to_client(require_found(client, ClientNotFound))
 
@@ -117,6 +132,7 @@ class ClientEndpoints(EndpointBase):
             tenant_id,
             request.client_id,
             lambda item: _build_entry(item, "client.deleted", _revoked_event(item, RevocationReason.DELETED)),
+            request.check_version,
         )
         return to_client(require_found(client, ClientNotFound))
 

@@ -12,7 +12,7 @@ from artcafe_common.contracts.tenancy.list_query import ListQuery
 from artcafe_common.cursors import CursorCodec
 from artcafe_common.plans import Plan
 from artcafe_common.storage.table import Page
-from artcafe_tenancy import metadata, names
+from artcafe_tenancy import metadata
 from artcafe_tenancy.activity_table import ActivityTable
 from artcafe_tenancy.store import Store
 from artcafe_tenancy.stream_reconciler import StreamReconciler
@@ -34,6 +34,7 @@ class EndpointBase:
         bus: Bus,
         cursors: CursorCodec,
         default_plan: Plan,
+        organizations_per_user: int,
     ) -> None:
         self.store = store
         self.activity = activity
@@ -41,6 +42,7 @@ class EndpointBase:
         self.bus = bus
         self.cursors = cursors
         self.default_plan = default_plan
+        self.organizations_per_user = organizations_per_user
 
     async def read_page(
         self,
@@ -77,11 +79,10 @@ def given_fields(struct: msgspec.Struct) -> dict[str, Any]:
 
 
 def changed_fields(request: Command[Any], *, key: str = "") -> dict[str, Any]:
-    """The fields that an update command sets, except `key`. Raises InvalidRequest for a bad name or metadata."""
+    """The fields that an update command sets, except `key`. Raises InvalidRequest for bad metadata."""
     changes = given_fields(request)
+    changes.pop("if_match", None)
     changes.pop(key, None)
-    if "name" in changes:
-        names.check(changes["name"])
     if "metadata" in changes:
         metadata.check(changes["metadata"])
     return changes

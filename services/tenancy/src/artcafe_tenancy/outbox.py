@@ -23,8 +23,11 @@ from artcafe_common.bus.caller import current_caller
 from artcafe_common.bus.client import Bus
 from artcafe_common.bus.command import Event
 from artcafe_common.bus.errors import CommandError
+from artcafe_common.concurrency import run_together
 from artcafe_common.contracts.tenancy.activity import Activity, ActivityRecorded, ActivityType
-from artcafe_common.storage.dynamo import ConditionFailed, Database, Write
+from artcafe_common.retrying import deadline
+from artcafe_common.storage.dynamo import Database, Write
+from artcafe_common.storage.dynamo_errors import ConditionFailed
 from artcafe_common.storage.table import Table
 from artcafe_tenancy.tables import ACTIVITY, PENDING, ActivityItem, PendingEvent
 
@@ -32,6 +35,7 @@ RETENTION = timedelta(days=30)
 # A younger entry is still being published by the instance that wrote it.
 PENDING_AFTER_S = 1.5
 BATCH_SIZE = 100
+PUBLISH_WAIT_S = 0.5
 CLOSE_TIMEOUT_S = 3
 log = structlog.get_logger()
 
@@ -79,6 +83,7 @@ class Outbox:
         self._items = Table(database, ACTIVITY)
         self._bus = bus
         self._tasks: set[asyncio.Task[None]] = set()
+        self.results = {"published": 0, "late": 0, "delayed": 0}
 
     def write_for(self, entry: OutboxEntry) -> Write:
         """The write that stores a pending entry, for the transaction of the change."""
@@ -89,13 +94,24 @@ class Outbox:
         return self._items.build_put(to_item(entry.tenant_id, entry.activity, events), new=True)
 
     async def publish(self, entry: OutboxEntry) -> None:
-        """Publish the events of a stored entry; on failure the entry stays pending."""
+        """Publish the events of a stored entry; on failure the entry stays pending.
+
+        Whoever is connected has the events at once. That the broker stores them is awaited for PUBLISH_WAIT_S: the
+        change is complete, and its caller does not wait for a stream without a leader.
+        """
+        publishing = asyncio.create_task(self._publish(entry))
+        self._tasks.add(publishing)
+        publishing.add_done_callback(self._tasks.discard)
+        await asyncio.wait({publishing}, timeout=PUBLISH_WAIT_S)
+
+    async def _publish(self, entry: OutboxEntry) -> None:
         try:
-            for event in entry.events:
-                await self._bus.publish(event)
+            await run_together(*(self._bus.publish(event) for event in entry.events))
         except CommandError as error:
+            self.results["delayed"] += 1
             log.warning("outbox_publish_delayed", reason=error.detail)
         else:
+            self.results["published"] += 1
             self._run_in_background(self._mark_published(entry.tenant_id, entry.activity))
 
     async def publish_pending(self) -> None:
@@ -104,7 +120,7 @@ class Outbox:
         page = await self._items.query(
             PENDING, index="PendingIndex", limit=BATCH_SIZE, range_=Key("timestamp").lt(before)
         )
-        await asyncio.gather(*(self._publish_item(item) for item in page.items))
+        await run_together(*(self._publish_item(item) for item in page.items))
 
     async def _publish_item(self, item: ActivityItem) -> None:
         try:
@@ -112,8 +128,10 @@ class Outbox:
                 event_id = msgspec.json.decode(pending.body, type=Event).event_id
                 await self._bus.publish_encoded(pending.subject, event_id, pending.body.encode())
         except CommandError as error:
+            self.results["delayed"] += 1
             log.warning("outbox_publish_delayed", reason=error.detail)
             return
+        self.results["late"] += 1
         await self._mark_published(item.tenant_id, to_activity(item))
         log.info("pending_entry_published", activity_id=item.id)
 
@@ -144,7 +162,8 @@ class Outbox:
             log.warning("outbox_publish_delayed", reason=error.detail)
 
     def _run_in_background(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
+        with deadline(None):
+            task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

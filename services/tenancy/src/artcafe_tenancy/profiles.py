@@ -7,6 +7,7 @@ from msgspec import UNSET
 
 from artcafe_common import authorization
 from artcafe_common.bus.caller import current_caller
+from artcafe_common.bus.command import Empty
 from artcafe_common.bus.endpoints import handles
 from artcafe_common.bus.errors import FieldError, InvalidRequest
 from artcafe_common.contracts.tenancy.profiles import (
@@ -16,11 +17,11 @@ from artcafe_common.contracts.tenancy.profiles import (
     Organization,
     Preferences,
     Profile,
+    RecordUserDetails,
     UpdatePreferences,
     UpdateProfile,
 )
-from artcafe_tenancy import names
-from artcafe_tenancy.endpoint_base import EndpointBase, given_fields
+from artcafe_tenancy.endpoint_base import EndpointBase, changed_fields, given_fields
 from artcafe_tenancy.tables import ProfileItem
 
 MAX_ORGANIZATIONS = 200
@@ -37,11 +38,14 @@ class ProfileEndpoints(EndpointBase):
     @handles(UpdateProfile)
     async def update_profile(self, request: UpdateProfile) -> Profile:
         user_id = authorization.require_user()
-        if request.name is not UNSET:
-            names.check(request.name)
-        changes = given_fields(request)
-        del changes["email"]
-        return await self._to_profile(await self.store.update_profile(user_id, changes), request.email)
+        changes = changed_fields(request, key="email")
+        profile = await self.store.update_profile(user_id, changes, request.check_version)
+        return await self._to_profile(profile, request.email)
+
+    @handles(RecordUserDetails)
+    async def record_user_details(self, request: RecordUserDetails) -> Empty:
+        await self.store.record_details(request.user_id, request.email, request.name)
+        return Empty()
 
     @handles(GetPreferences)
     async def get_preferences(self, request: GetPreferences) -> Preferences:  # noqa: ARG002 - it has no fields
@@ -52,13 +56,13 @@ class ProfileEndpoints(EndpointBase):
         user_id = authorization.require_user()
         if request.timezone is not UNSET:
             _check_timezone(request.timezone)
-        changes = given_fields(request)
+        changes = changed_fields(request)
         if request.notifications is not UNSET:
             del changes["notifications"]
             changes |= {
                 f"notify_{name}": value for name, value in given_fields(request.notifications).items()
             }
-        return _to_preferences(await self.store.update_profile(user_id, changes))
+        return _to_preferences(await self.store.update_profile(user_id, changes, request.check_version))
 
     async def _to_profile(self, item: ProfileItem, email: str) -> Profile:
         memberships = (await self.store.list_memberships(item.user_id, limit=MAX_ORGANIZATIONS)).items
@@ -73,8 +77,8 @@ class ProfileEndpoints(EndpointBase):
             current = organizations[0].account_id
         return Profile(
             user_id=item.user_id,
-            email=email or next((each.email for each in memberships if each.email), ""),
-            name=item.name,
+            email=email or item.email or next((each.email for each in memberships if each.email), ""),
+            name=item.name or item.provider_name,
             avatar_url=item.avatar_url,
             organizations=organizations,
             current_organization=next((each for each in organizations if each.account_id == current), None),
@@ -90,6 +94,7 @@ def _to_preferences(item: ProfileItem) -> Preferences:
         notifications=Notifications(
             **{name: value for name, value in notifications.items() if value is not None}
         ),
+        updated_at=item.updated_at,
     )
 
 

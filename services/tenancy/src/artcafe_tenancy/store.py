@@ -1,20 +1,25 @@
 """DynamoDB access of tenancy: organizations, members and profiles; other tables have their own modules."""
 
-import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
-from boto3.dynamodb.conditions import Attr
+from boto3.dynamodb.conditions import Attr, ConditionBase
 
 from artcafe_common import clock
-from artcafe_common.bus.errors import StoreUnavailable
-from artcafe_common.contracts.tenancy.accounts import AccountNotFound
+from artcafe_common.bus.errors import FieldError, InvalidRequest
+from artcafe_common.concurrency import run_together
+from artcafe_common.contracts.tenancy.accounts import AccountNotFound, OrganizationLimitReached
+from artcafe_common.contracts.tenancy.conditional import VersionCheck
 from artcafe_common.contracts.tenancy.fields import NameTaken
 from artcafe_common.contracts.tenancy.members import LastOwner, MemberExists, Role
-from artcafe_common.storage.dynamo import ConditionFailed, Database, TransactionFailed, Write
+from artcafe_common.storage.dynamo import Database, Write
+from artcafe_common.storage.dynamo_errors import ConditionFailed, TransactionFailed
 from artcafe_common.storage.table import Page, Table
+from artcafe_tenancy import names
 from artcafe_tenancy.channel_subscription_table import SubscriptionTable
+from artcafe_tenancy.client_table import ClientTable
 from artcafe_tenancy.names import is_ulid, is_user_id
 from artcafe_tenancy.outbox import Outbox, OutboxEntry
 from artcafe_tenancy.subject_table import SubjectTable
@@ -29,8 +34,18 @@ from artcafe_tenancy.tables import (
     ProfileItem,
     TenantItem,
 )
-from artcafe_tenancy.unique_names import AgentTable, ClientTable, UniqueNameTable
-from artcafe_tenancy.write_conflicts import MAX_ATTEMPTS, backoff
+from artcafe_tenancy.unique_names import AgentTable, UniqueNameTable
+from artcafe_tenancy.write_conflicts import WriteConflict, repeat_on_conflict
+
+# Memberships that are read at once while a user's organizations are counted.
+FOUNDED_PAGE = 50
+
+
+class OrganizationCount(msgspec.Struct, frozen=True, kw_only=True):
+    """How many organizations a user created, and whether that number is stored."""
+
+    count: int
+    stored: bool
 
 
 class Store:
@@ -44,22 +59,45 @@ class Store:
         self._profiles = Table(database, PROFILES)
         self.clients = ClientTable(database, outbox, self._tenants)
         self.agents = AgentTable(database, outbox, self._tenants)
-        self.channels = UniqueNameTable(database, outbox, CHANNELS, self._tenants, counter="channels_count")
+        self.channels = UniqueNameTable(
+            database, outbox, CHANNELS, self._tenants, counter="channels_count", counted="channels"
+        )
         self.subjects = SubjectTable(database, outbox)
         self.subscriptions = SubscriptionTable(database)
 
     # -- organizations ---------------------------------------------------------------------------
 
-    async def create_tenant(self, tenant: TenantItem, owner: MemberItem, entry: OutboxEntry) -> None:
-        """Store a new organization with its first owner."""
-        await self._database.transact_write(
-            [
-                self._tenants.build_put(tenant, new=True),
-                self._members.build_put(owner, new=True),
-                self._outbox.write_for(entry),
-            ]
-        )
+    async def create_tenant(
+        self, tenant: TenantItem, owner: MemberItem, entry: OutboxEntry, *, limit: int
+    ) -> None:
+        """Store a new organization with its first owner. Raises OrganizationLimitReached."""
+
+        async def change() -> None:
+            counted = await self.check_organizations(owner.user_id, limit)
+            try:
+                await self._database.transact_write(
+                    [
+                        self._tenants.build_put(tenant, new=True),
+                        self._members.build_put(owner, new=True),
+                        self._count_organization(owner.user_id, counted, limit),
+                        self._outbox.write_for(entry),
+                    ]
+                )
+            except TransactionFailed as error:
+                if 2 not in error.failed:  # noqa: PLR2004 - the counter
+                    raise
+                raise WriteConflict from None
+
+        await repeat_on_conflict(change)
         await self._outbox.publish(entry)
+
+    async def check_organizations(self, user_id: str, limit: int) -> OrganizationCount:
+        """How many organizations the user created. Raises OrganizationLimitReached for `limit` or more."""
+        stored = (await self.get_profile(user_id)).organizations_count
+        count = await self._count_founded(user_id) if stored is None else stored
+        if count >= limit:
+            raise OrganizationLimitReached
+        return OrganizationCount(count=count, stored=stored is not None)
 
     async def get_tenant(self, tenant_id: str) -> TenantItem | None:
         """An organization (strongly consistent); None for a text that is not a well-formed id."""
@@ -67,28 +105,43 @@ class Store:
 
     async def get_tenants(self, tenant_ids: list[str]) -> list[TenantItem | None]:
         """Organizations, read concurrently, in the order of the ids."""
-        return list(await asyncio.gather(*map(self.get_tenant, tenant_ids)))
+        return list(await run_together(*map(self.get_tenant, tenant_ids)))
 
     async def scan_tenants(self, *, limit: int, position: dict[str, Any] | None) -> Page[TenantItem]:
         """A page of all organizations; for operators only, never for a route."""
         return await self._tenants.scan_page(limit=limit, position=position)
 
-    async def update_tenant(self, tenant_id: str, changes: dict[str, Any], entry: OutboxEntry) -> TenantItem:
-        """Set attributes of an organization and publish the entry. Raises AccountNotFound."""
-        if not is_ulid(tenant_id):
-            raise AccountNotFound
-        update = self._tenants.build_update(
-            tenant_id, set_={**changes, "updated_at": clock.now()}, condition=Attr("id").exists()
-        )
-        try:
-            await self._database.transact_write([update, self._outbox.write_for(entry)])
-        except TransactionFailed:
-            raise AccountNotFound from None
-        await self._outbox.publish(entry)
-        updated = await self.get_tenant(tenant_id)
-        if updated is None:
-            raise AccountNotFound
-        return updated
+    async def update_tenant(
+        self,
+        tenant_id: str,
+        changes: dict[str, Any],
+        entry: OutboxEntry,
+        check_version: VersionCheck | None = None,
+    ) -> TenantItem:
+        """Set attributes of an organization and publish the entry. Raises AccountNotFound.
+
+        The write is conditional on the version that `check_version` accepted.
+        """
+
+        async def change() -> TenantItem:
+            tenant = await self.get_tenant(tenant_id)
+            if tenant is None:
+                raise AccountNotFound
+            if check_version is not None:
+                check_version(tenant.updated_at)
+            names.check_change(tenant.name, changes.get("name", tenant.name))
+            values = {**changes, "updated_at": clock.now()}
+            update = self._tenants.build_update(
+                tenant_id, set_=values, condition=_unchanged(tenant.updated_at) & Attr("id").exists()
+            )
+            try:
+                await self._database.transact_write([update, self._outbox.write_for(entry)])
+            except TransactionFailed:
+                raise WriteConflict from None
+            await self._outbox.publish(entry)
+            return msgspec.structs.replace(tenant, **values)
+
+        return await repeat_on_conflict(change)
 
     # -- agents ----------------------------------------------------------------------------------
 
@@ -99,22 +152,28 @@ class Store:
 
         Raises NameTaken if a client already uses the agent's name.
         """
-        for _ in range(MAX_ATTEMPTS):
+
+        async def change() -> ClientItem | None:
             agent = await self.agents.get(tenant_id, agent_id)
             if agent is None:
                 return None
             client, entry = to_client(agent)
-            writes = [*self.clients.transfer_in_writes(client), *self.agents.transfer_out_writes(agent)]
+            added = self.clients.transfer_in_writes(client)
+            writes = [*added, *self.agents.transfer_out_writes(agent), self._outbox.write_for(entry)]
             try:
-                await self._database.transact_write([*writes, self._outbox.write_for(entry)])
+                await self._database.transact_write(writes)
             except TransactionFailed as error:
-                if error.failed == (1,):
+                if set(error.failed) <= set(range(2, len(added))):
                     raise NameTaken from None
-                await backoff()
-            else:
-                await self._outbox.publish(entry)
-                return client
-        raise StoreUnavailable("too many concurrent changes of one agent")
+                if error.failed == (1,):
+                    message = "another client has this key"
+                    fields = (FieldError(field="nkey_public", message=message),)
+                    raise InvalidRequest(message, errors=fields) from None
+                raise WriteConflict from None
+            await self._outbox.publish(entry)
+            return client
+
+        return await repeat_on_conflict(change)
 
     # -- members ---------------------------------------------------------------------------------
 
@@ -133,8 +192,19 @@ class Store:
     async def list_memberships(
         self, user_id: str, *, limit: int, position: dict[str, Any] | None = None
     ) -> Page[MemberItem]:
-        """A page of the memberships of a user."""
-        return await self._members.query(user_id, limit=limit, position=position)
+        """A page of the memberships of a user (strongly consistent)."""
+        return await self._members.query(user_id, limit=limit, position=position, consistent=True)
+
+    async def mark_visited(self, member: MemberItem) -> None:
+        """Record that a member has acted for the organization. Raises ConditionFailed if the member left meanwhile."""
+        await self._members.update(
+            member.user_id, member.tenant_id, set_={"visited": True}, condition=Attr("role").exists()
+        )
+
+    async def get_members(self, tenant_id: str, user_ids: Sequence[str]) -> list[MemberItem]:
+        """Those of the users who are members of the organization, read concurrently."""
+        found = await run_together(*(self.get_member(tenant_id, each) for each in user_ids))
+        return [member for member in found if member is not None]
 
     async def add_member(self, member: MemberItem, entry: OutboxEntry) -> None:
         """Store a new member and publish the entry. Raises MemberExists."""
@@ -154,33 +224,32 @@ class Store:
         tenant_id: str,
         user_id: str,
         role: Role | None,
-        check: Callable[[Role], None],
+        check: Callable[[MemberItem], None],
         build_entry: Callable[[MemberItem], OutboxEntry],
     ) -> MemberItem | None:
         """Change a member's role, or remove the member for None; returns the member, None if not found.
 
-        `check` receives the current role and raises if the change is not allowed. `build_entry` receives
-        the member before the change. Raises LastOwner if no owner would be left.
+        `check` receives the member before the change and raises if the change is not allowed. `build_entry`
+        receives it too. Raises LastOwner if no owner would be left.
         """
-        for _ in range(MAX_ATTEMPTS):
+
+        async def change() -> MemberItem | None:
             member = await self.get_member(tenant_id, user_id)
             if member is None:
                 return None
-            check(member.role)
+            check(member)
             if member.role is role:
                 return member
             entry = build_entry(member)
-            try:
-                updated = await self._update_member(member, role, entry)
-            except ConditionFailed:
-                await backoff()
-            else:
-                await self._outbox.publish(entry)
-                return updated
-        raise StoreUnavailable("too many concurrent changes of one member")
+            updated = await self._update_member(member, role, entry)
+            await self._outbox.publish(entry)
+            return updated
+
+        return await repeat_on_conflict(change)
 
     async def _update_member(self, member: MemberItem, role: Role | None, entry: OutboxEntry) -> MemberItem:
-        key, unchanged = (member.user_id, member.tenant_id), Attr("role").eq(member.role.value)
+        key = (member.user_id, member.tenant_id)
+        unchanged = Attr("role").eq(member.role.value) & _unchanged(member.updated_at)
         changes = {"role": role, "updated_at": clock.now()}
         writes = [
             self._members.build_delete(*key, condition=unchanged)
@@ -194,7 +263,7 @@ class Store:
             await self._database.transact_write(writes)
         except TransactionFailed as error:
             if 0 in error.failed:
-                raise ConditionFailed from None
+                raise WriteConflict from None
             raise LastOwner from None
         return member if role is None else msgspec.structs.replace(member, **changes)
 
@@ -204,10 +273,72 @@ class Store:
         """A user's profile (strongly consistent); an empty one if none is stored."""
         return await self._profiles.get(user_id, consistent=True) or ProfileItem(user_id=user_id)
 
-    async def update_profile(self, user_id: str, changes: dict[str, Any]) -> ProfileItem:
-        """Set attributes of a user's profile."""
-        return await self._profiles.update(user_id, set_={**changes, "updated_at": clock.now()})
+    async def get_profiles(self, user_ids: Sequence[str]) -> list[ProfileItem]:
+        """Profiles, read concurrently, in the order of the ids."""
+        return list(await run_together(*map(self.get_profile, user_ids)))
+
+    async def record_details(self, user_id: str, email: str, name: str) -> None:
+        """Store what the identity provider says of a user, if it differs."""
+        stored = await self.get_profile(user_id)
+        changes = {"email": email or stored.email, "provider_name": name or stored.provider_name}
+        if changes != {"email": stored.email, "provider_name": stored.provider_name}:
+            await self._profiles.update(user_id, set_=changes)
+
+    async def update_profile(
+        self, user_id: str, changes: dict[str, Any], check_version: VersionCheck
+    ) -> ProfileItem:
+        """Set attributes of a user's profile, on condition of the version that `check_version` accepted."""
+
+        async def change() -> ProfileItem:
+            before = await self.get_profile(user_id)
+            check_version(before.updated_at)
+            names.check_change(before.name, changes.get("name", before.name))
+            values = {**changes, "updated_at": clock.now()}
+            update = self._profiles.build_update(
+                user_id, set_=values, condition=_unchanged(before.updated_at)
+            )
+            try:
+                await self._database.write(update, once=True)
+            except ConditionFailed:
+                raise WriteConflict from None
+            return msgspec.structs.replace(before, **values)
+
+        return await repeat_on_conflict(change)
+
+    def _count_organization(self, user_id: str, counted: OrganizationCount, limit: int) -> Write:
+        if counted.stored:
+            below_limit = Attr("organizations_count").lt(limit)
+            return self._profiles.build_update(user_id, add={"organizations_count": 1}, condition=below_limit)
+        return self._profiles.build_update(
+            user_id,
+            set_={"organizations_count": counted.count + 1},
+            condition=Attr("organizations_count").not_exists(),
+        )
+
+    async def _count_founded(self, user_id: str) -> int:
+        """The organizations of earlier releases that the user created and still owns.
+
+        Their owner's membership is as old as they are. Being made an owner by somebody else does not count.
+        """
+        position, founded = None, 0
+        while True:
+            page = await self.list_memberships(user_id, limit=FOUNDED_PAGE, position=position)
+            owned = [each for each in page.items if each.role is Role.OWNER]
+            tenants = await self.get_tenants([each.tenant_id for each in owned])
+            founded += sum(
+                tenant is not None and tenant.created_at == each.created_at
+                for each, tenant in zip(owned, tenants, strict=True)
+            )
+            position = page.position
+            if position is None:
+                return founded
 
     def _count_owners(self, tenant_id: str, change: int) -> Write:
         condition = Attr("id").exists() if change > 0 else Attr("owners_count").gt(1)
         return self._tenants.build_update(tenant_id, add={"owners_count": change}, condition=condition)
+
+
+def _unchanged(updated_at: datetime | None) -> ConditionBase:
+    """The condition that an item was not updated since it was read."""
+    attribute = Attr("updated_at")
+    return attribute.not_exists() if updated_at is None else attribute.eq(msgspec.to_builtins(updated_at))

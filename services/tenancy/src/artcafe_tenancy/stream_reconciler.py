@@ -8,15 +8,16 @@ changed in between. So concurrent, repeated and reordered events all end in the 
 import asyncio
 
 import structlog
+from cachetools import TTLCache
 
 from artcafe_common import clock
-from artcafe_common.broker.subjects import HISTORY_STREAM, REPUBLISH_PREFIX, channel_subject
+from artcafe_common.broker.subjects import HISTORY_STREAM, channel_subject
 from artcafe_common.bus.client import Bus
-from artcafe_common.bus.errors import StoreUnavailable
 from artcafe_common.cache import Cache
 from artcafe_common.contracts.identity.accounts import AccountMissing
 from artcafe_common.contracts.identity.streams import (
     EnsureStream,
+    FinishStreamMove,
     PurgeStream,
     RemoveStream,
     StreamRefused,
@@ -27,19 +28,21 @@ from artcafe_common.contracts.tenancy.events import SubjectChanged
 from artcafe_common.contracts.tenancy.fields import PlanLimitReached
 from artcafe_common.contracts.tenancy.subjects import Retention, SubjectStatus
 from artcafe_common.plans import LIMITS
-from artcafe_common.storage.dynamo import ConditionFailed
+from artcafe_common.storage.dynamo_errors import ConditionFailed
 from artcafe_tenancy.outbox import build_entry
 from artcafe_tenancy.store import Store
 from artcafe_tenancy.subject_patterns import all_channels_subject, history_key, stream_name
 from artcafe_tenancy.tables import SubjectItem, TenantItem
-from artcafe_tenancy.write_conflicts import MAX_ATTEMPTS
+from artcafe_tenancy.write_conflicts import WriteConflict, repeat_on_conflict
 
 HISTORY_RETENTION = Retention(max_age_s=7 * 24 * 3600, max_bytes=64 * 1024**2)
 HISTORY_MESSAGES_PER_CHANNEL = 10_000
 # After this time a caller gets the record while its stream is still pending.
 RECONCILE_TIMEOUT_S = 3.0
+ACTIVE_HISTORY_AGE_S = 600
 POLL_INTERVAL_S = 0.03
 MAX_POLL_INTERVAL_S = 0.3
+PAGE_SIZE = 200
 log = structlog.get_logger()
 
 
@@ -52,19 +55,21 @@ class StreamReconciler:
         # By tenant: whether a history record exists (None: no storage left), and whether its stream does.
         self._history_records: Cache[str, str | None] = Cache(size=50_000, age_s=600)
         self._history_streams: Cache[str, bool] = Cache(size=50_000, age_s=600)
+        self._active_histories: TTLCache[str, None] = TTLCache(50_000, ACTIVE_HISTORY_AGE_S)
 
     async def on_subject_changed(self, event: SubjectChanged) -> None:
         """Create, update or delete the stream of a subject to match its record."""
-        for _ in range(MAX_ATTEMPTS):
+
+        async def change() -> None:
             item = await self._store.subjects.get_record(event.tenant_id, event.subject_id)
             if item is None or item.deleting:
                 await self._delete_stream(event.tenant_id, stream_name(event.subject_id))
                 if item is not None:
                     await self._store.subjects.remove(item)
-                return
-            if await self._ensure_stream(item):
-                return
-        raise StoreUnavailable("too many concurrent changes of one subject")
+            elif not await self._ensure_stream(item):
+                raise WriteConflict
+
+        await repeat_on_conflict(change)
 
     async def wait_until_reconciled(self, tenant_id: str, key: str) -> SubjectItem | None:
         """The record once its stream matches it, or after RECONCILE_TIMEOUT_S; None if it is removed."""
@@ -87,20 +92,50 @@ class StreamReconciler:
             log.warning("subject_refused", subject_id=item.subject_id, reason=error.detail)
         return await self._store.subjects.set_status(item, status, refusal)
 
-    async def sync_history(self, tenant_id: str) -> bool | None:
-        """Update the stream of a tenant's channel history to its record; None where there is no record.
+    async def sync(self, tenant_id: str) -> tuple[int, bool]:
+        """Update all streams of a tenant to their records, and move those that are in the clients' account.
 
-        False when the broker rejects the configuration; the stream and the record's status then stay as they are.
+        Returns how many match now, and whether the broker rejected one; that one and its record's status stay as
+        they are.
         """
-        item = await self._store.subjects.get_record(tenant_id, history_key(tenant_id))
-        if item is None:
-            return None
-        try:
-            await self._bus.call(_ensure_command(item))
-        except (SubjectOverlap, StreamRefused, AccountMissing) as error:
-            log.warning("history_stream_rejected", tenant_id=tenant_id, reason=error.detail)
-            return False
-        return True
+        synced, rejected = 0, False
+        for item in await self._records(tenant_id):
+            try:
+                await self._bus.call(_ensure_command(item))
+                synced += 1
+            except (SubjectOverlap, StreamRefused) as error:
+                log.warning("stream_rejected", tenant_id=tenant_id, stream=item.stream, reason=error.detail)
+                rejected = True
+            except AccountMissing:
+                return synced, True
+        if not rejected:
+            try:
+                await self._bus.call(FinishStreamMove(tenant_id=tenant_id))
+            except StreamRefused as error:
+                log.warning("own_stream_rejected", tenant_id=tenant_id, reason=error.detail)
+                rejected = True
+            except AccountMissing:
+                return synced, True
+        return synced, rejected
+
+    async def list_wanted(self, tenant_id: str) -> list[EnsureStream]:
+        """What the streams of a tenant should be, without those that are being changed or were refused."""
+        return [
+            _ensure_command(item)
+            for item in await self._records(tenant_id)
+            if item.status is SubjectStatus.ACTIVE and not item.deleting
+        ]
+
+    async def _records(self, tenant_id: str) -> list[SubjectItem]:
+        history = await self._store.subjects.get_record(tenant_id, history_key(tenant_id))
+        records = [] if history is None else [history]
+        position = None
+        while True:
+            page = await self._store.subjects.list(tenant_id, limit=PAGE_SIZE, position=position)
+            records += page.items
+            position = page.position
+            if position is None:
+                return records
 
     async def _delete_stream(self, tenant_id: str, stream: str) -> None:
         try:
@@ -114,6 +149,17 @@ class StreamReconciler:
         """Create the tenant's history record unless it exists; False if its plan has no storage left."""
         key = await self._history_records.get(tenant.id, lambda: self._ensure_history_record(tenant))
         return key is not None
+
+    async def has_history(self, tenant_id: str) -> bool:
+        """Whether the tenant's channel messages are stored, or will be once the broker is available."""
+        if tenant_id in self._active_histories:
+            return True
+        item = await self._store.subjects.get_record(tenant_id, history_key(tenant_id))
+        if item is None or item.deleting or item.status is SubjectStatus.REFUSED:
+            return False
+        if item.status is SubjectStatus.ACTIVE:
+            self._active_histories[tenant_id] = None
+        return True
 
     async def wait_for_history(self, tenant: TenantItem) -> None:
         """Ensure the history and wait, up to RECONCILE_TIMEOUT_S, until channel messages are stored."""
@@ -182,5 +228,4 @@ def _ensure_command(item: SubjectItem) -> EnsureStream:
         max_age_s=item.retention.max_age_s,
         max_messages=item.retention.max_messages,
         max_messages_per_subject=item.max_messages_per_subject,
-        republish_prefix=REPUBLISH_PREFIX if item.stream == HISTORY_STREAM else None,
     )

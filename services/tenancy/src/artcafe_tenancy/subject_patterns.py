@@ -6,6 +6,7 @@ from artcafe_common.broker.subjects import HISTORY_STREAM, PRESENCE, ForbiddenSu
 from artcafe_common.contracts.identity.streams import SubjectOverlap
 from artcafe_common.contracts.tenancy.fields import NameTaken, PlanLimitReached
 from artcafe_common.contracts.tenancy.subjects import MAX_SUBJECTS
+from artcafe_tenancy.names import normalize
 from artcafe_tenancy.tables import SubjectReservation
 
 
@@ -56,7 +57,7 @@ def check_reservation(
     if len(others) > MAX_SUBJECTS:
         raise PlanLimitReached(f"an organization can have at most {MAX_SUBJECTS} subjects")
     for other in others:
-        if wanted.name and other.name == wanted.name:
+        if wanted.name and normalize(other.name) == wanted.name:
             raise NameTaken
         if any(overlaps(mine, theirs) for mine in wanted.raw for theirs in other.raw):
             raise SubjectOverlap
@@ -65,7 +66,9 @@ def check_reservation(
     grows = before is None or wanted.max_bytes > before.max_bytes
     if storage is not None and total > storage and grows:
         available = max(0, storage - total + wanted.max_bytes)
-        raise PlanLimitReached(f"the plan's storage allows max_bytes of at most {available}")
+        raise PlanLimitReached(
+            f"the organization's plan allows {storage} bytes of storage: max_bytes can be at most {available} here"
+        )
 
 
 def _example_pattern(pattern: str) -> str:

@@ -16,29 +16,28 @@ reservation until its stream is deleted. Each transition except `set_status` inc
 `set_status` applies to one version only: a late result for an older version has no effect.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
 
 import msgspec
 from boto3.dynamodb.conditions import Attr
 
 from artcafe_common import clock
 from artcafe_common.broker.subjects import HISTORY_STREAM
-from artcafe_common.bus.errors import StoreUnavailable
+from artcafe_common.contracts.tenancy.conditional import VersionCheck
 from artcafe_common.contracts.tenancy.subjects import SubjectStatus
-from artcafe_common.storage.dynamo import ConditionFailed, Database, TransactionFailed, Write
+from artcafe_common.storage.dynamo import Database, Write
+from artcafe_common.storage.dynamo_errors import ConditionFailed, TransactionFailed
 from artcafe_common.storage.table import Page, Table
 from artcafe_common.storage.tables import TableSpec
 from artcafe_common.storage.tenant_table import TenantTable
-from artcafe_tenancy.names import is_ulid, normalize
+from artcafe_tenancy.names import check_change, is_ulid, normalize
 from artcafe_tenancy.outbox import Outbox, OutboxEntry
 from artcafe_tenancy.subject_patterns import check_reservation
 from artcafe_tenancy.tables import SUBJECTS, SubjectItem, SubjectLedger, SubjectReservation
-from artcafe_tenancy.write_conflicts import backoff
+from artcafe_tenancy.write_conflicts import WriteConflict, repeat_on_conflict
 
-# All changes of a tenant's subjects update the same ledger, so conflicts are frequent.
-MAX_ATTEMPTS = 25
-_CONTENTION = "too many concurrent changes of one organization's subjects"
+T = TypeVar("T")
 
 
 class SubjectTable:
@@ -66,12 +65,17 @@ class SubjectTable:
         visible = Attr("deleting").eq(False) & Attr("stream").ne(HISTORY_STREAM)  # noqa: FBT003 - a value
         return await self._items.list(tenant_id, limit=limit, position=position, where=visible)
 
+    async def reserved_bytes(self, tenant_id: str) -> int:
+        """The bytes that a tenant's streams reserve (strongly consistent)."""
+        return sum(each.max_bytes for each in (await self._get_ledger(tenant_id)).entries.values())
+
     async def create(self, item: SubjectItem, storage: int | None, entry: OutboxEntry) -> None:
         """Store a new record and publish its entry.
 
         Raises NameTaken, SubjectOverlap, PlanLimitReached, or ConditionFailed if the record exists.
         """
-        for attempt in range(MAX_ATTEMPTS):
+
+        async def change() -> None:
             try:
                 await self._database.transact_write(
                     [
@@ -83,11 +87,10 @@ class SubjectTable:
             except TransactionFailed as error:
                 if 0 in error.failed:
                     raise ConditionFailed from None
-                await backoff(attempt)
-            else:
-                await self._outbox.publish(entry)
-                return
-        raise StoreUnavailable(_CONTENTION)
+                raise WriteConflict from None
+
+        await self._repeat_alone(item.tenant_id, change)
+        await self._outbox.publish(entry)
 
     async def update(
         self,
@@ -96,21 +99,26 @@ class SubjectTable:
         changes: dict[str, Any],
         storage: int | None,
         build_entry: Callable[[SubjectItem], OutboxEntry],
+        check_version: VersionCheck,
     ) -> tuple[SubjectItem, SubjectItem] | None:
         """Set attributes and publish the entry; returns the record before and after.
 
         Raises NameTaken, SubjectOverlap or PlanLimitReached.
         """
-        for attempt in range(MAX_ATTEMPTS):
+
+        async def change() -> tuple[SubjectItem, SubjectItem] | None:
             item = await self.get(tenant_id, subject_id)
             if item is None:
                 return None
+            check_version(item.updated_at)
             updated = msgspec.structs.replace(item, **changes, **_next_version(item))
+            check_change(item.name, updated.name)
             reserve = await self._reserve(updated, storage)
-            if await self._replace(item, updated, [reserve], build_entry(updated)):
-                return item, updated
-            await backoff(attempt)
-        raise StoreUnavailable(_CONTENTION)
+            if not await self._replace(item, updated, [reserve], build_entry(updated)):
+                raise WriteConflict
+            return item, updated
+
+        return await self._repeat_alone(tenant_id, change)
 
     async def revert(self, before: SubjectItem, after: SubjectItem, entry: OutboxEntry) -> bool:
         """Undo an update; False if the record has changed since."""
@@ -118,22 +126,31 @@ class SubjectTable:
         return await self._replace(after, reverted, [await self._reserve(reverted, None)], entry)
 
     async def mark_deleting(
-        self, tenant_id: str, subject_id: str, build_entry: Callable[[SubjectItem], OutboxEntry]
+        self,
+        tenant_id: str,
+        subject_id: str,
+        build_entry: Callable[[SubjectItem], OutboxEntry],
+        check_version: VersionCheck | None = None,
     ) -> SubjectItem | None:
         """Start to delete a subject and publish the entry; returns the subject as it was."""
-        for attempt in range(MAX_ATTEMPTS):
+
+        async def change() -> SubjectItem | None:
             item = await self.get(tenant_id, subject_id)
             if item is None:
                 return None
+            if check_version is not None:
+                check_version(item.updated_at)
             deleting = msgspec.structs.replace(item, deleting=True, **_next_version(item))
-            if await self._replace(item, deleting, [], build_entry(item)):
-                return item
-            await backoff(attempt)
-        raise StoreUnavailable(_CONTENTION)
+            if not await self._replace(item, deleting, [], build_entry(item)):
+                raise WriteConflict
+            return item
+
+        return await repeat_on_conflict(change)
 
     async def remove(self, item: SubjectItem) -> None:
         """Remove a record whose stream is deleted, and release its reservation. Idempotent."""
-        for attempt in range(MAX_ATTEMPTS):
+
+        async def change() -> None:
             try:
                 await self._database.transact_write(
                     [
@@ -142,12 +159,10 @@ class SubjectTable:
                     ]
                 )
             except TransactionFailed as error:
-                if 0 in error.failed:
-                    return  # Another instance removed it.
-                await backoff(attempt)
-            else:
-                return
-        raise StoreUnavailable(_CONTENTION)
+                if 0 not in error.failed:  # otherwise, another instance removed it
+                    raise WriteConflict from None
+
+        await self._repeat_alone(item.tenant_id, change)
 
     async def set_status(self, item: SubjectItem, status: SubjectStatus, refusal: str | None) -> bool:
         """Store the status of this version's stream; False if the record has a newer version."""
@@ -161,6 +176,11 @@ class SubjectTable:
         except ConditionFailed:
             return False
         return True
+
+    async def _repeat_alone(self, tenant_id: str, change: Callable[[], Awaitable[T]]) -> T:
+        # All changes of a tenant's subjects update the same ledger.
+        async with self._database.exclusive(_ledger_key(tenant_id)):
+            return await repeat_on_conflict(change)
 
     async def _replace(
         self, before: SubjectItem, after: SubjectItem, writes: Sequence[Write], entry: OutboxEntry

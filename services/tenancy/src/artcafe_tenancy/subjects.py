@@ -90,6 +90,7 @@ class SubjectEndpoints(EndpointBase):
             changes,
             await self._storage_limit(tenant_id),
             lambda item: _build_entry(item, "subject.updated", changed_names),
+            request.check_version,
         )
         before, item = require_found(updated, SubjectNotFound)
         reconciled = await self.streams.wait_until_reconciled(tenant_id, item.subject_id)
@@ -106,7 +107,10 @@ class SubjectEndpoints(EndpointBase):
     async def delete_subject(self, request: DeleteSubject) -> Subject:
         tenant_id = authorization.require_role(Role.MEMBER)
         gone = await self.store.subjects.mark_deleting(
-            tenant_id, request.subject_id, lambda item: _build_entry(item, "subject.deleted")
+            tenant_id,
+            request.subject_id,
+            lambda item: _build_entry(item, "subject.deleted"),
+            request.check_version,
         )
         item = require_found(gone, SubjectNotFound)
         await self.streams.wait_until_reconciled(tenant_id, item.subject_id)

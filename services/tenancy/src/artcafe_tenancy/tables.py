@@ -7,6 +7,7 @@ import msgspec
 
 from artcafe_common.contracts.identity.agents import AgentKeyType
 from artcafe_common.contracts.identity.clients import Permissions
+from artcafe_common.contracts.tenancy.accounts import AccountStatus
 from artcafe_common.contracts.tenancy.activity import ActivityStatus, ActivityType
 from artcafe_common.contracts.tenancy.clients import ClientState
 from artcafe_common.contracts.tenancy.fields import Metadata
@@ -18,7 +19,10 @@ from artcafe_common.storage.tables import Index, TableSpec
 
 
 class TenantItem(msgspec.Struct, frozen=True, kw_only=True):
-    """An organization. Each counter changes in the transaction that adds or removes a counted item."""
+    """An organization. Each counter changes in the transaction that adds or removes a counted item.
+
+    `status` is missing in items of earlier releases. `created_by` is the user whose number of organizations includes it; empty in items of earlier releases.
+    """
 
     id: str
     name: str
@@ -26,6 +30,8 @@ class TenantItem(msgspec.Struct, frozen=True, kw_only=True):
     plan: Plan
     metadata: Metadata
     owners_count: int
+    status: AccountStatus = AccountStatus.ACTIVE
+    created_by: str = ""
     clients_count: int = 0
     channels_count: int = 0
     created_at: datetime
@@ -33,21 +39,26 @@ class TenantItem(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MemberItem(msgspec.Struct, frozen=True, kw_only=True):
-    """A user's membership of an organization."""
+    """A user's membership of an organization; `visited` once the person has acted for it."""
 
     user_id: str
     tenant_id: str
     email: str
     role: Role
+    visited: bool = False
     created_at: datetime
     updated_at: datetime
 
 
 class UniqueNameItem(msgspec.Struct, frozen=True, kw_only=True):
-    """An item whose name is unique in its tenant; `version` increments with each update by a user."""
+    """An item whose name is unique in its tenant; `version` increments with each update by a user.
+
+    `search_name` is the normalized name, in which lists search; None in items of earlier releases.
+    """
 
     tenant_id: str
     name: str
+    search_name: str | None = None
     metadata: Metadata
     created_at: datetime
     updated_at: datetime
@@ -101,14 +112,26 @@ class NameReservation(msgspec.Struct, frozen=True, kw_only=True):
     holder: str
 
 
+class KeyOwner(msgspec.Struct, frozen=True, kw_only=True):
+    """The client `holder` that has a public key, in the same table as that client (`nkey#…`).
+
+    It has no `tenant_id`, so indexes and reads by tenant exclude it.
+    """
+
+    holder: str
+
+
 class ProfileItem(msgspec.Struct, frozen=True, kw_only=True):
-    """A user's profile and preferences; None is an unset preference.
+    """A user's profile and preferences; None is an unset preference. `email` and `provider_name` are the identity provider's.
 
     Each preference is a separate attribute, so concurrent updates do not overwrite each other.
+    `organizations_count` is the number of organizations that the user created, None before the first one.
     """
 
     user_id: str
     name: str = ""
+    email: str = ""
+    provider_name: str = ""
     avatar_url: str = ""
     theme: Theme | None = None
     language: str | None = None
@@ -118,6 +141,7 @@ class ProfileItem(msgspec.Struct, frozen=True, kw_only=True):
     notify_client_offline: bool | None = None
     notify_quota: bool | None = None
     notify_security: bool | None = None
+    organizations_count: int | None = None
     updated_at: datetime | None = None
 
 

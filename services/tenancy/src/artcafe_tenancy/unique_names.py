@@ -4,37 +4,38 @@ Every update is conditional on the version that was read, and stored together wi
 name is reserved by a `NameReservation`, which is written and removed in one transaction with its item.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Generic, TypeVar
 
 import msgspec
 from boto3.dynamodb.conditions import Attr, ConditionBase
 
 from artcafe_common import clock
-from artcafe_common.bus.errors import StoreUnavailable
 from artcafe_common.contracts.tenancy.clients import ClientState, ClientStatus
-from artcafe_common.contracts.tenancy.fields import NameTaken, PlanLimitReached
-from artcafe_common.storage.dynamo import ConditionFailed, Database, TransactionFailed, Write
+from artcafe_common.contracts.tenancy.conditional import VersionCheck
+from artcafe_common.contracts.tenancy.fields import MAX_NAME_LENGTH, NameTaken, PlanLimitReached
+from artcafe_common.storage.dynamo import Database, Write
+from artcafe_common.storage.dynamo_errors import ConditionFailed, TransactionFailed
 from artcafe_common.storage.table import Page, Table
 from artcafe_common.storage.tables import TableSpec
 from artcafe_common.storage.tenant_table import TenantTable
-from artcafe_tenancy.names import is_ulid, normalize, reservation_key
+from artcafe_tenancy.names import check_change, is_ulid, normalize, reservation_keys
 from artcafe_tenancy.outbox import Outbox, OutboxEntry
 from artcafe_tenancy.tables import (
     AGENTS,
-    CLIENTS,
     AgentItem,
-    ClientItem,
     CredentialItem,
     NameReservation,
     TenantItem,
     UniqueNameItem,
 )
-from artcafe_tenancy.write_conflicts import MAX_ATTEMPTS, backoff
+from artcafe_tenancy.write_conflicts import WriteConflict, repeat_on_conflict
 
 T = TypeVar("T", bound=UniqueNameItem)
 S = TypeVar("S", bound=CredentialItem)
-_CONTENTION = "too many concurrent changes of one item"
+# DynamoDB queries per page of a search, of a hundred items or more each.
+MAX_SEARCH_READS = 20
 
 
 class UniqueNameTable(Generic[T]):
@@ -48,6 +49,7 @@ class UniqueNameTable(Generic[T]):
         tenants: Table[TenantItem],
         *,
         counter: str,
+        counted: str,
     ) -> None:
         self._outbox = outbox
         self._database = database
@@ -57,11 +59,20 @@ class UniqueNameTable(Generic[T]):
         )
         self._tenants = tenants
         self._counter = counter
+        self._counted = counted
         self._partition = spec.partition
 
     async def get(self, tenant_id: str, key: str) -> T | None:
         """The tenant's item (strongly consistent); None for a key that is not a well-formed id."""
         return await self._items.get(tenant_id, key, consistent=True) if is_ulid(key) else None
+
+    async def find(self, tenant_id: str, text: str) -> T | None:
+        """The tenant's item with this id, or else with this name (strongly consistent)."""
+        item = await self.get(tenant_id, text)
+        if item is not None or not text or len(text) > MAX_NAME_LENGTH:
+            return item
+        holder = await self._find_holder(tenant_id, text)
+        return None if holder is None else await self.get(tenant_id, holder)
 
     async def list(
         self,
@@ -70,34 +81,49 @@ class UniqueNameTable(Generic[T]):
         limit: int,
         position: dict[str, Any] | None,
         where: ConditionBase | None = None,
+        name: str | None = None,
     ) -> Page[T]:
-        """A page of the tenant's items, oldest first."""
-        return await self._items.list(tenant_id, limit=limit, position=position, where=where)
+        """A page of the tenant's items, oldest first; of a search by `name`, it may be short without being the last."""
+        if name is None:
+            return await self._items.list(tenant_id, limit=limit, position=position, where=where)
+        found = _name_filter(name)
+        return await self._items.list(
+            tenant_id,
+            limit=limit,
+            position=position,
+            where=found if where is None else where & found,
+            max_reads=MAX_SEARCH_READS,
+        )
 
     async def check_capacity(self, tenant: TenantItem, name: str, limit: int | None) -> None:
         """Raises PlanLimitReached or NameTaken if `create` would fail, before a key is issued for it."""
         if limit is not None and getattr(tenant, self._counter) >= limit:
-            raise PlanLimitReached
-        reservation = await self._reservations.get(reservation_key(tenant.id, name), consistent=True)
-        if reservation is not None:
+            raise self._limit_reached(limit)
+        if await self._find_holder(tenant.id, name) is not None:
             raise NameTaken
 
     async def create(self, item: T, limit: int | None, entry: OutboxEntry) -> None:
         """Store a new item and publish its entry. Raises PlanLimitReached or NameTaken."""
+        reserve, *others = self._reserve_name(item, item.name)
         below_limit = Attr("id").exists() if limit is None else Attr(self._counter).lt(limit)
         try:
-            await self._database.transact_write(
-                [
-                    self._items.build_put(item.tenant_id, item, new=True),
-                    self._reserve_name(item, item.name),
-                    self._tenants.build_update(item.tenant_id, add={self._counter: 1}, condition=below_limit),
-                    self._outbox.write_for(entry),
-                ]
-            )
+            async with self._exclusive_counter(item.tenant_id):
+                await self._database.transact_write(
+                    [
+                        self._items.build_put(item.tenant_id, _searchable(item), new=True),
+                        reserve,
+                        self._tenants.build_update(
+                            item.tenant_id, add={self._counter: 1}, condition=below_limit
+                        ),
+                        self._outbox.write_for(entry),
+                        *others,
+                        *self._lookups_to_add(item),
+                    ]
+                )
         except TransactionFailed as error:
             if 2 in error.failed:  # noqa: PLR2004 - the counter
-                raise PlanLimitReached from None
-            if 1 in error.failed:
+                raise self._limit_reached(limit) from None
+            if error.failed and error.failed[-1] in (1, *range(4, 4 + len(others))):
                 raise NameTaken from None
             raise
         await self._outbox.publish(entry)
@@ -108,93 +134,139 @@ class UniqueNameTable(Generic[T]):
         key: str,
         changes: dict[str, Any] | Callable[[T], dict[str, Any]],
         build_entry: Callable[[T, T], OutboxEntry],
+        check_version: VersionCheck,
     ) -> T | None:
         """Set attributes and publish the entry built from the item before and after. Raises NameTaken.
 
-        `changes` may be built from the item before, where an update is merged with the stored value.
+        `changes` may be built from the item before, where an update is merged with the stored value. The write is
+        conditional on the version that `check_version` accepted.
         """
-        for _ in range(MAX_ATTEMPTS):
+
+        async def change() -> T | None:
             item = await self.get(tenant_id, key)
             if item is None:
                 return None
+            check_version(item.updated_at)
             new_values = changes(item) if callable(changes) else changes
             attributes = {**new_values, "updated_at": clock.now(), "version": item.version + 1}
             updated = msgspec.structs.replace(item, **attributes)
+            check_change(item.name, updated.name)
             entry = build_entry(item, updated)
-            try:
-                await self._update(item, attributes, entry)
-            except ConditionFailed:
-                await backoff()
-            else:
-                await self._outbox.publish(entry)
-                return updated
-        raise StoreUnavailable(_CONTENTION)
+            await self._update(item, attributes, entry)
+            await self._outbox.publish(entry)
+            return updated
 
-    async def delete(self, tenant_id: str, key: str, build_entry: Callable[[T], OutboxEntry]) -> T | None:
+        return await repeat_on_conflict(change)
+
+    async def delete(
+        self,
+        tenant_id: str,
+        key: str,
+        build_entry: Callable[[T], OutboxEntry],
+        check_version: VersionCheck,
+    ) -> T | None:
         """Remove an item and its name reservation, and publish the entry; returns the removed item."""
-        for _ in range(MAX_ATTEMPTS):
+
+        async def change() -> T | None:
             item = await self.get(tenant_id, key)
             if item is None:
                 return None
+            check_version(item.updated_at)
             entry = build_entry(item)
             try:
-                await self._database.transact_write(
-                    [
-                        self._items.build_delete(tenant_id, key),
-                        # Fails after a concurrent rename, which would leave the new name reserved.
-                        self._release_name(item),
-                        self._tenants.build_update(
-                            tenant_id, add={self._counter: -1}, condition=Attr("id").exists()
-                        ),
-                        self._outbox.write_for(entry),
-                    ]
-                )
+                async with self._exclusive_counter(tenant_id):
+                    await self._database.transact_write(
+                        [
+                            # Deletes the version that was checked.
+                            self._items.build_delete(
+                                tenant_id, key, condition=Attr("version").eq(item.version)
+                            ),
+                            # Fails after a concurrent rename, which would leave the new name reserved.
+                            *self._release_name(item),
+                            self._tenants.build_update(
+                                tenant_id, add={self._counter: -1}, condition=Attr("id").exists()
+                            ),
+                            self._outbox.write_for(entry),
+                            *self._lookups_to_remove(item),
+                        ]
+                    )
             except TransactionFailed:
-                await backoff()
-            else:
-                await self._outbox.publish(entry)
-                return item
-        raise StoreUnavailable(_CONTENTION)
+                raise WriteConflict from None
+            await self._outbox.publish(entry)
+            return item
 
-    def transfer_in_writes(self, item: T) -> tuple[Write, Write]:
-        """The writes that add an item from another table with the same counter."""
-        return self._items.build_put(item.tenant_id, item, new=True), self._reserve_name(item, item.name)
+        return await repeat_on_conflict(change)
 
-    def transfer_out_writes(self, item: T) -> tuple[Write, Write]:
+    def transfer_in_writes(self, item: T) -> tuple[Write, ...]:
+        """The writes that add an item from another table with the same counter: item, lookups, names."""
+        return (
+            self._items.build_put(item.tenant_id, _searchable(item), new=True),
+            *self._lookups_to_add(item),
+            *self._reserve_name(item, item.name),
+        )
+
+    def transfer_out_writes(self, item: T) -> tuple[Write, ...]:
         """The writes that remove an item without changing the counter; they fail if it changed."""
         unchanged = Attr("version").eq(item.version)
         return (
             self._items.build_delete(item.tenant_id, self._key(item), condition=unchanged),
-            self._release_name(item),
+            *self._release_name(item),
         )
 
     async def _update(self, item: T, attributes: dict[str, Any], entry: OutboxEntry) -> None:
         unchanged = Attr("version").eq(item.version)
+        name = attributes.get("name", item.name)
+        attributes = {**attributes, "search_name": normalize(name)}
         writes = [
             self._items.build_update(item.tenant_id, self._key(item), set_=attributes, condition=unchanged),
             self._outbox.write_for(entry),
         ]
-        name = attributes.get("name", item.name)
-        if normalize(name) != normalize(item.name):
-            writes += [self._reserve_name(item, name), self._release_name(item)]
+        before, after = (reservation_keys(item.tenant_id, each) for each in (item.name, name))
+        reserved = self._reserve_name(item, name) if after != before else []
+        first = len(writes)
+        writes += [*reserved, *(self._release(item, key) for key in before if key not in after)]
         try:
             await self._database.transact_write(writes)
         except TransactionFailed as error:
-            if error.failed == (2,):
+            if error.failed and all(first <= each < first + len(reserved) for each in error.failed):
                 raise NameTaken from None
-            raise ConditionFailed from None
+            raise WriteConflict from None
 
-    def _reserve_name(self, item: T, name: str) -> Write:
-        return self._reservations.build_update(
-            reservation_key(item.tenant_id, name),
-            set_={"holder": self._key(item)},
-            condition=Attr(self._partition).not_exists(),
-        )
+    def _exclusive_counter(self, tenant_id: str) -> AbstractAsyncContextManager[None]:
+        return self._database.exclusive(f"{self._counter} {tenant_id}")
 
-    def _release_name(self, item: T) -> Write:
-        return self._reservations.build_delete(
-            reservation_key(item.tenant_id, item.name), condition=Attr("holder").eq(self._key(item))
-        )
+    def _lookups_to_add(self, item: T) -> tuple[Write, ...]:  # noqa: ARG002 - for subclasses
+        """The writes that let a new item be found by something else than its id and name."""
+        return ()
+
+    def _lookups_to_remove(self, item: T) -> tuple[Write, ...]:  # noqa: ARG002 - for subclasses
+        return ()
+
+    def _limit_reached(self, limit: int | None) -> PlanLimitReached:
+        return PlanLimitReached(f"the organization's plan allows at most {limit} {self._counted}")
+
+    async def _find_holder(self, tenant_id: str, name: str) -> str | None:
+        """The key of the item that has a name."""
+        for key in reservation_keys(tenant_id, name):
+            reservation = await self._reservations.get(key, consistent=True)
+            if reservation is not None:
+                return reservation.holder
+        return None
+
+    def _reserve_name(self, item: T, name: str) -> Sequence[Write]:
+        free = Attr(self._partition).not_exists() | Attr("holder").eq(self._key(item))
+        return [
+            self._reservations.build_update(key, set_={"holder": self._key(item)}, condition=free)
+            for key in reservation_keys(item.tenant_id, name)
+        ]
+
+    def _release_name(self, item: T) -> Sequence[Write]:
+        return [self._release(item, key) for key in reservation_keys(item.tenant_id, item.name)]
+
+    def _release(self, item: T, key: str) -> Write:
+        # Releases before this one reserved one form of a name only.
+        own = Attr("holder").eq(self._key(item)) | Attr(self._partition).not_exists()
+        return self._reservations.build_delete(key, condition=own)
 
     def _key(self, item: T) -> str:
         key: str = getattr(item, self._partition)
@@ -231,44 +303,20 @@ class AgentTable(CredentialTable[AgentItem]):
     """Legacy agents; plans count them as clients."""
 
     def __init__(self, database: Database, outbox: Outbox, tenants: Table[TenantItem]) -> None:
-        super().__init__(database, outbox, AGENTS, tenants, counter="clients_count")
+        super().__init__(
+            database, outbox, AGENTS, tenants, counter="clients_count", counted="clients and agents"
+        )
 
 
-class ClientTable(CredentialTable[ClientItem]):
-    """Clients, which can also be found by their public key."""
+def _searchable(item: T) -> T:
+    return msgspec.structs.replace(item, search_name=normalize(item.name))
 
-    def __init__(self, database: Database, outbox: Outbox, tenants: Table[TenantItem]) -> None:
-        super().__init__(database, outbox, CLIENTS, tenants, counter="clients_count")
 
-    async def replace_key(self, client: ClientItem, nkey_public: str, entry: OutboxEntry) -> ClientItem:
-        """Replace the client's key. Raises ConditionFailed if the key changed or the client is gone."""
-        changes = {"nkey_public": nkey_public, "updated_at": clock.now()}
-        try:
-            await self._database.transact_write(
-                [
-                    self._items.build_update(
-                        client.tenant_id,
-                        client.client_id,
-                        set_=changes,
-                        add={"version": 1},
-                        condition=Attr("nkey_public").eq(client.nkey_public),
-                    ),
-                    self._outbox.write_for(entry),
-                ]
-            )
-        except TransactionFailed:
-            raise ConditionFailed from None
-        await self._outbox.publish(entry)
-        return msgspec.structs.replace(client, **changes, version=client.version + 1)
-
-    async def find_by_key(self, nkey_public: str) -> ClientItem | None:
-        """The client in any tenant that has this public key, for authentication."""
-        indexed = await self._items.find_in_any_tenant("NKeyIndex", nkey_public)
-        if indexed is None:
-            return None
-        # The index is eventually consistent and may still contain a replaced key.
-        client = await self.find_by_id(indexed.client_id)
-        return client if client is not None and client.nkey_public == nkey_public else None
+def _name_filter(part: str) -> ConditionBase:
+    """The condition that selects items whose name contains a text."""
+    # An item of an earlier release is found by exact case, until it is updated.
+    older = Attr("search_name").not_exists() & Attr("name").contains(part)
+    return Attr("search_name").contains(normalize(part)) | older
 
 
 def status_filter(status: ClientStatus) -> ConditionBase:

@@ -1,12 +1,24 @@
 """Retries of optimistic writes: read, write on condition, and read again after a conflict."""
 
-import asyncio
-import random
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
-MAX_ATTEMPTS = 10
-BACKOFF_S = 0.02
+from artcafe_common.bus.errors import StoreUnavailable
+from artcafe_common.retrying import retrying
+
+T = TypeVar("T")
 
 
-async def backoff(attempt: int = 0) -> None:
-    """Wait a random time, up to BACKOFF_S per attempt, so that the concurrent change can finish."""
-    await asyncio.sleep(random.uniform(0, BACKOFF_S * (attempt + 1)))
+class WriteConflict(Exception):
+    """Another change came between the read and the write."""
+
+
+async def repeat_on_conflict(change: Callable[[], Awaitable[T]]) -> T:
+    """The result of `change`, which reads and writes; it is called again while it raises WriteConflict."""
+    try:
+        async for attempt in retrying(WriteConflict):
+            with attempt:
+                return await change()
+    except WriteConflict:
+        raise StoreUnavailable("too many concurrent changes") from None
+    raise AssertionError("unreachable")

@@ -88,6 +88,8 @@ class AccountClaims(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     exports: list[Export] = []
     default_permissions: dict[str, Any] = {}
     authorization: Authorization | None = None
+    # Users by public key, with the Unix time until which their JWTs were issued.
+    revocations: dict[str, int] = {}
     type: str = msgspec.field(default_factory=lambda: "account")
     version: int = msgspec.field(default_factory=lambda: 2)
 
@@ -112,6 +114,7 @@ class OperatorClaims(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     """The `nats` part of an operator JWT."""
 
     system_account: str = ""
+    signing_keys: list[str] = []
     type: str = msgspec.field(default_factory=lambda: "operator")
     version: int = msgspec.field(default_factory=lambda: 2)
 
@@ -174,9 +177,16 @@ Claims = AccountClaims | UserClaims | OperatorClaims | AuthorizationResponse
 
 
 def encode(
-    claims: Claims, *, issuer: KeyPair, subject: str, name: str, issued_at: int, audience: str = ""
+    claims: Claims,
+    *,
+    issuer: KeyPair,
+    subject: str,
+    name: str,
+    issued_at: int,
+    audience: str = "",
+    expires_at: int | None = None,
 ) -> str:
-    """The signed JWT; `issued_at` in Unix seconds. Deterministic."""
+    """The signed JWT; times in Unix seconds. Deterministic."""
     body: dict[str, Any] = {
         "iat": issued_at,
         "iss": issuer.public,
@@ -186,6 +196,8 @@ def encode(
     }
     if audience:
         body["aud"] = audience
+    if expires_at is not None:
+        body["exp"] = expires_at
     body["jti"] = hashlib.sha256(msgspec.json.encode(body)).hexdigest()
     signed = f"{_b64(msgspec.json.encode(_HEADER))}.{_b64(msgspec.json.encode(body))}"
     return f"{signed}.{_b64(issuer.sign(signed.encode()))}"
@@ -207,8 +219,43 @@ def decode_authorization_request(token: str) -> AuthorizationRequestJwt:
 
 def issuer_of(token: str) -> str:
     """The issuer's public key in a JWT; the signature is not verified."""
-    body = decode_signature(token.split(".")[1])
-    return str(msgspec.json.decode(body)["iss"])
+    return str(_body_of(token)["iss"])
+
+
+def claims_of(token: str) -> dict[str, Any]:
+    """The `nats` part of a JWT; the signature is not verified."""
+    claims: dict[str, Any] = _body_of(token)["nats"]
+    return claims
+
+
+def expiry_of(token: str) -> int:
+    """The time at which a JWT expires in Unix seconds, 0 if it does not; the signature is not verified."""
+    return int(_body_of(token).get("exp", 0))
+
+
+def to_claims(claims: Claims) -> dict[str, Any]:
+    """Claims as `claims_of` reads them from a JWT."""
+    decoded: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(claims))
+    return decoded
+
+
+def _body_of(token: str) -> dict[str, Any]:
+    body: dict[str, Any] = msgspec.json.decode(decode_signature(token.split(".")[1]))
+    return body
+
+
+def signing_keys_of(token: str) -> list[str]:
+    """The signing keys in the JWT of an account or operator; the signature is not verified."""
+    body = msgspec.json.decode(decode_signature(token.split(".")[1]), type=_SignerJwt)
+    return body.nats.signing_keys
+
+
+class _SigningKeys(msgspec.Struct, frozen=True):
+    signing_keys: list[str] = []
+
+
+class _SignerJwt(msgspec.Struct, frozen=True):
+    nats: _SigningKeys
 
 
 class Credentials(msgspec.Struct, frozen=True, kw_only=True):

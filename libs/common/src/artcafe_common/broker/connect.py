@@ -1,25 +1,30 @@
-"""Opens NATS connections that wait for the broker and always reconnect."""
+"""Opens NATS connections: those of services, which wait for the broker and always reconnect, and short ones."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import nats.errors
 import structlog
-from nats.aio.client import Client as Nats
 from nats.aio.client import RawCredentials
 
+from artcafe_common.broker.claims import Credentials
+from artcafe_common.broker.client import HardenedNats
+from artcafe_common.broker.renewable import RenewableNats
 from artcafe_common.bus.client import inbox_prefix
 from artcafe_common.settings import read_key
 
 CONNECT_TIMEOUT_S = 3
-RECONNECT_WAIT_S = 0.25
 PING_INTERVAL_S = 10
 MAX_PENDING_BYTES = 32 * 1024 * 1024
 RETRY_PAUSE_S = 0.1
 MAX_RETRY_PAUSE_S = 2.0
+CREDENTIALS_INTERVAL_S = 2.0
 
 log = structlog.get_logger()
+_watchers: set["asyncio.Task[None]"] = set()
 
 
 async def connect(
@@ -28,14 +33,14 @@ async def connect(
     *,
     name: str,
     on_reconnect: Callable[[], Awaitable[None]] | None = None,
-    nc: Nats | None = None,
-) -> Nats:
+    nc: RenewableNats | None = None,
+) -> RenewableNats:
     """Connect with the `.creds` file of a service, and wait until the broker is available.
 
     The connection reconnects by itself without a limit and calls `on_reconnect` each time. `nc`, if given, is the
-    client object to connect.
+    client object to connect. When the file has changed, the connection is renewed with it.
     """
-    nc = nc or Nats()
+    nc = nc or RenewableNats()
     user = RawCredentials(read_key(credentials) + "\n")
     pause = RETRY_PAUSE_S
     while True:
@@ -46,11 +51,32 @@ async def connect(
             await asyncio.sleep(pause)
             pause = min(pause * 2, MAX_RETRY_PAUSE_S)
         else:
+            watching = asyncio.create_task(_watch_credentials(nc, credentials, user))
+            _watchers.add(watching)
+            watching.add_done_callback(_watchers.discard)
             return nc
 
 
+async def _watch_credentials(nc: RenewableNats, path: Path, user: RawCredentials) -> None:
+    """Renew the connection when its `.creds` file has changed, until the connection is closed."""
+    while not nc.is_closed:
+        await asyncio.sleep(CREDENTIALS_INTERVAL_S)
+        try:
+            text = read_key(path) + "\n"
+            Credentials.parse(text)
+        except ValueError as error:
+            log.warning("credentials_not_refreshed", file=path.name, reason=str(error))
+            continue
+        if text != user.data:
+            # nats-py reads it at each attempt to connect.
+            user.data = text
+            log.info("credentials_refreshed", file=path.name)
+            with suppress(nats.errors.Error, OSError, TimeoutError):
+                await nc.renew()
+
+
 async def _open(
-    nc: Nats,
+    nc: HardenedNats,
     url: str,
     credentials: RawCredentials,
     name: str,
@@ -65,7 +91,10 @@ async def _open(
     async def reconnected() -> None:
         log.info("nats_reconnected", connection=name)
         if on_reconnect is not None:
-            await on_reconnect()
+            try:
+                await on_reconnect()
+            except Exception:
+                log.exception("reconnect_hook_failed", connection=name)
 
     await nc.connect(
         servers=url.split(","),
@@ -73,7 +102,6 @@ async def _open(
         name=name,
         inbox_prefix=inbox_prefix(name),
         connect_timeout=CONNECT_TIMEOUT_S,
-        reconnect_time_wait=RECONNECT_WAIT_S,  # type: ignore[arg-type] # typed int, but any number of seconds works
         max_reconnect_attempts=-1,
         ping_interval=PING_INTERVAL_S,
         max_outstanding_pings=2,
@@ -82,3 +110,17 @@ async def _open(
         disconnected_cb=on_disconnect,
         reconnected_cb=reconnected,
     )
+
+
+async def connect_once(servers: str | list[str], **options: Any) -> HardenedNats:
+    """Open a connection that does not reconnect; every server is tried once.
+
+    Takes the options of nats-py's `connect`, and raises what it raises.
+    """
+    nc = HardenedNats()
+    try:
+        await nc.connect(servers, allow_reconnect=False, **options)
+    except BaseException:
+        await nc.close()
+        raise
+    return nc

@@ -10,11 +10,13 @@ import secrets
 from enum import IntEnum
 
 import nkeys
+from nacl.bindings import crypto_core_ed25519_is_valid_point
 from nacl.exceptions import BadSignatureError
 from nacl.signing import VerifyKey
 
 SEED_LENGTH = 58
 PUBLIC_KEY_LENGTH = 56
+RAW_KEY_LENGTH = 32
 
 
 class KeyKind(IntEnum):
@@ -69,7 +71,7 @@ def create_key_pair(kind: KeyKind) -> KeyPair:
 
 
 def decode_public(public: str, kind: KeyKind) -> bytes:
-    """The 32 raw bytes of a public key. Raises InvalidNKeyError for a wrong length, checksum or kind."""
+    """The 32 raw bytes of a public key. Raises InvalidNKeyError for a wrong length, checksum, kind or point."""
     if len(public) != PUBLIC_KEY_LENGTH:
         raise InvalidNKeyError(f"a public NKey has {PUBLIC_KEY_LENGTH} characters")
     try:
@@ -79,7 +81,17 @@ def decode_public(public: str, kind: KeyKind) -> bytes:
     body, checksum = raw[:-2], int.from_bytes(raw[-2:], "little")
     if nkeys.crc16(bytearray(body)) != checksum or body[0] != kind:
         raise InvalidNKeyError("not a public NKey of this kind")
+    if not is_valid_point(body[1:]):
+        raise InvalidNKeyError("not a public key that only its seed can sign for")
     return body[1:]
+
+
+def is_valid_point(raw: bytes) -> bool:
+    """Whether 32 bytes are an Ed25519 public key as a private key produces it: canonical and of prime order.
+
+    For a point of small order, one constant signature is valid for many or all messages.
+    """
+    return len(raw) == RAW_KEY_LENGTH and crypto_core_ed25519_is_valid_point(raw)
 
 
 def verify(public: str, kind: KeyKind, data: bytes, signature: bytes) -> bool:

@@ -16,11 +16,14 @@ MAX_SUBJECT_BYTES = 255
 FULL_WILDCARD = ">"
 # Only the platform publishes on `tenant.{tenant_id}.presence.{client_id}`.
 PRESENCE = "presence"
-# The stream in a tenant's account that stores channel messages. It republishes each of them with its sequence number
-# under REPUBLISH_PREFIX, where the gateway also receives the stream's acknowledgements. These do not use an inbox,
-# because a publish with an inbox as its reply subject looks like a request to subscribers.
+# The prefix of clients' reply subjects, and that of the platform's, to which no client may subscribe.
+INBOX_PREFIX = "_INBOX"
+PRIVATE_INBOX_PREFIX = "_GW"
+# The stream in the streams' account of a tenant that stores channel messages, and the prefix of the subjects on which
+# a gateway receives its acknowledgements. They are no inboxes, because a publish with an inbox as its reply subject
+# looks like a request to subscribers.
 HISTORY_STREAM = "CHANNELS"
-REPUBLISH_PREFIX = "_REPUBLISH"
+ACK_PREFIX = "_ACK"
 # A ULID (Crockford's base32), the form of ids; it identifies subjects of other tenants.
 ULID_PATTERN = re.compile(r"^[0-7][0-9A-HJKMNP-TV-Z]{25}$")
 _BAD_CHARACTERS = re.compile(r"[\s\x00-\x1f\x7f-\x9f]")
@@ -58,7 +61,8 @@ class ResolvedSubject(msgspec.Struct, frozen=True, kw_only=True):
     """A subject or pattern of a tenant, resolved to NATS subjects.
 
     `original` is the subject as the caller wrote it, in the form `form`. The gateway publishes on `publish_subject`
-    and subscribes to `subscribe_subjects`. `channel` is the id of the channel that the subject belongs to.
+    and subscribes to `subscribe_subjects`. `channel` is the id of the channel that the subject belongs to;
+    `has_history` if the channel is known to store its messages.
     """
 
     original: str
@@ -66,6 +70,7 @@ class ResolvedSubject(msgspec.Struct, frozen=True, kw_only=True):
     publish_subject: str
     subscribe_subjects: tuple[str, ...]
     channel: str | None = None
+    has_history: bool = False
 
 
 def validate(subject: str, *, wildcards: bool) -> list[str]:
@@ -129,15 +134,20 @@ def resolve(tenant_id: str, text: str, *, wildcards: bool) -> ResolvedSubject:
         )
     if head.startswith(("$", "_")):
         if head == "_INBOX" and not wildcards and len(tokens) > 1:
-            return ResolvedSubject(
-                original=text, form=SubjectForm.AS_IS, publish_subject=text, subscribe_subjects=()
-            )
+            return as_is(text)
         raise ForbiddenSubject
     if head == tenant_id:
         return _resolve_equivalent(tenant_id, text, SubjectForm.SHORT, rest, wildcards=wildcards)
     if ULID_PATTERN.match(head):
         raise ForbiddenSubject
     return _resolve_equivalent(tenant_id, text, SubjectForm.BARE, tokens, wildcards=wildcards)
+
+
+def as_is(subject: str) -> ResolvedSubject:
+    """A subject that is published on as it is written."""
+    return ResolvedSubject(
+        original=subject, form=SubjectForm.AS_IS, publish_subject=subject, subscribe_subjects=()
+    )
 
 
 def _resolve_full(tenant_id: str, text: str, tail: list[str], *, wildcards: bool) -> ResolvedSubject:
@@ -158,6 +168,9 @@ def _resolve_equivalent(
 ) -> ResolvedSubject:
     if not tail:
         raise BadSubject("a name must follow the tenant's id")
+    if tail[0].startswith(("$", "_")):
+        # Without the tenant's id the name would be a subject of the platform.
+        raise ForbiddenSubject
     name = ".".join(tail)
     short = f"{tenant_id}.{name}"
     full = f"tenant.{short}"
@@ -219,28 +232,3 @@ def overlaps(one: str, other: str) -> bool:
         if a != b and "*" not in (a, b):
             return False
     return len(left) == len(right)
-
-
-def permission_patterns(tenant_id: str, pattern: str) -> tuple[str, ...]:
-    """The NATS subjects of a client's permission pattern, in its tenant's account.
-
-    `>` is every subject of the account; any other pattern is expanded to its equivalent forms. A pattern that begins
-    with a wildcard has no bare form, in which the wildcard would match the tenant's id and the platform's subjects.
-    """
-    if pattern == ">":
-        return (">",)
-    name = resolve(tenant_id, pattern, wildcards=True)
-    if name.channel is not None or name.form is SubjectForm.AS_IS or ".channel." in pattern:
-        return name.subscribe_subjects
-    if name.publish_subject.startswith("tenant."):
-        return name.subscribe_subjects
-    bare = name.publish_subject.removeprefix(f"{tenant_id}.")
-    return (
-        name.subscribe_subjects if bare.startswith(("*", FULL_WILDCARD)) else (*name.subscribe_subjects, bare)
-    )
-
-
-def permitted(tenant_id: str, patterns: list[str], subjects: tuple[str, ...]) -> bool:
-    """Whether permission patterns allow all of `subjects` (subjects or patterns)."""
-    allowed = [raw for pattern in patterns for raw in permission_patterns(tenant_id, pattern)]
-    return all(any(covers(raw, subject) for raw in allowed) for subject in subjects)

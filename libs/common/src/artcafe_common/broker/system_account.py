@@ -1,6 +1,7 @@
-"""Monitoring and control through the broker's system account: list connections, receive their events, end them."""
+"""Monitoring and control through the broker's system account: lists of connections and streams, events, kicks."""
 
 from datetime import datetime
+from typing import Any
 
 import msgspec
 import nats.errors
@@ -9,6 +10,7 @@ from nats.aio.client import Client as Nats
 from artcafe_common.bus.errors import ServiceUnavailable
 
 PAGE_SIZE = 1024
+STREAMS_PAGE_SIZE = 256
 FIRST_REPLY_TIMEOUT_S = 2.0
 # After a reply, how long to wait for the next server's: in a cluster, and from a single server.
 CLUSTER_REPLY_WAIT_S = 0.3
@@ -17,8 +19,9 @@ KICK_TIMEOUT_S = 2
 # The name of the platform's administrative connections in a tenant's account. Their traffic is not counted; the name
 # is only trusted on connections of the platform's own users.
 PLATFORM_CONNECTION_NAME = "platform"
-CONNECT_EVENTS = "$SYS.ACCOUNT.*.CONNECT"
 DISCONNECT_EVENTS = "$SYS.ACCOUNT.*.DISCONNECT"
+# Both kinds of events over one subscription, which keeps the order in which the broker sent them.
+ACCOUNT_EVENTS = "$SYS.ACCOUNT.*.*"
 
 
 class Server(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,7 +34,7 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
 class BrokerConnection(msgspec.Struct, frozen=True, kw_only=True):
     """A connection in a CONNZ response; `in_*` counts what the client sent, `name_tag` is the tenant id.
 
-    `authorized_user` is the client id if the auth callout issued the user, else the user's public key.
+    `authorized_user` is the client id if the platform's key issued the user (`issuer_key`); others choose it.
     """
 
     cid: int
@@ -86,9 +89,45 @@ class _Connz(msgspec.Struct, frozen=True, kw_only=True):
     connections: list[BrokerConnection] = []
 
 
+class _ServerReply(msgspec.Struct, frozen=True, kw_only=True):
+    server: Server
+
+
 class _ConnzReply(msgspec.Struct, frozen=True, kw_only=True):
     server: Server
     data: _Connz = _Connz()
+
+
+class _StreamDetail(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    config: dict[str, Any] = {}
+
+
+class _ApiStats(msgspec.Struct, frozen=True, kw_only=True):
+    total: int = 0
+
+
+class _AccountDetail(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    api: _ApiStats = _ApiStats()
+    stream_detail: list[_StreamDetail] = []
+
+
+class _Jsz(msgspec.Struct, frozen=True, kw_only=True):
+    account_details: list[_AccountDetail] = []
+
+
+class _JszReply(msgspec.Struct, frozen=True, kw_only=True):
+    data: _Jsz = _Jsz()
+
+
+class _Varz(msgspec.Struct, frozen=True, kw_only=True):
+    trusted_operators_jwt: list[str] = []
+
+
+class _VarzReply(msgspec.Struct, frozen=True, kw_only=True):
+    server: Server
+    data: _Varz = _Varz()
 
 
 class ServerConnections(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,6 +135,11 @@ class ServerConnections(msgspec.Struct, frozen=True, kw_only=True):
 
     server: Server
     connections: list[BrokerConnection]
+
+
+def nats_connection_id(server_id: str, cid: int) -> str:
+    """The connection id of a direct NATS connection; never reused, because a server id is new at each start."""
+    return f"nats:{server_id}:{cid}"
 
 
 async def list_connections(
@@ -116,7 +160,10 @@ async def list_connections(
         }
         if account:
             request["acc"] = account
-        replies = await _request_connz(system, msgspec.json.encode(request))
+        replies = [
+            msgspec.json.decode(reply, type=_ConnzReply)
+            for reply in await request_servers(system, "CONNZ", msgspec.json.encode(request))
+        ]
         has_more = False
         for reply in replies:
             known = by_server.get(reply.server.id)
@@ -143,18 +190,67 @@ async def kick(system: Nats, server_id: str, cid: int) -> None:
         raise ServiceUnavailable("the broker does not reply") from error
 
 
-async def _request_connz(system: Nats, request: bytes) -> list[_ConnzReply]:
+async def list_streams(system: Nats) -> dict[str, dict[str, dict[str, Any]]]:
+    """The configurations of all streams, by account key and name. Raises ServiceUnavailable if no server replies."""
+    streams: dict[str, dict[str, dict[str, Any]]] = {}
+    offset = 0
+    while True:
+        request = {
+            "accounts": True,
+            "streams": True,
+            "config": True,
+            "offset": offset,
+            "limit": STREAMS_PAGE_SIZE,
+        }
+        pages = [
+            msgspec.json.decode(reply, type=_JszReply).data.account_details
+            for reply in await request_servers(system, "JSZ", msgspec.json.encode(request))
+        ]
+        for page in pages:
+            for account in page:
+                configs = streams.setdefault(account.id, {})
+                configs.update({stream.name: stream.config for stream in account.stream_detail})
+        if all(len(page) < STREAMS_PAGE_SIZE for page in pages):
+            return streams
+        offset += STREAMS_PAGE_SIZE
+
+
+async def list_servers(system: Nats) -> set[str]:
+    """The ids of the servers that reply. Raises ServiceUnavailable if none does."""
+    replies = await request_servers(system, "STATSZ", b"")
+    return {msgspec.json.decode(reply, type=_ServerReply).server.id for reply in replies}
+
+
+async def count_api_calls(system: Nats, account: str) -> int:
+    """How many calls of JetStream's API an account has made, at all servers. Raises ServiceUnavailable."""
+    request = msgspec.json.encode({"account": account})
+    replies = [
+        msgspec.json.decode(reply, type=_JszReply) for reply in await request_servers(system, "JSZ", request)
+    ]
+    return sum(detail.api.total for reply in replies for detail in reply.data.account_details)
+
+
+async def list_operators(system: Nats) -> dict[str, list[str]]:
+    """The operators' JWTs that each server has loaded, by server name. Raises ServiceUnavailable."""
+    replies = [
+        msgspec.json.decode(reply, type=_VarzReply) for reply in await request_servers(system, "VARZ", b"{}")
+    ]
+    return {reply.server.name: reply.data.trusted_operators_jwt for reply in replies}
+
+
+async def request_servers(system: Nats, name: str, request: bytes) -> list[bytes]:
+    """The replies of all servers to a monitoring request."""
     inbox = system.new_inbox()
     subscription = await system.subscribe(inbox)
-    replies: list[_ConnzReply] = []
+    replies: list[bytes] = []
     try:
-        await system.publish("$SYS.REQ.SERVER.PING.CONNZ", request, reply=inbox)
+        await system.publish(f"$SYS.REQ.SERVER.PING.{name}", request, reply=inbox)
         wait = FIRST_REPLY_TIMEOUT_S
         while True:
             message = await subscription.next_msg(timeout=wait)
             if not message.data:
                 raise ServiceUnavailable("the broker's system account does not reply")
-            replies.append(msgspec.json.decode(message.data, type=_ConnzReply))
+            replies.append(message.data)
             clustered = len(system.servers) + len(system.discovered_servers) > 1
             wait = CLUSTER_REPLY_WAIT_S if clustered else SINGLE_REPLY_WAIT_S
     except (nats.errors.TimeoutError, TimeoutError):

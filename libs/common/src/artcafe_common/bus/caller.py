@@ -1,17 +1,21 @@
 """The context of a call: its verified caller, request id and trace, transferred in NATS headers."""
 
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Self
 
 import msgspec
 import structlog
 
+from artcafe_common import tracing
 from artcafe_common.bus.errors import Forbidden
 
 CALLER_HEADER = "Artcafe-Caller"
 TRACE_HEADER = "traceparent"
-DEADLINE_HEADER = "Artcafe-Deadline-Ms"
+# How long the caller waits, from when the request arrives: the clocks of two hosts need not agree.
+TIMEOUT_HEADER = "Artcafe-Timeout-Ms"
 
 
 class CallerContext(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -49,11 +53,25 @@ def current_caller() -> CallerContext:
 
 
 def set_caller(caller: CallerContext) -> None:
-    """Set the current caller of this task, and bind its ids to the task's log lines."""
+    """Set the current caller of this task, and bind its ids to the task's log lines.
+
+    While the request is traced, its traceparent is that of the current span.
+    """
+    if sampled := tracing.current_traceparent():
+        caller = msgspec.structs.replace(caller, traceparent=sampled)
     _current.set(caller)
     structlog.contextvars.bind_contextvars(
         request_id=caller.request_id, traceparent=caller.traceparent, tenant_id=caller.tenant_id
     )
+
+
+@contextmanager
+def traced(span: tracing.Span | None) -> Iterator[tracing.Span | None]:
+    """Make a span the current one, and the parent of what the caller causes; nothing without a span."""
+    with tracing.current(span):
+        if span is not None:
+            set_caller(current_caller())
+        yield span
 
 
 def current_tenant() -> str:
@@ -69,13 +87,18 @@ def new_request_id() -> str:
 
 
 def new_traceparent() -> str:
-    """A W3C Trace Context header of a new trace (https://www.w3.org/TR/trace-context/)."""
-    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
+    """A W3C Trace Context header of a new trace that is not sampled (https://www.w3.org/TR/trace-context/)."""
+    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-00"
 
 
 def child_traceparent(parent: str) -> str:
-    """The header of a child span of `parent`; of a new trace if `parent` is malformed."""
+    """The header of what the current span causes, or else of a child of `parent` that is not sampled.
+
+    A malformed `parent` means a new trace.
+    """
+    if sampled := tracing.current_traceparent():
+        return sampled
     parts = parent.split("-")
     if len(parts) != 4 or len(parts[1]) != 32 or len(parts[2]) != 16:  # noqa: PLR2004 - the W3C layout
         return new_traceparent()
-    return f"00-{parts[1]}-{secrets.token_hex(8)}-{parts[3]}"
+    return f"00-{parts[1]}-{secrets.token_hex(8)}-00"

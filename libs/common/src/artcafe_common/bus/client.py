@@ -10,13 +10,14 @@ import nats.errors
 import structlog
 from nats.aio.client import Client as Nats
 from nats.aio.msg import Msg
-from nats.js.api import DiscardPolicy, StreamConfig
 from nats.js.errors import Error as JetStreamError
 from nats.micro.request import ERROR_CODE_HEADER
 
+from artcafe_common import tracing
+from artcafe_common.bus.attempts import first_reply
 from artcafe_common.bus.caller import (
     CALLER_HEADER,
-    DEADLINE_HEADER,
+    TIMEOUT_HEADER,
     TRACE_HEADER,
     CallerContext,
     child_traceparent,
@@ -26,26 +27,27 @@ from artcafe_common.bus.caller import (
 from artcafe_common.bus.command import Command, Event, Signal, reply_type, service_of
 from artcafe_common.bus.errors import (
     COMMON_ERRORS,
+    DECODE_ERRORS,
     BadGateway,
     CommandError,
     DeadlineExceeded,
     ErrorBody,
     ServiceUnavailable,
 )
+from artcafe_common.bus.events_stream import align_events_stream, create_events_stream
+from artcafe_common.latency import CallStatistics
 
 R = TypeVar("R")
 E = TypeVar("E", bound=Event)
 S = TypeVar("S", bound=Signal)
 
-EVENTS_STREAM = "EVENTS"
-EVENTS_SUBJECT = "artcafe.events.>"
 # A call without responders is repeated for this time, in which a service restarts.
 NO_RESPONDERS_GRACE_S = 2.0
 RETRY_PAUSE_S = 0.05
 MAX_RETRY_PAUSE_S = 0.4
-EVENTS_MAX_AGE_S = 7 * 24 * 3600
-EVENTS_MAX_BYTES = 1 << 30
 
+PUBLISH_TIMEOUT_S = 5.0
+_STREAM_ERRORS = (nats.errors.Error, JetStreamError, OSError, TimeoutError)
 log = structlog.get_logger()
 
 
@@ -61,12 +63,23 @@ def inbox_prefix(service: str) -> str:
 class Bus:
     """Typed calls to other services; safe for concurrent use."""
 
-    def __init__(self, nc: Nats, *, service: str) -> None:
+    def __init__(
+        self,
+        nc: Nats,
+        *,
+        service: str,
+        tracer: tracing.Tracer = tracing.DISABLED,
+        stream_replicas: int = 1,
+    ) -> None:
         self.nc = nc
+        self.tracer = tracer
         self._service = service
+        self._stream_replicas = stream_replicas
         # nats-py's JetStream does not use the inbox prefix of the connection.
         self.inbox_prefix = f"{inbox_prefix(service)}.".encode()
         self._js = nc.jetstream(timeout=5)
+        # The commands that were sent, by name and code.
+        self.statistics = CallStatistics()
 
     async def call(
         self,
@@ -87,24 +100,40 @@ class Bus:
         pause = RETRY_PAUSE_S
         while True:
             try:
-                return await self._request(command, caller or current_caller(), deadline)
+                with tracing.child(f"call {type(command).__name__}"):
+                    reply = await self._attempt(command, caller or current_caller(), deadline)
             except ServiceUnavailable as error:
                 repeatable = isinstance(error, _Undelivered) or command.idempotent
                 if not wait_for_recovery or not repeatable or time.monotonic() + pause > retry_until:
+                    self._record(command, error.code, started_at)
                     raise
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, MAX_RETRY_PAUSE_S)
+            except CommandError as error:
+                self._record(command, error.code, started_at)
+                raise
+            else:
+                self._record(command, "ok", started_at)
+                return reply
+
+    def _record(self, command: Command[R], code: str, started_at: float) -> None:
+        self.statistics.record(type(command).__name__, code, time.monotonic() - started_at)
+
+    async def _attempt(self, command: Command[R], caller: CallerContext, deadline: float) -> R:
+        if not command.idempotent:
+            return await self._request(command, caller, deadline)
+        return await first_reply(lambda: self._request(command, caller, deadline))
 
     async def _request(self, command: Command[R], caller: CallerContext, deadline: float) -> R:
         kind = type(command)
         left = deadline - time.monotonic()
-        if not self.nc.is_connected:
+        if not self.nc.is_connected or getattr(self.nc, "is_renewing", False):
             # nats-py would buffer the request and send it after the reconnect, when its caller is gone.
             raise _Undelivered("the message broker is not available")
         headers = {
             CALLER_HEADER: msgspec.json.encode(caller).decode("ascii", "replace"),
             TRACE_HEADER: child_traceparent(caller.traceparent),
-            DEADLINE_HEADER: str(int((time.time() + left) * 1000)),
+            TIMEOUT_HEADER: str(max(int(left * 1000), 0)),
         }
         try:
             message = await self.nc.request(
@@ -120,48 +149,56 @@ class Bus:
             raise _decode_error(kind, message.data)
         try:
             reply: R = msgspec.json.decode(message.data, type=reply_type(kind))
-        except msgspec.DecodeError as error:
+        except DECODE_ERRORS as error:
             raise BadGateway from error
         return reply
 
     async def ensure_events_stream(self) -> None:
-        """Create the stream that stores events, unless it exists."""
-        await self._js.add_stream(
-            StreamConfig(
-                name=EVENTS_STREAM,
-                subjects=[EVENTS_SUBJECT],
-                max_age=EVENTS_MAX_AGE_S,
-                max_bytes=EVENTS_MAX_BYTES,
-                discard=DiscardPolicy.OLD,
-                duplicate_window=120,
-            )
-        )
+        """Create the stream that stores events, unless it exists. Raises ServiceUnavailable."""
+        try:
+            await create_events_stream(self._js, self._stream_replicas)
+        except _STREAM_ERRORS as error:
+            raise ServiceUnavailable("the stream of events is not available") from error
 
-    async def publish(self, event: Event) -> None:
+    async def align_events_stream(self) -> None:
+        """Bring the stream that stores events into line; only identity may. Raises ServiceUnavailable."""
+        try:
+            await align_events_stream(self._js, self._stream_replicas)
+        except _STREAM_ERRORS as error:
+            raise ServiceUnavailable("the stream of events is not available") from error
+
+    async def publish(self, event: Event, *, timeout_s: float = PUBLISH_TIMEOUT_S) -> None:
         """Publish an event and wait until the broker has stored it. Raises ServiceUnavailable."""
-        await self.publish_encoded(type(event).subject, event.event_id, msgspec.json.encode(event))
+        data = msgspec.json.encode(event)
+        await self.publish_encoded(type(event).subject, event.event_id, data, timeout_s=timeout_s)
 
-    async def publish_encoded(self, subject: str, event_id: str, data: bytes) -> None:
+    async def publish_encoded(
+        self, subject: str, event_id: str, data: bytes, *, timeout_s: float = PUBLISH_TIMEOUT_S
+    ) -> None:
         """As `publish`, for an event that is encoded already."""
         try:
-            await self._js.publish(
-                subject,
-                data,
-                headers={
-                    "Nats-Msg-Id": event_id,
-                    CALLER_HEADER: msgspec.json.encode(current_caller()).decode("ascii", "replace"),
-                },
-            )
-        except (nats.errors.Error, JetStreamError, OSError, TimeoutError) as error:
+            with tracing.child(f"publish {subject}", "producer"):
+                await self._js.publish(
+                    subject,
+                    data,
+                    timeout=timeout_s,
+                    headers={"Nats-Msg-Id": event_id, CALLER_HEADER: _encode_caller()},
+                )
+        except _STREAM_ERRORS as error:
             raise ServiceUnavailable("the event could not be stored") from error
 
     async def notify(self, signal: Signal) -> None:
         """Publish a signal, without confirmation."""
         await self.nc.publish(type(signal).subject, msgspec.json.encode(signal))
 
-    async def subscribe(self, event: type[E], handler: Callable[[E], Awaitable[None]]) -> None:
-        """Handle live events in every instance, as caches do. Events are missed while disconnected."""
-        await self._subscribe(event.subject, event, handler)
+    async def subscribe(
+        self, event: type[E], handler: Callable[[E], Awaitable[None]], *, shared: bool = False
+    ) -> None:
+        """Handle live events in every instance, as caches do, or each in one if `shared`.
+
+        Events are missed while disconnected.
+        """
+        await self._subscribe(event.subject, event, handler, queue=self._service if shared else "")
 
     async def subscribe_signal(
         self, signal: type[S], handler: Callable[[S], Awaitable[None]], *, shared: bool = True
@@ -186,6 +223,13 @@ class Bus:
         await self.nc.subscribe(subject, queue=queue, cb=receive)
 
 
+def _encode_caller() -> str:
+    caller = current_caller()
+    if sampled := tracing.current_traceparent():
+        caller = msgspec.structs.replace(caller, traceparent=sampled)
+    return msgspec.json.encode(caller).decode("ascii", "replace")
+
+
 def parse_caller(message: Msg) -> CallerContext | None:
     """The caller in the headers of a message; None if it is absent or malformed."""
     raw = (message.headers or {}).get(CALLER_HEADER)
@@ -193,14 +237,14 @@ def parse_caller(message: Msg) -> CallerContext | None:
         return None
     try:
         return msgspec.json.decode(raw, type=CallerContext)
-    except msgspec.DecodeError:
+    except DECODE_ERRORS:
         return None
 
 
 def _decode_error(command: type[Command[R]], data: bytes) -> CommandError:
     try:
         body = msgspec.json.decode(data, type=ErrorBody)
-    except msgspec.DecodeError:
+    except DECODE_ERRORS:
         return BadGateway()
     for kind in (*command.raises, *COMMON_ERRORS):
         if kind.code == body.code:

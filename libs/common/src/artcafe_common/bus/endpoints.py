@@ -8,6 +8,7 @@ first; and it sends `repr(error)` to the caller, so every exception is mapped to
 import asyncio
 import inspect
 import json
+import re
 import time
 import typing
 from collections.abc import Awaitable, Callable
@@ -20,17 +21,19 @@ from nats.aio.client import Client as Nats
 from nats.micro.request import Request
 from nats.micro.service import EndpointStats, Service, ServiceConfig
 
-from artcafe_common import __version__
+from artcafe_common import __version__, tracing
 from artcafe_common.bus.caller import (
     CALLER_HEADER,
-    DEADLINE_HEADER,
+    TIMEOUT_HEADER,
     TRACE_HEADER,
     CallerContext,
     set_caller,
+    traced,
 )
 from artcafe_common.bus.command import Command, reply_type, service_of
 from artcafe_common.bus.errors import (
     COMMON_ERRORS,
+    DECODE_ERRORS,
     CommandError,
     DeadlineExceeded,
     ErrorBody,
@@ -38,10 +41,16 @@ from artcafe_common.bus.errors import (
     InternalError,
     InvalidRequest,
 )
+from artcafe_common.latency import CallStatistics
+from artcafe_common.retrying import deadline
+from artcafe_common.validation import describe_error
 
 R = TypeVar("R")
 COMMAND_ATTRIBUTE = "__artcafe_command__"
 DRAIN_TIMEOUT_S = 5.0
+# Commands that wait for others; further ones stay in the connection's queue.
+MAX_WAITING = 4096
+_TIMEOUT = re.compile(r"[0-9]{1,9}")
 
 log = structlog.get_logger()
 
@@ -80,10 +89,23 @@ def collect_handlers(owner: type) -> dict[type[Command[Any]], str]:
 class EndpointServer:
     """Serves command handlers until stopped; the instances of a service share the commands."""
 
-    def __init__(self, nc: Nats, name: str, *, concurrency: int = 256) -> None:
+    def __init__(
+        self,
+        nc: Nats,
+        name: str,
+        *,
+        concurrency: int = 256,
+        tracer: tracing.Tracer = tracing.DISABLED,
+    ) -> None:
         self._nc = nc
+        self._tracer = tracer
         self._name = name
+        self.concurrency = concurrency
+        self.statistics = CallStatistics()
         self._slots = asyncio.Semaphore(concurrency)
+        self._places = asyncio.Semaphore(concurrency + MAX_WAITING)
+        # How many commands are being handled.
+        self.running_count = 0
         self._running: set[asyncio.Task[None]] = set()
         self._errors: dict[str, int] = {}
         self._service = Service(
@@ -137,8 +159,10 @@ class EndpointServer:
         decoder = msgspec.json.Decoder(command)
 
         async def receive(request: Request) -> None:
-            await self._slots.acquire()
-            task = asyncio.create_task(self._handle(command, decoder, handler, request))
+            # From here on, waiting for a slot counts as the caller's time.
+            ends_at = time.monotonic() + _timeout_s(request, command.deadline_s)
+            await self._places.acquire()
+            task = asyncio.create_task(self._handle_in_turn(command, decoder, handler, request, ends_at))
             self._running.add(task)
             task.add_done_callback(self._finished)
 
@@ -146,7 +170,27 @@ class EndpointServer:
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
-        self._slots.release()
+        self._places.release()
+
+    async def _handle_in_turn(
+        self,
+        command: type[Command[R]],
+        decoder: "msgspec.json.Decoder[Command[R]]",
+        handler: Callable[[Any], Awaitable[R]],
+        request: Request,
+        ends_at: float,
+    ) -> None:
+        try:
+            async with asyncio.timeout(ends_at - time.monotonic()):
+                await self._slots.acquire()
+        except TimeoutError:
+            return  # the caller no longer waits
+        self.running_count += 1
+        try:
+            await self._handle(command, decoder, handler, request, ends_at)
+        finally:
+            self.running_count -= 1
+            self._slots.release()
 
     async def _handle(
         self,
@@ -154,24 +198,32 @@ class EndpointServer:
         decoder: "msgspec.json.Decoder[Command[R]]",
         handler: Callable[[Any], Awaitable[R]],
         request: Request,
+        ends_at: float,
     ) -> None:
         headers = request.headers or {}
-        left = _time_left(headers.get(DEADLINE_HEADER), command.deadline_s)
-        if left <= 0:
-            return  # the caller no longer waits
-        set_caller(_parse_caller(headers, self._name))
+        caller = _parse_caller(headers, self._name)
+        set_caller(caller)
+        span = self._tracer.resume(command.__name__, "server", caller.traceparent)
+        started_at = time.perf_counter()
+        failure: CommandError | None = None
         try:
-            async with asyncio.timeout(left):
-                reply = await handler(_decode(decoder, request.data))
+            left = ends_at - time.monotonic()
+            with traced(span), deadline(left):
+                async with asyncio.timeout(left):
+                    reply = await handler(_decode(decoder, request.data))
         except CommandError as error:
-            await self._respond_error(command, request, error)
+            failure = error
         except TimeoutError:
-            await self._respond_error(command, request, DeadlineExceeded())
+            failure = DeadlineExceeded()
         except Exception:
             log.exception("command_failed", subject=command.subject)
-            await self._respond_error(command, request, InternalError())
-        else:
+            failure = InternalError()
+        code = "ok" if failure is None else failure.code
+        self.statistics.record(command.__name__, code, time.perf_counter() - started_at)
+        if failure is None:
             await self._respond(request, msgspec.json.encode(reply))
+        else:
+            await self._respond_error(command, request, failure)
 
     async def _respond_error(self, command: type[Command[R]], request: Request, error: CommandError) -> None:
         self._errors[command.subject] = self._errors.get(command.subject, 0) + 1
@@ -199,27 +251,26 @@ def _decode(decoder: "msgspec.json.Decoder[Command[R]]", data: bytes) -> Command
     try:
         return decoder.decode(data)
     except msgspec.ValidationError as error:
-        message, _, path = str(error).partition(" - at `$.")
+        message, _, path = describe_error(str(error), decoder.type).partition(" - at `$.")
         field = FieldError(field=path.rstrip("`") or "body", message=message)
         raise InvalidRequest(message, errors=(field,)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except DECODE_ERRORS as error:
         raise InvalidRequest("the request is not JSON") from error
 
 
 def _parse_caller(headers: dict[str, str], service: str) -> CallerContext:
     try:
         caller = msgspec.json.decode(headers.get(CALLER_HEADER, ""), type=CallerContext)
-    except msgspec.DecodeError:
+    except DECODE_ERRORS:
         return CallerContext.service(service)
     if trace := headers.get(TRACE_HEADER):
         caller = msgspec.structs.replace(caller, traceparent=trace)
     return caller
 
 
-def _time_left(header: str | None, default: float) -> float:
-    if header is None or not header.isdigit():
-        return default
-    return int(header) / 1000 - time.time()
+def _timeout_s(request: Request, default: float) -> float:
+    header = (request.headers or {}).get(TIMEOUT_HEADER, "")
+    return int(header) / 1000 if _TIMEOUT.fullmatch(header) else default
 
 
 def _schema(kind: Any) -> str:

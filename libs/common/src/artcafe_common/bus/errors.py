@@ -8,6 +8,9 @@ from typing import ClassVar
 
 import msgspec
 
+# What decoding JSON raises: msgspec passes on Python's own errors for invalid UTF-8 and for too deep nesting.
+DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
 
 class FieldError(msgspec.Struct, frozen=True, kw_only=True):
     """The problem with one field of the input; `field` is a dotted path."""
@@ -26,6 +29,8 @@ class CommandError(Exception):
     code: ClassVar[str] = "internal_error"
     title: ClassVar[str] = "Internal error"
     remedy: ClassVar[str] = ""
+    # After how many seconds a caller may try again, unless the error itself knows; None: not said.
+    default_retry_after_s: ClassVar[int | None] = None
 
     def __init__(
         self,
@@ -37,7 +42,7 @@ class CommandError(Exception):
         super().__init__(detail or self.title)
         self.detail = detail or self.title
         self.errors = errors
-        self.retry_after_s = retry_after_s
+        self.retry_after_s = self.default_retry_after_s if retry_after_s is None else retry_after_s
 
 
 class InternalError(CommandError):
@@ -97,16 +102,18 @@ class ServiceUnavailable(CommandError):
     status = 503
     code = "service_unavailable"
     title = "A service is not available"
-    remedy = "Retry with an increasing delay."
+    remedy = "Retry after the time in `Retry-After`, with an increasing delay."
+    default_retry_after_s = 2
 
 
 class StoreUnavailable(CommandError):
-    """DynamoDB or Redis did not respond."""
+    """DynamoDB or Redis did not respond, or refused the request because of its own state."""
 
     status = 503
     code = "store_unavailable"
     title = "A data store is not available"
-    remedy = "Retry with an increasing delay, and send an `Idempotency-Key` with each POST request."
+    remedy = "Retry after the time in `Retry-After`, with an increasing delay, and send an `Idempotency-Key` with each POST request."
+    default_retry_after_s = 2
 
 
 class DeadlineExceeded(CommandError):

@@ -12,7 +12,7 @@ from nats.aio.msg import Msg
 
 from artcafe_common.bus.client import Bus
 from artcafe_common.bus.command import Signal
-from artcafe_common.bus.errors import ServiceUnavailable
+from artcafe_common.bus.errors import DECODE_ERRORS, ServiceUnavailable
 
 A = TypeVar("A", bound=msgspec.Struct)
 S = TypeVar("S", bound=Signal)
@@ -39,8 +39,12 @@ async def request_many(
             while (left := deadline - time.monotonic()) > 0:
                 wait = min(left, quiet_s) if replies and expected(replies) else left
                 message = await subscription.next_msg(timeout=wait)
-                if message.data:  # a message without data is the broker's status: no responders
+                if not message.data:
+                    continue  # the broker's status: no responders
+                try:
                     replies.append(msgspec.json.decode(message.data, type=reply_type))
+                except DECODE_ERRORS as error:
+                    log.warning("reply_malformed", subject=type(request).subject, reason=type(error).__name__)
         except (nats.errors.TimeoutError, TimeoutError):
             return replies
         finally:
@@ -60,7 +64,7 @@ async def reply_to_requests(
         try:
             reply = await handler(msgspec.json.decode(message.data, type=request_type))
             await message.respond(msgspec.json.encode(reply))
-        except (msgspec.DecodeError, nats.errors.Error, OSError) as error:
+        except (*DECODE_ERRORS, nats.errors.Error, OSError) as error:
             log.warning("reply_failed", subject=message.subject, reason=repr(error))
 
     await bus.nc.subscribe(request_type.subject, cb=receive)

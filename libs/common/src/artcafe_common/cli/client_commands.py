@@ -12,7 +12,14 @@ import typer
 from artcafe_common.cli import output
 from artcafe_common.cli.exit_codes import Failure
 from artcafe_common.cli.options import AccountId, ApiUrl, AsJson, Id, Limit, Name
-from artcafe_common.cli.user_commands import open_api, path_segment, print_page
+from artcafe_common.cli.user_commands import (
+    change_status,
+    delete_resource,
+    open_api,
+    path_segment,
+    print_page,
+)
+from artcafe_common.contracts.identity.clients import StreamAccess
 
 if TYPE_CHECKING:
     from artcafe_common.cli.api import Api
@@ -56,6 +63,10 @@ def create_client(
         list[str] | None,
         typer.Option(metavar="PATTERN", help="A subject pattern that it may subscribe to; repeatable."),
     ] = None,
+    streams: Annotated[
+        StreamAccess | None,
+        typer.Option(help="What it may do over JetStream's own API. Default: read with `>` in subscribe."),
+    ] = None,
     seed_file: NewSeedFile = None,
     *,
     account: AccountId = "",
@@ -64,7 +75,8 @@ def create_client(
 ) -> None:
     """Create a client; its seed is shown only once."""
     body: dict[str, Any] = {"name": name}
-    permissions = {k: v for k, v in (("publish", publish), ("subscribe", subscribe)) if v}
+    lists = (("publish", publish), ("subscribe", subscribe), ("streams", streams))
+    permissions = {name: value for name, value in lists if value}
     if permissions:
         body["permissions"] = permissions
     with open_api(api, account) as client, _open_seed_file(seed_file, new=True) as write_seed:
@@ -91,17 +103,28 @@ def regenerate_key(
     _print_seed(created, seed_file, as_json=as_json)
 
 
+@clients.command("suspend")
+def suspend_client(
+    client_id: Id, *, account: AccountId = "", api: ApiUrl = None, as_json: AsJson = False
+) -> None:
+    """Suspend a client: its connections are closed, and it cannot connect again."""
+    change_status("clients", client_id, "suspended", account=account, api=api, as_json=as_json)
+
+
+@clients.command("resume")
+def resume_client(
+    client_id: Id, *, account: AccountId = "", api: ApiUrl = None, as_json: AsJson = False
+) -> None:
+    """Let a suspended client connect again."""
+    change_status("clients", client_id, "active", account=account, api=api, as_json=as_json)
+
+
 @clients.command("delete")
 def delete_client(
     client_id: Id, *, account: AccountId = "", api: ApiUrl = None, as_json: AsJson = False
 ) -> None:
     """Delete a client and close its connections."""
-    with open_api(api, account) as client:
-        deleted = client.request("DELETE", f"/clients/{path_segment(client_id)}")
-    if as_json:
-        output.print_json(deleted)
-    else:
-        output.print_line(f"deleted {deleted['client_id']} {deleted['name']}")
+    delete_resource("clients", client_id, account=account, api=api, as_json=as_json)
 
 
 @contextmanager

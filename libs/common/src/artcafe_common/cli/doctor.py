@@ -10,6 +10,7 @@ from artcafe_common.cli.exit_codes import ExitCode, Failure
 from artcafe_common.cli.options import ApiUrl, AsJson
 
 if TYPE_CHECKING:
+    from artcafe_common.cli.doctor_results import CheckResult
     from artcafe_common.contracts.identity.accounts import AccountComparison
     from artcafe_common.contracts.tenancy.history import HistorySyncResult
 
@@ -25,6 +26,13 @@ def doctor(*, api: ApiUrl = None, as_json: AsJson = False) -> None:
 
     log_errors_only()
     results = asyncio.run(run_checks(load(Settings), normalize_api_url(api) if api else None))
+    failed = print_results(results, as_json=as_json)
+    if failed:
+        raise Failure(f"{failed} of {len(results)} checks failed", ExitCode.UNAVAILABLE)
+
+
+def print_results(results: "list[CheckResult]", *, as_json: bool) -> int:
+    """Print the results of checks; returns how many failed."""
     counts = {status: sum(result.status == status for result in results) for status in COLORS}
     if as_json:
         output.print_json({"status": _overall_status(counts), **counts, "checks": results})
@@ -34,8 +42,7 @@ def doctor(*, api: ApiUrl = None, as_json: AsJson = False) -> None:
             output.print_line(f"{result.check}: {result.detail}")
             if result.remedy:
                 output.print_line(f"      remedy: {result.remedy}")
-    if counts["fail"]:
-        raise Failure(f"{counts['fail']} of {len(results)} checks failed", ExitCode.UNAVAILABLE)
+    return counts["fail"]
 
 
 def _overall_status(counts: dict[str, int]) -> str:
@@ -61,18 +68,18 @@ async def _push_accounts() -> "AccountComparison":
 
 
 def sync_streams(*, as_json: AsJson = False) -> None:
-    """Reconfigure the channels' history streams after an upgrade; safe to repeat."""
+    """Reconfigure and move the streams of channels and subjects after an upgrade; safe to repeat."""
     pages = asyncio.run(_sync_history_streams())
     synced = sum(page.synced for page in pages)
     rejected = [tenant_id for page in pages for tenant_id in page.rejected]
     if as_json:
         output.print_json({"synced": synced, "rejected": rejected})
     else:
-        output.print_line(f"{synced} history streams are up to date")
+        output.print_line(f"{synced} streams are up to date")
         for tenant_id in rejected:
-            output.print_line(f"the broker rejected the history stream of {tenant_id}")
+            output.print_line(f"the broker rejected a stream of {tenant_id}")
     if rejected:
-        raise Failure(f"{len(rejected)} history streams are not up to date")
+        raise Failure(f"the streams of {len(rejected)} organizations are not up to date")
 
 
 async def _sync_history_streams() -> "list[HistorySyncResult]":

@@ -10,7 +10,10 @@ import httpx
 
 from artcafe_common.bus.errors import StoreUnavailable
 from artcafe_common.cli.doctor_broker_checks import BrokerChecks
+from artcafe_common.cli.doctor_certificates import check_certificates
 from artcafe_common.cli.doctor_clocks import ClockOffsets, check_clocks
+from artcafe_common.cli.doctor_instances import check_versions
+from artcafe_common.cli.doctor_redis import check_redis
 from artcafe_common.cli.doctor_results import (
     REQUEST_TIMEOUT_S,
     CheckResult,
@@ -23,25 +26,34 @@ from artcafe_common.cli.doctor_results import (
     warn,
 )
 from artcafe_common.contracts.health import HEALTH_COMMANDS
-from artcafe_common.settings import StoreSettings, env
+from artcafe_common.settings import HTTP_SCHEMES, MAX_PORT, NATS_SCHEMES, REDIS_SCHEMES, StoreSettings, env
 from artcafe_common.storage.create import installed_tables
 from artcafe_common.storage.dynamo import Database
-from artcafe_common.storage.redis_client import RedisClient
 from artcafe_common.storage.table_check import find_problems
 
-CHECK_TIMEOUT_S = 8.0
+CHECK_TIMEOUT_S = 12.0
 
 
 class Settings(StoreSettings, frozen=True, kw_only=True):
     """The settings of the services that the checks need."""
 
-    redis_url: Annotated[str, env("The Redis server to check.", name="REDIS_URL")] = (
+    redis_url: Annotated[str, env("The Redis server to check.", name="REDIS_URL", schemes=REDIS_SCHEMES)] = (
         "redis://127.0.0.1:6379/0"
     )
     host: Annotated[str, env("The address that the gateway listens on.")] = "127.0.0.1"
-    port: Annotated[int, env("The gateway's port.")] = 8000
-    oidc_issuer: Annotated[str | None, env("The OpenID provider's issuer URL.")] = None
-    oidc_jwks_url: Annotated[str | None, env("The URL of the provider's keys.")] = None
+    port: Annotated[int, env("The gateway's port.", ge=1, le=MAX_PORT)] = 8000
+    oidc_issuer: Annotated[str | None, env("The OpenID provider's issuer URL.", schemes=HTTP_SCHEMES)] = None
+    oidc_jwks_url: Annotated[str | None, env("The URL of the provider's keys.", schemes=HTTP_SCHEMES)] = None
+
+    public_websocket_url: Annotated[
+        str, env("The gateways' public WebSocket URL.", schemes=("ws", "wss"))
+    ] = "ws://127.0.0.1:8000"
+    public_nats_url: Annotated[str, env("The public URL of NATS.", schemes=NATS_SCHEMES, several=True)] = (
+        "nats://127.0.0.1:4222"
+    )
+    public_nats_ws_url: Annotated[
+        str, env("The public URL of NATS over WebSocket.", schemes=("ws", "wss"))
+    ] = "ws://127.0.0.1:8443"
 
     @property
     def jwks_url(self) -> str | None:
@@ -60,22 +72,25 @@ async def run_checks(settings: Settings, api: str | None = None) -> list[CheckRe
         servers = ServerChecks(
             settings, api or f"http://{settings.host}:{settings.port}/api/v1", http, clocks
         )
-        nats_results = await _run("nats", broker.check_nats)  # the other checks use its connection
+        nats_results = await run_check("nats", broker.check_nats)  # the other checks use its connection
         checks = {
             "streams": broker.check_streams,
+            "storage": broker.check_broker,
             "redis": servers.check_redis,
             "dynamodb": servers.check_dynamodb,
             "jwks": servers.check_jwks,
             "accounts": broker.check_accounts,
             "gateway": servers.check_gateway,
+            "gateways": broker.check_gateways,
             **{name: broker.service_check(name) for name in HEALTH_COMMANDS},
+            "certificates": servers.check_certificates,
         }
-        results = await asyncio.gather(*(_run(name, check) for name, check in checks.items()))
-        clock_results = check_clocks(clocks.by_server)
-        return [*nats_results, *(result for group in results for result in group), *clock_results]
+        groups = await asyncio.gather(*(run_check(name, check) for name, check in checks.items()))
+        results = [*nats_results, *(result for group in groups for result in group)]
+        return [*results, *check_versions(results), *check_clocks(clocks.by_server)]
 
 
-async def _run(name: str, check: Callable[[], Awaitable[list[CheckResult]]]) -> list[CheckResult]:
+async def run_check(name: str, check: Callable[[], Awaitable[list[CheckResult]]]) -> list[CheckResult]:
     """Run a check within its deadline; an error becomes a failed result."""
     try:
         async with asyncio.timeout(CHECK_TIMEOUT_S):
@@ -96,26 +111,8 @@ class ServerChecks:
         self._clocks = clocks
 
     async def check_redis(self) -> list[CheckResult]:
-        """Check that Redis answers and writes its append-only file."""
-        redis = RedisClient(self._settings.redis_url)
-        address = self._settings.redis_url.rpartition("@")[2]  # without the password
-        try:
-            requested_at = time.time()
-            self._clocks.record("redis", await redis.time(), requested_at)
-            persistence = await redis.persistence()
-        except StoreUnavailable as error:
-            return [fail("redis", f"{address}: {error_reason(error)}", default_remedy("redis"))]
-        finally:
-            await redis.close()
-        if not persistence.get("aof_enabled"):
-            remedy = (
-                'redis-cli -u "$REDIS_URL" config set appendonly yes   # and appendonly yes in redis.conf'
-            )
-            return [warn("redis", f"{address}: AOF is disabled, a crash loses counts", remedy)]
-        if persistence.get("aof_last_write_status") != "ok":
-            remedy = 'free space on Redis\'s disk, then: redis-cli -u "$REDIS_URL" bgrewriteaof'
-            return [fail("redis", f"{address}: cannot write the AOF", remedy)]
-        return [ok("redis", f"{address}, AOF enabled")]
+        """Check Redis."""
+        return await check_redis(self._settings.redis_url, self._clocks)
 
     async def check_dynamodb(self) -> list[CheckResult]:
         """Check that DynamoDB answers and each table matches its declaration."""
@@ -159,6 +156,13 @@ class ServerChecks:
         if not keys:
             return [fail("jwks", f"{url} has no keys", remedy)]
         return [ok("jwks", f"{len(keys)} keys")]
+
+    async def check_certificates(self) -> list[CheckResult]:
+        """Check the certificates of every configured address that uses TLS."""
+        settings = self._settings
+        urls = [self._api, settings.redis_url, settings.jwks_url or "", *settings.nats_url.split(",")]
+        urls += [settings.public_websocket_url, *settings.public_nats_url.split(",")]
+        return await check_certificates([*urls, settings.public_nats_ws_url])
 
     async def check_gateway(self) -> list[CheckResult]:
         """Check that the gateway answers."""

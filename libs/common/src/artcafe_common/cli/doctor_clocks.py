@@ -10,19 +10,26 @@ CLOCK_FAIL_S = 30.0
 
 
 class ClockOffsets:
-    """The offsets of the servers' clocks that the other checks measure, in seconds."""
+    """The offsets of the servers' clocks that the other checks measure, in seconds.
+
+    A server read its clock at some time between request and response. The offset is the least that is certain, so that
+    a slow response is not taken for a wrong clock.
+    """
 
     def __init__(self) -> None:
         self.by_server: dict[str, float] = {}
 
-    def record(self, server: str, server_time: float, requested_at: float) -> None:
-        """Record a server's time against the middle of the request."""
-        self.by_server[server] = server_time - (requested_at + time.time()) / 2
+    def record(
+        self, server: str, server_time: float, requested_at: float, *, precision_s: float = 0.0
+    ) -> None:
+        """Record a server's time at its response; it was truncated to a multiple of `precision_s`."""
+        least, most = server_time - time.time(), server_time + precision_s - requested_at
+        self.by_server[server] = least if least > 0 else min(most, 0.0)
 
     def record_date(self, server: str, date: str | None, requested_at: float) -> None:
         """Record an HTTP `Date` header, which is truncated to whole seconds."""
         if date:
-            self.record(server, parsedate_to_datetime(date).timestamp() + 0.5, requested_at)
+            self.record(server, parsedate_to_datetime(date).timestamp(), requested_at, precision_s=1)
 
 
 def check_clocks(offsets: dict[str, float]) -> list[CheckResult]:

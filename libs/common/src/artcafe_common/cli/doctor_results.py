@@ -12,7 +12,7 @@ Status = Literal["ok", "warn", "fail"]
 _REMEDIES = {
     "nats": "nats-server -c $ARTCAFE_KEYS_DIR/nats-server.conf   # or set NATS_URL",
     "streams": "restart nats-server",
-    "redis": "redis-server --appendonly yes --appendfsync everysec --save 30 1000   # or set REDIS_URL",
+    "redis": "redis-server --appendonly yes --appendfsync everysec --save 30 1000 --maxmemory 1gb   # or set REDIS_URL",
     "dynamodb": "aws dynamodb list-tables   # the same AWS_REGION, AWS_ENDPOINT_URL and credentials",
     "jwks": "set ARTCAFE_OIDC_ISSUER, ARTCAFE_OIDC_JWKS_URL",
     "accounts": "artcafe sync-accounts",
@@ -26,6 +26,7 @@ class CheckResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     status: Status
     detail: str
     remedy: str = ""
+    version: str = ""
 
 
 def ok(check: str, detail: str) -> CheckResult:
@@ -64,14 +65,20 @@ def error_reason(error: BaseException) -> str:
     return str(cause) or type(cause).__name__
 
 
-def health_result(name: str, status: str, checks: dict[str, str], version: str) -> CheckResult:
+def health_result(
+    name: str, status: str, checks: dict[str, str], version: str, *, where: str = ""
+) -> CheckResult:
     """The result for a service or gateway that reported its health."""
+    place = f"{where}: " if where else ""
     failed = {check: result for check, result in checks.items() if result != "ok"}
     if status == "ok":
-        return ok(name, f"answers, version {version}")
+        detail = f"{place}answers, version {version}"
+        return CheckResult(check=name, status="ok", detail=detail, version=version)
     reason = json.dumps(failed) if failed else "no failed dependency"
-    return fail(
-        name,
-        f"{status}: {reason}",
-        f"fix the failed dependencies; if that does not help, restart {name}: {start_command(name)}",
+    return CheckResult(
+        check=name,
+        status="fail",
+        detail=f"{place}{status}: {reason}",
+        remedy=f"fix the failed dependencies; if that does not help, restart {name}: {start_command(name)}",
+        version=version,
     )

@@ -12,6 +12,7 @@ import nats.errors
 from nats.aio.client import Client as Nats
 from nats.aio.msg import Msg
 
+from artcafe_common.broker.client import HardenedNats
 from artcafe_common.broker.nkeys import KeyPair
 from artcafe_common.broker.subjects import ResolvedSubject, channel_id_of, resolve, resolve_channel, to_form
 from artcafe_common.bus.errors import CommandError
@@ -23,7 +24,6 @@ MAX_RETRIED_REJECTIONS = 5
 CONNECT_TIMEOUT_S = 5
 ERROR_CHECK_INTERVAL_S = 1.0
 LATE_ERROR_S = 0.1
-FROM_HEADER = "Artcafe-From"
 
 
 class NatsTransport:
@@ -99,9 +99,6 @@ class NatsTransport:
             frame["data"] = msgspec.json.decode(message.data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             frame["data"] = {"base64": base64.b64encode(message.data).decode()}
-        sender = (message.headers or {}).get(FROM_HEADER)
-        if sender:
-            frame["from"] = sender
         frame["timestamp"] = datetime.now(UTC)
         return frame
 
@@ -115,7 +112,7 @@ class NatsTransport:
         async def on_error(error: Exception) -> None:
             errors.append(error)
 
-        nc = Nats()
+        nc = HardenedNats()
         try:
             await nc.connect(
                 self._url.split(","),
@@ -123,7 +120,6 @@ class NatsTransport:
                 name="artcafe-cli",
                 connect_timeout=CONNECT_TIMEOUT_S,
                 allow_reconnect=False,
-                max_reconnect_attempts=1,  # nats-py tries sixty times by default
                 error_cb=on_error,
                 closed_cb=on_closed,
             )

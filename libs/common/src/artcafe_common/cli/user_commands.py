@@ -31,6 +31,8 @@ DAY_COLUMNS = (
     "active_clients",
     "active_channels",
 )
+LIMIT_NAMES = ("messages", "clients", "channels", "connections", "storage_bytes")
+LIMIT_COLUMNS = ("name", "used", "limit", "percent")
 ACTIVITY_COLUMNS = ("timestamp", "type", "status", "action", "actor", "resource")
 
 
@@ -42,6 +44,32 @@ def open_api(api: str | None, account: str = "") -> "Iterator[Api]":
 
     with Api(require_session(api), tenant_id=account) as client:
         yield client
+
+
+def change_status(
+    collection: str, key: str, status: str, *, account: str, api: str | None, as_json: bool
+) -> None:
+    """Set the status of an item of a collection, such as `clients`, and print the result."""
+    with open_api(api, account) as client:
+        changed = client.request("PUT", f"/{collection}/{path_segment(key)}", json={"status": status})
+    if as_json:
+        output.print_json(changed)
+    else:
+        output.print_line(f"{_id_of(changed, collection)} {changed['name']} is {changed['status']}")
+
+
+def delete_resource(collection: str, key: str, *, account: str, api: str | None, as_json: bool) -> None:
+    """Delete an item of a collection, such as `clients`, and print it."""
+    with open_api(api, account) as client:
+        deleted = client.request("DELETE", f"/{collection}/{path_segment(key)}")
+    if as_json:
+        output.print_json(deleted)
+    else:
+        output.print_line(f"deleted {_id_of(deleted, collection)} {deleted['name']}")
+
+
+def _id_of(item: dict[str, Any], collection: str) -> str:
+    return str(item[f"{collection.removesuffix('s')}_id"])
 
 
 def print_page(page: dict[str, Any], plural: str, columns: tuple[str, ...], *, as_json: bool) -> None:
@@ -211,12 +239,7 @@ def delete_channel(
     channel_id: Id, *, account: AccountId = "", api: ApiUrl = None, as_json: AsJson = False
 ) -> None:
     """Delete a channel and its stored messages."""
-    with open_api(api, account) as client:
-        channel = client.request("DELETE", f"/channels/{path_segment(channel_id)}")
-    if as_json:
-        output.print_json(channel)
-    else:
-        output.print_line(f"deleted {channel['channel_id']} {channel['name']}")
+    delete_resource("channels", channel_id, account=account, api=api, as_json=as_json)
 
 
 # -- status, usage, activity -----------------------------------------------------------------------
@@ -240,7 +263,9 @@ def status(
     if as_json:
         output.print_json(status)
         return
-    output.print_fields(status, ("client_id", "name", "status", "health", "last_seen", "metrics", "metadata"))
+    output.print_fields(
+        status, ("client_id", "name", "status", "health", "last_seen", "metrics", "traffic", "metadata")
+    )
     if status["connections"]:
         output.print_table(status["connections"], tuple(status["connections"][0]))
 
@@ -251,35 +276,61 @@ def _print_health(api: str | None, *, as_json: bool) -> None:
     if as_json:
         output.print_json(health)
     else:
-        output.print_fields(health, ("status", "version", "server_id"))
-        rows = [{"service": name, **report} for name, report in health["services"].items()]
-        output.print_table(rows, ("service", "status", "version", "server_id", "checks"))
+        # The API tells only the operator's addresses more than the status.
+        fields = [name for name in ("status", "version", "server_id") if name in health]
+        output.print_fields(health, fields)
+        rows = [{"service": name, **report} for name, report in health.get("services", {}).items()]
+        if rows:
+            output.print_table(rows, ("service", "status", "version", "server_id", "checks"))
     if health["status"] != "ok":
         raise Failure(f"the status is {health['status']}", ExitCode.UNAVAILABLE)
 
 
 def usage(
     days: Annotated[int, typer.Option(min=1, max=90, help="The number of days, including today.")] = 7,
+    client_id: Annotated[
+        str, typer.Option("--client", help="Only the usage of this client, by its id.")
+    ] = "",
+    channel_id: Annotated[
+        str, typer.Option("--channel", help="Only the usage of this channel, by its id.")
+    ] = "",
     *,
     account: AccountId = "",
     api: ApiUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show the usage by day, and this month's quota."""
+    """Show the usage by day, and what is used of the plan; or the usage of one client or channel by day."""
     from datetime import UTC, datetime, timedelta
 
     today = datetime.now(UTC).date()
     period = {"start_date": str(today - timedelta(days=days - 1)), "end_date": str(today)}
+    if client_id and channel_id:
+        raise Failure("give either --client or --channel", ExitCode.USAGE)
     with open_api(api, account) as client:
+        if client_id or channel_id:
+            path = (
+                f"/usage/clients/{path_segment(client_id)}"
+                if client_id
+                else f"/usage/channels/{path_segment(channel_id)}"
+            )
+            _print_days(client.request("GET", path, params=period), as_json=as_json)
+            return
         metrics = client.request("GET", "/usage/metrics", params=period)
         current = client.request("GET", "/usage/current")
     if as_json:
         output.print_json({**metrics, "current": current})
         return
-    output.print_table([*metrics["daily"], {"date": "total", **metrics["totals"]}], DAY_COLUMNS)
-    messages = current["messages"]
-    limit = "no limit" if messages["limit"] is None else f"{messages['limit']:,}, {messages['percent']} %"
-    output.print_line(f"this month, plan {current['plan']}: {messages['used']:,} messages ({limit})")
+    _print_days(metrics, as_json=False)
+    output.print_line(f"plan {current['plan']}; messages of this month, and what is used now:")
+    output.print_table([{"name": name, **current[name]} for name in LIMIT_NAMES], LIMIT_COLUMNS)
+
+
+def _print_days(metrics: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        output.print_json(metrics)
+        return
+    rows = [*metrics["daily"], {"date": "total", **metrics["totals"]}]
+    output.print_table(rows, tuple(name for name in DAY_COLUMNS if name in rows[0]))
 
 
 def activity(
@@ -299,6 +350,15 @@ def activity(
     with open_api(api, account) as client:
         page = client.list_all("/activity/logs", "logs", limit=limit, params=filters)
     print_page(page, "logs", ACTIVITY_COLUMNS, as_json=as_json)
+
+
+def current_account(client: "Api") -> str:
+    """The id of the given or current organization; raises Failure if none is selected."""
+    if not client.tenant_id:
+        raise Failure(
+            "no organization is selected; pass --account, or run `artcafe accounts use`", ExitCode.USAGE
+        )
+    return client.tenant_id
 
 
 def path_segment(text: str) -> str:

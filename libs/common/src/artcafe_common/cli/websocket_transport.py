@@ -29,6 +29,8 @@ class WebSocketTransport:
     def __init__(self, url: str, client_id: str, key: KeyPair) -> None:
         self._url = f"{url}/ws/client/{quote(client_id, safe='')}"
         self._key = key
+        # What the server sent before it closed the connection.
+        self._last_error: dict[str, Any] = {}
 
     async def publish(self, subject: Subject, data: bytes, count: int) -> None:
         """Publish a message `count` times, each after the broker has confirmed the previous one."""
@@ -67,6 +69,8 @@ class WebSocketTransport:
                     frame = _decode(await ws.recv())
                     if frame.get("type") == "message":
                         on_message({name: value for name, value in frame.items() if name != "type"})
+                    elif frame.get("type") == "reconnect":
+                        self._last_error["retry_after_ms"] = frame.get("retry_after_ms", 0)
             finally:
                 pings.cancel()
 
@@ -76,7 +80,7 @@ class WebSocketTransport:
 
         Raises ConnectionLost if it breaks, and Failure if a reconnect cannot help.
         """
-        last_error: dict[str, Any] = {}
+        last_error = self._last_error = {}
         try:
             async with connect(
                 self._url, open_timeout=CONNECT_TIMEOUT_S, max_size=MAX_FRAME_BYTES, close_timeout=1

@@ -1,4 +1,6 @@
-"""Contract of gateway: the requests between its processes."""
+"""Contract of gateway: the requests between its processes, and those of presence."""
+
+from enum import StrEnum
 
 import msgspec
 
@@ -14,8 +16,60 @@ class ChannelSubscribersRequested(Signal, frozen=True, kw_only=True):
     channel_id: str
 
 
+class CloseReason(StrEnum):
+    """Why connections must end.
+
+    plan_limit: they are over the plan's number. connection_ended: an admin ends them; their clients may connect again.
+    """
+
+    PLAN_LIMIT = "plan_limit"
+    CONNECTION_ENDED = "connection_ended"
+
+
+class CloseConnections(Signal, frozen=True, kw_only=True):
+    """Asks every gateway process to close those of the WebSockets that it serves."""
+
+    subject = "artcafe.gateway.connections.close"
+    publishers = ("presence",)
+    tenant_id: str
+    connection_ids: list[str]
+    reason: CloseReason = CloseReason.PLAN_LIMIT
+
+
 class ChannelSubscribersReply(msgspec.Struct, frozen=True, kw_only=True):
     """The reply of one process: the number of subscribed sockets by client id."""
 
     instance: str
     clients: dict[str, int]
+
+
+class TenantTraffic(msgspec.Struct, frozen=True, kw_only=True):
+    """An organization's sockets at one process now, and its totals there since the process started."""
+
+    tenant_id: str
+    sockets: int = 0
+    unsent_bytes: int = 0
+    messages: int = 0
+    deliveries: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    api_calls: int = 0
+    slow_consumers: int = 0
+
+
+class GatewayTrafficRequested(Signal, frozen=True, kw_only=True):
+    """Asks every gateway process for its traffic, with at most `limit` organizations."""
+
+    subject = "artcafe.gateway.traffic"
+    publishers = ("admin",)
+    limit: int = 200
+
+
+class GatewayTraffic(msgspec.Struct, frozen=True, kw_only=True):
+    """The traffic of one gateway process, and of the organizations that were active there last."""
+
+    instance: str
+    server_id: str
+    worker: str = ""
+    total: TenantTraffic
+    tenants: list[TenantTraffic]

@@ -5,15 +5,16 @@ A tenant's account imports these subjects from the platform's account, and a cli
 forge it; the subject alone proves nothing, see `verify_origin`.
 """
 
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
 import msgspec
 
+from artcafe_common.broker.request_info import REQUEST_INFO_HEADER
 from artcafe_common.bus.command import Event
 
 INGEST_SUBJECT = "artcafe.ingest.>"
-REQUEST_INFO_HEADER = "Nats-Request-Info"
 # The kind of a connection of a NATS client, unlike one that the broker makes itself.
 CLIENT_KIND = "Client"
 
@@ -42,7 +43,8 @@ _KINDS = {kind.value: kind for kind in IngestKind}
 class RequestInfo(msgspec.Struct, frozen=True, kw_only=True):
     """The broker's description of a message's sender: account, user, connection id, server name, kind.
 
-    The broker overwrites the header, so a client cannot forge it.
+    The broker overwrites the header, so a client cannot forge it. But `user` is the client's id only if
+    `issuer_key` is the platform's key in that account (`artcafe_common.account_keys`).
     """
 
     acc: str
@@ -50,6 +52,8 @@ class RequestInfo(msgspec.Struct, frozen=True, kw_only=True):
     id: int = 0
     server: str = ""
     kind: str = ""
+    issuer_key: str = ""
+    start: datetime = datetime.fromtimestamp(0, UTC)
 
 
 class IngestSubject(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,6 +87,7 @@ class IngestReport(msgspec.Struct, frozen=True, kw_only=True):
     status: str | None = None
     metrics: dict[str, Any] | None = None
     metadata: dict[str, Any] | None = None
+    capabilities: list[Any] | None = None
 
 
 class IngestOrigin(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,6 +97,14 @@ class IngestOrigin(msgspec.Struct, frozen=True, kw_only=True):
     sender: RequestInfo
 
 
+def decode_request_info(headers: dict[str, str]) -> RequestInfo | None:
+    """The sender of a message that crossed accounts, as the broker attests it; None without a valid header."""
+    try:
+        return msgspec.json.decode(headers.get(REQUEST_INFO_HEADER, ""), type=RequestInfo)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
 def verify_origin(subject: str, headers: dict[str, str]) -> IngestOrigin | None:
     """The origin of an ingest message; None unless the broker attests that a client of that account sent it.
 
@@ -99,11 +112,8 @@ def verify_origin(subject: str, headers: dict[str, str]) -> IngestOrigin | None:
     another account's ingest subject and have JetStream deliver it to the platform.
     """
     parsed = parse_ingest_subject(subject)
-    try:
-        sender = msgspec.json.decode(headers.get(REQUEST_INFO_HEADER, ""), type=RequestInfo)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-    if parsed is None or sender.acc != parsed.account or sender.kind != CLIENT_KIND:
+    sender = decode_request_info(headers)
+    if parsed is None or sender is None or sender.acc != parsed.account or sender.kind != CLIENT_KIND:
         return None
     return IngestOrigin(subject=parsed, sender=sender)
 

@@ -6,6 +6,7 @@ import msgspec
 
 from artcafe_common.bus.command import Event, Query
 from artcafe_common.bus.errors import CommandError
+from artcafe_common.contracts.broker import BrokerReport
 from artcafe_common.plans import Limits, Plan
 
 
@@ -104,11 +105,26 @@ class HourUsage(msgspec.Struct, frozen=True, kw_only=True):
     api_calls: int
 
 
+class MinuteUsage(msgspec.Struct, frozen=True, kw_only=True):
+    """The usage of one minute (UTC)."""
+
+    minute: datetime
+    messages: int
+    deliveries: int
+    bytes_in: int
+    bytes_out: int
+    api_calls: int
+
+
 class LiveUsage(msgspec.Struct, frozen=True, kw_only=True):
-    """Live counters: today's totals, clients and channels, and the last 24 hours."""
+    """Live counters: today's totals, clients and channels, the last 24 hours and the last 60 minutes.
+
+    Gateways report at most a second late. Direct NATS traffic is in the minute in which it was read from the broker.
+    """
 
     today: UsageCounts
     hours: list[HourUsage]
+    minutes: list[MinuteUsage]
     clients: list[ClientUsage]
     channels: list[ChannelUsage]
 
@@ -127,7 +143,58 @@ class GetCurrentUsage(Query[CurrentUsage], frozen=True, kw_only=True):
     """Get the usage of the current billing period of the caller's organization."""
 
     subject = "artcafe.metering.usage.current"
+    callers = ("gateway", "identity")
     plan: Plan
+
+
+class TrafficCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """Totals of messages, deliveries and the bytes of their payloads."""
+
+    messages: int
+    deliveries: int
+    bytes_in: int
+    bytes_out: int
+
+
+class ItemDayUsage(TrafficCounts, frozen=True, kw_only=True):
+    """The traffic of one client or channel on one day (UTC)."""
+
+    date: date
+
+
+class ItemUsage(msgspec.Struct, frozen=True, kw_only=True):
+    """The traffic of one client or channel by day, and its totals; of an id that was never counted, zeros."""
+
+    daily: list[ItemDayUsage]
+    totals: TrafficCounts
+
+
+class GetClientUsage(Query[ItemUsage], frozen=True, kw_only=True):
+    """Get the usage of a client of the caller's organization by day, both dates included; the last 7 days by default.
+
+    It is stored for 90 days, also after the client was deleted. The client `other` stands for all clients of a day
+    beyond 10,000.
+    """
+
+    subject = "artcafe.metering.usage.client"
+    raises = (InvalidPeriod,)
+    client_id: str
+    start_date: date | None = None
+    end_date: date | None = None
+
+
+class GetChannelUsage(Query[ItemUsage], frozen=True, kw_only=True):
+    """Get the usage of a channel of the caller's organization by day, both dates included; the last 7 days by default.
+
+    It is stored for 90 days, also after the channel was deleted. Messages published over direct NATS are not included.
+    The channel `other` stands for all channels of a day beyond 10,000.
+    """
+
+    subject = "artcafe.metering.usage.channel"
+    raises = (InvalidPeriod,)
+    channel_id: str
+    start_date: date | None = None
+    end_date: date | None = None
 
 
 class GetLiveUsage(Query[LiveUsage], frozen=True, kw_only=True):
@@ -158,7 +225,7 @@ class QuotaCrossed(Event, frozen=True, kw_only=True):
 
     subject = "artcafe.events.quota.crossed"
     publishers = ("metering",)
-    consumers = ("tenancy",)
+    consumers = ("identity", "tenancy")
     tenant_id: str
     percent: int
     used: int
@@ -188,3 +255,36 @@ class UsageRecorded(Event, frozen=True, kw_only=True):
     server_id: str
     entries: list[UsageEntry]
     bridges: list[BridgeReport] = []
+
+
+class GetBrokerReport(Query[BrokerReport], frozen=True, kw_only=True):
+    """Read the state of the broker: servers, streams, replicas, consumers and storage."""
+
+    subject = "artcafe.metering.broker"
+    callers = ("admin", "gateway")
+    deadline_s = 6.0
+
+
+class DirectTraffic(msgspec.Struct, frozen=True, kw_only=True):
+    """An organization's open direct NATS connections, and their totals since each opened."""
+
+    tenant_id: str
+    connections: int = 0
+    messages: int = 0
+    deliveries: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+
+
+class DirectTrafficReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The busiest organizations among those with direct NATS connections."""
+
+    tenants: list[DirectTraffic]
+
+
+class GetDirectTraffic(Query[DirectTrafficReport], frozen=True, kw_only=True):
+    """Read the traffic of all direct NATS connections, by organization."""
+
+    subject = "artcafe.metering.direct"
+    callers = ("admin",)
+    limit: int = 200

@@ -2,11 +2,25 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from artcafe_common.bus.command import Command, Event, Query, Signal
+from artcafe_common.bus.errors import CommandError
+
+
+class ConnectionNotFound(CommandError):
+    """The organization has no live connection with this id."""
+
+    status = 404
+    code = "connection_not_found"
+    title = "The connection was not found"
+    remedy = "Check the id with `GET /api/v1/connections`; the connection may have ended."
+
+
+# So that a reply fits into one message of the bus: a client may announce 16 KiB of metadata and 4 KiB of capabilities.
+MAX_ANNOUNCED = 40
 
 
 class Transport(StrEnum):
@@ -36,6 +50,42 @@ class ClientHealth(StrEnum):
     UNKNOWN = "unknown"
 
 
+class ReportedStatus(StrEnum):
+    """What a client may report as its status; upper and lower case are equal.
+
+    The words of health decide `ClientHealth`; the others are those of the published SDK and do not affect it.
+    """
+
+    ONLINE = "online"
+    OFFLINE = "offline"
+    IDLE = "idle"
+    BUSY = "busy"
+    AWAY = "away"
+    READY = "ready"
+    INITIALIZED = "initialized"
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    OK = "ok"
+    HEALTHY = "healthy"
+    DEGRADED = "degraded"
+    WARNING = "warning"
+    UNHEALTHY = "unhealthy"
+    ERROR = "error"
+    CRITICAL = "critical"
+    FAILING = "failing"
+    UNKNOWN = "unknown"
+
+
+def parse_status(text: str) -> ReportedStatus | None:
+    """The status that a client reports; None for any other text."""
+    try:
+        return ReportedStatus(text.lower())
+    except ValueError:
+        return None
+
+
 class Connection(msgspec.Struct, frozen=True, kw_only=True):
     """A live connection; `server` is the gateway or nats-server that it is connected to."""
 
@@ -47,8 +97,30 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
     ip: str = ""
 
 
+class LiveConnection(Connection, frozen=True, kw_only=True):
+    """A live connection of an organization, and whose it is.
+
+    `client_id` is the client or agent, by `kind`; both are null for a user that the organization issued with a signing
+    key of its own.
+    """
+
+    client_id: str | None
+    kind: ClientKind | None
+
+
+class ConnectionPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Some live connections in the order of their ids; `next_after` is null at the end of the list."""
+
+    connections: list[LiveConnection]
+    next_after: str | None
+
+
 class ClientPresence(msgspec.Struct, frozen=True, kw_only=True):
-    """The presence of a client; `last_seen` is null if it was never online."""
+    """The presence of a client; `last_seen` is null if it was never online.
+
+    `metrics` are those of its last heartbeat that had some, `traffic` is the client's own report of its traffic;
+    `metadata` and `capabilities` are what it announced last.
+    """
 
     client_id: str
     online: bool
@@ -56,19 +128,15 @@ class ClientPresence(msgspec.Struct, frozen=True, kw_only=True):
     last_seen: datetime | None
     connections: list[Connection] = []
     metrics: dict[str, Any] | None = None
+    traffic: dict[str, Any] | None = None
     metadata: dict[str, Any] | None = None
+    capabilities: list[Any] | None = None
 
 
 class ClientPresences(msgspec.Struct, frozen=True, kw_only=True):
     """The presence of each requested client, in the order of the request."""
 
     clients: list[ClientPresence]
-
-
-class ConnectionCount(msgspec.Struct, frozen=True, kw_only=True):
-    """The number of live connections of a tenant, over every transport."""
-
-    connections: int
 
 
 class ConnectionReservation(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,28 +148,55 @@ class ConnectionReservation(msgspec.Struct, frozen=True, kw_only=True):
 class GetPresences(Query[ClientPresences], frozen=True, kw_only=True):
     """Get the presence of up to 200 clients of the caller's tenant.
 
-    Connections, metrics and metadata are included only in a request for one client.
+    Connections, metrics, traffic, metadata and capabilities are included only in a request for one client; with
+    `announced`, metadata and capabilities of up to `MAX_ANNOUNCED` clients.
     """
 
     subject = "artcafe.presence.client.get"
     deadline_s = 2.0
     client_ids: list[str]
+    announced: bool = False
+
+
+class ConnectionCount(msgspec.Struct, frozen=True, kw_only=True):
+    """The number of live connections, over every transport."""
+
+    connections: int
 
 
 class CountConnections(Query[ConnectionCount], frozen=True, kw_only=True):
-    """Count the live connections of the caller's tenant."""
+    """Count the live connections of the caller's tenant, which its plan limits."""
 
     subject = "artcafe.presence.connection.count"
     deadline_s = 2.0
 
 
-class ReserveConnection(Command[ConnectionReservation], frozen=True, kw_only=True):
-    """Reserve one of the `limit` connections of the caller's tenant for a WebSocket.
+class ListConnections(Query[ConnectionPage], frozen=True, kw_only=True):
+    """List live connections of the caller's tenant, of all clients or of one, after a connection id."""
 
-    The reservation ends when the connection opens, or after 30 s.
+    subject = "artcafe.presence.connection.list"
+    deadline_s = 2.0
+    limit: Annotated[int, msgspec.Meta(ge=1, le=200)] = 50
+    after: str | None = None
+    client_id: str | None = None
+
+
+class EndConnection(Command[LiveConnection], frozen=True, kw_only=True):
+    """End a live connection. It has ended when this is answered; a client that may log in can connect again."""
+
+    subject = "artcafe.presence.connection.end"
+    raises = (ConnectionNotFound,)
+    connection_id: str
+
+
+class ReserveConnection(Command[ConnectionReservation], frozen=True, kw_only=True):
+    """Reserve one of the `limit` connections of the caller's tenant for a WebSocket or a direct NATS connection.
+
+    The reservation ends when the connection opens, or after 30 s (direct NATS: 5 s).
     """
 
     subject = "artcafe.presence.connection.reserve"
+    callers = ("gateway", "identity")
     idempotent = True
     deadline_s = 2.0
     connection_id: str
@@ -151,6 +246,7 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     status: str | None = None
     metrics: dict[str, Any] | None = None
     metadata: dict[str, Any] | None = None
+    capabilities: list[Any] | None = None
 
 
 class HeartbeatsReceived(Signal, frozen=True, kw_only=True):
@@ -173,7 +269,7 @@ class GatewayAlive(Signal, frozen=True, kw_only=True):
 
 
 class PresenceChanged(Event, frozen=True, kw_only=True):
-    """A client went online or offline; `account` is its tenant's NATS account."""
+    """A client went online or offline, with its health then; `account` is its tenant's NATS account."""
 
     subject = "artcafe.events.presence.changed"
     publishers = ("presence",)
@@ -182,6 +278,7 @@ class PresenceChanged(Event, frozen=True, kw_only=True):
     client_id: str
     account: str
     online: bool
+    health: ClientHealth = ClientHealth.UNKNOWN
     last_seen: datetime
     reason: str = ""
     ip: str = ""
@@ -193,4 +290,5 @@ class PresenceUpdate(msgspec.Struct, frozen=True, kw_only=True):
 
     client_id: str
     status: str
+    health: ClientHealth
     last_seen: datetime

@@ -2,19 +2,41 @@
 
 import asyncio
 import os
+import re
 import signal
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from artcafe_common.dev.stack import LOOPBACK, STARTUP_ERRORS, Ports, Stack
+
+# The stack chooses these: its ports, keys and user pool. It must never listen elsewhere than on loopback.
+_OF_THE_STACK = re.compile(
+    r"ARTCAFE_(STACK|HOST|PORT|KEYS_DIR|METRICS_(HOST|PORT)|OIDC_\w+|COGNITO_\w+|PUBLIC_\w+_URL|GATEWAY_WORKER(_DIR)?)"
+)
+# Settings of the command line and of the tests.
+_OF_OTHERS = re.compile(
+    r"ARTCAFE_(DEV_\w+|TEST_\w+|API|TENANT|CONFIG|EMAIL|PASSWORD|SEED|CLIENT|WS|NATS_URL)"
+)
+
+
+def _service_settings(environ: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    """The user's settings of the services, and the names of those that the stack sets itself."""
+    given = {name: value for name, value in environ.items() if name.startswith("ARTCAFE_")}
+    ours = {name: value for name, value in given.items() if not _OF_OTHERS.fullmatch(name)}
+    ignored = [name for name in ours if _OF_THE_STACK.fullmatch(name)]
+    return {name: value for name, value in ours.items() if name not in ignored}, ignored
 
 
 async def run(directory: Path, port_base: int) -> None:
     """Run a stack until Ctrl-C."""
     for name in ("NO_PROXY", "no_proxy"):  # all servers are on this machine
         os.environ[name] = ",".join(filter(None, (os.environ.get(name), LOOPBACK)))
-    stack = Stack(directory, Ports.from_base(port_base))
+    settings, ignored = _service_settings(os.environ)
+    if ignored:
+        print(f"The stack sets these itself; yours are ignored: {', '.join(ignored)}", flush=True)
+    stack = Stack(directory, Ports.from_base(port_base), settings=settings)
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

@@ -1,15 +1,35 @@
 """The AWS emulator (DynamoDB, Cognito, S3), with serialized requests.
 
 moto applies a conditional write in several steps, and its threaded server would interleave two of
-them, which DynamoDB never does. So a lock serializes all requests.
+them, which DynamoDB never does. So a lock serializes all requests. It ignores the tokens of repeated transactions, so
+those are answered here.
+
+With `--state FILE` it continues with what it had when it was stopped; a kill loses the last second. This file imports
+nothing of the project, since compose.yaml runs it with the image of moto.
 """
 
+import argparse
+import hashlib
+import io
+import json
+import os
+import pickle
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+from moto.backends import get_backend
 from moto.moto_server.werkzeug_app import (
     DomainDispatcherApplication,
     MotoRequestHandler,
@@ -17,19 +37,159 @@ from moto.moto_server.werkzeug_app import (
 )
 from werkzeug.serving import run_simple
 
+SAVED = ("dynamodb", "cognito-idp", "s3")
+SAVE_INTERVAL_S = 1.0
+# Saving blocks requests, so it takes at most this share of the time.
+MAX_SAVING_SHARE = 0.05
+TRANSACTION = "TransactWriteItems"
+# As long as DynamoDB remembers a transaction's token.
+TOKEN_AGE_S = 600
+TOKEN_MISMATCH = json.dumps(
+    {
+        "__type": "com.amazonaws.dynamodb.v20120810#IdempotentParameterMismatchException",
+        "Message": "The request uses the same client token as a previous, but non-identical request.",
+    }
+).encode()
+Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+READS = ("BatchGet", "Describe", "Get", "List", "Query", "Scan", "TransactGet")
 
-def main(port: int) -> None:
-    """Serve on loopback until SIGTERM."""
+
+class SavedState:
+    """The state of the emulated services in a file."""
+
+    def __init__(self, path: Path, lock: threading.Lock) -> None:
+        self.changed = False
+        self._path = path
+        self._lock = lock
+
+    def load(self) -> None:
+        """Continue with the state in the file, if there is one."""
+        if not self._path.exists():
+            return
+        # The file is this program's own.
+        for service, account, region, attributes in pickle.loads(self._path.read_bytes()):  # noqa: S301
+            _backends(service)[account][region].__dict__.update(attributes)
+
+    def save(self) -> None:
+        """Write the state, if it has changed."""
+        with self._lock:
+            if not self.changed:
+                return
+            self.changed = False
+            state = [
+                (service, account, region, backend.__dict__)
+                for service in SAVED
+                for account, regions in _backends(service).items()
+                for region, backend in regions.items()
+            ]
+            data = io.BytesIO()
+            _StatePickler(data).dump(state)
+        temporary = self._path.with_suffix(".new")
+        with temporary.open("wb") as file:
+            file.write(data.getbuffer())
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(self._path)
+
+    def save_repeatedly(self) -> None:
+        """Save until the process ends."""
+        while True:
+            started = time.monotonic()
+            self.save()
+            time.sleep(max(SAVE_INTERVAL_S, (time.monotonic() - started) / MAX_SAVING_SHARE))
+
+
+class Transactions:
+    """Executes calls; a transaction that is repeated with its token is not executed again, as in DynamoDB."""
+
+    def __init__(self, application: Application) -> None:
+        self._application = application
+        # When each was executed, and the digest of its arguments, by the caller and the token.
+        self._executed: dict[tuple[str, str], tuple[float, str]] = {}
+
+    def __call__(
+        self, operation: str, environ: dict[str, Any], start_response: Callable[..., Any]
+    ) -> list[bytes]:
+        """The response to a call."""
+        if operation != TRANSACTION:
+            return list(self._application(environ, start_response))
+        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        environ["wsgi.input"] = io.BytesIO(body)
+        token = json.loads(body).get("ClientRequestToken", "")
+        key = environ.get("HTTP_AUTHORIZATION", "").partition("Credential=")[2].partition(",")[0], token
+        digest = hashlib.sha256(body).hexdigest()
+        if token and (status := self._find(key, digest)):
+            start_response(status, [("Content-Type", "application/x-amz-json-1.0")])
+            return [b"{}" if status.startswith("200") else TOKEN_MISMATCH]
+        statuses: list[str] = []
+
+        def on_start(status: str, *arguments: Any) -> Any:
+            statuses.append(status)
+            return start_response(status, *arguments)
+
+        response = list(self._application(environ, on_start))
+        if statuses[-1].startswith("200"):
+            self._executed[key] = (time.monotonic(), digest)
+        return response
+
+    def _find(self, key: tuple[str, str], digest: str) -> str:
+        for known, (executed_at, _) in list(self._executed.items()):
+            if executed_at > time.monotonic() - TOKEN_AGE_S:
+                break
+            del self._executed[known]
+        if key not in self._executed:
+            return ""
+        return "200 OK" if self._executed[key][1] == digest else "400 Bad Request"
+
+
+def _backends(service: str) -> Any:
+    # Its types list the services by name.
+    return cast("Callable[[str], Any]", get_backend)(service)
+
+
+class _StatePickler(pickle.Pickler):
+    """Pickles the keys of user pools too."""
+
+    def reducer_override(self, value: Any) -> Any:
+        if isinstance(value, RSAPrivateKey):
+            return _load_key, (value.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),)
+        return NotImplemented
+
+
+def _load_key(pem: bytes) -> Any:
+    return load_pem_private_key(pem, password=None)
+
+
+def main() -> None:
+    """Serve until SIGTERM."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("port", type=int)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--state", type=Path)
+    options = parser.parse_args()
     application = DomainDispatcherApplication(create_backend_app)
     lock = threading.Lock()
+    state = SavedState(options.state, lock) if options.state else None
+    execute = Transactions(application)
 
     def serialized(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        operation = environ.get("HTTP_X_AMZ_TARGET", "").rpartition(".")[2]
         with lock:
-            return list(application(environ, start_response))
+            response = execute(operation, environ, start_response)
+            if state is not None and not operation.startswith(READS):
+                state.changed = True
+            return response
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    run_simple("127.0.0.1", port, serialized, threaded=True, request_handler=MotoRequestHandler)
+    if state is not None:
+        state.load()
+        threading.Thread(target=state.save_repeatedly, daemon=True).start()
+    try:
+        run_simple(options.host, options.port, serialized, threaded=True, request_handler=MotoRequestHandler)
+    finally:
+        if state is not None:
+            state.save()
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main()

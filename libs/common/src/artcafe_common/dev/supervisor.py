@@ -34,11 +34,14 @@ class Supervisor:
     def __init__(self) -> None:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._processes: dict[str, asyncio.subprocess.Process] = {}
+        # The last exit code of each program that has exited.
+        self.exit_codes: dict[str, int] = {}
 
     def start(self, program: Program) -> None:
         """Start a program and restart it whenever it exits."""
         if program.name in self._tasks:
             raise ValueError(f"{program.name} is already running")
+        self.exit_codes.pop(program.name, None)
         self._tasks[program.name] = asyncio.create_task(self._run(program))
 
     async def stop(self, name: str, *, how: signal.Signals = signal.SIGTERM) -> None:
@@ -92,7 +95,7 @@ class Supervisor:
                     preexec_fn=die_with_parent,
                 )
             self._processes[program.name] = process
-            code = await process.wait()
+            code = self.exit_codes[program.name] = await process.wait()
             with program.log.open("a") as log:
                 log.write(f"-- {program.name} exited with {code}\n")
             backoff_s = MIN_BACKOFF_S if time.monotonic() - started_at > STABLE_AFTER_S else backoff_s

@@ -17,7 +17,6 @@ from artcafe_common.broker.claims import (
     Claims,
     Credentials,
     Export,
-    OperatorClaims,
     Permission,
     UserClaims,
     encode,
@@ -28,10 +27,12 @@ from artcafe_common.installation.nats_server import (
     NatsServerConfig,
     write_server_configuration,
 )
+from artcafe_common.installation.operator_keys import OPERATOR_FILE, RESERVE_FILE, operator_jwt
 from artcafe_common.installation.permissions import (
     INGEST_EXPORT,
     PRESENCE_EXPORT,
     SERVICES,
+    STREAM_API_EXPORT,
     callout_permissions,
     service_permissions,
     system_permissions,
@@ -43,16 +44,16 @@ _NO_STORAGE = AccountLimits()
 _UNLIMITED = AccountLimits(mem_storage=-1, disk_storage=-1, streams=-1, consumer=-1)
 _POWERLESS = UserClaims(bearer_token=True, pub=Permission(deny=[">"]), sub=Permission(deny=[">"]))
 # Secrets of 32 bytes that services share or use alone.
-_SECRETS = ("sealing.key", "agent-token.key", "cursor.key", "answers.key")
+SECRETS = ("sealing.key", "agent-token.key", "cursor.key", "answers.key")
 
 
-def bootstrap(directory: Path, server: NatsServerConfig) -> PlatformKeys:
-    """Write keys, credentials and `nats-server.conf`; FileExistsError if the directory has keys already."""
+def bootstrap(directory: Path, *servers: NatsServerConfig) -> PlatformKeys:
+    """Write keys, credentials and the servers' configurations; FileExistsError if the directory has keys already."""
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     if (directory / FILE_NAME).exists():
         raise FileExistsError(f"{directory} contains the keys of an installation already")
     now = int(time.time())
-    operator = create_key_pair(KeyKind.OPERATOR)
+    operator, reserve = create_key_pair(KeyKind.OPERATOR), create_key_pair(KeyKind.OPERATOR)
     system, callout, platform = (create_key_pair(KeyKind.ACCOUNT) for _ in range(3))
 
     def user(account: KeyPair, name: str, claims: UserClaims) -> tuple[str, Credentials]:
@@ -67,22 +68,23 @@ def bootstrap(directory: Path, server: NatsServerConfig) -> PlatformKeys:
     _, sentinel = user(callout, "sentinel", _POWERLESS)
     files = {
         "identity-callout.creds": callout_credentials.render(),
-        "operator.nk": operator.seed,
+        OPERATOR_FILE: operator.seed,
+        RESERVE_FILE: reserve.seed,
         "callout.nk": callout.seed,
-        **{name: secrets.token_hex(32) for name in _SECRETS},
+        **{name: secrets.token_hex(32) for name in SECRETS},
     }
     for service in SERVICES:
         files[f"{service}.creds"] = user(platform, service, service_permissions(service))[1].render()
     for service, claims in system_permissions().items():
         files[f"{service}-system.creds"] = user(system, service, claims)[1].render()
     accounts = {
-        system.public: sign(system, "SYS", AccountClaims(limits=_NO_STORAGE)),
-        callout.public: sign(callout, "AUTH", _callout_account(callout_user)),
-        platform.public: sign(platform, "PLATFORM", _platform_account()),
+        system.public: sign(system, "SYS", system_account()),
+        callout.public: sign(callout, "AUTH", callout_account(callout_user)),
+        platform.public: sign(platform, "PLATFORM", platform_account()),
     }
     files[ACCOUNTS_FILE] = json.dumps(
         {
-            "operator": sign(operator, "ArtCafe", OperatorClaims(system_account=system.public)),
+            "operator": operator_jwt(operator, [reserve.public], system_account=system.public, now=now),
             "preload": accounts,
             "sentinel": sentinel.jwt,
             "system": system.public,
@@ -90,7 +92,8 @@ def bootstrap(directory: Path, server: NatsServerConfig) -> PlatformKeys:
     )
     for name, text in files.items():
         write_private(directory / name, text)
-    write_server_configuration(directory, server)
+    for server in servers:
+        write_server_configuration(directory, server)
     keys = PlatformKeys(
         operator=operator.public,
         system_account=system.public,
@@ -102,18 +105,26 @@ def bootstrap(directory: Path, server: NatsServerConfig) -> PlatformKeys:
     return keys
 
 
-def _callout_account(user: str) -> AccountClaims:
-    authorization = Authorization(auth_users=[user], allowed_accounts=["*"])
+def system_account() -> AccountClaims:
+    """Claims of the system account."""
+    return AccountClaims(limits=_NO_STORAGE)
+
+
+def callout_account(*users: str) -> AccountClaims:
+    """Claims of the account of the auth callout, which these users serve."""
+    authorization = Authorization(auth_users=[*users], allowed_accounts=["*"])
     return AccountClaims(limits=_NO_STORAGE, authorization=authorization)
 
 
-def _platform_account() -> AccountClaims:
+def platform_account() -> AccountClaims:
+    """Claims of the platform's account: what the tenants' accounts may import."""
     # The broker replaces the token at `account_token_position` by the key of the importing account,
     # so that a tenant can neither publish nor subscribe as another one.
     return AccountClaims(
         limits=_UNLIMITED,
         exports=[
             Export(name="ingest", subject=INGEST_EXPORT, type="service", account_token_position=3),
+            Export(name="stream api", subject=STREAM_API_EXPORT, type="service", account_token_position=3),
             Export(name="notices", subject=PRESENCE_EXPORT, type="stream", account_token_position=3),
         ],
     )

@@ -5,8 +5,10 @@ of tenants through `TenantTable` in `tenant_table.py`.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
+import time
+import uuid
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Self, TypeVar
 
 import aiohttp
@@ -16,37 +18,36 @@ from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 from botocore.exceptions import BotoCoreError, ClientError
 
+from artcafe_common import tracing
 from artcafe_common.bus.errors import StoreUnavailable
+from artcafe_common.concurrency import run_together
+from artcafe_common.latency import CallStatistics
+from artcafe_common.retrying import retrying, time_left
+from artcafe_common.storage.dynamo_errors import (
+    ConditionFailed,
+    Conflict,
+    TemporaryFailure,
+    TransactionFailed,
+    to_error,
+)
+from artcafe_common.storage.keyed_locks import KeyedLocks
 from artcafe_common.storage.tables import TableSpec, create_table_request
 
 T = TypeVar("T", bound=msgspec.Struct)
 MAX_POOL_CONNECTIONS = 64
-CONNECT_TIMEOUT_S = 2
-READ_TIMEOUT_S = 4
+CONNECT_TIMEOUT_S = 1
+# Long enough for a busy DynamoDB, and short enough for a second attempt within a command's deadline.
+READ_TIMEOUT_S = 2
+# A caller waits for the end of conflicts until its deadline, and no longer than this for the end of other failures.
+GIVE_UP_S = 2.5
 # DynamoDB's limit for one BatchWriteItem.
 MAX_BATCH_WRITES = 25
-WRITE_ATTEMPTS = 4
-RETRY_PAUSE_S = 0.05
 
 log = structlog.get_logger()
 
 
-def error_code(error: StoreUnavailable) -> str:
-    """DynamoDB's code of the failure; empty if it did not respond."""
-    response: dict[str, Any] = getattr(error.__cause__, "response", None) or {}
-    return str(response.get("Error", {}).get("Code", ""))
-
-
-class ConditionFailed(Exception):
-    """The condition of a write does not hold; nothing was written."""
-
-
-class TransactionFailed(Exception):
-    """A transaction was not applied. `failed` contains the indexes of the writes whose condition failed."""
-
-    def __init__(self, failed: tuple[int, ...]) -> None:
-        super().__init__(f"conditions failed at {failed}")
-        self.failed = failed
+class _GivenUp(Exception):
+    """A failure lasted for too long to repeat the call."""
 
 
 class Write(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,7 +58,7 @@ class Write(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Database:
-    """A pooled DynamoDB client."""
+    """A pooled DynamoDB client, which repeats what fails for the moment until the caller's deadline."""
 
     def __init__(self, *, region: str, prefix: str, environ: Mapping[str, str] | None = None) -> None:
         # `environ` replaces the process's environment, which botocore reads by default.
@@ -74,13 +75,16 @@ class Database:
         self._prefix = prefix
         self._stack = AsyncExitStack()
         self._client: Any = None
+        self._busy_items = KeyedLocks()
+        self.statistics = CallStatistics()
 
     async def __aenter__(self) -> Self:
         config = AioConfig(
             connect_timeout=CONNECT_TIMEOUT_S,
             read_timeout=READ_TIMEOUT_S,
             max_pool_connections=MAX_POOL_CONNECTIONS,
-            retries={"mode": "standard", "total_max_attempts": 3},
+            # Repeated here instead, within the deadline.
+            retries={"mode": "standard", "total_max_attempts": 1},
         )
         self._client = await self._stack.enter_async_context(
             get_session().create_client(
@@ -93,41 +97,83 @@ class Database:
         await self._stack.aclose()
 
     async def call(self, operation: str, **arguments: Any) -> dict[str, Any]:
-        """Make one DynamoDB call. Raises ConditionFailed, TransactionFailed or StoreUnavailable."""
-        try:
-            return await getattr(self._client, operation)(**arguments)  # type: ignore[no-any-return]
-        except ClientError as error:
-            code = error.response["Error"]["Code"]
-            if code == "ConditionalCheckFailedException":
-                raise ConditionFailed from None
-            if code == "TransactionCanceledException":
-                reasons = error.response.get("CancellationReasons", [])
-                codes = [reason.get("Code") for reason in reasons]
-                failed = tuple(i for i, c in enumerate(codes) if c == "ConditionalCheckFailed")
-                if failed:
-                    raise TransactionFailed(failed) from None
-            log.warning("dynamodb_call_failed", operation=operation, code=code)
-            raise StoreUnavailable("DynamoDB rejected the call") from error
-        except (BotoCoreError, OSError, aiohttp.ClientError, TimeoutError) as error:
-            log.warning("dynamodb_unreachable", operation=operation, reason=repr(error))
-            raise StoreUnavailable("DynamoDB did not respond") from error
+        """Make one DynamoDB call. Raises ConditionFailed, TransactionFailed, InvalidRequest or StoreUnavailable.
 
-    async def write(self, write: Write) -> None:
-        """Execute one write. Raises ConditionFailed."""
-        await self.call(f"{write.kind.lower()}_item", **write.arguments)
+        It may be executed twice if the first response is lost, and then raise ConditionFailed for a change that was
+        made; `transact_write` is executed once.
+        """
+        started_at, result = time.perf_counter(), "ok"
+        try:
+            with tracing.child(f"dynamodb {operation}", db_system_name="aws.dynamodb"):
+                return await self._call_until_deadline(operation, arguments)
+        except StoreUnavailable:
+            result = "error"
+            raise
+        finally:
+            self.statistics.record(operation, result, time.perf_counter() - started_at)
+
+    async def _call_until_deadline(self, operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        give_up_at = time.monotonic() + GIVE_UP_S
+        reasons: list[str] = []
+        attempts = retrying(TemporaryFailure, on_failure=lambda error: reasons.append(str(error)))
+        try:
+            async for attempt in attempts:
+                with attempt:
+                    return await self._call(operation, arguments, give_up_at)
+        except (TemporaryFailure, _GivenUp) as error:
+            # The last attempt may have had no time for a response.
+            reason = reasons[-1] if reasons else str(error)
+            log.warning("dynamodb_call_failed", operation=operation, reason=reason, attempts=len(reasons) + 1)
+            raise StoreUnavailable(reason) from error.__cause__
+        raise AssertionError("unreachable")
+
+    async def _call(self, operation: str, arguments: dict[str, Any], give_up_at: float) -> dict[str, Any]:
+        failure: Exception
+        cause: Exception
+        try:
+            async with asyncio.timeout(time_left()):
+                return await getattr(self._client, operation)(**arguments)  # type: ignore[no-any-return]
+        except ClientError as error:
+            failure, cause = to_error(error), error
+            if isinstance(failure, StoreUnavailable):
+                log.error("dynamodb_call_rejected", operation=operation, reason=str(error))
+        except (BotoCoreError, OSError, aiohttp.ClientError, TimeoutError) as error:
+            failure, cause = TemporaryFailure("DynamoDB did not respond"), error
+        lasts = isinstance(failure, TemporaryFailure) and not isinstance(failure, Conflict)
+        if lasts and time.monotonic() > give_up_at:
+            failure = _GivenUp(str(failure))
+        raise failure from cause
+
+    async def write(self, write: Write, *, once: bool = False) -> None:
+        """Execute one write. Raises ConditionFailed: with `once`, never because of its own first attempt."""
+        if not once:
+            await self.call(f"{write.kind.lower()}_item", **write.arguments)
+            return
+        try:
+            await self.transact_write([write])
+        except TransactionFailed:
+            raise ConditionFailed from None
 
     async def transact_write(self, writes: Sequence[Write]) -> None:
-        """Execute all writes or none. Raises TransactionFailed."""
-        for attempt in range(WRITE_ATTEMPTS):
-            try:
-                await self.call("transact_write_items", TransactItems=[{w.kind: w.arguments} for w in writes])
-            except StoreUnavailable as error:
-                # DynamoDB cancels a transaction that conflicts with another one on the same item.
-                if error_code(error) != "TransactionCanceledException" or attempt == WRITE_ATTEMPTS - 1:
-                    raise
-                await asyncio.sleep(RETRY_PAUSE_S * 2**attempt)
-            else:
-                return
+        """Execute all writes or none, once even if a response is lost. Raises TransactionFailed."""
+        items = [{write.kind: write.arguments} for write in writes]
+        await self.call("transact_write_items", TransactItems=items, ClientRequestToken=str(uuid.uuid4()))
+
+    @asynccontextmanager
+    async def exclusive(self, item: str) -> AsyncIterator[None]:
+        """Change a much written item in this context; other tasks of this process wait, so as not to conflict.
+
+        Transactions of other processes conflict, and are repeated. Raises StoreUnavailable if it takes too long.
+        """
+        try:
+            async with asyncio.timeout(time_left()):
+                await self._busy_items.acquire(item)
+        except TimeoutError:
+            raise StoreUnavailable("too many concurrent changes") from None
+        try:
+            yield
+        finally:
+            self._busy_items.release(item)
 
     async def batch_write(self, writes: Sequence[Write]) -> None:
         """Execute unconditional puts and deletes in batches, in no particular order and not atomically.
@@ -136,20 +182,21 @@ class Database:
         """
         starts = range(0, len(writes), MAX_BATCH_WRITES)
         batches = (writes[start : start + MAX_BATCH_WRITES] for start in starts)
-        await asyncio.gather(*map(self._write_batch, batches))
+        await run_together(*map(self._write_batch, batches))
 
     async def _write_batch(self, writes: Sequence[Write]) -> None:
         pending: dict[str, list[dict[str, Any]]] = {}
         for write in writes:
             arguments = dict(write.arguments)
             pending.setdefault(arguments.pop("TableName"), []).append({f"{write.kind}Request": arguments})
-        for attempt in range(WRITE_ATTEMPTS):
-            response = await self.call("batch_write_item", RequestItems=pending)
-            pending = response.get("UnprocessedItems") or {}
-            if not pending:
-                return
-            await asyncio.sleep(RETRY_PAUSE_S * 2**attempt)
-        raise StoreUnavailable("DynamoDB throttles writes")
+        try:
+            async for attempt in retrying(TemporaryFailure):
+                with attempt:
+                    response = await self.call("batch_write_item", RequestItems=pending)
+                    pending = response.get("UnprocessedItems") or {}
+                    _raise_if(pending)
+        except TemporaryFailure as error:
+            raise StoreUnavailable(str(error)) from None
 
     async def check_tables(self, specs: Sequence[TableSpec[Any]]) -> None:
         """Raises StoreUnavailable unless every table exists."""
@@ -190,3 +237,8 @@ class Database:
     def prefix(self) -> str:
         """The prefix of every table's name."""
         return self._prefix
+
+
+def _raise_if(unprocessed: dict[str, Any]) -> None:
+    if unprocessed:
+        raise TemporaryFailure("DynamoDB throttles requests")

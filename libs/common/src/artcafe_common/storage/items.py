@@ -1,6 +1,6 @@
 """Converts items between Structs and DynamoDB attributes, and renders conditions."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any, TypeVar
 
@@ -79,3 +79,19 @@ def dump_position(position: dict[str, Any] | None) -> dict[str, Any] | None:
 def to_position(attributes: dict[str, Any], keys: Iterable[str]) -> dict[str, Any]:
     """The position after an item, in a list with these key attributes."""
     return {key: deserialize(attributes[key]) for key in keys}
+
+
+def count_fitting(items: Sequence[dict[str, Any]], max_bytes: int) -> int:
+    """How many of the first items are together at most this large, in about DynamoDB's count; at least one."""
+    size = 0
+    for number, attributes in enumerate(items):
+        size += sum(len(name) + _size(value) for name, value in attributes.items())
+        if size > max_bytes and number:
+            return number
+    return max(1, len(items))
+
+
+def _size(value: dict[str, Any]) -> int:
+    # Items have texts, numbers and truth values only.
+    text = next(iter(value.values()))
+    return len(text.encode()) if isinstance(text, str) else 1

@@ -1,18 +1,24 @@
-"""A Redis client with short timeouts, for data that instances share. Logs each outage once."""
+"""The Redis client of every service: deadlines, one error for every state of Redis, and what health checks ask."""
 
 import asyncio
+import hashlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import redis.exceptions
 import structlog
 from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.client import Pipeline
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from artcafe_common import tracing
 from artcafe_common.bus.errors import StoreUnavailable
+from artcafe_common.latency import CallStatistics
 from artcafe_common.settings import SettingsError
+from artcafe_common.storage.redis_errors import DETAILS, REFUSING_WRITES, RedisState, state_of
 
 # The timeout of callers that can continue without Redis, and of those that cannot. A shorter one would be exceeded
 # by the delays of a busy process itself.
@@ -20,43 +26,62 @@ FAST_TIMEOUT_S = 0.5
 RECOVERY_TIMEOUT_S = 1.0
 # In an outage, callers that can continue without Redis fail at once for this time after each failure.
 RETRY_PAUSE_S = 1.0
+CHECK_INTERVAL_S = 1.0
 MAX_CONNECTIONS = 64
-log = structlog.get_logger()
-
-# Raised by the Redis client when the server cannot serve a request now.
-UNAVAILABLE_ERRORS = (
-    redis.exceptions.ConnectionError,
-    redis.exceptions.TimeoutError,
-    redis.exceptions.ReadOnlyError,
-    redis.exceptions.OutOfMemoryError,
-    OSError,
-    TimeoutError,
+# Reads first: a replica without its primary refuses both, a replica only writes.
+_PROBE = "redis.call('GET', KEYS[1]) return redis.call('SET', KEYS[1], 1, 'PX', 60000)"
+_PROBE_KEY = "health:probe"
+# In these states, the address may lead to another server by now.
+_RECONNECTING = frozenset(
+    {RedisState.AWAY, RedisState.TIMEOUT, RedisState.NO_PRIMARY, RedisState.READ_ONLY, RedisState.REFUSED}
 )
+log = structlog.get_logger()
 
 
 class RedisClient:
-    """Runs Lua scripts. Connects on first use; calls raise StoreUnavailable if Redis does not reply in time."""
+    """Runs commands and Lua scripts. Connects on first use.
 
-    def __init__(self, url: str) -> None:
+    Calls raise StoreUnavailable if Redis does not reply in time, or refuses them because of its state. Each outage is
+    logged once with its state.
+    """
+
+    def __init__(self, url: str, *, timeout_s: float = RECOVERY_TIMEOUT_S, decode: bool = False) -> None:
+        """With `decode`, replies are text. `timeout_s` is the deadline of callers that wait for a recovery."""
         try:
             pool = BlockingConnectionPool.from_url(
                 url,
                 max_connections=MAX_CONNECTIONS,
-                timeout=RECOVERY_TIMEOUT_S,
-                socket_timeout=RECOVERY_TIMEOUT_S,
-                socket_connect_timeout=RECOVERY_TIMEOUT_S,
+                timeout=timeout_s,
+                socket_timeout=timeout_s,
+                socket_connect_timeout=timeout_s,
+                decode_responses=decode,
                 # A connection that a restarted Redis has closed fails at its next use.
                 retry=Retry(NoBackoff(), 1),
             )
         except ValueError as error:
             raise SettingsError(f"REDIS_URL is not valid: {error}") from None
         self._redis = Redis(connection_pool=pool)
-        self._unavailable = False
+        self._timeout_s = timeout_s
+        self._state: RedisState | None = None
         self._retry_at = 0.0
+        self._reconnect_at = 0.0
+        self._checking = asyncio.Lock()
+        self._checked_at = -CHECK_INTERVAL_S
+        self._check_failure = ""
+        self.statistics = CallStatistics()
 
-    def script(self, text: str) -> "Script":
-        """Register a Lua script."""
-        return Script(self, self._redis.register_script(text))
+    @property
+    def state(self) -> RedisState | None:
+        """What was wrong with Redis when it was last asked; None if nothing was."""
+        return self._state
+
+    def script(self, text: str, name: str = "execute") -> "Script":
+        """Register a Lua script; `name` is its operation in metrics and traces."""
+        return Script(self, text, name)
+
+    def pipeline(self) -> Pipeline:
+        """A pipeline without a transaction, whose commands `execute` runs."""
+        return self._redis.pipeline(transaction=False)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -64,53 +89,120 @@ class RedisClient:
         await self._redis.connection_pool.disconnect()
 
     async def check(self) -> None:
-        """Raises StoreUnavailable unless Redis replies."""
-        await self.execute(self._redis.ping, wait_for_recovery=True)
+        """Raises StoreUnavailable unless Redis accepts a write; asks it at most once a second."""
+        async with self._checking:
+            if time.monotonic() - self._checked_at >= CHECK_INTERVAL_S:
+                self._check_failure = await self._try_to_write()
+                self._checked_at = time.monotonic()
+        if self._check_failure:
+            raise StoreUnavailable(self._check_failure)
 
-    async def persistence(self) -> dict[str, Any]:
-        """The section `persistence` of Redis's INFO."""
-        info: dict[str, Any] = await self.execute(
-            lambda: self._redis.info("persistence"), wait_for_recovery=True
-        )
+    async def _try_to_write(self) -> str:
+        try:
+            async with asyncio.timeout(RECOVERY_TIMEOUT_S):
+                await self.execute(_probe, operation="check")
+        except StoreUnavailable as error:
+            return error.detail
+        except TimeoutError:
+            return DETAILS[RedisState.TIMEOUT]
+        return ""
+
+    async def info(self, section: str) -> dict[str, Any]:
+        """A section of Redis's INFO."""
+        info: dict[str, Any] = await self.execute(lambda client: client.info(section))
         return info
 
     async def time(self) -> float:
         """Redis's clock, in Unix seconds."""
-        seconds, micros = await self.execute(self._redis.time, wait_for_recovery=True)
+        seconds, micros = await self.execute(lambda client: client.time())
         return float(seconds) + float(micros) / 1e6
 
-    async def execute(self, command: Callable[[], Awaitable[Any]], *, wait_for_recovery: bool) -> Any:
-        """The result of `command()`. Without `wait_for_recovery`, fails at once during an outage."""
-        if self._unavailable and not wait_for_recovery:
+    async def execute(
+        self,
+        command: Callable[[Redis], Awaitable[Any]],
+        *,
+        operation: str = "execute",
+        wait_for_recovery: bool = True,
+    ) -> Any:
+        """The result of `command(client)`. Without `wait_for_recovery`, fails at once during an outage."""
+        started_at, outcome = time.perf_counter(), "error"
+        name = "redis" if operation == "execute" else f"redis {operation}"
+        try:
+            with tracing.child(name, db_system_name="redis"):
+                result = await self._execute(command, wait_for_recovery=wait_for_recovery)
+            outcome = "ok"
+            return result
+        finally:
+            self.statistics.record(operation, outcome, time.perf_counter() - started_at)
+
+    async def _execute(self, command: Callable[[Redis], Awaitable[Any]], *, wait_for_recovery: bool) -> Any:
+        # A Redis that refuses writes says so at once, and still serves reads.
+        if self._state is not None and self._state not in REFUSING_WRITES and not wait_for_recovery:
             if time.monotonic() < self._retry_at:
-                raise StoreUnavailable("Redis did not respond")
+                raise StoreUnavailable(DETAILS[self._state])
             self._retry_at = time.monotonic() + RETRY_PAUSE_S
         try:
-            async with asyncio.timeout(RECOVERY_TIMEOUT_S if wait_for_recovery else FAST_TIMEOUT_S):
-                result = await command()
-        except UNAVAILABLE_ERRORS as error:
-            self._retry_at = time.monotonic() + RETRY_PAUSE_S
-            if not self._unavailable:
-                self._unavailable = True
-                log.warning("redis_unavailable", reason=repr(error))
-            raise StoreUnavailable("Redis did not respond") from error
-        if self._unavailable:
-            self._unavailable = False
-            log.info("redis_available")
+            async with asyncio.timeout(self._timeout_s if wait_for_recovery else FAST_TIMEOUT_S):
+                result = await command(self._redis)
+        except (redis.exceptions.RedisError, OSError, TimeoutError) as error:
+            state = state_of(error)
+            if state is None:
+                raise
+            await self._on_failure(state, error)
+            raise StoreUnavailable(DETAILS[state]) from error
+        if self._state is not None:
+            await self._on_success()
         return result
+
+    async def _on_failure(self, state: RedisState, error: BaseException) -> None:
+        now = time.monotonic()
+        self._retry_at = now + RETRY_PAUSE_S
+        if state is not self._state:
+            self._state = state
+            log.warning("redis_unavailable", state=state.value, reason=repr(error))
+        if state in _RECONNECTING and now >= self._reconnect_at:
+            self._reconnect_at = now + RETRY_PAUSE_S
+            with suppress(redis.exceptions.RedisError, OSError):
+                await self._redis.connection_pool.disconnect(inuse_connections=False)
+
+    async def _on_success(self) -> None:
+        if self._state in REFUSING_WRITES:
+            # That a read succeeded does not tell whether a write would.
+            if time.monotonic() < self._retry_at:
+                return
+            self._retry_at = time.monotonic() + RETRY_PAUSE_S
+            try:
+                async with asyncio.timeout(FAST_TIMEOUT_S):
+                    await _probe(self._redis)
+            except (redis.exceptions.RedisError, OSError, TimeoutError):
+                return
+        self._state = None
+        log.info("redis_available")
 
 
 class Script:
     """A Lua script, which Redis runs atomically."""
 
-    def __init__(self, client: RedisClient, script: Any) -> None:
+    def __init__(self, client: RedisClient, text: str, name: str) -> None:
         self._client = client
-        self._script = script
+        self._text = text
+        self._digest = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+        self._name = name
 
     async def run(
         self, keys: Sequence[str], args: Sequence[str | bytes | int], *, wait_for_recovery: bool = False
     ) -> Any:
-        """The script's result, with strings as bytes. Raises StoreUnavailable."""
-        return await self._client.execute(
-            lambda: self._script(keys=keys, args=args), wait_for_recovery=wait_for_recovery
-        )
+        """The script's result. Raises StoreUnavailable."""
+
+        async def evaluate(client: Redis) -> Any:
+            try:
+                return await client.evalsha(self._digest, len(keys), *keys, *args)
+            except redis.exceptions.NoScriptError:
+                # One command, so that a Redis that restarts again cannot lose the script before it runs.
+                return await client.eval(self._text, len(keys), *keys, *args)
+
+        return await self._client.execute(evaluate, operation=self._name, wait_for_recovery=wait_for_recovery)
+
+
+async def _probe(client: Redis) -> None:
+    await client.eval(_PROBE, 1, _PROBE_KEY)

@@ -8,6 +8,7 @@ from boto3.dynamodb.conditions import Attr, ConditionBase, Key
 
 from artcafe_common.storage.dynamo import Database, Write
 from artcafe_common.storage.items import (
+    count_fitting,
     dump,
     dump_position,
     dump_value,
@@ -21,6 +22,8 @@ from artcafe_common.storage.tables import TableSpec
 T = TypeVar("T", bound=msgspec.Struct)
 # The least number of items that a filtered query reads per call, since a filter may drop most of them.
 MIN_FILTERED_READ = 100
+# A page is one message between services, with what is added to its items.
+MAX_PAGE_BYTES = 512 * 1024
 
 
 class Page(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
@@ -54,6 +57,10 @@ class Table(Generic[T]):
     def build_delete(self, *key: str, condition: ConditionBase | None = None) -> Write:
         """A write that removes the item with this key."""
         return self._write("Delete", {"Key": self._key(key)}, condition)
+
+    def build_check(self, *key: str, condition: ConditionBase) -> Write:
+        """A part of a transaction that changes nothing; it fails unless the condition holds."""
+        return self._write("ConditionCheck", {"Key": self._key(key)}, condition)
 
     def build_update(
         self,
@@ -118,11 +125,14 @@ class Table(Generic[T]):
         range_: ConditionBase | None = None,
         newest_first: bool = False,
         max_reads: int | None = None,
+        max_bytes: int = MAX_PAGE_BYTES,
+        consistent: bool = False,
     ) -> Page[T]:
         """Up to `limit` items of one partition of the table or an index, filtered by `where`.
 
         DynamoDB filters items after reading them, so the query continues until it has `limit` items or made
-        `max_reads` calls. The position is None if and only if there are no more items.
+        `max_reads` calls. A page ends before `max_bytes`, but not before its first item. The position is None if
+        and only if there are no more items. An index lags, and cannot be read `consistent`.
         """
         partition = self.spec.partition if index is None else self.spec.index(index).partition
         key = Key(partition).eq(value)
@@ -134,6 +144,8 @@ class Table(Generic[T]):
         }
         if index is not None:
             arguments["IndexName"] = index
+        elif consistent:
+            arguments["ConsistentRead"] = True
         if where is not None:
             arguments["FilterExpression"], more_names, more_values = render(where, first_placeholder=1000)
             names, values = names | more_names, values | more_values
@@ -152,11 +164,12 @@ class Table(Generic[T]):
             found += response["Items"]
             start = response.get("LastEvaluatedKey")
             reads += 1
-            if not start or len(found) > limit or reads == max_reads:
+            fitting = min(limit, count_fitting(found, max_bytes))
+            if not start or len(found) > fitting or reads == max_reads:
                 break
         last = start
-        if len(found) > limit:
-            found = found[:limit]
+        if len(found) > fitting:
+            found = found[:fitting]
             last = found[-1]
         return Page(
             items=[self._load(item) for item in found],
@@ -164,7 +177,7 @@ class Table(Generic[T]):
         )
 
     async def scan(self) -> list[T]:
-        """Every item of the table. For startup and operators only, never for a request."""
+        """Every item of the table (strongly consistent). For startup and operators only, never for a request."""
         items: list[T] = []
         position = None
         while True:
@@ -176,7 +189,7 @@ class Table(Generic[T]):
 
     async def scan_page(self, *, limit: int | None = None, position: dict[str, Any] | None = None) -> Page[T]:
         """At most `limit` items in no particular order. For startup and operators only, never for a request."""
-        arguments: dict[str, Any] = {"TableName": self._name}
+        arguments: dict[str, Any] = {"TableName": self._name, "ConsistentRead": True}
         if limit is not None:
             arguments["Limit"] = limit
         if start := dump_position(position):

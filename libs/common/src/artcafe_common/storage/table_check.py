@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 
 from artcafe_common.bus.errors import StoreUnavailable
-from artcafe_common.storage.dynamo import Database, error_code
+from artcafe_common.storage.dynamo import Database
+from artcafe_common.storage.dynamo_errors import error_code
 from artcafe_common.storage.tables import TableSpec, create_table_request
 
 READY_STATES = ("ACTIVE", "UPDATING")

@@ -6,7 +6,7 @@ import msgspec
 from boto3.dynamodb.conditions import Attr, ConditionBase
 
 from artcafe_common.storage.dynamo import Database, Write
-from artcafe_common.storage.table import Page, Table
+from artcafe_common.storage.table import MAX_PAGE_BYTES, Page, Table
 from artcafe_common.storage.tables import TableSpec
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -34,8 +34,9 @@ class TenantTable(Generic[T]):
         range_: ConditionBase | None = None,
         newest_first: bool = False,
         max_reads: int | None = None,
+        max_bytes: int = MAX_PAGE_BYTES,
     ) -> Page[T]:
-        """Up to `limit` of the tenant's items, from the TenantIndex."""
+        """Up to `limit` of the tenant's items, from the TenantIndex, which follows a change within a second or so."""
         return await self._table.query(
             tenant_id,
             index="TenantIndex",
@@ -45,6 +46,7 @@ class TenantTable(Generic[T]):
             range_=range_,
             newest_first=newest_first,
             max_reads=max_reads,
+            max_bytes=max_bytes,
         )
 
     async def find_in_any_tenant(self, index: str, value: str) -> T | None:
@@ -82,6 +84,10 @@ class TenantTable(Generic[T]):
         return self._table.build_update(
             key, set_=set_, add=add, condition=owned if condition is None else owned & condition
         )
+
+    def build_check(self, tenant_id: str, key: str, *, condition: ConditionBase) -> Write:
+        """A part of a transaction that changes nothing, on condition that the tenant's item exists and fulfils it."""
+        return self._table.build_check(key, condition=_owned(tenant_id) & condition)
 
     async def put(self, tenant_id: str, item: T, *, new: bool = False) -> None:
         """Store the tenant's item. Raises ConditionFailed."""

@@ -1,17 +1,18 @@
 """A NATS client with a short path for messages.
 
 nats-py 2.16 allocates an object, a queue entry and a task wake-up per received message, and awaits
-several times per publish. A bridge needs none of these: it passes bytes on in order. This is the only
-module that uses private parts of nats-py, and the reason why its version is pinned.
+several times per publish. A bridge needs none of these: it passes bytes on in order. Like the client that
+it extends, this module uses private parts of nats-py, which is why its version is pinned.
 """
 
 import asyncio
 import time
 
 import nats.errors
-from nats.aio.client import Client as Nats
 
+from artcafe_common.broker.client import HardenedNats
 from artcafe_gateway.bridges.counters import ConnectionCounters
+from artcafe_gateway.bridges.replies import ReplyInbox
 from artcafe_gateway.delivery.fanout import BrokerSubscription
 
 MAX_PENDING_BYTES = 8 * 1024 * 1024
@@ -19,18 +20,13 @@ MAX_PENDING_BYTES = 8 * 1024 * 1024
 MAX_TURN_S = 0.001
 
 
-def encode_headers(headers: dict[str, str]) -> bytes:
-    """A NATS header block."""
-    lines = b"".join(b"%b: %b\r\n" % (name.encode(), value.encode()) for name, value in headers.items())
-    return b"NATS/1.0\r\n%b\r\n" % lines
-
-
-class BridgeConnection(Nats):
+class BridgeConnection(HardenedNats):
     """One NATS connection of a bridge; it calls broker subscriptions directly, without a queue."""
 
     def __init__(self) -> None:
         super().__init__()
         self.counters = ConnectionCounters()
+        self.replies = ReplyInbox(self)
         self._broker_subscriptions: dict[int, BrokerSubscription] = {}
         self._turn_started_at = self._last_message_at = 0.0
 
@@ -72,9 +68,12 @@ class BridgeConnection(Nats):
     ) -> None:
         subscription = self._broker_subscriptions.get(sid)
         if subscription is None:
-            await super()._process_msg(sid, subject, reply, data, headers)  # type: ignore[arg-type]
+            await super()._process_msg(sid, subject, reply, data, headers)
             return
-        subscription.on_message(subject.decode(), reply.decode(), bytes(data), bytes(headers or b""))
+        try:
+            subscription.on_message(subject.decode(), reply.decode(), data, headers or b"")
+        except Exception as error:  # noqa: BLE001 - costs this message only
+            self.drops.record(error)
         now = time.monotonic()
         if now - self._last_message_at > MAX_TURN_S:
             # The event loop ran other tasks between the messages: a new turn.

@@ -1,6 +1,7 @@
 """Keeps one bridge connected: the states of its connection, and the transitions between them."""
 
 import asyncio
+import secrets
 from contextlib import suppress
 from enum import Enum
 from functools import partial
@@ -9,12 +10,14 @@ import nats.errors
 import structlog
 from nats.aio.client import RawCredentials
 
+from artcafe_common.backoff import Backoff
 from artcafe_common.broker.claims import Credentials
 from artcafe_common.broker.nkeys import KeyKind, create_key_pair
+from artcafe_common.broker.subjects import PRIVATE_INBOX_PREFIX
 from artcafe_common.bus.caller import CallerContext
 from artcafe_common.bus.client import Bus
 from artcafe_common.bus.errors import CommandError
-from artcafe_common.contracts.identity.accounts import IssueBridgeCredentials
+from artcafe_common.contracts.identity.accounts import AccountKind, IssueBridgeCredentials
 from artcafe_gateway.bridges.connection import BridgeConnection
 from artcafe_gateway.bridges.subscriptions import BridgeSubscriptions
 from artcafe_gateway.errors import BrokerUnavailable
@@ -22,6 +25,7 @@ from artcafe_gateway.settings import Settings
 
 CONNECT_TIMEOUT_S = 3
 FLUSH_TIMEOUT_S = 5
+INBOX_TOKEN_BYTES = 16
 FIRST_RECONNECT_DELAY_S = 0.05
 MAX_RECONNECT_DELAY_S = 2.0
 log = structlog.get_logger()
@@ -45,14 +49,21 @@ TRANSITIONS = {
 
 
 class BridgeConnector:
-    """Connects to a tenant's account, and reconnects until it is closed.
+    """Connects to one of a tenant's accounts, and reconnects until it is closed.
 
     `connection` is set in the state CONNECTED, and None in the others.
     """
 
     def __init__(
-        self, *, tenant_id: str, bus: Bus, settings: Settings, subscriptions: BridgeSubscriptions
+        self,
+        account: AccountKind,
+        *,
+        tenant_id: str,
+        bus: Bus,
+        settings: Settings,
+        subscriptions: BridgeSubscriptions,
     ) -> None:
+        self._account = account
         self.state = BridgeState.CONNECTING
         self.connection: BridgeConnection | None = None
         self._tenant_id = tenant_id
@@ -102,7 +113,10 @@ class BridgeConnector:
         pair = create_key_pair(KeyKind.USER)
         issued = await self._bus.call(
             IssueBridgeCredentials(
-                tenant_id=self._tenant_id, nkey_public=pair.public, server_id=self._settings.server_id
+                tenant_id=self._tenant_id,
+                nkey_public=pair.public,
+                server_id=self._settings.server_id,
+                account=self._account,
             ),
             caller=CallerContext.service("gateway"),
         )
@@ -112,6 +126,8 @@ class BridgeConnector:
                 servers=self._settings.nats_url.split(","),
                 user_credentials=RawCredentials(Credentials(jwt=issued.jwt, seed=pair.seed).render()),
                 name=f"gateway {self._settings.server_id}",
+                # Nobody but the platform may subscribe to it, and nobody can guess it.
+                inbox_prefix=f"{PRIVATE_INBOX_PREFIX}.{secrets.token_hex(INBOX_TOKEN_BYTES)}",
                 allow_reconnect=False,
                 connect_timeout=CONNECT_TIMEOUT_S,
                 ping_interval=10,
@@ -140,14 +156,13 @@ class BridgeConnector:
             self._reconnect_task = asyncio.create_task(self._reconnect())
 
     async def _reconnect(self) -> None:
-        delay = FIRST_RECONNECT_DELAY_S
+        backoff = Backoff(FIRST_RECONNECT_DELAY_S, MAX_RECONNECT_DELAY_S)
         try:
             while self.state is BridgeState.RECONNECTING:
                 try:
                     await self._connect()
                 except (CommandError, nats.errors.Error, OSError, TimeoutError) as error:
                     log.warning("bridge_reconnecting", tenant_id=self._tenant_id, reason=repr(error))
-                    await asyncio.sleep(delay)
-                    delay = min(delay * 2, MAX_RECONNECT_DELAY_S)
+                    await asyncio.sleep(backoff.next_pause_s())
         finally:
             self._reconnect_task = None

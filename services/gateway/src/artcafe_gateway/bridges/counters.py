@@ -16,7 +16,6 @@ class ConnectionCounters:
         self.confirmed_bytes_in = 0
         # By client and channel: messages, payload bytes, bytes with headers.
         self.unconfirmed: Unconfirmed = {}
-        self.unreported_stream_requests = 0
 
     def record_publish(self, client_id: str, channel_id: str, payload: bytes, headers: bytes) -> None:
         """Counts one published message as unconfirmed."""
@@ -28,20 +27,13 @@ class ConnectionCounters:
         counts[1] += size
         counts[2] += size + len(headers)
 
-    def record_stream_request(self, payload: bytes) -> None:
-        """Counts a request to JetStream: the broker counts it too, and it is billed to no client."""
-        self.unreported_stream_requests += 1
-        self.confirmed_messages += 1
-        self.confirmed_bytes_in += len(payload)
-
     @property
     def changed(self) -> bool:
         """Whether anything was published since `take_unconfirmed`."""
-        return bool(self.unconfirmed or self.unreported_stream_requests)
+        return bool(self.unconfirmed)
 
     def take_unconfirmed(self) -> Unconfirmed:
         """Returns the unconfirmed counts and starts new ones."""
-        self.unreported_stream_requests = 0
         unconfirmed, self.unconfirmed = self.unconfirmed, {}
         return unconfirmed
 

@@ -4,9 +4,13 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import structlog
+
 from artcafe_common.bus.errors import CommandError
+from artcafe_gateway.errors import BrokerUnavailable
 
 OnFlushed = Callable[[CommandError | None], None]
+log = structlog.get_logger()
 
 
 class FlushCoalescer:
@@ -52,5 +56,11 @@ class FlushCoalescer:
             await self.flush()
         except CommandError as flush_error:
             error = flush_error
+        except Exception:
+            log.exception("flush_failed")
+            error = BrokerUnavailable()
         for on_flushed in callbacks:
-            on_flushed(error)
+            try:
+                on_flushed(error)
+            except Exception:
+                log.exception("flush_callback_failed")

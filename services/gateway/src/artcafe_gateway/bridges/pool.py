@@ -2,12 +2,17 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any
 
 from artcafe_common.bus.client import Bus
-from artcafe_common.bus.errors import CommandError, ServiceUnavailable
+from artcafe_common.bus.errors import ServiceUnavailable
+from artcafe_common.concurrency import run_together
+from artcafe_common.key_ring import KeyRing
 from artcafe_gateway.bridges.bridge import Bridge
 from artcafe_gateway.bridges.connector import CONNECT_TIMEOUT_S
+from artcafe_gateway.delivery.client_keys import ClientKeys
 from artcafe_gateway.settings import Settings
 
 
@@ -20,27 +25,39 @@ class BridgePool:
 
     LINGER_S = 30.0
 
-    def __init__(self, *, bus: Bus, settings: Settings) -> None:
+    def __init__(
+        self,
+        *,
+        bus: Bus,
+        settings: Settings,
+        signing_keys: KeyRing,
+        client_keys: ClientKeys | None = None,
+    ) -> None:
         self._create_bridge: Callable[[str], Bridge] = lambda tenant_id: Bridge(
-            tenant_id=tenant_id, bus=bus, settings=settings
+            tenant_id=tenant_id,
+            bus=bus,
+            settings=settings,
+            signing_keys=signing_keys,
+            client_keys=client_keys,
         )
         self._bridges: dict[str, asyncio.Task[Bridge]] = {}
-        self.before_use: Callable[[Bridge], Awaitable[None]] | None = None
-        self.before_close: Callable[[Bridge], Awaitable[None]] | None = None
+        self.before_use: Callable[[Bridge], Coroutine[Any, Any, None]] | None = None
+        self.before_close: Callable[[Bridge], Coroutine[Any, Any, None]] | None = None
 
     async def acquire(self, tenant_id: str) -> Bridge:
         """Returns the tenant's bridge, opened if necessary; call `release` after use. CommandError."""
         task = self._bridges.get(tenant_id)
         if task is None:
             task = self._bridges[tenant_id] = asyncio.create_task(self._open(tenant_id))
-        try:
-            bridge = await asyncio.shield(task)
-        except CommandError:
-            if self._bridges.get(tenant_id) is task:
-                del self._bridges[tenant_id]
-            raise
+            task.add_done_callback(partial(self._forget_failed, tenant_id))
+        bridge = await asyncio.shield(task)
         bridge.reference_count += 1
         return bridge
+
+    def _forget_failed(self, tenant_id: str, task: asyncio.Task[Bridge]) -> None:
+        # Whatever the reason was: the next user opens another.
+        if (task.cancelled() or task.exception() is not None) and self._bridges.get(tenant_id) is task:
+            del self._bridges[tenant_id]
 
     def release(self, bridge: Bridge) -> None:
         """Releases a bridge; an unused bridge stays open for `LINGER_S`."""
@@ -54,13 +71,12 @@ class BridgePool:
                 if self.before_use is None:
                     await bridge.open()
                 else:
-                    await asyncio.gather(bridge.open(), self.before_use(bridge))
-        except TimeoutError as error:
-            await bridge.close()
-            raise ServiceUnavailable("the tenant's connection could not be opened") from error
-        except CommandError:
+                    await run_together(bridge.open(), self.before_use(bridge))
+        except BaseException as error:
             # An unreferenced bridge must not keep reconnecting.
             await bridge.close()
+            if isinstance(error, TimeoutError):
+                raise ServiceUnavailable("the tenant's connection could not be opened") from error
             raise
         return bridge
 

@@ -8,6 +8,7 @@ import structlog
 
 from artcafe_gateway.bridges.connection import BridgeConnection
 from artcafe_gateway.delivery.fanout import BrokerSubscription, RenderGroup
+from artcafe_gateway.delivery.signatures import MessageSigner
 
 S = TypeVar("S", bound=BrokerSubscription)
 log = structlog.get_logger()
@@ -16,8 +17,8 @@ log = structlog.get_logger()
 class BridgeSubscriptions:
     """Reference-counted subscriptions by NATS subject; each new connection gets all of them."""
 
-    def __init__(self, tenant_id: str, group_type: type[RenderGroup]) -> None:
-        self._tenant_id = tenant_id
+    def __init__(self, signer: MessageSigner, group_type: type[RenderGroup]) -> None:
+        self._signer = signer
         self._group_type = group_type
         self._by_subject: dict[str, BrokerSubscription] = {}
 
@@ -29,16 +30,22 @@ class BridgeSubscriptions:
     ) -> S:
         """Returns the subscription of a subject; a new one is attached to the connection, if there is one."""
         subscription = self._by_subject.get(subject)
-        if subscription is None:
-            subscription = self._by_subject[subject] = subscription_type(self._tenant_id, self._group_type)
-            if connection is not None:
-                try:
-                    await connection.attach(subject, subscription)
-                except (nats.errors.Error, OSError) as error:
-                    # The next connection attaches it.
-                    log.warning("subscription_deferred", tenant_id=self._tenant_id, reason=repr(error))
-        subscription.reference_count += 1
-        return cast("S", subscription)
+        if subscription is not None:
+            subscription.reference_count += 1
+            return cast("S", subscription)
+        created = self._by_subject[subject] = subscription_type(self._signer, self._group_type)
+        # Before it is attached: others may acquire and release it meanwhile.
+        created.reference_count = 1
+        if connection is not None:
+            try:
+                await connection.attach(subject, created)
+            except (nats.errors.Error, OSError) as error:
+                # The next connection attaches it.
+                log.warning("subscription_deferred", tenant_id=self._signer.tenant_id, reason=repr(error))
+            except BaseException:
+                await self.release(subject, connection)
+                raise
+        return created
 
     async def release(self, subject: str, connection: BridgeConnection | None) -> None:
         """Drops one reference; the last one unsubscribes."""
@@ -49,6 +56,7 @@ class BridgeSubscriptions:
         if subscription.reference_count:
             return
         del self._by_subject[subject]
+        subscription.on_released()
         if connection is not None:
             with suppress(nats.errors.Error, OSError):
                 await connection.detach(subscription)
@@ -73,6 +81,11 @@ class BridgeSubscriptions:
             await connection.detach(subscription)
         for subscription in attached.values():
             subscription.on_resubscribed()
+
+    def end(self) -> None:
+        """The connection is not opened again."""
+        for subscription in self._by_subject.values():
+            subscription.on_released()
 
     def mark_unconfirmed(self) -> None:
         """The connection broke: the broker has none of the subscriptions."""

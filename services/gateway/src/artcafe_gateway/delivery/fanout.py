@@ -5,14 +5,20 @@ the event loop go to each of them in one write (docs/internals/performance.md).
 """
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Protocol
 
-from artcafe_gateway.delivery.message import BrokerMessage
+from artcafe_gateway.delivery.held_messages import HeldMessages
+from artcafe_gateway.delivery.message import GATEWAY_ID_PREFIX, BrokerMessage
+from artcafe_gateway.delivery.signatures import MessageSigner
 from artcafe_gateway.wire.transport import SendQueue, text_frame
 
 # More than this is written before the turn ends, so that slow consumers are noticed in time.
 EARLY_FLUSH_BYTES = 64 * 1024
+# A message with the same unique id within this time is a repetition, as for the broker.
+REPETITION_PERIOD_S = 120.0
+MAX_UNIQUE_IDS = 5000
 
 # By channel id ("" for no channel): messages, payload bytes.
 DeliveryCounts = dict[str, list[int]]
@@ -38,8 +44,8 @@ class Subscriber(Protocol):
     def on_delivered(self, counts: DeliveryCounts) -> None:
         """Messages were written to the socket."""
 
-    def on_request(self, reply: str) -> None:
-        """A message expects a reply on the subject `reply`."""
+    def on_request(self, message: BrokerMessage) -> None:
+        """A message expects a reply."""
 
 
 class RenderGroup:
@@ -70,7 +76,7 @@ class RenderGroup:
         counts[1] += message.payload_size
         if message.reply is not None:
             for subscriber in self.subscribers:
-                subscriber.on_request(message.reply)
+                subscriber.on_request(message)
         if self._size > EARLY_FLUSH_BYTES:
             self.flush()
 
@@ -115,12 +121,25 @@ class BrokerSubscription:
     current connection.
     """
 
-    __slots__ = ("_group_type", "_groups", "_tenant_id", "confirmed", "listeners", "reference_count", "sid")
+    __slots__ = (
+        "_group_type",
+        "_groups",
+        "_held",
+        "_signer",
+        "_unique_ids",
+        "confirmed",
+        "listeners",
+        "reference_count",
+        "sid",
+    )
 
-    def __init__(self, tenant_id: str, group_type: type[RenderGroup]) -> None:
-        self._tenant_id = tenant_id
+    def __init__(self, signer: MessageSigner, group_type: type[RenderGroup]) -> None:
+        self._signer = signer
         self._group_type = group_type
         self._groups: dict[GroupKey, RenderGroup] = {}
+        # When a message with a unique id was last dispatched, oldest first.
+        self._unique_ids: dict[str, float] = {}
+        self._held: HeldMessages | None = None
         self.listeners: dict[MessageListener, None] = {}
         self.reference_count = 0
         self.confirmed = False
@@ -128,10 +147,47 @@ class BrokerSubscription:
 
     def on_message(self, subject: str, reply: str, payload: bytes, headers: bytes) -> None:
         """Handles a message from the broker."""
-        self.dispatch(BrokerMessage(self._tenant_id, subject, reply, payload, headers))
+        message = BrokerMessage(self._signer, subject, reply, payload, headers)
+        if self._held or message.signature is not None:
+            self._hold(message)
+        else:
+            self._deliver(message)
+
+    def _hold(self, message: BrokerMessage) -> None:
+        # Those behind a held message wait as well, because each publisher's messages stay in order.
+        if self._held is None and self._signer.clients is not None:
+            self._held = HeldMessages(self._signer.clients, self._deliver)
+        if self._held is not None:
+            self._held.add(message)
+
+    def _deliver(self, message: BrokerMessage) -> None:
+        unique_id = message.unique_id
+        if unique_id is None or unique_id.startswith(GATEWAY_ID_PREFIX) or self._is_first(unique_id):
+            self.dispatch(message)
+            if message.traceparent is not None:
+                self._trace_delivery(message.traceparent)
+
+    def _trace_delivery(self, traceparent: str) -> None:
+        """Record that the message reached this gateway, until its frames are written at the end of the loop turn."""
+        span = self._signer.tracer.resume("deliver", "consumer", traceparent)
+        if span is not None:
+            subscribers = sum(len(group.subscribers) for group in self._groups.values())
+            span.set("artcafe.subscribers", subscribers + len(self.listeners))
+            asyncio.get_running_loop().call_soon(span.end)
+
+    def _is_first(self, unique_id: str) -> bool:
+        now, dispatched_at = time.monotonic(), self._unique_ids.pop(unique_id, None)
+        first = dispatched_at is None or now - dispatched_at > REPETITION_PERIOD_S
+        self._unique_ids[unique_id] = now if first or dispatched_at is None else dispatched_at
+        if len(self._unique_ids) > MAX_UNIQUE_IDS:
+            del self._unique_ids[next(iter(self._unique_ids))]
+        return first
 
     def on_resubscribed(self) -> None:
         """A new connection has the subscription; messages in between may have been missed."""
+
+    def on_released(self) -> None:
+        """Nobody uses the subscription any more."""
 
     def dispatch(self, message: BrokerMessage) -> None:
         """Passes a message to all groups and listeners."""
@@ -144,11 +200,22 @@ class BrokerSubscription:
         self, key: GroupKey, subscriber: Subscriber, format_subject: FormatSubject, render: Render
     ) -> None:
         """Delivers all further messages to a subscriber, in the form that `key` identifies."""
+        self.release_held()
         group = self._groups.get(key)
         if group is None:
             group = self._groups[key] = self._group_type(format_subject, render)
         group.flush()
         group.subscribers[subscriber] = None
+
+    def add_listener(self, listener: MessageListener) -> None:
+        """Delivers all further messages to a listener."""
+        self.release_held()
+        self.listeners[listener] = None
+
+    def release_held(self) -> None:
+        """Delivers what was received before."""
+        if self._held:
+            self._held.release()
 
     def remove_subscriber(self, key: GroupKey, subscriber: Subscriber) -> None:
         """Writes what was rendered before, and delivers nothing more to a subscriber."""

@@ -1,70 +1,93 @@
-"""Reads a tenant's history stream with JetStream's direct get, over the tenant's bridge."""
+"""Reads a tenant's history stream with JetStream's direct get, in the account of the tenant's streams."""
 
 from collections.abc import Callable
 from datetime import datetime
 
 import msgspec
-from nats.aio.msg import Msg
 
 from artcafe_common.broker.subjects import HISTORY_STREAM
 from artcafe_gateway.bridges.bridge import Bridge
+from artcafe_gateway.bridges.replies import Reply
+from artcafe_gateway.delivery.client_signatures import is_signed, parse_signature
+from artcafe_gateway.delivery.headers import last_header
+from artcafe_gateway.delivery.message import to_milliseconds
 from artcafe_gateway.errors import HistoryUnavailable
 
-DIRECT_GET_SUBJECT = f"$JS.API.DIRECT.GET.{HISTORY_STREAM}"
+DIRECT_GET_PREFIX = "$JS.API.DIRECT.GET"
+DIRECT_GET_SUBJECT = f"{DIRECT_GET_PREFIX}.{HISTORY_STREAM}"
+# Every subject of a stream.
+ANY_SUBJECT = ">"
 # A page ends early when its payloads exceed about this size.
 MAX_PAGE_BYTES = 4 * 1024 * 1024
-_NO_RESPONDERS = "503"
 
 # Where the broker starts to read: `{"seq": …}` or `{"start_time": …}`.
 StreamStart = dict[str, object]
 
 
 class StreamMessage(msgspec.Struct, frozen=True, kw_only=True):
-    """A stored message; `pending` messages of the same subject follow it."""
+    """A stored message, with its header block; `pending` messages of the same subject follow it."""
 
     seq: int
     subject: str
-    headers: dict[str, str]
+    headers: bytes
     data: bytes
+    timestamp: datetime
     pending: int
-
-    @property
-    def timestamp(self) -> datetime:
-        """When it was stored."""
-        return msgspec.convert(self.headers["Nats-Time-Stamp"], datetime)
 
 
 async def read_stream_page(
-    bridge: Bridge, subject: str, start: StreamStart, limit: int, max_bytes: int = MAX_PAGE_BYTES
+    bridge: Bridge,
+    subject: str,
+    start: StreamStart,
+    limit: int,
+    max_bytes: int = MAX_PAGE_BYTES,
+    *,
+    stream: str = HISTORY_STREAM,
 ) -> tuple[list[StreamMessage], bool]:
     """Returns stored messages of a subject, and whether more follow; HistoryUnavailable, BrokerUnavailable."""
     query = {**start, "next_by_subj": subject, "batch": limit, "max_bytes": max_bytes}
-    messages = await _direct_get(bridge, query, is_last=lambda message: "Status" in _headers(message))
+    messages = await _direct_get(bridge, stream, query, is_last=_is_about_request)
+    await _prepare_senders(bridge, messages)
     return messages, bool(messages) and messages[-1].pending > 0
 
 
-async def get_last_seq(bridge: Bridge, subject: str) -> int:
+async def _prepare_senders(bridge: Bridge, messages: list[StreamMessage]) -> None:
+    clients = bridge.signer.clients
+    if clients is None:
+        return
+    signed = [each for each in messages if is_signed(each.headers)]
+    if signed:
+        signatures = (
+            parse_signature(each.subject, each.data, each.headers, to_milliseconds(each.timestamp))
+            for each in signed
+        )
+        await clients.prepare(each for each in signatures if each is not None)
+
+
+async def get_last_seq(bridge: Bridge, subject: str, *, stream: str = HISTORY_STREAM) -> int:
     """Returns the sequence number of a subject's newest message; 0 without one."""
-    messages = await _direct_get(bridge, {"last_by_subj": subject}, is_last=lambda _: True)
+    messages = await _direct_get(bridge, stream, {"last_by_subj": subject}, is_last=lambda _: True)
     return messages[0].seq if messages else 0
 
 
-async def count_from(bridge: Bridge, subject: str, seq: int) -> tuple[int, int]:
+async def count_from(
+    bridge: Bridge, subject: str, seq: int, *, stream: str = HISTORY_STREAM
+) -> tuple[int, int]:
     """Returns the first sequence number of a subject from `seq` on, and the number of messages from it on."""
-    messages, _ = await read_stream_page(bridge, subject, {"seq": seq}, 1)
+    messages, _ = await read_stream_page(bridge, subject, {"seq": seq}, 1, stream=stream)
     return (messages[0].seq, messages[0].pending + 1) if messages else (seq, 0)
 
 
-async def find_seq_from_end(bridge: Bridge, subject: str, count: int) -> int:
+async def find_seq_from_end(bridge: Bridge, subject: str, count: int, *, stream: str = HISTORY_STREAM) -> int:
     """Returns the sequence number of the first of the newest `count` messages; 1 if there are no more."""
-    first, stored = await count_from(bridge, subject, 1)
+    first, stored = await count_from(bridge, subject, 1, stream=stream)
     if stored <= count:
         return 1
-    low, high = first, await get_last_seq(bridge, subject)
+    low, high = first, await get_last_seq(bridge, subject, stream=stream)
     # Binary search: from `low` on there are at least `count` messages.
     while low < high:
         middle = (low + high + 1) // 2
-        seq, following = await count_from(bridge, subject, middle)
+        seq, following = await count_from(bridge, subject, middle, stream=stream)
         if following >= count:
             low = seq
             if following == count:
@@ -74,27 +97,36 @@ async def find_seq_from_end(bridge: Bridge, subject: str, count: int) -> int:
     return low
 
 
+def _is_about_request(reply: Reply) -> bool:
+    return last_header(reply.headers, b"Nats-Sequence") is None
+
+
 async def _direct_get(
-    bridge: Bridge, query: dict[str, object], *, is_last: Callable[[Msg], bool]
+    bridge: Bridge, stream: str, query: dict[str, object], *, is_last: Callable[[Reply], bool]
 ) -> list[StreamMessage]:
-    messages = []
-    payload = msgspec.json.encode(query)
-    for reply in await bridge.stream_request(DIRECT_GET_SUBJECT, payload, is_last=is_last):
-        headers = _headers(reply)
-        if headers.get("Status") == _NO_RESPONDERS:
-            raise HistoryUnavailable
-        if "Status" not in headers:
-            messages.append(
-                StreamMessage(
-                    seq=int(headers["Nats-Sequence"]),
-                    subject=headers["Nats-Subject"],
-                    headers=headers,
-                    data=reply.data,
-                    pending=int(headers.get("Nats-Num-Pending", "0")),
-                )
-            )
-    return messages
+    replies = await bridge.streams.request(
+        f"{DIRECT_GET_PREFIX}.{stream}", msgspec.json.encode(query), is_last=is_last
+    )
+    if replies[0].is_no_responders:
+        raise HistoryUnavailable
+    return [stored for stored in map(_to_stream_message, replies) if stored is not None]
 
 
-def _headers(message: Msg) -> dict[str, str]:
-    return {str(name): value for name, value in (message.headers or {}).items()}
+def _to_stream_message(reply: Reply) -> StreamMessage | None:
+    """A stored message; None for a reply about the request, to which the broker appends no `Nats-Sequence`.
+
+    Nothing else is a sign: a stored message may have any status and header that its publisher wrote.
+    """
+    subject = last_header(reply.headers, b"Nats-Subject")
+    seq = last_header(reply.headers, b"Nats-Sequence")
+    time = last_header(reply.headers, b"Nats-Time-Stamp")
+    if subject is None or seq is None or time is None:
+        return None
+    return StreamMessage(
+        seq=int(seq),
+        subject=subject,
+        headers=reply.headers,
+        data=reply.data,
+        timestamp=msgspec.convert(time, datetime),
+        pending=int(last_header(reply.headers, b"Nats-Num-Pending") or "0"),
+    )

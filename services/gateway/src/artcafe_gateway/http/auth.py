@@ -8,7 +8,7 @@ from litestar.di import NamedDependency
 
 from artcafe_common.authorization import includes
 from artcafe_common.bus.caller import CallerContext, set_caller
-from artcafe_common.bus.errors import Forbidden
+from artcafe_common.bus.errors import FieldError, Forbidden, InvalidRequest
 from artcafe_common.contracts.identity.users import User
 from artcafe_common.contracts.tenancy.members import Membership, Role
 from artcafe_gateway.gateway import Gateway
@@ -18,6 +18,7 @@ from artcafe_gateway.http.request import HttpConnection, NotFound, bearer_token,
 # Keys of the request's state: what was authenticated, for a request that is authenticated once.
 _USER, _TENANT_USER = "artcafe_user", "artcafe_tenant_user"
 TENANT_ID = "artcafe_tenant_id"
+TENANT_HEADER = "X-Tenant-Id"
 REQUESTED_TENANT = "artcafe_requested_tenant"
 
 
@@ -64,7 +65,8 @@ async def provide_tenant_user(
         return known
     user = await authenticate(request, gateway, bearer_token(request))
     # On /accounts/{account_id} the path overrides the header.
-    requested_tenant_id = request.path_params.get("account_id") or request.headers.get("x-tenant-id")
+    named_tenant_id = read_tenant_header(request)
+    requested_tenant_id = request.path_params.get("account_id") or named_tenant_id
     if requested_tenant_id:
         state[REQUESTED_TENANT] = (user.caller, requested_tenant_id)
     tenant_user = await select_tenant(gateway, user, validate_tenant_id(requested_tenant_id))
@@ -90,6 +92,17 @@ async def select_tenant(gateway: Gateway, user: AuthenticatedUser, tenant_id: st
     membership = await gateway.lookup_cache.membership(user.identity, tenant_id, user.caller)
     caller = msgspec.structs.replace(user.caller, tenant_id=membership.tenant_id, role=membership.role.value)
     return TenantUser(identity=user.identity, membership=membership, caller=caller)
+
+
+def read_tenant_header(connection: HttpConnection) -> str | None:
+    """The organization in `X-Tenant-Id`, if any; InvalidRequest for several different ones."""
+    values = connection.headers.getall(TENANT_HEADER, [])
+    # A proxy may join the values of repeated headers.
+    named = {part.strip() for value in values for part in value.split(",")} - {""}
+    if len(named) > 1:
+        message = "Given more than once, with different values"
+        raise InvalidRequest(message, errors=(FieldError(field=TENANT_HEADER, message=message),))
+    return next(iter(named), None)
 
 
 def validate_tenant_id(requested: str | None) -> str | None:

@@ -1,7 +1,13 @@
-"""`Idempotency-Key`: a POST that is repeated with the same key is processed once."""
+"""`Idempotency-Key`: a POST that is repeated with the same key is processed once.
+
+A repetition is answered only if its caller still has the role that the first request was executed with. A
+response with a secret that is shown once is not stored and not repeated. An error is not stored: it means that nothing
+was changed, or that the client should repeat the request.
+"""
 
 from typing import Any
 
+import msgspec
 import structlog
 from litestar import Response
 from litestar.connection import Request
@@ -10,23 +16,41 @@ from litestar.exceptions import HTTPException
 from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from artcafe_common.bus.errors import CommandError, FieldError, InvalidRequest, StoreUnavailable
+from artcafe_common.authorization import includes
+from artcafe_common.bus.errors import (
+    CommandError,
+    FieldError,
+    Forbidden,
+    InvalidRequest,
+    StoreUnavailable,
+)
+from artcafe_common.contracts.tenancy.members import Role
 from artcafe_gateway.gateway import Gateway
-from artcafe_gateway.http.auth import provide_tenant_user, provide_user
-from artcafe_gateway.http.idempotency_store import IdempotencyClaim, IdempotencyStore, StoredResponse
+from artcafe_gateway.http.auth import AuthenticatedUser, TenantUser, provide_tenant_user, provide_user
+from artcafe_gateway.http.idempotency_store import (
+    ExecutedAs,
+    IdempotencyClaim,
+    IdempotencyNotReplayable,
+    IdempotencyStore,
+    StoredResponse,
+)
 from artcafe_gateway.http.problems import command_error, http_error
 
 HEADER = "Idempotency-Key"
 MAX_KEY_LENGTH = 255
-TOO_MANY_REQUESTS = 429
+FIRST_ERROR = 400
+# No response of today is larger.
+MAX_BODY_BYTES = 128 * 1024
+# The fields of a response that hold a secret which is shown once.
+SECRET_FIELDS = frozenset({"nkey_seed", "private_key"})
+NOT_REPLAYABLE = "the first request was executed, and its response is not stored: a secret is shown only once (issue a new key)"
+# The key of a request's state under which a route that creates an organization stores an ExecutedAs.
+EXECUTED_AS = "artcafe_executed_as"
 log = structlog.get_logger()
 
 
 class IdempotencyMiddleware(ASGIMiddleware):
-    """Covers every POST of an authenticated user, with or without an organization.
-
-    Error responses are stored too, except 429 and 5xx: those ask the client to repeat the request.
-    """
+    """Covers every POST of an authenticated user, with or without an organization."""
 
     scopes = (ScopeType.HTTP,)
 
@@ -42,7 +66,10 @@ class IdempotencyMiddleware(ASGIMiddleware):
             await next_app(scope, receive, send)
             return
         try:
-            claim = await self._claim(request, keys, with_tenant="tenant_user" in parameters)
+            user = await self._authenticate(request, with_tenant="tenant_user" in parameters)
+            claim = await self._claim(request, keys, user)
+            if isinstance(claim, StoredResponse):
+                await self._check_replay(claim, user)
         except CommandError as error:
             await _respond(command_error(request, error), request, receive, send)
             return
@@ -56,15 +83,22 @@ class IdempotencyMiddleware(ASGIMiddleware):
         recorder = _ResponseRecorder()
         await next_app(scope, receive, recorder)
         response = recorder.response()
+        executed_as = request.scope["state"].get(EXECUTED_AS) or ExecutedAs(
+            tenant_id=user.caller.tenant_id, role=user.caller.role
+        )
         # Stored before it is sent: a response that a client has seen can be repeated.
-        await self._settle(claim, response)
+        await self._settle(claim, _to_stored(response, executed_as))
         await _send(response, send)
 
+    async def _authenticate(
+        self, request: Request[Any, Any, Any], *, with_tenant: bool
+    ) -> AuthenticatedUser | TenantUser:
+        return await (provide_tenant_user if with_tenant else provide_user)(request, self._gateway)
+
     async def _claim(
-        self, request: Request[Any, Any, Any], keys: list[str], *, with_tenant: bool
+        self, request: Request[Any, Any, Any], keys: list[str], user: AuthenticatedUser | TenantUser
     ) -> IdempotencyClaim | StoredResponse:
         key = _validate_key(keys)
-        user = await (provide_tenant_user if with_tenant else provide_user)(request, self._gateway)
         path = request.scope["path"].rstrip("/")
         query = request.scope["query_string"].decode("latin-1")
         return await self._store.claim(
@@ -73,9 +107,22 @@ class IdempotencyMiddleware(ASGIMiddleware):
             request=f"{path}?{query}\n".encode() + await request.body(),
         )
 
+    async def _check_replay(self, response: StoredResponse, user: AuthenticatedUser | TenantUser) -> None:
+        """Raises Forbidden if the caller's role is less than that of the first request, IdempotencyNotReplayable."""
+        executed_as = response.executed_as
+        if executed_as is not None and executed_as.tenant_id:
+            # Looked up again, since a cached role may be outdated.
+            lookup_cache = self._gateway.lookup_cache
+            lookup_cache.invalidate_membership(user.identity.user_id, executed_as.tenant_id)
+            membership = await lookup_cache.membership(user.identity, executed_as.tenant_id, user.caller)
+            if not includes(membership.role, Role(executed_as.role)):
+                raise Forbidden
+        if response.withheld or executed_as is None:
+            raise IdempotencyNotReplayable(NOT_REPLAYABLE)
+
     async def _settle(self, claim: IdempotencyClaim, response: StoredResponse) -> None:
         try:
-            if response.status == TOO_MANY_REQUESTS or response.status >= 500:  # noqa: PLR2004 - server errors
+            if response.status >= FIRST_ERROR:
                 await self._store.release(claim)
             else:
                 await self._store.complete(claim, response)
@@ -102,6 +149,24 @@ class _ResponseRecorder:
     def response(self) -> StoredResponse:
         """The complete response."""
         return StoredResponse(status=self._status, headers=self._headers, body=bytes(self._body))
+
+
+def _to_stored(response: StoredResponse, executed_as: ExecutedAs) -> StoredResponse:
+    """The response to store: without headers and body if it has a secret or is large."""
+    if len(response.body) > MAX_BODY_BYTES or has_secret(response.body):
+        return StoredResponse(
+            status=response.status, headers=[], body=b"", withheld=True, executed_as=executed_as
+        )
+    return msgspec.structs.replace(response, executed_as=executed_as)
+
+
+def has_secret(body: bytes) -> bool:
+    """Whether a response has a secret that is shown once."""
+    try:
+        fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return any(bytes(fields.get(name, b"null")) != b"null" for name in SECRET_FIELDS)
 
 
 def _validate_key(keys: list[str]) -> str:

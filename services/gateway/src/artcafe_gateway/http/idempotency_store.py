@@ -1,8 +1,9 @@
 """Stores responses in Redis for 24 hours, so that a repeated `Idempotency-Key` gets the first response.
 
-A response may contain a seed that is shown once, so each is encrypted. The encryption key is derived from
-the `Idempotency-Key`, which is not stored, and from the installation's key. Redis and the installation's key
-together do not reveal a response.
+Of one organization, or of one person without an organization, the latest `MAX_STORED_BYTES` are stored.
+
+Each response is encrypted. The encryption key is derived from the `Idempotency-Key`, which is not stored, and
+from the installation's key. Redis and the installation's key together do not reveal a response.
 """
 
 import asyncio
@@ -19,11 +20,16 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from artcafe_common.bus.errors import CommandError
+from artcafe_common.key_ring import KeyRing
 from artcafe_common.storage.redis_client import RedisClient
 
 RESPONSE_TTL_S = 24 * 3600
 # Longer than any request. A request whose gateway was killed can be repeated after it.
 CLAIM_TTL_S = 60.0
+# Of the responses of one organization, each with OVERHEAD_BYTES for what Redis needs besides; so their number is
+# bounded, too.
+MAX_STORED_BYTES = 4 * 1024 * 1024
+OVERHEAD_BYTES = 320
 WAIT_S = 5.0
 FIRST_PAUSE_S = 0.05
 MAX_PAUSE_S = 0.4
@@ -50,18 +56,47 @@ class IdempotencyInProgress(CommandError):
     remedy = "Repeat the request with the same key after the number of seconds in `Retry-After`."
 
 
+class IdempotencyNotReplayable(CommandError):
+    """The first request with this `Idempotency-Key` was executed, and its response is not stored.
+
+    It had a secret that is shown once, or was too large.
+    """
+
+    status = 409
+    code = "idempotency_not_replayable"
+    title = "The response of the first request cannot be repeated"
+    remedy = (
+        "The resource exists: find it in its list. If you did not receive its secret, issue a new one with a new "
+        "`Idempotency-Key` (`regenerate-nkey`, `generate-nkey`), or delete the agent and create it again."
+    )
+
+
+class ExecutedAs(msgspec.Struct, frozen=True, kw_only=True):
+    """The organization and the role that a request was executed with; empty for a user without an organization."""
+
+    tenant_id: str = ""
+    role: str = ""
+
+
 class StoredResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """A response as it was sent."""
+    """A response as it was sent; one that is `withheld` had a secret or was large, and is stored without its body.
+
+    `executed_as` is None in records of earlier releases.
+    """
 
     status: int
     headers: list[tuple[bytes, bytes]]
     body: bytes
+    withheld: bool = False
+    executed_as: ExecutedAs | None = None
 
 
 class IdempotencyClaim(msgspec.Struct, frozen=True, kw_only=True):
     """The exclusive right to process a request, for `CLAIM_TTL_S`."""
 
     redis_key: str
+    # The list of the stored responses of the organization.
+    list_key: str
     request_digest: bytes
     pending_record: bytes
     encryption_key: bytes
@@ -70,48 +105,52 @@ class IdempotencyClaim(msgspec.Struct, frozen=True, kw_only=True):
 class IdempotencyStore:
     """Shared by all gateways. `claim` raises StoreUnavailable rather than risk processing a request twice."""
 
-    def __init__(self, redis: RedisClient, key: bytes) -> None:
+    def __init__(self, redis: RedisClient, keys: KeyRing) -> None:
         folder = files("artcafe_gateway.http") / "lua"
         self._claim_script = redis.script((folder / "claim.lua").read_text())
         self._complete_script = redis.script((folder / "complete.lua").read_text())
         self._release_script = redis.script((folder / "release.lua").read_text())
-        self._key = key
+        self._keys = keys
 
     async def claim(self, *, owner: str, key: str, request: bytes) -> IdempotencyClaim | StoredResponse:
-        """Claim a request of its owner, or return its stored response.
+        """Claim a request of its owner, `TENANT|ACTOR`, or return its stored response.
 
         Waits up to `WAIT_S` for a request in progress; IdempotencyKeyReused, IdempotencyInProgress.
         """
-        claim = self._build_claim(owner, key, request)
+        # While a key is replaced, all gateways look for records under both: none executes a request twice.
+        claims = [_build_claim(each, owner, key, request) for each in self._keys.accepted]
+        claim = claims[0]
         deadline, pause = time.monotonic() + WAIT_S, FIRST_PAUSE_S
         while True:
-            record: bytes | None = await self._claim_script.run(
-                [claim.redis_key],
+            found: tuple[int, bytes] | None = await self._claim_script.run(
+                [each.redis_key for each in claims],
                 [claim.pending_record, int(CLAIM_TTL_S * 1000)],
                 wait_for_recovery=True,
             )
-            if record is None:
+            if found is None:
                 return claim
+            place, record = found
+            other = claims[place - 1]
             state, request_digest, rest = (
                 record[:1],
                 record[1 : 1 + _KEY_BYTES],
                 record[1 + _KEY_BYTES :],
             )
-            if not hmac.compare_digest(request_digest, claim.request_digest):
+            if not hmac.compare_digest(request_digest, other.request_digest):
                 raise IdempotencyKeyReused
             if state == _DONE:
-                return _decrypt(claim, rest)
+                return _decrypt(other, rest)
             if time.monotonic() + pause > deadline:
                 raise IdempotencyInProgress(retry_after_s=1)
             await asyncio.sleep(pause)
             pause = min(pause * 2, MAX_PAUSE_S)
 
     async def complete(self, claim: IdempotencyClaim, response: StoredResponse) -> None:
-        """Store the response of a claimed request; StoreUnavailable."""
+        """Store the response of a claimed request, in place of the oldest ones if need be; StoreUnavailable."""
         record = _DONE + claim.request_digest + _encrypt(claim, response)
         await self._complete_script.run(
-            [claim.redis_key],
-            [claim.pending_record, record, RESPONSE_TTL_S * 1000],
+            [claim.redis_key, claim.list_key, f"{claim.list_key}:bytes"],
+            [claim.pending_record, record, int(RESPONSE_TTL_S * 1000), MAX_STORED_BYTES, OVERHEAD_BYTES],
             wait_for_recovery=True,
         )
 
@@ -119,21 +158,24 @@ class IdempotencyStore:
         """Release a claim without a response, so that the request can be repeated; StoreUnavailable."""
         await self._release_script.run([claim.redis_key], [claim.pending_record], wait_for_recovery=True)
 
-    def _build_claim(self, owner: str, key: str, request: bytes) -> IdempotencyClaim:
-        derived = HKDF(SHA256(), 3 * _KEY_BYTES, self._key, b"answer|" + owner.encode()).derive(key.encode())
-        name, encryption_key, digest_key = (
-            derived[:_KEY_BYTES],
-            derived[_KEY_BYTES : 2 * _KEY_BYTES],
-            derived[2 * _KEY_BYTES :],
-        )
-        request_digest = hmac.digest(digest_key, request, hashlib.sha256)
-        return IdempotencyClaim(
-            redis_key=f"answer:{name.hex()}",
-            request_digest=request_digest,
-            # Random, so that only this claim can be completed or released.
-            pending_record=_PENDING + request_digest + secrets.token_bytes(16),
-            encryption_key=encryption_key,
-        )
+
+def _build_claim(secret: bytes, owner: str, key: str, request: bytes) -> IdempotencyClaim:
+    derived = HKDF(SHA256(), 3 * _KEY_BYTES, secret, b"answer|" + owner.encode()).derive(key.encode())
+    name, encryption_key, digest_key = (
+        derived[:_KEY_BYTES],
+        derived[_KEY_BYTES : 2 * _KEY_BYTES],
+        derived[2 * _KEY_BYTES :],
+    )
+    request_digest = hmac.digest(digest_key, request, hashlib.sha256)
+    tenant_id, _, actor = owner.partition("|")
+    return IdempotencyClaim(
+        redis_key=f"answer:{name.hex()}",
+        list_key=f"answers:{hashlib.sha256((tenant_id or actor).encode()).hexdigest()[:32]}",
+        request_digest=request_digest,
+        # Random, so that only this claim can be completed or released.
+        pending_record=_PENDING + request_digest + secrets.token_bytes(16),
+        encryption_key=encryption_key,
+    )
 
 
 def _encrypt(claim: IdempotencyClaim, response: StoredResponse) -> bytes:

@@ -36,4 +36,5 @@ def add_rate_limit_headers(scope: Scope, headers: MutableScopeHeaders) -> None:
     if result is not None:
         headers["RateLimit-Limit"] = str(result.limit)
         headers["RateLimit-Remaining"] = str(result.remaining)
-        headers["RateLimit-Reset"] = str(result.reset_s)
+        # The draft asks that both name the same moment.
+        headers["RateLimit-Reset"] = headers.get("retry-after", str(result.reset_s))

@@ -9,6 +9,7 @@ from litestar.connection import ASGIConnection, Request
 
 from artcafe_common.bus.caller import CallerContext, new_request_id, new_traceparent
 from artcafe_common.bus.errors import CommandError, FieldError, InvalidRequest, Unauthenticated
+from artcafe_common.validation import describe_error
 
 MAX_BODY = 1024 * 1024
 MAX_ID = 128
@@ -65,7 +66,8 @@ def client_ip(connection: HttpConnection) -> str:
 
 def _traceparent(connection: HttpConnection) -> str:
     received = connection.headers.get("traceparent", "")
-    return received if _TRACEPARENT.fullmatch(received) else new_traceparent()
+    # The trace is the caller's, the decision whether it is recorded is not.
+    return f"{received[:-2]}00" if _TRACEPARENT.fullmatch(received) else new_traceparent()
 
 
 def user_agent(connection: HttpConnection) -> str:
@@ -89,7 +91,7 @@ def validate_id(value: str) -> str:
     return value
 
 
-async def read_body(request: Request[Any, Any, Any], kind: type[T], **server_fields: str) -> T:
+async def read_body(request: Request[Any, Any, Any], kind: type[T], **server_fields: Any) -> T:
     """The JSON body as a Struct; `server_fields` come from the path or the caller, not from the body.
 
     BodyTooLarge; InvalidRequest lists every unknown field, or the first invalid one.
@@ -135,10 +137,11 @@ def _convert(fields: dict[str, Any], kind: type[T], server_fields: dict[str, Any
     if unknown:
         errors = tuple(FieldError(field=n[:100], message="Unknown field") for n in unknown[:MAX_ERRORS])
         raise InvalidRequest("the request has unknown fields", errors=errors)
+    given = {name: value for name, value in server_fields.items() if value is not msgspec.UNSET}
     try:
-        return msgspec.convert({**fields, **server_fields}, kind, strict=strict)
+        return msgspec.convert({**fields, **given}, kind, strict=strict)
     except msgspec.ValidationError as error:
-        message, _, path = str(error).partition(" - at `$.")
+        message, _, path = describe_error(str(error), kind).partition(" - at `$.")
         raise _invalid(path.rstrip("`") or _missing_field(message), message) from None
     except RecursionError:
         raise _invalid("body", "Nested too deeply") from None

@@ -11,9 +11,10 @@ from litestar.middleware import ASGIMiddleware
 from litestar.routes import HTTPRoute
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from artcafe_common.bus.caller import set_caller
+from artcafe_common.bus.caller import set_caller, traced
 from artcafe_gateway.gateway import Gateway
 from artcafe_gateway.http.auth import REQUESTED_TENANT, TENANT_ID
+from artcafe_gateway.http.head import IS_HEAD, allowed_methods
 from artcafe_gateway.http.rate_limiting import add_rate_limit_headers
 from artcafe_gateway.http.request import caller_of
 from artcafe_gateway.reporting.activity import report_access_denied
@@ -34,7 +35,9 @@ class RequestLog(ASGIMiddleware):
         # Litestar's response omits methods when several handlers share a path.
         if not self._allowed_methods:
             self._allowed_methods = {
-                route.path_format: sorted({m for each in route.route_handlers for m in each.http_methods})
+                route.path_format: allowed_methods(
+                    m for each in route.route_handlers for m in each.http_methods
+                )
                 for route in request.app.routes
                 if isinstance(route, HTTPRoute)
             }
@@ -44,6 +47,7 @@ class RequestLog(ASGIMiddleware):
         request: Request[Any, Any, Any] = Request(scope)
         caller = caller_of(request)
         set_caller(caller)
+        method = "HEAD" if scope["state"].get(IS_HEAD) else request.method
         started_at = time.perf_counter()
         status = 500
 
@@ -58,8 +62,15 @@ class RequestLog(ASGIMiddleware):
                 add_rate_limit_headers(scope, headers)
             await send(message)
 
+        span = self._gateway.bus.tracer.begin(method, "server", parent=caller.traceparent)
         try:
-            await next_app(scope, receive, send_with_headers)
+            with traced(span):
+                try:
+                    await next_app(scope, receive, send_with_headers)
+                finally:
+                    if span is not None:
+                        span.rename(f"{method} {scope.get('path_template', '')}".rstrip())
+                        span.set("http.response.status_code", status)
         finally:
             duration_s = time.perf_counter() - started_at
             # Set for an authenticated member only: other calls are billed to no tenant.
@@ -70,13 +81,13 @@ class RequestLog(ASGIMiddleware):
             if requested_tenant is not None and status == 403:  # noqa: PLR2004 - Forbidden
                 user, requested_tenant_id = requested_tenant
                 report_access_denied(
-                    self._gateway.denials, user, requested_tenant_id[:64], request.method, scope["path"]
+                    self._gateway.denials, user, requested_tenant_id[:64], method, scope["path"]
                 )
-            self._gateway.metrics.requests.labels(request.method, str(status)).inc()
-            self._gateway.metrics.seconds.observe(duration_s)
+            route = scope.get("path_template", "")
+            self._gateway.metrics.record_request(method, route, status, duration_s)
             log.info(
                 "request",
-                method=request.method,
+                method=method,
                 path=scope["path"][:256],
                 status=status,
                 ms=round(duration_s * 1000, 2),

@@ -27,16 +27,22 @@ class HandshakeLimiter:
 
     def __init__(self, limit: int) -> None:
         self._slots = asyncio.Semaphore(limit)
+        self.running_count = self.waiting_count = 0
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
         """Acquire a slot for the context; ServerBusy when none is free within `WAIT_S`."""
+        self.waiting_count += 1
         try:
             async with asyncio.timeout(WAIT_S):
                 await self._slots.acquire()
         except TimeoutError:
             raise ServerBusy(retry_after_s=RETRY_AFTER_S) from None
+        finally:
+            self.waiting_count -= 1
+        self.running_count += 1
         try:
             yield
         finally:
+            self.running_count -= 1
             self._slots.release()

@@ -1,12 +1,13 @@
 """Enforces the plan's monthly message quota."""
 
-import asyncio
 from datetime import UTC, datetime, time, timedelta
+from functools import partial
 
 import structlog
 
 from artcafe_common.bus.client import Bus
 from artcafe_common.bus.errors import CommandError
+from artcafe_common.concurrency import run_bounded, run_together
 from artcafe_common.contracts.metering import GetCurrentUsage, QuotaCrossed
 from artcafe_common.contracts.tenancy.events import PlanChanged
 from artcafe_common.plans import LIMITS
@@ -15,6 +16,7 @@ from artcafe_gateway.bridges.pool import BridgePool
 from artcafe_gateway.lookup_cache import LookupCache, caller_for_tenant
 
 USAGE_DEADLINE_S = 1.0
+MAX_CONCURRENT_REFRESHES = 50
 log = structlog.get_logger()
 
 
@@ -49,8 +51,8 @@ class Quotas:
 
     async def refresh_all(self) -> None:
         """Update every open bridge: events may have been missed."""
-        for bridge in self._bridges.open_bridges:
-            await self.refresh(bridge)
+        bridges = self._bridges.open_bridges
+        await run_bounded((partial(self.refresh, each) for each in bridges), limit=MAX_CONCURRENT_REFRESHES)
 
     async def _exhausted_until(self, tenant_id: str) -> float:
         # In Unix seconds; 0 while the quota is not exhausted.
@@ -77,4 +79,4 @@ class Quotas:
 
     async def _refresh_tenant(self, tenant_id: str) -> None:
         bridges = [bridge for bridge in self._bridges.open_bridges if bridge.tenant_id == tenant_id]
-        await asyncio.gather(*map(self.refresh, bridges))
+        await run_together(*map(self.refresh, bridges))

@@ -33,7 +33,7 @@ class RateLimits:
 
     async def check_address(self, ip: str) -> RateLimitResult | None:
         """Count a call without credentials."""
-        return await self._acquire({f"ip:{_network(ip)}": self._settings.address_calls_per_minute})
+        return await self._acquire({f"ip:{network_of(ip)}": self._settings.address_calls_per_minute})
 
     async def check_login(self, ip: str, email: str) -> RateLimitResult | None:
         """Count a login attempt, successful or not."""
@@ -42,7 +42,7 @@ class RateLimits:
         return await self._acquire(
             {
                 f"login:email:{digest}": self._settings.email_logins_per_minute,
-                f"login:ip:{_network(ip)}": self._settings.address_logins_per_minute,
+                f"login:ip:{network_of(ip)}": self._settings.address_logins_per_minute,
             }
         )
 
@@ -56,7 +56,7 @@ class RateLimits:
             return None
 
 
-def _network(ip: str) -> str:
+def network_of(ip: str) -> str:
     """The address itself, or the /64 network of an IPv6 address (what one customer is assigned)."""
     if ":" not in ip:
         return ip

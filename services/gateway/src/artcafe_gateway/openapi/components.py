@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from artcafe_gateway.openapi.examples import TENANT
-
 
 def shared_parameters() -> dict[str, Any]:
     """The request headers that callers may set."""
@@ -13,8 +11,8 @@ def shared_parameters() -> dict[str, Any]:
             "in": "header",
             "required": False,
             "description": "The organization to act for; required for members of several organizations",
+            # Without an example, which the page would send.
             "schema": {"type": "string"},
-            "example": TENANT,
         },
         "once": {
             "name": "Idempotency-Key",
@@ -22,7 +20,20 @@ def shared_parameters() -> dict[str, Any]:
             "required": False,
             "description": "For 24 hours, requests with the same key are executed once and get the same response",
             "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
-            "example": "5e0a0d3c-2f1b-4a55-9b1e-1f4b9a6f6a11",
+        },
+        "if_match": {
+            "name": "If-Match",
+            "in": "header",
+            "required": False,
+            "description": "The ETag of the version to change; after a change by somebody else the response is 412",
+            "schema": {"type": "string"},
+        },
+        "if_none_match": {
+            "name": "If-None-Match",
+            "in": "header",
+            "required": False,
+            "description": "The ETag of a known response; if it is the current one, the response is 304",
+            "schema": {"type": "string"},
         },
     }
 
@@ -33,6 +44,7 @@ def shared_headers() -> dict[str, Any]:
     text = {"type": "string"}
     headers: dict[str, tuple[str, dict[str, Any], Any]] = {
         "X-Request-Id": ("Identifies the request in the log", text, "4bf92f3577b34da6"),
+        "ETag": ("The version of the resource, for `If-Match`", text, '"6461ff57a7b20-9f86d081884c7d65"'),
         "RateLimit-Limit": ("Requests per minute; absent without a limit", number, 500),
         "RateLimit-Remaining": ("Remaining requests", number, 499),
         "RateLimit-Reset": ("Seconds until the full limit is available again", number, 1),

@@ -2,8 +2,9 @@
 
 A route declares `commands=[Command, …]`: the first is the type of its body or query, and all of them
 contribute the errors that they declare. A route may also declare `request_type` (another type),
-`server_fields` (fields that the server sets), `response_type` (where the return annotation is bytes),
-`extra_statuses` (further statuses with the same body), `plain_text` and `errors` (further errors).
+`other_request_schema` (the JSON schema of bodies of another form), `server_fields` (fields that the server sets),
+`response_type` (where the return annotation is bytes), `extra_statuses` (further statuses with the same body),
+`plain_text`, `optional_tenant` (the `X-Tenant-Id` header is not needed, but obeyed) and `errors` (further errors).
 """
 
 import inspect
@@ -26,20 +27,31 @@ from artcafe_common.bus.errors import (
     StoreUnavailable,
     Unauthenticated,
 )
+from artcafe_common.contracts.identity.clients import AccountSuspended
 from artcafe_common.contracts.identity.users import InvalidToken, ProviderUnavailable
+from artcafe_common.contracts.tenancy.conditional import ConditionalCommand
 from artcafe_common.contracts.tenancy.members import TenantRequired
-from artcafe_gateway.errors import RateLimited
-from artcafe_gateway.http.idempotency_store import IdempotencyInProgress, IdempotencyKeyReused
+from artcafe_gateway.errors import HeadersTooLarge, RateLimited, RequestTooSlow
+from artcafe_gateway.http.content_encoding import UnsupportedContentEncoding
+from artcafe_gateway.http.idempotency_store import (
+    IdempotencyInProgress,
+    IdempotencyKeyReused,
+    IdempotencyNotReplayable,
+)
 from artcafe_gateway.http.problems import BadRequest
 from artcafe_gateway.http.request import BodyTooLarge, NotFound
 
+# The fields of commands that headers set.
+_HEADER_FIELDS = ("if_match",)
 _METHODS_WITH_BODY = {"POST", "PUT"}
 _BUS_ERRORS = (ServiceUnavailable, StoreUnavailable, DeadlineExceeded, BadGateway)
+_ANY_ERRORS = (InternalError, BadRequest, RequestTooSlow, HeadersTooLarge)
 _USER_ERRORS = (Unauthenticated, InvalidToken, ProviderUnavailable, RateLimited, *_BUS_ERRORS)
 _IDEMPOTENCY_ERRORS = (
     InvalidRequest,
     IdempotencyInProgress,
     IdempotencyKeyReused,
+    IdempotencyNotReplayable,
     StoreUnavailable,
     BodyTooLarge,
 )
@@ -75,6 +87,13 @@ class Operation:
         return "tenant_user" in self.parameters
 
     @property
+    def accepts_tenant(self) -> bool:
+        """Whether the `X-Tenant-Id` header applies."""
+        if self.requires_tenant:
+            return "account_id" not in self.path_fields
+        return bool(self.opt.get("optional_tenant"))
+
+    @property
     def requires_user(self) -> bool:
         """Whether the caller must be signed in."""
         return self.requires_tenant or "user" in self.parameters
@@ -85,9 +104,20 @@ class Operation:
         return self.method == "POST" and self.requires_user
 
     @property
+    def accepts_if_match(self) -> bool:
+        """Whether the `If-Match` header applies."""
+        return bool(self.commands) and issubclass(self.commands[0], ConditionalCommand)
+
+    @property
+    def returns_etag(self) -> bool:
+        """Whether a successful response has an `ETag`."""
+        fields = getattr(self.response_type, "__struct_fields__", ())
+        return "updated_at" in fields and self.method != "DELETE"
+
+    @property
     def server_fields(self) -> frozenset[str]:
         """The fields of `request_type` that the caller cannot set."""
-        return frozenset([*self.path_fields, *self.opt.get("server_fields", [])])
+        return frozenset([*self.path_fields, *_HEADER_FIELDS, *self.opt.get("server_fields", [])])
 
     @property
     def request_type(self) -> type[msgspec.Struct] | None:
@@ -136,21 +166,24 @@ class Operation:
     def description(self) -> str:
         """The docstring of the request type."""
         kind = self._declared_request_type
-        return " ".join((kind.__doc__ or "").split()) if kind is not None else ""
+        text = " ".join((kind.__doc__ or "").split()) if kind is not None else ""
+        return text or f"{self.summary}."
 
     @property
     def errors(self) -> list[type[CommandError]]:
         """Every error that the route may return, by status and code."""
-        errors: set[type[CommandError]] = {InternalError, BadRequest, *self.opt.get("errors", [])}
+        errors: set[type[CommandError]] = {*_ANY_ERRORS, *self.opt.get("errors", [])}
+        if self.method != "GET":
+            errors.add(UnsupportedContentEncoding)
         for command in self.commands:
             errors.update((*_BUS_ERRORS, *command.raises))
         if self.requires_user:
             errors.update(_USER_ERRORS)
         if self.requires_tenant:
-            errors.update((Forbidden, TenantRequired))
+            errors.update((Forbidden, TenantRequired, InvalidRequest, AccountSuspended))
         if self.path_fields:
             errors.add(NotFound)
-        if self.request_type is not None:
+        if self.request_type is not None or self.accepts_tenant:
             errors.add(InvalidRequest)
         if self.has_body:
             errors.add(BodyTooLarge)

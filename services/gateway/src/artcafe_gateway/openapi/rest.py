@@ -10,6 +10,7 @@ from litestar.routes import HTTPRoute
 from artcafe_common import __version__
 from artcafe_common.bus.errors import CommandError
 from artcafe_gateway.http.problems import MEDIA_TYPE, PROBLEM_TYPES, Problem
+from artcafe_gateway.openapi import generators
 from artcafe_gateway.openapi.components import shared_headers, shared_parameters
 from artcafe_gateway.openapi.examples import build_example
 from artcafe_gateway.openapi.operations import Operation
@@ -18,9 +19,10 @@ _METHODS = ("GET", "POST", "PUT", "DELETE")
 JSON = "application/json"
 _REF = "#/components/schemas/{name}"
 _FIRST_ERROR_STATUS = 300
-_UNAUTHORIZED = 401
+_NOT_MODIFIED, _BAD_REQUEST, _UNAUTHORIZED = 304, 400, 401
 _STATUSES_WITH_RETRY_AFTER = (429, 503)
 _SECURITY: list[dict[str, list[str]]] = [{"bearer": []}]
+_PUBLIC: list[dict[str, list[str]]] = []
 _INTRODUCTION = (
     "Publish/subscribe for fleets of AI agents. Errors are `application/problem+json` (RFC 9457); programs should "
     "test `code`. A trailing slash makes no difference. `/schema/asyncapi.json` describes the WebSocket and NATS protocols."
@@ -48,9 +50,15 @@ def build_openapi(app: Litestar) -> dict[str, Any]:
     for operation in operations:
         if operation.request_type is not None:
             _restrict_request_schema(operation, operation.request_type, components)
-    return {
+    document = {
         "openapi": "3.1.0",
-        "info": {"title": "ArtCafe PubSub", "version": __version__, "description": _INTRODUCTION},
+        "info": {
+            "title": "ArtCafe PubSub",
+            "version": __version__,
+            "description": _INTRODUCTION,
+            "contact": {"name": "The operator of this installation"},
+            "license": {"name": "All rights reserved", "identifier": "LicenseRef-All-Rights-Reserved"},
+        },
         "servers": [{"url": "/"}],
         "tags": _tags(operations),
         "paths": paths,
@@ -68,6 +76,8 @@ def build_openapi(app: Litestar) -> dict[str, Any]:
             },
         },
     }
+    generators.adapt(document)
+    return document
 
 
 def _operations(app: Litestar) -> Iterable[Operation]:
@@ -99,8 +109,7 @@ def _operation(operation: Operation, schemas: dict[int, Any], components: dict[s
         "parameters": _parameters(operation, components),
         "responses": _responses(operation, schemas),
     }
-    if operation.requires_user:
-        document["security"] = _SECURITY
+    document["security"] = _SECURITY if operation.requires_user else _PUBLIC
     if operation.opt.get("deprecated"):
         document["deprecated"] = True
     if operation.has_body:
@@ -108,7 +117,7 @@ def _operation(operation: Operation, schemas: dict[int, Any], components: dict[s
             "required": operation.request_required,
             "content": {
                 JSON: {
-                    "schema": schemas[id(operation.request_type)],
+                    "schema": _body_schema(operation, schemas),
                     "examples": {
                         "request": {
                             "value": build_example(operation.request_type, without=operation.server_fields)
@@ -134,10 +143,14 @@ def _parameters(operation: Operation, components: dict[str, Any]) -> list[dict[s
         }
         for name in operation.path_fields
     ]
-    if operation.requires_tenant and "account_id" not in operation.path_fields:
+    if operation.accepts_tenant:
         parameters.append({"$ref": "#/components/parameters/tenant"})
     if operation.accepts_idempotency_key:
         parameters.append({"$ref": "#/components/parameters/once"})
+    if operation.accepts_if_match:
+        parameters.append({"$ref": "#/components/parameters/if_match"})
+    if operation.returns_etag and operation.method == "GET":
+        parameters.append({"$ref": "#/components/parameters/if_none_match"})
     if operation.has_query and operation.request_type is not None:
         schema = components[operation.request_type.__name__]
         required = schema.get("required", [])
@@ -170,6 +183,12 @@ def _query_schema(schema: dict[str, Any]) -> dict[str, Any]:
             **{key: value for key, value in schema.items() if key not in ("anyOf", "default")},
         }
     return {key: value for key, value in schema.items() if key != "default" or value is not None}
+
+
+def _body_schema(operation: Operation, schemas: dict[int, Any]) -> dict[str, Any]:
+    schema: dict[str, Any] = schemas[id(operation.request_type)]
+    other = operation.opt.get("other_request_schema")
+    return schema if other is None else {"anyOf": [schema, other]}
 
 
 def _restrict_request_schema(
@@ -210,6 +229,11 @@ def _responses(operation: Operation, schemas: dict[int, Any]) -> dict[str, Any]:
             responses[str(status)]["content"] |= response["content"]
         else:
             responses[str(status)] = response
+    if operation.returns_etag and operation.method == "GET":
+        responses["304"] = {
+            "description": "`If-None-Match` has the ETag of the resource",
+            "headers": _headers(operation, _NOT_MODIFIED),
+        }
     return dict(sorted(responses.items()))
 
 
@@ -231,18 +255,13 @@ def _content(operation: Operation, schemas: dict[int, Any]) -> dict[str, Any]:
 
 
 def _error_response(operation: Operation, status: int, errors: list[type[CommandError]]) -> dict[str, Any]:
-    codes = [error.code for error in errors]
+    # Its codes are in the description and the examples. As an enum in the schema, generators would make a type of each.
     return {
         "description": "; ".join(f"`{error.code}`: {error.title}" for error in errors),
         "headers": _headers(operation, status),
         "content": {
             MEDIA_TYPE: {
-                "schema": {
-                    "allOf": [
-                        {"$ref": _REF.format(name="Problem")},
-                        {"properties": {"code": {"enum": codes}, "status": {"const": status}}},
-                    ]
-                },
+                "schema": {"$ref": _REF.format(name="Problem")},
                 "examples": {error.code: {"value": _problem_example(error)} for error in errors},
             }
         },
@@ -266,6 +285,8 @@ def _headers(operation: Operation, status: int) -> dict[str, Any]:
         names += ["RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"]
     if operation.accepts_idempotency_key:
         names.append("Idempotency-Replayed")
+    if operation.returns_etag and status < _BAD_REQUEST:
+        names.append("ETag")
     if operation.opt.get("deprecated"):
         names += ["Deprecation", "Link"]
     if status == _UNAUTHORIZED:

@@ -1,17 +1,35 @@
-"""The activity log: reports of denied access, and the feed of new entries to dashboards."""
+"""Reports of logins and of denied access to the activity log."""
 
+import asyncio
 from typing import Any
 
-from artcafe_common.activity_reporting import DenialReporter
+import msgspec
+
+from artcafe_common.activity_reporting import DenialReporter, build_activity_event
 from artcafe_common.broker.subjects import ForbiddenSubject
 from artcafe_common.bus.caller import CallerContext
+from artcafe_common.bus.client import Bus
 from artcafe_common.bus.errors import CommandError
-from artcafe_common.contracts.tenancy.activity import ActivityRecorded
-from artcafe_gateway.wire import frames
-from artcafe_gateway.wire.socket import Socket
+from artcafe_common.contracts.tenancy.activity import ActivityType
+from artcafe_gateway.reporting.presence import PresenceReporter
 
+LOGIN_REPORT_WAIT_S = 1.0
 # Per user and organization; further denials are summarized.
 MAX_DENIALS_PER_MINUTE = 10
+
+
+async def report_login(bus: Bus, presence: PresenceReporter, caller: CallerContext, user_id: str) -> None:
+    """Report a login, which has succeeded: without the broker, the entry is queued, and the tokens are not lost."""
+    actor = f"user:{user_id}"
+    event = build_activity_event(
+        msgspec.structs.replace(caller, actor=actor), ActivityType.AUTH, "user.login", actor, tenant_id=""
+    )
+    try:
+        async with asyncio.timeout(LOGIN_REPORT_WAIT_S):
+            await bus.publish(event)
+    except (CommandError, TimeoutError):
+        # It may have been stored nevertheless; its id is the same.
+        presence.enqueue(event)
 
 
 def report_access_denied(
@@ -41,29 +59,3 @@ def report_forbidden_frame(
     denials.report(
         caller, "access.subject_denied", caller.actor, tenant_id=caller.tenant_id, metadata=metadata
     )
-
-
-class ActivityFeed:
-    """Sends new activity entries to the dashboards of their organization."""
-
-    def __init__(self) -> None:
-        self._dashboards: dict[str, dict[Socket, None]] = {}
-
-    def add_dashboard(self, tenant_id: str, socket: Socket) -> None:
-        """Sends further entries to a dashboard."""
-        self._dashboards.setdefault(tenant_id, {})[socket] = None
-
-    def remove_dashboard(self, tenant_id: str, socket: Socket) -> None:
-        """Stops sending entries to a dashboard. Idempotent."""
-        sockets = self._dashboards.get(tenant_id, {})
-        sockets.pop(socket, None)
-        if not sockets:
-            self._dashboards.pop(tenant_id, None)
-
-    async def publish(self, event: ActivityRecorded) -> None:
-        """Sends an entry that has been stored."""
-        if not event.stored:
-            return
-        frame = frames.ActivityEntry(activity=event.activity)
-        for socket in self._dashboards.get(event.tenant_id, ()):
-            socket.send(frame)

@@ -14,8 +14,7 @@ from artcafe_common.bus.client import Bus
 from artcafe_common.bus.request_many import reply_to_requests, request_many
 from artcafe_common.contracts.gateway import ChannelSubscribersReply, ChannelSubscribersRequested
 from artcafe_common.contracts.tenancy.events import ChannelSubscribed
-from artcafe_gateway.bridges.token_bucket import TokenBucket
-from artcafe_gateway.errors import RateLimited
+from artcafe_common.token_bucket import TokenBucket
 from artcafe_gateway.reporting.presence import PresenceReporter
 
 RECORD_INTERVAL_S = 24 * 3600
@@ -47,9 +46,7 @@ class ChannelSubscriberTracker:
         # Only channels with an id are stored in tenancy.
         if (client_id, channel_id) in self._recorded or not ULID_PATTERN.match(channel_id):
             return
-        try:
-            self._record_rate.consume()
-        except RateLimited:
+        if not self._record_rate.try_consume():
             return
         self._recorded[client_id, channel_id] = None
         self._presence.enqueue(
@@ -73,21 +70,28 @@ class ChannelSubscriberTracker:
 
     async def list_all(self, tenant_id: str, channel_id: str) -> dict[str, int]:
         """Returns the current subscribers: number of sockets by client id; ServiceUnavailable."""
-        now = time.monotonic()
-        peers = {instance: at for instance, at in self._last_reply_at.items() if now - at < PEER_TIMEOUT_S}
+        peers = self._find_peers()
         replies = await request_many(
             self._bus,
             ChannelSubscribersRequested(tenant_id=tenant_id, channel_id=channel_id),
             ChannelSubscribersReply,
-            expected=lambda received: peers.keys() <= {reply.instance for reply in received},
+            expected=lambda received: peers <= {reply.instance for reply in received},
             quiet_s=QUIET_S,
             within_s=REPLY_TIMEOUT_S,
         )
-        self._last_reply_at = peers | {reply.instance: time.monotonic() for reply in replies}
+        self._last_reply_at.update((reply.instance, time.monotonic()) for reply in replies)
         total: Counter[str] = Counter()
         for reply in replies:
             total.update(reply.clients)
         return dict(total)
+
+    def _find_peers(self) -> set[str]:
+        """The processes that replied recently; the others are forgotten."""
+        now = time.monotonic()
+        for instance, at in list(self._last_reply_at.items()):
+            if now - at >= PEER_TIMEOUT_S:
+                del self._last_reply_at[instance]
+        return set(self._last_reply_at)
 
     async def _reply(self, request: ChannelSubscribersRequested) -> ChannelSubscribersReply:
         clients = self._clients.get((request.tenant_id, request.channel_id), Counter())

@@ -31,12 +31,19 @@ class PresenceReporter:
         self._heartbeats: dict[str, Heartbeat] = {}
         self._events: asyncio.Queue[Event] = asyncio.Queue(MAX_QUEUED_EVENTS)
         self._alive_at = float("-inf")
+        self.heartbeat_count = self.dropped_count = 0
+
+    @property
+    def queued_count(self) -> int:
+        """How many events wait to be published."""
+        return self._events.qsize()
 
     def enqueue(self, event: Event) -> None:
         """Queues an event for the EVENTS stream."""
         try:
             self._events.put_nowait(event)
         except asyncio.QueueFull:
+            self.dropped_count += 1
             log.error("presence_event_dropped", subject=type(event).subject)
 
     def record_heartbeat(
@@ -48,8 +55,10 @@ class PresenceReporter:
         status: str | None = None,
         metrics: dict[str, Any] | None = None,
         metadata: dict[str, Any] | None = None,
+        capabilities: list[Any] | None = None,
     ) -> None:
         """Records a heartbeat; fields that are None keep the value of an earlier one in the batch."""
+        self.heartbeat_count += 1
         earlier = self._heartbeats.get(connection_id)
         self._heartbeats[connection_id] = Heartbeat(
             connection_id=connection_id,
@@ -58,6 +67,9 @@ class PresenceReporter:
             status=status if status is not None else (earlier.status if earlier else None),
             metrics=metrics if metrics is not None else (earlier.metrics if earlier else None),
             metadata=metadata if metadata is not None else (earlier.metadata if earlier else None),
+            capabilities=capabilities
+            if capabilities is not None
+            else (earlier.capabilities if earlier else None),
         )
 
     async def run(self) -> None:

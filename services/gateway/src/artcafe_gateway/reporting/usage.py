@@ -1,19 +1,80 @@
-"""Reports usage to metering: in batches, at least every second, each exactly once."""
+"""Reports usage to metering: in batches, at least every second, each exactly once.
+
+While batches cannot be published, no more are made: the counts add up by tenant, client and channel, so an outage
+costs memory for those that were active in it, not for its length.
+"""
 
 import asyncio
+from collections import OrderedDict
+from collections.abc import Iterable
 
 import structlog
 
 from artcafe_common.bus.client import Bus
 from artcafe_common.bus.errors import CommandError
+from artcafe_common.concurrency import run_bounded
 from artcafe_common.contracts.metering import BridgeReport, UsageEntry, UsageRecorded
 from artcafe_gateway.bridges.bridge import Bridge
 from artcafe_gateway.bridges.pool import BridgePool
 
-# Unpublished batches, each with the counts of one interval; beyond this the oldest is dropped.
+# Unpublished batches: those of one interval, and one for each bridge that closed since; beyond this the oldest is dropped.
 MAX_PENDING_BATCHES = 10_000
 MAX_ENTRIES_PER_BATCH = 2_000
+# Parts of a second of connection time, kept for those clients that were connected last.
+MAX_REMAINDERS = 50_000
+MAX_CONCURRENT_FLUSHES = 100
+# The organizations whose totals are remembered.
+MAX_TENANTS = 5_000
 log = structlog.get_logger()
+
+
+class Totals:
+    """Counts since this process started."""
+
+    __slots__ = ("api_calls", "bytes_in", "bytes_out", "deliveries", "messages", "slow_consumers")
+
+    def __init__(self) -> None:
+        self.messages = self.deliveries = self.bytes_in = self.bytes_out = 0
+        self.api_calls = self.slow_consumers = 0
+
+    def add(self, entry: UsageEntry) -> None:
+        """Add the counts of an interval."""
+        self.messages += entry.messages
+        self.deliveries += entry.deliveries
+        self.bytes_in += entry.bytes_in
+        self.bytes_out += entry.bytes_out
+        self.api_calls += entry.api_calls
+
+
+class UsageTotals(Totals):
+    """The totals as of the last flush; `by_tenant` has the organizations that were active last."""
+
+    __slots__ = ("by_tenant",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.by_tenant: OrderedDict[str, Totals] = OrderedDict()
+
+    def add_all(self, entries: Iterable[UsageEntry]) -> None:
+        """Add the counts of an interval."""
+        for entry in entries:
+            self.add(entry)
+            self._tenant(entry.tenant_id).add(entry)
+
+    def record_slow_consumer(self, tenant_id: str) -> None:
+        """Count a socket that was closed as a slow consumer."""
+        self.slow_consumers += 1
+        self._tenant(tenant_id).slow_consumers += 1
+
+    def _tenant(self, tenant_id: str) -> Totals:
+        totals = self.by_tenant.get(tenant_id)
+        if totals is None:
+            totals = self.by_tenant[tenant_id] = Totals()
+            if len(self.by_tenant) > MAX_TENANTS:
+                self.by_tenant.popitem(last=False)
+        else:
+            self.by_tenant.move_to_end(tenant_id)
+        return totals
 
 
 class UsageRecorder:
@@ -27,8 +88,17 @@ class UsageRecorder:
         self._deliveries: dict[tuple[str, str, str], list[int]] = {}
         self._api_calls: dict[str, int] = {}
         self._connection_seconds: dict[tuple[str, str], float] = {}
+        self._remainders: OrderedDict[tuple[str, str], float] = OrderedDict()
         self._batches: list[UsageRecorded] = []
         self._lock = asyncio.Lock()
+        self.totals = UsageTotals()
+        # Batches by what became of them.
+        self.results = {"published": 0, "deferred": 0, "dropped": 0}
+
+    @property
+    def pending_count(self) -> int:
+        """How many batches wait to be published."""
+        return len(self._batches)
 
     def record_delivery(
         self, tenant_id: str, client_id: str, channel_id: str, size: int, messages: int = 1
@@ -52,9 +122,15 @@ class UsageRecorder:
     async def flush(self) -> None:
         """Publishes all counts; batches that cannot be published are retried in order."""
         async with self._lock:
+            if not await self._publish_batches():
+                return
             entries, reports = self._collect_entries(), []
-            for bridge in self._bridges.open_bridges:
-                published, report = await bridge.collect_usage()
+            # Each waits for its broker; one that hangs must not hold up the others.
+            bridges = self._bridges.open_bridges
+            collected = await run_bounded(
+                (bridge.collect_usage for bridge in bridges), limit=MAX_CONCURRENT_FLUSHES
+            )
+            for published, report in collected:
                 entries += published
                 reports += [] if report is None else [report]
             self._queue(entries, reports)
@@ -77,15 +153,20 @@ class UsageRecorder:
             for (tenant, client, channel), (count, size) in deliveries.items()
         ]
         entries += [UsageEntry(tenant_id=tenant, api_calls=count) for tenant, count in calls.items()]
-        for key in [key for key, seconds in self._connection_seconds.items() if seconds >= 1]:
-            whole = int(self._connection_seconds[key])
-            self._connection_seconds[key] -= whole
-            entries.append(UsageEntry(tenant_id=key[0], client_id=key[1], connection_seconds=whole))
-            if not self._connection_seconds[key]:
-                del self._connection_seconds[key]
+        seconds, self._connection_seconds = self._connection_seconds, {}
+        for key, recorded in seconds.items():
+            total = recorded + self._remainders.pop(key, 0.0)
+            whole = int(total)
+            if whole:
+                entries.append(UsageEntry(tenant_id=key[0], client_id=key[1], connection_seconds=whole))
+            if total > whole:
+                self._remainders[key] = total - whole
+        while len(self._remainders) > MAX_REMAINDERS:
+            self._remainders.popitem(last=False)
         return entries
 
     def _queue(self, entries: list[UsageEntry], reports: list[BridgeReport]) -> None:
+        self.totals.add_all(entries)
         # A bridge's report and its entries go into one batch, so that metering applies both or neither.
         if len(entries) <= MAX_ENTRIES_PER_BATCH:
             if entries or reports:
@@ -102,14 +183,19 @@ class UsageRecorder:
                 UsageRecorded(server_id=self._server_id, entries=tenant_entries, bridges=bridges)
             )
 
-    async def _publish_batches(self) -> None:
+    async def _publish_batches(self) -> bool:
+        """Publishes the waiting batches in order; False when some still wait."""
         while self._batches:
             try:
                 await self._bus.publish(self._batches[0])
             except CommandError as error:
+                self.results["deferred"] += 1
                 log.warning("usage_batch_deferred", batches=len(self._batches), reason=error.detail)
-                if len(self._batches) > MAX_PENDING_BATCHES:
-                    log.error("usage_batch_dropped")
-                    del self._batches[0]
-                return
+                if dropped := max(len(self._batches) - MAX_PENDING_BATCHES, 0):
+                    self.results["dropped"] += dropped
+                    log.error("usage_batches_dropped", count=dropped)
+                    del self._batches[:dropped]
+                return False
+            self.results["published"] += 1
             del self._batches[0]
+        return True

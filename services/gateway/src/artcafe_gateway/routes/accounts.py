@@ -8,8 +8,13 @@ from litestar.connection import Request
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
-from artcafe_common.activity_reporting import build_activity_event
-from artcafe_common.contracts.identity.accounts import IssueAccountKey
+from artcafe_common.contracts.identity.accounts import (
+    IssueAccountKey,
+    ListSigningKeys,
+    RevokeSigningKey,
+    SigningKey,
+    SigningKeys,
+)
 from artcafe_common.contracts.tenancy.accounts import (
     Account,
     Accounts,
@@ -18,7 +23,6 @@ from artcafe_common.contracts.tenancy.accounts import (
     ListAccounts,
     UpdateAccount,
 )
-from artcafe_common.contracts.tenancy.activity import ActivityType
 from artcafe_common.contracts.tenancy.members import (
     AddMember,
     ListMembers,
@@ -29,6 +33,9 @@ from artcafe_common.contracts.tenancy.members import (
 )
 from artcafe_gateway.gateway import Gateway
 from artcafe_gateway.http.auth import AuthenticatedUser, TenantUser
+from artcafe_gateway.http.conditional import if_match
+from artcafe_gateway.http.idempotency import EXECUTED_AS
+from artcafe_gateway.http.idempotency_store import ExecutedAs
 from artcafe_gateway.http.request import read_body, read_query, validate_id
 
 KEY_WARNING = "This seed is shown only once and is not stored: save it now. The previous key is revoked."
@@ -68,6 +75,9 @@ class AccountsController(Controller):
         command = await read_body(request, CreateAccount, email=user.identity.email)
         account = await gateway.bus.call(command, caller=user.caller)
         gateway.lookup_cache.invalidate_membership(user.identity.user_id, account.account_id)
+        request.scope["state"][EXECUTED_AS] = ExecutedAs(
+            tenant_id=account.account_id, role=account.role.value
+        )
         return account
 
     @get("/{account_id:str}", summary="Get an organization", commands=[GetAccount])
@@ -83,7 +93,9 @@ class AccountsController(Controller):
         gateway: NamedDependency[Gateway],
         tenant_user: NamedDependency[TenantUser],
     ) -> Account:
-        return await gateway.bus.call(await read_body(request, UpdateAccount), caller=tenant_user.caller)
+        return await gateway.bus.call(
+            await read_body(request, UpdateAccount, if_match=if_match(request)), caller=tenant_user.caller
+        )
 
     @post(
         "/generate-nkey/{account_id:str}",
@@ -94,23 +106,40 @@ class AccountsController(Controller):
         self, gateway: NamedDependency[Gateway], tenant_user: NamedDependency[TenantUser]
     ) -> AccountKey:
         issued = await gateway.bus.call(IssueAccountKey(), caller=tenant_user.caller)
-        tenant_id = tenant_user.caller.tenant_id
-        await gateway.bus.publish(
-            build_activity_event(
-                tenant_user.caller,
-                ActivityType.ACCOUNT,
-                "account.key_issued",
-                f"account:{tenant_id}",
-                tenant_id=tenant_id,
-                metadata={"nkey_public": issued.nkey_public},
-            )
-        )
         return AccountKey(
-            account_id=tenant_id,
+            account_id=tenant_user.caller.tenant_id,
             nkey_public=issued.nkey_public,
             nkey_seed=issued.nkey_seed,
             warning=KEY_WARNING,
         )
+
+    @get(
+        "/{account_id:str}/signing-keys",
+        summary="List the organization's signing keys",
+        commands=[ListSigningKeys],
+    )
+    async def list_signing_keys(
+        self,
+        request: Request[Any, Any, Any],
+        gateway: NamedDependency[Gateway],
+        tenant_user: NamedDependency[TenantUser],
+    ) -> SigningKeys:
+        return await gateway.bus.call(read_query(request, ListSigningKeys), caller=tenant_user.caller)
+
+    @delete(
+        "/{account_id:str}/signing-keys/{nkey_public:str}",
+        status_code=200,
+        summary="Revoke a signing key and end the connections of its users",
+        commands=[RevokeSigningKey],
+    )
+    async def revoke_signing_key(
+        self,
+        gateway: NamedDependency[Gateway],
+        tenant_user: NamedDependency[TenantUser],
+        nkey_public: FromPath[str],
+    ) -> SigningKey:
+        command = RevokeSigningKey(nkey_public=validate_id(nkey_public))
+        return await gateway.bus.call(command, caller=tenant_user.caller)
 
     @get("/{account_id:str}/members", summary="List the organization's members", commands=[ListMembers])
     async def list_members(
@@ -138,7 +167,9 @@ class AccountsController(Controller):
         tenant_user: NamedDependency[TenantUser],
         user_id: FromPath[str],
     ) -> Member:
-        command = await read_body(request, UpdateMember, user_id=validate_id(user_id))
+        command = await read_body(
+            request, UpdateMember, user_id=validate_id(user_id), if_match=if_match(request)
+        )
         return await gateway.bus.call(command, caller=tenant_user.caller)
 
     @delete(
@@ -149,8 +180,11 @@ class AccountsController(Controller):
     )
     async def remove_member(
         self,
+        request: Request[Any, Any, Any],
         gateway: NamedDependency[Gateway],
         tenant_user: NamedDependency[TenantUser],
         user_id: FromPath[str],
     ) -> Member:
-        return await gateway.bus.call(RemoveMember(user_id=validate_id(user_id)), caller=tenant_user.caller)
+        return await gateway.bus.call(
+            RemoveMember(user_id=validate_id(user_id), if_match=if_match(request)), caller=tenant_user.caller
+        )

@@ -13,6 +13,7 @@ from litestar.params import FromPath
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from artcafe_common.contracts.identity.agents import AgentChallenge, CreateAgentChallenge
+from artcafe_common.contracts.presence import GetPresences
 from artcafe_common.contracts.tenancy.agents import (
     Agent,
     Agents,
@@ -27,9 +28,10 @@ from artcafe_common.contracts.tenancy.agents import (
 from artcafe_gateway.errors import RateLimited
 from artcafe_gateway.gateway import Gateway
 from artcafe_gateway.http.auth import TenantUser
+from artcafe_gateway.http.conditional import if_match
 from artcafe_gateway.http.rate_limiting import limit_address
 from artcafe_gateway.http.request import caller_of, read_body, read_query, validate_id
-from artcafe_gateway.routes.clients import find_presences, with_presence
+from artcafe_gateway.routes.clients import PresenceReport, find_presences, report_presence, with_presence
 
 PRIVATE_KEY_WARNING = "This private key is shown only once and is not stored: save it now."
 SUCCESSOR = '</api/v1/clients>; rel="successor-version"'
@@ -51,6 +53,15 @@ class NewAgent(msgspec.Struct, frozen=True, kw_only=True):
     private_key: str | None
     connection: AgentConnectionInfo
     warning: str | None
+
+
+class AgentReport(PresenceReport, frozen=True, kw_only=True):
+    """An agent's presence, its open connections, and what it reports of itself.
+
+    `metrics` are those of a heartbeat, `traffic` is null: agents do not report their traffic.
+    """
+
+    agent_id: str
 
 
 class DeprecationHeaders(ASGIMiddleware):
@@ -133,6 +144,21 @@ class AgentsController(Controller):
             agent, (await find_presences(gateway, [agent_id], tenant_user.caller)).get(agent_id)
         )
 
+    @get(
+        "/{agent_id:str}/status",
+        summary="Get an agent's presence and connections",
+        commands=[GetAgent, GetPresences],
+    )
+    async def status(
+        self,
+        gateway: NamedDependency[Gateway],
+        tenant_user: NamedDependency[TenantUser],
+        agent_id: FromPath[str],
+    ) -> AgentReport:
+        agent = await gateway.bus.call(GetAgent(agent_id=validate_id(agent_id)), caller=tenant_user.caller)
+        report = await report_presence(gateway, agent, agent.agent_id, tenant_user.caller)
+        return AgentReport(agent_id=agent.agent_id, **msgspec.structs.asdict(report))
+
     @put("/{agent_id:str}", summary="Update or suspend an agent", commands=[UpdateAgent])
     async def update(
         self,
@@ -141,7 +167,9 @@ class AgentsController(Controller):
         tenant_user: NamedDependency[TenantUser],
         agent_id: FromPath[str],
     ) -> Agent:
-        command = await read_body(request, UpdateAgent, agent_id=validate_id(agent_id))
+        command = await read_body(
+            request, UpdateAgent, agent_id=validate_id(agent_id), if_match=if_match(request)
+        )
         return await gateway.bus.call(command, caller=tenant_user.caller)
 
     @delete(
@@ -152,11 +180,14 @@ class AgentsController(Controller):
     )
     async def delete_agent(
         self,
+        request: Request[Any, Any, Any],
         gateway: NamedDependency[Gateway],
         tenant_user: NamedDependency[TenantUser],
         agent_id: FromPath[str],
     ) -> Agent:
-        return await gateway.bus.call(DeleteAgent(agent_id=validate_id(agent_id)), caller=tenant_user.caller)
+        return await gateway.bus.call(
+            DeleteAgent(agent_id=validate_id(agent_id), if_match=if_match(request)), caller=tenant_user.caller
+        )
 
     @get(
         "/{agent_id:str}/challenge",

@@ -7,7 +7,6 @@ from litestar import Controller, post
 from litestar.connection import Request
 from litestar.di import NamedDependency
 
-from artcafe_common.activity_reporting import build_activity_event
 from artcafe_common.contracts.identity.agents import (
     AgentChallenge,
     AgentToken,
@@ -15,12 +14,13 @@ from artcafe_common.contracts.identity.agents import (
     VerifyAgent,
 )
 from artcafe_common.contracts.identity.clients import ClientChallenge, CreateClientChallenge
-from artcafe_common.contracts.identity.users import Login, RefreshTokens, Tokens, VerifyUserToken
-from artcafe_common.contracts.tenancy.activity import ActivityType
+from artcafe_common.contracts.identity.users import Login, RefreshTokens, Tokens
 from artcafe_gateway.errors import RateLimited
 from artcafe_gateway.gateway import Gateway
+from artcafe_gateway.http.auth import read_tenant_header
 from artcafe_gateway.http.rate_limiting import limit_address, limit_login
 from artcafe_gateway.http.request import caller_of, read_body
+from artcafe_gateway.reporting.activity import report_login
 
 
 class AuthController(Controller):
@@ -33,7 +33,7 @@ class AuthController(Controller):
         "/login",
         status_code=200,
         summary="Sign in with e-mail address and password",
-        commands=[Login, VerifyUserToken],
+        commands=[Login],
         errors=[RateLimited],
     )
     async def login(self, request: Request[Any, Any, Any], gateway: NamedDependency[Gateway]) -> Tokens:
@@ -41,13 +41,7 @@ class AuthController(Controller):
         command = await read_body(request, Login)
         await limit_login(request, gateway, command.email)
         tokens = await gateway.bus.call(command, caller=caller)
-        user = await gateway.lookup_cache.user(tokens.access_token, caller)
-        user_caller = msgspec.structs.replace(caller, actor=f"user:{user.user_id}")
-        await gateway.bus.publish(
-            build_activity_event(
-                user_caller, ActivityType.AUTH, "user.login", f"user:{user.user_id}", tenant_id=""
-            )
-        )
+        await report_login(gateway.bus, gateway.presence, caller, tokens.user_id)
         return tokens
 
     @post(
@@ -104,6 +98,5 @@ class AuthController(Controller):
         await limit_address(request, gateway)
         command = await read_body(request, VerifyAgent)
         if command.tenant_id is None:
-            tenant_id = request.headers.get("x-tenant-id") or None
-            command = msgspec.structs.replace(command, tenant_id=tenant_id)
+            command = msgspec.structs.replace(command, tenant_id=read_tenant_header(request))
         return await gateway.bus.call(command, caller=caller_of(request))

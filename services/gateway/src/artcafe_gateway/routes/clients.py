@@ -1,6 +1,5 @@
 """REST routes: clients, their keys and their presence."""
 
-import asyncio
 import contextlib
 from typing import Any, TypeVar
 
@@ -12,6 +11,7 @@ from litestar.params import FromPath
 
 from artcafe_common.bus.caller import CallerContext
 from artcafe_common.bus.errors import CommandError
+from artcafe_common.concurrency import run_together
 from artcafe_common.contracts.presence import (
     ClientHealth,
     ClientPresence,
@@ -26,26 +26,31 @@ from artcafe_common.contracts.tenancy.clients import (
     CreateClient,
     CreatedClient,
     DeleteClient,
+    ExplainPermission,
     GetClient,
     ListClients,
+    PermissionExplanation,
     RegenerateClientKey,
     UpdateClient,
 )
+from artcafe_common.grants import inbox_prefix
 from artcafe_gateway.gateway import Gateway
 from artcafe_gateway.http.auth import TenantUser
+from artcafe_gateway.http.conditional import if_match
 from artcafe_gateway.http.request import read_body, read_query, validate_id
 
-ClientOrAgent = TypeVar("ClientOrAgent", Client, Agent)
+ClientOrAgent = TypeVar("ClientOrAgent", bound=Client | Agent)
 SEED_WARNING = "This seed is shown only once and is not stored: save it now."
 
 
 class ConnectionInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """The addresses that a client connects to."""
+    """The addresses that a client connects to, and the prefixes of its organization's subjects and of its inboxes."""
 
     nats_url: str
     nats_ws_url: str
     websocket_url: str
     subject_prefix: str
+    inbox_prefix: str
 
 
 class ClientWithSeed(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,17 +62,29 @@ class ClientWithSeed(msgspec.Struct, frozen=True, kw_only=True):
     warning: str
 
 
-class ClientReport(msgspec.Struct, frozen=True, kw_only=True):
-    """A client's presence and its open connections."""
+class PresenceReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The presence of a client or agent, its open connections, and what it reports of itself.
 
-    client_id: str
+    `metrics` are those of a heartbeat, `traffic` is its own report of its traffic.
+    """
+
     name: str
     status: ClientStatus
     health: ClientHealth
     last_seen: Any
     connections: list[Connection]
     metrics: dict[str, Any] | None
+    traffic: dict[str, Any] | None
     metadata: dict[str, Any] | None
+
+
+class ClientReport(PresenceReport, frozen=True, kw_only=True):
+    """A client's presence, its open connections, and what it reports of itself.
+
+    `metrics` are those of a heartbeat, `traffic` is the client's own report of its traffic.
+    """
+
+    client_id: str
 
 
 class ClientsController(Controller):
@@ -108,7 +125,7 @@ class ClientsController(Controller):
         client_id: FromPath[str],
     ) -> Client:
         # Presence is requested in parallel: it returns nothing for another tenant's client.
-        client, found = await asyncio.gather(
+        client, found = await run_together(
             gateway.bus.call(GetClient(client_id=validate_id(client_id)), caller=tenant_user.caller),
             find_presences(gateway, [client_id], tenant_user.caller),
         )
@@ -122,7 +139,9 @@ class ClientsController(Controller):
         tenant_user: NamedDependency[TenantUser],
         client_id: FromPath[str],
     ) -> Client:
-        command = await read_body(request, UpdateClient, client_id=validate_id(client_id))
+        command = await read_body(
+            request, UpdateClient, client_id=validate_id(client_id), if_match=if_match(request)
+        )
         return await gateway.bus.call(command, caller=tenant_user.caller)
 
     @delete(
@@ -133,12 +152,14 @@ class ClientsController(Controller):
     )
     async def delete_client(
         self,
+        request: Request[Any, Any, Any],
         gateway: NamedDependency[Gateway],
         tenant_user: NamedDependency[TenantUser],
         client_id: FromPath[str],
     ) -> Client:
         return await gateway.bus.call(
-            DeleteClient(client_id=validate_id(client_id)), caller=tenant_user.caller
+            DeleteClient(client_id=validate_id(client_id), if_match=if_match(request)),
+            caller=tenant_user.caller,
         )
 
     @post(
@@ -158,6 +179,22 @@ class ClientsController(Controller):
         )
         return _with_seed(created, gateway)
 
+    @post(
+        "/{client_id:str}/permissions/test",
+        status_code=200,
+        summary="Explain whether a client may publish or subscribe to a subject",
+        commands=[ExplainPermission],
+    )
+    async def explain_permission(
+        self,
+        request: Request[Any, Any, Any],
+        gateway: NamedDependency[Gateway],
+        tenant_user: NamedDependency[TenantUser],
+        client_id: FromPath[str],
+    ) -> PermissionExplanation:
+        command = await read_body(request, ExplainPermission, client_id=validate_id(client_id))
+        return await gateway.bus.call(command, caller=tenant_user.caller)
+
     @get(
         "/{client_id:str}/status",
         summary="Get a client's presence and connections",
@@ -172,20 +209,28 @@ class ClientsController(Controller):
         client = await gateway.bus.call(
             GetClient(client_id=validate_id(client_id)), caller=tenant_user.caller
         )
-        # Without presence this route fails: an outdated status would mislead.
-        found = await gateway.bus.call(GetPresences(client_ids=[client_id]), caller=tenant_user.caller)
-        presence = found.clients[0]
-        current = with_presence(client, presence)
-        return ClientReport(
-            client_id=client.client_id,
-            name=client.name,
-            status=current.status,
-            health=presence.health,
-            last_seen=current.last_seen,
-            connections=presence.connections,
-            metrics=presence.metrics,
-            metadata=presence.metadata,
-        )
+        report = await report_presence(gateway, client, client.client_id, tenant_user.caller)
+        return ClientReport(client_id=client.client_id, **msgspec.structs.asdict(report))
+
+
+async def report_presence(
+    gateway: Gateway, client: ClientOrAgent, client_id: str, caller: CallerContext
+) -> PresenceReport:
+    """The presence of a client or agent with its connections; CommandError when presence does not answer."""
+    # An outdated status would mislead.
+    found = await gateway.bus.call(GetPresences(client_ids=[client_id]), caller=caller)
+    presence = found.clients[0]
+    current = with_presence(client, presence)
+    return PresenceReport(
+        name=client.name,
+        status=current.status,
+        health=presence.health,
+        last_seen=current.last_seen,
+        connections=presence.connections,
+        metrics=presence.metrics,
+        traffic=presence.traffic,
+        metadata=presence.metadata,
+    )
 
 
 async def find_presences(
@@ -224,6 +269,7 @@ def _with_seed(created: CreatedClient, gateway: Gateway) -> ClientWithSeed:
             nats_ws_url=settings.public_nats_ws_url,
             websocket_url=f"{settings.public_websocket_url}/ws/client/{client.client_id}",
             subject_prefix=f"{client.tenant_id}.",
+            inbox_prefix=inbox_prefix(client.client_id),
         ),
         warning=SEED_WARNING,
     )

@@ -72,7 +72,8 @@ def _respond(
     request: Request[Any, Any, Any], content: msgspec.Struct, render: Callable[[], str]
 ) -> Response[Any]:
     headers = {**SECURITY_HEADERS, "Vary": "Accept"}
-    if request.accept.best_match([_HTML, _JSON], default=_HTML) == _JSON:
+    # A program that names no type gets JSON; browsers name HTML.
+    if request.accept.best_match([_JSON, _HTML], default=_JSON) == _JSON:
         return Response(msgspec.json.encode(content), media_type=_JSON, headers=headers)
     return Response(render().encode(), media_type=_HTML, headers=headers)
 

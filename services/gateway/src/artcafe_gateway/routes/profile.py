@@ -17,7 +17,8 @@ from artcafe_common.contracts.tenancy.profiles import (
     UpdateProfile,
 )
 from artcafe_gateway.gateway import Gateway
-from artcafe_gateway.http.auth import AuthenticatedUser, provide_tenant_user
+from artcafe_gateway.http.auth import AuthenticatedUser, provide_tenant_user, read_tenant_header
+from artcafe_gateway.http.conditional import if_match
 from artcafe_gateway.http.request import read_body, read_query
 
 
@@ -32,6 +33,7 @@ class ProfileController(Controller):
         summary="Get the user's profile and organizations",
         commands=[GetProfile],
         server_fields=["email"],
+        optional_tenant=True,
         errors=[Forbidden],
     )
     async def me(
@@ -48,6 +50,7 @@ class ProfileController(Controller):
         summary="Update the user's profile",
         commands=[UpdateProfile],
         server_fields=["email"],
+        optional_tenant=True,
         errors=[Forbidden],
     )
     async def update_me(
@@ -56,7 +59,9 @@ class ProfileController(Controller):
         gateway: NamedDependency[Gateway],
         user: NamedDependency[AuthenticatedUser],
     ) -> Profile:
-        command = await read_body(request, UpdateProfile, email=user.identity.email)
+        command = await read_body(
+            request, UpdateProfile, email=user.identity.email, if_match=if_match(request)
+        )
         return await gateway.bus.call(command, caller=await _select_caller(request, gateway, user))
 
     @get("/preferences", summary="Get the user's preferences", commands=[GetPreferences])
@@ -75,12 +80,14 @@ class ProfileController(Controller):
         gateway: NamedDependency[Gateway],
         user: NamedDependency[AuthenticatedUser],
     ) -> Preferences:
-        return await gateway.bus.call(await read_body(request, UpdatePreferences), caller=user.caller)
+        return await gateway.bus.call(
+            await read_body(request, UpdatePreferences, if_match=if_match(request)), caller=user.caller
+        )
 
 
 async def _select_caller(
     request: Request[Any, Any, Any], gateway: Gateway, user: AuthenticatedUser
 ) -> CallerContext:
-    if request.headers.get("x-tenant-id"):
+    if read_tenant_header(request) is not None:
         return (await provide_tenant_user(request, gateway)).caller
     return user.caller

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from litestar import Controller, delete, get, post, put
+from litestar import Controller, Response, delete, get, post, put
 from litestar.connection import Request
 from litestar.di import NamedDependency
 from litestar.params import FromPath
@@ -17,8 +17,11 @@ from artcafe_common.contracts.tenancy.subjects import (
     UpdateSubject,
 )
 from artcafe_gateway.gateway import Gateway
+from artcafe_gateway.history.reader import HistoryPage, HistoryQuery, StoredMessages
 from artcafe_gateway.http.auth import TenantUser
+from artcafe_gateway.http.conditional import if_match
 from artcafe_gateway.http.request import read_body, read_query, validate_id
+from artcafe_gateway.routes.channels import HISTORY_ERRORS, read_messages
 
 
 class SubjectsController(Controller):
@@ -64,7 +67,9 @@ class SubjectsController(Controller):
         tenant_user: NamedDependency[TenantUser],
         subject_id: FromPath[str],
     ) -> Subject:
-        command = await read_body(request, UpdateSubject, subject_id=validate_id(subject_id))
+        command = await read_body(
+            request, UpdateSubject, subject_id=validate_id(subject_id), if_match=if_match(request)
+        )
         return await gateway.bus.call(command, caller=tenant_user.caller)
 
     @delete(
@@ -75,10 +80,33 @@ class SubjectsController(Controller):
     )
     async def delete_subject(
         self,
+        request: Request[Any, Any, Any],
         gateway: NamedDependency[Gateway],
         tenant_user: NamedDependency[TenantUser],
         subject_id: FromPath[str],
     ) -> Subject:
         return await gateway.bus.call(
-            DeleteSubject(subject_id=validate_id(subject_id)), caller=tenant_user.caller
+            DeleteSubject(subject_id=validate_id(subject_id), if_match=if_match(request)),
+            caller=tenant_user.caller,
         )
+
+    @get(
+        "/{subject_id:str}/messages",
+        summary="List a subject's stored messages",
+        commands=[GetSubject],
+        request_type=HistoryQuery,
+        response_type=HistoryPage,
+        errors=HISTORY_ERRORS,
+    )
+    async def messages(
+        self,
+        request: Request[Any, Any, Any],
+        gateway: NamedDependency[Gateway],
+        tenant_user: NamedDependency[TenantUser],
+        subject_id: FromPath[str],
+    ) -> Response[bytes]:
+        subject = await gateway.bus.call(
+            GetSubject(subject_id=validate_id(subject_id)), caller=tenant_user.caller
+        )
+        stored_in = StoredMessages(name=f"subject {subject.subject_id}", stream=subject.stream)
+        return await read_messages(request, gateway, tenant_user, stored_in)

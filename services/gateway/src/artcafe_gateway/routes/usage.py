@@ -2,21 +2,51 @@
 
 from typing import Any
 
+import msgspec
 from litestar import Controller, get
 from litestar.connection import Request
 from litestar.di import NamedDependency
+from litestar.params import FromPath
 
+from artcafe_common.concurrency import run_together
 from artcafe_common.contracts.metering import (
     CurrentUsage,
+    GetChannelUsage,
+    GetClientUsage,
     GetCurrentUsage,
     GetLiveUsage,
     GetUsageMetrics,
+    ItemUsage,
     LiveUsage,
     UsageMetrics,
 )
+from artcafe_common.contracts.presence import CountConnections
+from artcafe_common.contracts.tenancy.accounts import GetResourceUsage
+from artcafe_common.plans import LIMITS
 from artcafe_gateway.gateway import Gateway
 from artcafe_gateway.http.auth import TenantUser
-from artcafe_gateway.http.request import read_query
+from artcafe_gateway.http.request import read_query, validate_id
+
+
+class LimitUsage(msgspec.Struct, frozen=True, kw_only=True):
+    """What is used of one of the plan's limits now; `limit` and `percent` are null without a limit."""
+
+    used: int
+    limit: int | None
+    percent: float | None
+
+
+class CurrentUsageReport(CurrentUsage, frozen=True, kw_only=True):
+    """The usage of the current billing period, a calendar month (UTC), and what is used of the plan's other limits.
+
+    `clients` includes agents; `connections` are the live ones over every transport; `storage_bytes` is what the
+    streams of subject records and of the channels' history reserve.
+    """
+
+    clients: LimitUsage
+    channels: LimitUsage
+    connections: LimitUsage
+    storage_bytes: LimitUsage
 
 
 class UsageController(Controller):
@@ -38,7 +68,7 @@ class UsageController(Controller):
     @get(
         "/current",
         summary="Get usage of the current billing period",
-        commands=[GetCurrentUsage],
+        commands=[GetCurrentUsage, GetResourceUsage, CountConnections],
         server_fields=["plan"],
     )
     async def current(
@@ -46,8 +76,50 @@ class UsageController(Controller):
         request: Request[Any, Any, Any],
         gateway: NamedDependency[Gateway],
         tenant_user: NamedDependency[TenantUser],
-    ) -> CurrentUsage:
+    ) -> CurrentUsageReport:
         command = read_query(request, GetCurrentUsage, plan=tenant_user.membership.plan)
+        caller, limits = tenant_user.caller, LIMITS[tenant_user.membership.plan]
+        usage, resources, live = await run_together(
+            gateway.bus.call(command, caller=caller),
+            gateway.bus.call(GetResourceUsage(), caller=caller),
+            gateway.bus.call(CountConnections(), caller=caller),
+        )
+        return CurrentUsageReport(
+            **msgspec.structs.asdict(usage),
+            clients=_limit_usage(resources.clients, limits.clients),
+            channels=_limit_usage(resources.channels, limits.channels),
+            connections=_limit_usage(live.connections, limits.connections),
+            storage_bytes=_limit_usage(resources.storage_bytes, limits.storage_bytes),
+        )
+
+    @get(
+        "/clients/{client_id:str}",
+        summary="Get usage of a client by day",
+        commands=[GetClientUsage],
+    )
+    async def client(
+        self,
+        request: Request[Any, Any, Any],
+        gateway: NamedDependency[Gateway],
+        tenant_user: NamedDependency[TenantUser],
+        client_id: FromPath[str],
+    ) -> ItemUsage:
+        command = read_query(request, GetClientUsage, client_id=validate_id(client_id))
+        return await gateway.bus.call(command, caller=tenant_user.caller)
+
+    @get(
+        "/channels/{channel_id:str}",
+        summary="Get usage of a channel by day",
+        commands=[GetChannelUsage],
+    )
+    async def channel(
+        self,
+        request: Request[Any, Any, Any],
+        gateway: NamedDependency[Gateway],
+        tenant_user: NamedDependency[TenantUser],
+        channel_id: FromPath[str],
+    ) -> ItemUsage:
+        command = read_query(request, GetChannelUsage, channel_id=validate_id(channel_id))
         return await gateway.bus.call(command, caller=tenant_user.caller)
 
     @get("/local/stats", summary="Get live counters", commands=[GetLiveUsage])
@@ -58,3 +130,8 @@ class UsageController(Controller):
         tenant_user: NamedDependency[TenantUser],
     ) -> LiveUsage:
         return await gateway.bus.call(read_query(request, GetLiveUsage), caller=tenant_user.caller)
+
+
+def _limit_usage(used: int, limit: int | None) -> LimitUsage:
+    percent = None if limit is None else round(100 * used / limit, 2) if limit else 100.0
+    return LimitUsage(used=used, limit=limit, percent=percent)

@@ -12,6 +12,7 @@ from artcafe_common.contracts.presence import ClientKind
 from artcafe_gateway.bridges.bridge import Bridge
 from artcafe_gateway.delivery.message import agent_message_frame
 from artcafe_gateway.gateway import Gateway
+from artcafe_gateway.http.auth import read_tenant_header
 from artcafe_gateway.http.request import bearer_token
 from artcafe_gateway.sessions import connect
 from artcafe_gateway.sessions.client import ClientSession
@@ -36,7 +37,7 @@ async def authenticate(
 ) -> ClientIdentity:
     """The agent, by a signed challenge in the URL or by its bearer token; AuthenticationFailed."""
     query = socket.query_params
-    tenant_id = query.get("tenant_id") or socket.headers.get("x-tenant-id") or None
+    tenant_id = query.get("tenant_id") or read_tenant_header(socket)
     if "challenge" in query or "signature" in query:
         return await gateway.bus.call(
             AuthenticateAgent(
@@ -69,7 +70,7 @@ class AgentSession(ClientSession):
         gateway: Gateway,
         caller: CallerContext,
     ) -> None:
-        self._agent_names = AgentNameResolver(identity, gateway.bus)
+        self._agent_names = AgentNameResolver(identity, gateway.lookup_cache, gateway.bus)
         super().__init__(socket, identity, bridge, gateway, caller, self._agent_names)
 
     def handle_fast_path(self, data: bytes) -> bool:

@@ -9,9 +9,9 @@ import msgspec
 from artcafe_common.bus.caller import CallerContext, set_caller
 from artcafe_common.clock import now
 from artcafe_common.contracts.identity.clients import ClientIdentity
-from artcafe_common.contracts.presence import ClientKind, ConnectionClosed, ConnectionOpened
+from artcafe_common.contracts.presence import ClientKind, ConnectionClosed, ConnectionOpened, parse_status
 from artcafe_gateway.bridges.bridge import Bridge
-from artcafe_gateway.errors import HistoryUnavailable, TooManySubscriptions
+from artcafe_gateway.errors import BadStatus, HistoryUnavailable, TooManySubscriptions
 from artcafe_gateway.gateway import Gateway
 from artcafe_gateway.history.reader import HistoryQuery
 from artcafe_gateway.reporting.activity import report_forbidden_frame
@@ -48,7 +48,7 @@ class ClientSession(FrameDispatcher):
         self._identity = identity
         self._gateway = gateway
         self._caller = msgspec.structs.replace(caller, tenant_id=identity.tenant_id, actor=self.owner)
-        self._names = names or NameResolver(identity)
+        self._names = names or NameResolver(identity, gateway.lookup_cache)
         self._opened = False
         self._heartbeat_at = time.monotonic()
         self._subscriptions = SocketSubscriptions(
@@ -58,9 +58,16 @@ class ClientSession(FrameDispatcher):
             bridge=bridge,
             usage=gateway.usage,
             channel_subscribers=gateway.channel_subscribers,
+            may_publish=self._names.may_publish_as_written,
+            close_socket=socket.close,
         )
         self._publisher = Publisher(socket, identity, bridge, gateway, self._names, self._subscriptions)
         socket.on_rejected = partial(report_forbidden_frame, gateway.denials, self._caller)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a frame of the client is not answered yet."""
+        return self._publisher.busy
 
     async def run(self, *, ip: str, agent: str) -> None:
         """Send the welcome, and handle frames until the connection ends."""
@@ -89,7 +96,9 @@ class ClientSession(FrameDispatcher):
                 heartbeat_interval_s=settings.heartbeat_interval_s,
             )
         )
-        self.socket.send_queue.on_slow_consumer = self._gateway.metrics.slow_consumers.inc
+        self.socket.send_queue.on_slow_consumer = partial(
+            self._gateway.record_slow_consumer, self.owner, self.tenant_id
+        )
         self.socket.send_queue.protocol.fast_path = self.handle_fast_path
         await self.socket.serve_frames(self.decoder, self.dispatch)
 
@@ -143,6 +152,7 @@ class ClientSession(FrameDispatcher):
         status: str | None = None,
         metrics: dict[str, Any] | None = None,
         metadata: dict[str, Any] | None = None,
+        capabilities: list[Any] | None = None,
     ) -> None:
         self._heartbeat_at = self.socket.last_received_at
         self._gateway.presence.record_heartbeat(
@@ -152,12 +162,13 @@ class ClientSession(FrameDispatcher):
             status=status,
             metrics=metrics,
             metadata=metadata,
+            capabilities=capabilities,
         )
 
     @handles_frame(frames.Heartbeat)
     async def handle_heartbeat(self, received: frames.Heartbeat) -> None:
         """Report the client's status and metrics."""
-        self._report_heartbeat(status=received.status, metrics=received.metrics)
+        self._report_heartbeat(status=_require_known(received.status), metrics=received.metrics)
         self.socket.send(frames.HeartbeatAck(timestamp=now()))
 
     @handles_frame(frames.Ping)
@@ -170,7 +181,7 @@ class ClientSession(FrameDispatcher):
     @handles_frame(frames.Subscribe)
     async def handle_subscribe(self, received: frames.Subscribe) -> None:
         """Subscribe to a subject or a channel, with its history if that is requested."""
-        name = self._names.resolve(received.subject, received.channel, wildcards=True)
+        name = await self._names.resolve(received.subject, received.channel, wildcards=True)
         history = _history_query(received)
         if history is not None and name.channel is None:
             raise HistoryUnavailable
@@ -179,6 +190,10 @@ class ClientSession(FrameDispatcher):
             raise TooManySubscriptions
         confirmation = frames.Subscribed(subject=received.subject, channel=received.channel, id=received.id)
         key = _subscription_key(received.subject, received.channel)
+        subscribed = self._subscriptions.names.get(key)
+        if subscribed is not None and subscribed.publish_subject != name.publish_subject:
+            # Another channel has the name now.
+            await self._subscriptions.unsubscribe(key)
         if history is None:
             await self._subscriptions.subscribe(key, name)
         else:
@@ -189,8 +204,10 @@ class ClientSession(FrameDispatcher):
     @handles_frame(frames.Unsubscribe)
     async def handle_unsubscribe(self, received: frames.Unsubscribe) -> None:
         """End a subscription."""
-        self._names.resolve(received.subject, received.channel, wildcards=True)
-        await self._subscriptions.unsubscribe(_subscription_key(received.subject, received.channel))
+        key = _subscription_key(received.subject, received.channel)
+        if key not in self._subscriptions.names:
+            await self._names.resolve(received.subject, received.channel, wildcards=True)
+        await self._subscriptions.unsubscribe(key)
         self.socket.send(
             frames.Unsubscribed(subject=received.subject, channel=received.channel, id=received.id)
         )
@@ -205,12 +222,25 @@ class ClientSession(FrameDispatcher):
     @handles_frame(frames.Request)
     async def handle_request(self, received: frames.Request) -> None:
         """Send a request; the reply is sent to the client when it arrives."""
-        self._publisher.request(received)
+        await self._publisher.request(received)
 
     @handles_frame(frames.Presence)
     async def handle_presence(self, received: frames.Presence) -> None:
-        """Report the client's status and metadata."""
-        self._report_heartbeat(status=received.status, metadata=received.metadata)
+        """Report the client's status, capabilities and metadata."""
+        capabilities = received.capabilities if isinstance(received.capabilities, list) else None
+        self._report_heartbeat(
+            status=_require_known(received.status), metadata=received.metadata, capabilities=capabilities
+        )
+
+
+def _require_known(status: str | None) -> str | None:
+    """The status; BadStatus for one that is none of ReportedStatus."""
+    if status is None:
+        return None
+    known = parse_status(status)
+    if known is None:
+        raise BadStatus
+    return known.value
 
 
 def _subscription_key(subject: str | None, channel: str | None) -> str:

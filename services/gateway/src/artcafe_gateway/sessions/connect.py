@@ -2,16 +2,21 @@
 
 import time
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
+import structlog
 from litestar import WebSocket
 
 from artcafe_common.bus.caller import CallerContext, set_caller
-from artcafe_common.bus.errors import CommandError
-from artcafe_common.contracts.identity.clients import AuthenticationFailed, ClientIdentity
+from artcafe_common.bus.errors import CommandError, InternalError
+from artcafe_common.contracts.identity.clients import AccountSuspended, AuthenticationFailed, ClientIdentity
 from artcafe_common.contracts.tenancy.fields import PlanLimitReached
+from artcafe_gateway.bridges.bridge import Bridge
 from artcafe_gateway.gateway import Gateway
+from artcafe_gateway.http.problems import reject_handshake
 from artcafe_gateway.http.request import caller_of, client_ip, user_agent
+from artcafe_gateway.limits.unauthenticated_sockets import TooManySockets
 from artcafe_gateway.sessions import handshake
 from artcafe_gateway.sessions.client import ClientSession
 from artcafe_gateway.wire.socket import (
@@ -24,6 +29,7 @@ from artcafe_gateway.wire.socket import (
     accept,
 )
 
+log = structlog.get_logger()
 Authenticate = Callable[
     [WebSocket[Any, Any, Any], Socket, str, Gateway, CallerContext], Coroutine[Any, Any, ClientIdentity]
 ]
@@ -40,25 +46,22 @@ async def serve(
     """Run one client's socket until it ends."""
     caller = caller_of(socket)
     set_caller(caller)
-    connection = await accept(socket, gateway.settings.send_queue_bytes)
-    if not gateway.sessions.accepting:
-        connection.close(CLOSE_RESTART, "restarting")
-        return
-    authenticated_at = time.monotonic()
     try:
-        identity = await authenticate(socket, connection, client_id, gateway, caller)
-        bridge = await gateway.bridges.acquire(identity.tenant_id)
-    except PeerDisconnected:
-        connection.close(CLOSE_UNAUTHENTICATED, "authentication_timeout")
+        with gateway.unauthenticated_sockets.admit(client_ip(socket)):
+            connection = await accept(socket, gateway.settings.send_queue_bytes)
+            authenticated_at = time.monotonic()
+            opened = await _open(
+                connection,
+                gateway,
+                partial(authenticate, socket, connection, client_id, gateway, caller),
+                socket.scope["path"],
+            )
+    except TooManySockets as error:
+        await reject_handshake(socket, error)
         return
-    except AuthenticationFailed as error:
-        connection.send_error(error)
-        connection.close(CLOSE_UNAUTHENTICATED, error.code)
+    if opened is None:
         return
-    except CommandError as error:
-        connection.send_error(error)
-        connection.close(CLOSE_TRY_LATER, error.code)
-        return
+    identity, bridge = opened
     session = session_type(connection, identity, bridge, gateway, caller)
     try:
         await gateway.connection_limit.reserve(identity.tenant_id, connection.connection_id)
@@ -72,3 +75,34 @@ async def serve(
     finally:
         await session.end()
         gateway.bridges.release(bridge)
+
+
+async def _open(
+    connection: Socket,
+    gateway: Gateway,
+    authenticate: Callable[[], Coroutine[Any, Any, ClientIdentity]],
+    path: str,
+) -> tuple[ClientIdentity, Bridge] | None:
+    """The client and its tenant's bridge; None after closing the socket."""
+    if not gateway.sessions.accepting:
+        connection.close(CLOSE_RESTART, "restarting")
+        return None
+    try:
+        identity = await authenticate()
+        return identity, await gateway.bridges.acquire(identity.tenant_id)
+    except PeerDisconnected:
+        connection.close(CLOSE_UNAUTHENTICATED, "authentication_timeout")
+    except AuthenticationFailed as error:
+        connection.send_error(error)
+        connection.close(CLOSE_UNAUTHENTICATED, error.code)
+    except AccountSuspended as error:
+        connection.send_error(error)
+        connection.close(CLOSE_REVOKED, error.code)
+    except CommandError as error:
+        connection.send_error(error)
+        connection.close(CLOSE_TRY_LATER, error.code)
+    except Exception:
+        log.exception("socket_not_opened", path=path)
+        connection.send_error(InternalError())
+        connection.close(CLOSE_TRY_LATER, InternalError.code)
+    return None

@@ -2,14 +2,16 @@
 
 import asyncio
 import time
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
+import structlog
 from litestar import WebSocket
 
 from artcafe_common.broker.subjects import BadSubject, resolve
 from artcafe_common.bus.caller import set_caller
-from artcafe_common.bus.errors import CommandError, Forbidden, Unauthenticated
+from artcafe_common.bus.errors import CommandError, Forbidden, InternalError, Unauthenticated
 from artcafe_common.clock import now
 from artcafe_common.contracts.tenancy.members import TenantRequired
 from artcafe_gateway.bridges.bridge import Bridge
@@ -19,13 +21,16 @@ from artcafe_gateway.http.auth import (
     AuthenticatedUser,
     TenantUser,
     authenticate,
+    read_tenant_header,
     select_tenant,
     validate_tenant_id,
 )
-from artcafe_gateway.http.request import bearer_token, caller_of
+from artcafe_gateway.http.problems import reject_handshake
+from artcafe_gateway.http.request import bearer_token, caller_of, client_ip
+from artcafe_gateway.limits.unauthenticated_sockets import TooManySockets
 from artcafe_gateway.reporting.activity import report_access_denied, report_forbidden_frame
 from artcafe_gateway.sessions.dispatcher import FrameDispatcher, handles_frame
-from artcafe_gateway.sessions.views import ChannelView, DashboardView, PresenceView, TopicPreviewView
+from artcafe_gateway.sessions.views import ChannelView, DashboardView, TopicPreviewView
 from artcafe_gateway.wire import frames
 from artcafe_gateway.wire.parsing import BadFrame
 from artcafe_gateway.wire.socket import (
@@ -39,31 +44,24 @@ from artcafe_gateway.wire.socket import (
 
 MAX_CHANNELS = 200
 BEARER_SUBPROTOCOL = "bearer"
+log = structlog.get_logger()
 
 
 async def serve(socket: WebSocket[Any, Any, Any], gateway: Gateway) -> None:
     """Run one dashboard's socket until it ends."""
     set_caller(caller_of(socket))
     token, subprotocol = _token(socket)
-    connection = await accept(socket, gateway.settings.send_queue_bytes, subprotocol)
-    if not gateway.sessions.accepting:
-        connection.close(CLOSE_RESTART, "restarting")
-        return
-    authenticated_at = time.monotonic()
-    requested_tenant_id = socket.query_params.get("tenant_id") or socket.headers.get("x-tenant-id")
-    user: AuthenticatedUser | None = None
     try:
-        user = await authenticate(socket, gateway, token)
-        tenant_user = await select_tenant(gateway, user, validate_tenant_id(requested_tenant_id))
-        bridge = await gateway.bridges.acquire(tenant_user.caller.tenant_id)
-    except CommandError as error:
-        connection.send_error(error)
-        if isinstance(error, Forbidden) and user is not None and requested_tenant_id:
-            report_access_denied(
-                gateway.denials, user.caller, requested_tenant_id[:64], "GET", socket.scope["path"]
-            )
-        connection.close(_close_code(error), error.code)
+        with gateway.unauthenticated_sockets.admit(client_ip(socket)):
+            connection = await accept(socket, gateway.settings.send_queue_bytes, subprotocol)
+            authenticated_at = time.monotonic()
+            opened = await _open(socket, connection, gateway, token)
+    except TooManySockets as error:
+        await reject_handshake(socket, error)
         return
+    if opened is None:
+        return
+    tenant_user, bridge = opened
     session = DashboardSession(connection, tenant_user, bridge, gateway)
     try:
         if gateway.sessions.add(session, authenticated_at=authenticated_at):
@@ -73,6 +71,34 @@ async def serve(socket: WebSocket[Any, Any, Any], gateway: Gateway) -> None:
     finally:
         await session.end()
         gateway.bridges.release(bridge)
+
+
+async def _open(
+    socket: WebSocket[Any, Any, Any], connection: Socket, gateway: Gateway, token: str
+) -> tuple[TenantUser, Bridge] | None:
+    """The user and the tenant's bridge; None after closing the socket."""
+    if not gateway.sessions.accepting:
+        connection.close(CLOSE_RESTART, "restarting")
+        return None
+    requested_tenant_id = socket.query_params.get("tenant_id")
+    user: AuthenticatedUser | None = None
+    try:
+        requested_tenant_id = requested_tenant_id or read_tenant_header(socket)
+        user = await authenticate(socket, gateway, token)
+        tenant_user = await select_tenant(gateway, user, validate_tenant_id(requested_tenant_id))
+        return tenant_user, await gateway.bridges.acquire(tenant_user.caller.tenant_id)
+    except CommandError as error:
+        connection.send_error(error)
+        if isinstance(error, Forbidden) and user is not None and requested_tenant_id:
+            report_access_denied(
+                gateway.denials, user.caller, requested_tenant_id[:64], "GET", socket.scope["path"]
+            )
+        connection.close(_close_code(error), error.code)
+    except Exception:
+        log.exception("socket_not_opened", path=socket.scope["path"])
+        connection.send_error(InternalError())
+        connection.close(CLOSE_TRY_LATER, InternalError.code)
+    return None
 
 
 def _token(socket: WebSocket[Any, Any, Any]) -> tuple[str, str | None]:
@@ -100,6 +126,8 @@ def _close_code(error: CommandError) -> int:
 class DashboardSession(FrameDispatcher):
     """An authenticated dashboard's socket."""
 
+    busy = False
+
     def __init__(self, socket: Socket, tenant_user: TenantUser, bridge: Bridge, gateway: Gateway) -> None:
         self.socket = socket
         self.tenant_id = tenant_user.caller.tenant_id
@@ -122,9 +150,6 @@ class DashboardSession(FrameDispatcher):
     async def run(self) -> None:
         """Send the welcome, and handle frames until the connection ends."""
         set_caller(self._tenant_user.caller)
-        presence_subject = f"tenant.{self.tenant_id}.presence.*"
-        subscription = await self._acquire_subscription(presence_subject)
-        self._start_view(PresenceView(self.socket, presence_subject, subscription))
         self.socket.send(
             frames.Welcome(
                 connection_id=self.socket.connection_id,
@@ -134,13 +159,16 @@ class DashboardSession(FrameDispatcher):
                 heartbeat_interval_s=self._gateway.settings.heartbeat_interval_s,
             )
         )
-        self._gateway.activity_feed.add_dashboard(self.tenant_id, self.socket)
+        self.socket.send_queue.on_slow_consumer = partial(
+            self._gateway.record_slow_consumer, self.owner, self.tenant_id
+        )
+        self._gateway.dashboard_feed.add_dashboard(self.tenant_id, self.socket)
         await self.socket.serve_frames(self.decoder, self.dispatch)
 
     async def end(self) -> None:
         """Release the session's resources."""
         self._expiry.cancel()
-        self._gateway.activity_feed.remove_dashboard(self.tenant_id, self.socket)
+        self._gateway.dashboard_feed.remove_dashboard(self.tenant_id, self.socket)
         self._gateway.sessions.remove(self)
         for view in self._views:
             view.stop()
@@ -170,13 +198,15 @@ class DashboardSession(FrameDispatcher):
     @handles_frame(frames.UnsubscribeChannel)
     async def handle_unsubscribe_channel(self, received: frames.UnsubscribeChannel) -> None:
         """Stop showing a channel's messages."""
-        view = self._channel_views.pop(received.channel_id, None)
+        channel_id = received.channel_id
+        if channel_id not in self._channel_views:
+            channel = await self._gateway.lookup_cache.channel(channel_id, self._tenant_user.caller)
+            channel_id = channel.channel_id
+        view = self._channel_views.pop(channel_id, None)
         if view is not None:
             await self._stop_view(view)
         self.socket.send(
-            frames.UnsubscriptionConfirmed(
-                subscription="channel", channel_id=received.channel_id, id=received.id
-            )
+            frames.UnsubscriptionConfirmed(subscription="channel", channel_id=channel_id, id=received.id)
         )
 
     @handles_frame(frames.SubscribeTopicPreview)
@@ -184,7 +214,13 @@ class DashboardSession(FrameDispatcher):
         """Show a sample of the tenant's messages, in place of an earlier preview."""
         patterns = self._preview_patterns(received.pattern)
         await self._stop_preview()
-        subscriptions = {pattern: await self._acquire_subscription(pattern) for pattern in patterns}
+        subscriptions: dict[str, BrokerSubscription] = {}
+        try:
+            for pattern in patterns:
+                subscriptions[pattern] = await self._acquire_subscription(pattern)
+        except BaseException:
+            await self._release(subscriptions)
+            raise
         self.socket.send(
             frames.SubscriptionConfirmed(
                 subscription="topic_preview", pattern=received.pattern, id=received.id
@@ -216,9 +252,8 @@ class DashboardSession(FrameDispatcher):
         return name.subscribe_subjects
 
     async def _acquire_subscription(self, subject: str) -> BrokerSubscription:
-        subscription = await self._bridge.acquire_subscription(subject, BrokerSubscription)
+        subscription = await self._bridge.acquire_confirmed(subject, BrokerSubscription)
         self._acquired.append(subject)
-        await self._bridge.confirm_subscription(subscription)
         return subscription
 
     def _start_view(self, view: DashboardView) -> None:
@@ -228,7 +263,10 @@ class DashboardSession(FrameDispatcher):
     async def _stop_view(self, view: DashboardView) -> None:
         view.stop()
         self._views.pop(view, None)
-        for subject in view.subjects:
+        await self._release(view.subjects)
+
+    async def _release(self, subjects: Iterable[str]) -> None:
+        for subject in subjects:
             self._acquired.remove(subject)
             await self._bridge.release_subscription(subject)
 

@@ -7,7 +7,7 @@ from artcafe_common.broker.subjects import (
     ForbiddenSubject,
     ResolvedSubject,
     SubjectForm,
-    permitted,
+    channel_id_of,
     resolve,
     resolve_channel,
     validate,
@@ -15,7 +15,9 @@ from artcafe_common.broker.subjects import (
 from artcafe_common.bus.client import Bus
 from artcafe_common.contracts.identity.clients import ClientIdentity
 from artcafe_common.contracts.tenancy.agents import AgentNotFound, GetAgent
-from artcafe_gateway.lookup_cache import caller_for_tenant
+from artcafe_common.contracts.tenancy.channels import Channel, ChannelNotFound
+from artcafe_common.grants import allows, client_grants, permitted
+from artcafe_gateway.lookup_cache import LookupCache, caller_for_tenant
 from artcafe_gateway.wire.parsing import BadFrame
 
 AGENTS = "agents"
@@ -23,24 +25,59 @@ MAX_AGENTS = 1000
 
 
 class NameResolver:
-    """Resolves names within the client's tenant, and checks the client's permissions."""
+    """Resolves names within the client's tenant, and checks the client's permissions.
 
-    def __init__(self, identity: ClientIdentity) -> None:
+    Channels are managed: a channel is named by its id or its name, and must exist. A message cannot be published
+    on the subject of one that does not.
+    """
+
+    def __init__(self, identity: ClientIdentity, lookup_cache: LookupCache) -> None:
         self._tenant_id = identity.tenant_id
+        self._lookup_cache = lookup_cache
+        self._caller = caller_for_tenant(identity.tenant_id)
         self._permissions = identity.permissions
+        self._grants = client_grants(identity.tenant_id, identity.client_id, identity.permissions)
 
-    def resolve(self, subject: str | None, channel: str | None, *, wildcards: bool) -> ResolvedSubject:
-        """The name of a subject or a channel; BadFrame unless one of them is given, BadSubject, ForbiddenSubject."""
+    async def resolve(self, subject: str | None, channel: str | None, *, wildcards: bool) -> ResolvedSubject:
+        """The name of a subject or a channel.
+
+        BadFrame unless one of them is given, BadSubject, ForbiddenSubject, ChannelNotFound.
+        """
         if (subject is None) == (channel is None):
             raise BadFrame("give either a subject or a channel")
         if channel is not None:
-            return resolve_channel(self._tenant_id, channel, wildcards=False)
-        return resolve(self._tenant_id, subject or "", wildcards=wildcards)
+            found = await self._lookup_cache.channel(channel, self._caller)
+            return _with_history(resolve_channel(self._tenant_id, found.channel_id), found)
+        return self._resolve_subject(subject or "", wildcards=wildcards)
+
+    async def resolve_target(self, subject: str | None, channel: str | None) -> ResolvedSubject:
+        """The name to publish to; errors as `resolve`, and ChannelNotFound for the subject of a missing channel."""
+        name = await self.resolve(subject, channel, wildcards=False)
+        channel_id = channel_id_of(self._tenant_id, name.publish_subject)
+        if channel_id is None:
+            return name
+        found = await self._lookup_cache.channel(channel_id, self._caller)
+        _require_id(found, channel_id)
+        return _with_history(name, found)
+
+    def cached_target(self, subject: str | None, channel: str | None) -> ResolvedSubject | None:
+        """As `resolve_target`, without awaiting; None when a channel has to be looked up."""
+        if subject is None or channel is not None:
+            return None
+        name = self._resolve_subject(subject, wildcards=False)
+        return None if channel_id_of(self._tenant_id, name.publish_subject) is not None else name
+
+    def _resolve_subject(self, subject: str, *, wildcards: bool) -> ResolvedSubject:
+        return resolve(self._tenant_id, subject, wildcards=wildcards)
 
     def require_publish(self, name: ResolvedSubject) -> None:
         """Raise ForbiddenSubject unless the client may publish to a name."""
         if not permitted(self._tenant_id, self._permissions.publish, (name.publish_subject,)):
             raise ForbiddenSubject
+
+    def may_publish_as_written(self, subject: str) -> bool:
+        """Whether the client could publish on exactly this subject over direct NATS."""
+        return allows(self._grants.publish, subject)
 
     def require_subscribe(self, name: ResolvedSubject) -> None:
         """Raise ForbiddenSubject unless the client may subscribe to a name."""
@@ -53,24 +90,30 @@ class NameResolver:
 class AgentNameResolver(NameResolver):
     """Resolves names as the published SDK's agents write them.
 
-    A `channel` that is not a channel id is a subject. `agents.<id>.…` is in the tenant when `<id>` is one of its agents.
+    A `channel` that is not the id or name of a channel is a subject. `agents.<id>.…` is in the tenant when `<id>` is one of its agents.
     """
 
-    def __init__(self, identity: ClientIdentity, bus: Bus) -> None:
-        super().__init__(identity)
+    def __init__(self, identity: ClientIdentity, lookup_cache: LookupCache, bus: Bus) -> None:
+        super().__init__(identity, lookup_cache)
         self._agent_id = identity.client_id
         self._bus = bus
         # Whether an id that followed `agents.` is an agent of this tenant.
         self._agents = {self._agent_id: True}
 
-    def resolve(self, subject: str | None, channel: str | None, *, wildcards: bool) -> ResolvedSubject:
-        if subject is None and channel is not None and not ULID_PATTERN.match(channel):
-            subject, channel = channel, None
+    async def resolve(self, subject: str | None, channel: str | None, *, wildcards: bool) -> ResolvedSubject:
         try:
-            return super().resolve(subject, channel, wildcards=wildcards)
+            return await super().resolve(subject, channel, wildcards=wildcards)
+        except ChannelNotFound:
+            if channel is None or ULID_PATTERN.match(channel):
+                raise
+        return self._resolve_subject(channel, wildcards=wildcards)
+
+    def _resolve_subject(self, subject: str, *, wildcards: bool) -> ResolvedSubject:
+        try:
+            return super()._resolve_subject(subject, wildcards=wildcards)
         except ForbiddenSubject:
             agent_id = _agent_id(subject)
-            if subject is None or agent_id is None or not self._agents.get(agent_id):
+            if agent_id is None or not self._agents.get(agent_id):
                 raise
             name = resolve(self._tenant_id, f"{self._tenant_id}.{subject}", wildcards=wildcards)
             return msgspec.structs.replace(name, original=subject, form=SubjectForm.BARE)
@@ -88,6 +131,16 @@ class AgentNameResolver(NameResolver):
             self._agents[agent_id] = False
         else:
             self._agents[agent_id] = True
+
+
+def _with_history(name: ResolvedSubject, channel: Channel) -> ResolvedSubject:
+    return msgspec.structs.replace(name, has_history=channel.has_history)
+
+
+def _require_id(channel: Channel, channel_id: str) -> None:
+    # The subject of a channel has its id, not its name.
+    if channel.channel_id != channel_id:
+        raise ChannelNotFound
 
 
 def _agent_id(subject: str | None) -> str | None:

@@ -1,19 +1,28 @@
 """Publishes a session's messages and sends its requests."""
 
 import asyncio
+import time
 from functools import partial
 
 import msgspec
 
-from artcafe_common.broker.subjects import ResolvedSubject
+from artcafe_common.broker.subjects import ResolvedSubject, SubjectForm, as_is
 from artcafe_common.bus.errors import CommandError
 from artcafe_common.contracts.identity.clients import ClientIdentity
 from artcafe_gateway.bridges.bridge import Bridge
-from artcafe_gateway.bridges.connection import encode_headers
-from artcafe_gateway.delivery.message import FROM_HEADER, as_json
-from artcafe_gateway.errors import QuotaExceeded, RateLimited, TooManyRequests
+from artcafe_gateway.delivery.message import (
+    MAX_FRAME_BYTES,
+    MESSAGE_ID_HEADER,
+    TRACE_HEADER,
+    UNIQUE_ID_HEADER,
+    MessageTooLarge,
+    as_json,
+    create_unique_id,
+)
+from artcafe_gateway.errors import PublishUncertain, QuotaExceeded, RateLimited, TooManyRequests
 from artcafe_gateway.gateway import Gateway
-from artcafe_gateway.history.acks import PublishAcks
+from artcafe_gateway.history.acks import Ack
+from artcafe_gateway.history.reader import ChannelMessage
 from artcafe_gateway.sessions.names import NameResolver
 from artcafe_gateway.subscriptions.socket_subscriptions import SocketSubscriptions
 from artcafe_gateway.wire import frames
@@ -22,6 +31,7 @@ from artcafe_gateway.wire.socket import Socket
 from artcafe_gateway.wire.transport import text_frame
 
 MAX_CACHED_TARGETS = 1000
+TARGETS_AGE_S = 30
 FLOOD_PAUSE_S = 0.02
 _encode = msgspec.json.encode
 
@@ -45,11 +55,17 @@ class Publisher:
         self._gateway = gateway
         self._names = names
         self._subscriptions = subscriptions
-        self._headers = {FROM_HEADER: identity.client_id}
-        self._header_block = encode_headers(self._headers)
         # Targets that the client may publish to.
         self._targets: dict[tuple[str | None, str | None], ResolvedSubject] = {}
+        self._targets_version = 0
+        self._targets_expire_at = 0.0
         self._requests: set[asyncio.Task[None]] = set()
+        self._unacknowledged = 0
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request has no reply, or a message no acknowledgement yet."""
+        return bool(self._requests) or self._unacknowledged > 0
 
     def close(self) -> None:
         """Cancel the requests that wait for a reply."""
@@ -61,9 +77,13 @@ class Publisher:
     def publish_now(self, received: frames.Publish) -> bool:
         """Publish without awaiting; False when `publish` has to do it."""
         try:
-            name = self._target(received.subject, received.channel)
+            name = self._cached_target(received.subject, received.channel)
+            if name is None:
+                return False
             acknowledged = received.id is not None and name.channel is not None
-            if acknowledged and not self._gateway.history.has_cached_acks(self._bridge):
+            if acknowledged and not self._gateway.history.has_cached_acks(
+                self._bridge, has_history=name.has_history
+            ):
                 return False
             self._publish(received, name)
         except (RateLimited, QuotaExceeded) as error:
@@ -76,54 +96,98 @@ class Publisher:
 
     async def publish(self, received: frames.Publish) -> None:
         """Publish a message; CommandError when it is refused."""
-        name = self._target(received.subject, received.channel)
+        name = await self._target(received.subject, received.channel)
         if received.id is not None and name.channel is not None:
-            await self._gateway.history.get_acks(self._bridge, name.publish_subject)
+            await self._gateway.history.get_acks(
+                self._bridge, name.publish_subject, has_history=name.has_history
+            )
         self._publish(received, name)
 
     def _publish(self, received: frames.Publish, name: ResolvedSubject) -> None:
-        headers = self._header_block
-        if received.headers:
-            headers = encode_headers(validate_headers(received.headers) | self._headers)
+        headers = validate_headers(received.headers) if received.headers else None
+        unique_id = None
+        if received.message_id is not None and name.channel is not None:
+            unique_id = self._bridge.signer.unique_id(
+                self._client_id, name.publish_subject, received.message_id
+            )
+            headers = {
+                **(headers or {}),
+                MESSAGE_ID_HEADER: received.message_id,
+                UNIQUE_ID_HEADER: unique_id,
+            }
         acks = None
         if received.id is not None and name.channel is not None:
             acks = self._gateway.history.cached_acks(self._bridge)
-        reply = acks.register(partial(self._acknowledge, received.id)) if acks is not None else ""
-        try:
-            self._bridge.publish(
-                name.publish_subject,
-                bytes(received.data),
-                headers,
-                client_id=self._client_id,
+        if acks is not None and unique_id is None:
+            unique_id = create_unique_id()
+            headers = {**(headers or {}), UNIQUE_ID_HEADER: unique_id}
+        payload = bytes(received.data)
+        span = self._gateway.bus.tracer.begin("publish", "producer")
+        if span is not None:
+            headers = {**(headers or {}), TRACE_HEADER: span.traceparent}
+            # Until the broker has the message.
+            self._bridge.call_when_flushed(lambda error: span.end(error.code if error else ""))
+        block = self._sign(name.publish_subject, payload, headers)
+        if acks is not None and unique_id is not None:
+            message = ChannelMessage(
+                subject=name.publish_subject,
+                payload=payload,
+                block=block,
                 channel_id=name.channel or "",
-                reply=reply,
+                client_id=self._client_id,
+                unique_id=unique_id,
             )
-        except CommandError:
-            if acks is not None:
-                acks.cancel(reply)
-            raise
+            self._gateway.history.publish_nowait(
+                self._bridge, acks, message, partial(self._on_ack, received.id)
+            )
+            self._unacknowledged += 1
+            return
+        self._bridge.publish(
+            name.publish_subject,
+            payload,
+            block,
+            client_id=self._client_id,
+            channel_id=name.channel or "",
+        )
+        if received.subject is not None and self._is_unprefixed_reply(received.subject, name):
+            # The requester chose a reply subject that spells a name of the tenant; it subscribes to just that.
+            block = self._sign(received.subject, payload, headers)
+            self._bridge.publish(received.subject, payload, block, client_id=self._client_id)
         if received.id is not None:
-            self._bridge.call_when_flushed(partial(self._on_flushed, received.id, acks, reply))
+            self._unacknowledged += 1
+            self._bridge.call_when_flushed(partial(self._on_flushed, received.id))
 
-    def _on_flushed(
-        self, frame_id: frames.FrameId, acks: PublishAcks | None, reply: str, error: CommandError | None
-    ) -> None:
-        if acks is not None and error is None:
-            acks.start_timeout(reply)
-        elif acks is None and error is None:
-            self._acknowledge(frame_id, None)
-        elif error is not None and (acks is None or acks.cancel(reply)):
-            self._socket.send_error(error, frame_id)
+    def _sign(self, subject: str, payload: bytes, headers: dict[str, str] | None = None) -> bytes:
+        return self._bridge.signer.sign(self._client_id, subject, payload, headers)
 
-    def _acknowledge(self, frame_id: frames.FrameId | None, seq: int | None) -> None:
-        if frame_id is not None:
-            self._socket.send(frames.Published(id=frame_id, seq=seq))
+    def _is_unprefixed_reply(self, subject: str, name: ResolvedSubject) -> bool:
+        return (
+            name.form is SubjectForm.BARE
+            and subject in self._subscriptions.reply_subjects
+            and self._names.may_publish_as_written(subject)
+        )
+
+    def _on_flushed(self, frame_id: frames.FrameId, error: CommandError | None) -> None:
+        self._unacknowledged -= 1
+        if error is None:
+            self._socket.send(frames.Published(id=frame_id))
+        else:
+            self._socket.send_error(PublishUncertain(), frame_id)
+
+    def _on_ack(self, frame_id: frames.FrameId | None, ack: Ack | None) -> None:
+        if frame_id is None:
+            return
+        self._unacknowledged -= 1
+        if ack is None:
+            self._socket.send_error(PublishUncertain(), frame_id)
+        else:
+            self._socket.send(frames.Published(id=frame_id, seq=ack.seq, duplicate=ack.duplicate or None))
 
     # -- request -------------------------------------------------------------------------------
 
-    def request(self, received: frames.Request) -> None:
+    async def request(self, received: frames.Request) -> None:
         """Send a request, and its reply to the client when it arrives; TooManyRequests, CommandError."""
-        name = self._target(received.subject, None)
+        name = await self._target(received.subject, None)
         if len(self._requests) >= self._gateway.settings.max_requests:
             raise TooManyRequests
         task = asyncio.create_task(self._await_reply(name, received))
@@ -131,11 +195,12 @@ class Publisher:
         task.add_done_callback(self._requests.discard)
 
     async def _await_reply(self, name: ResolvedSubject, received: frames.Request) -> None:
+        payload = bytes(received.data)
         try:
             reply = await self._bridge.request(
                 name.publish_subject,
-                bytes(received.data),
-                self._headers,
+                payload,
+                self._sign(name.publish_subject, payload),
                 timeout_s=received.timeout_ms / 1000,
                 client_id=self._client_id,
             )
@@ -143,21 +208,42 @@ class Publisher:
             self._socket.send_error(error, received.id)
             return
         data = b'{"type":"reply","id":' + _encode(received.id) + b',"data":' + as_json(reply.data) + b"}"
+        if len(data) > MAX_FRAME_BYTES:
+            self._socket.send_error(MessageTooLarge(), received.id)
+            return
         if self._socket.send_queue.push(text_frame(data)):
             self._gateway.usage.record_delivery(self._tenant_id, self._client_id, "", len(reply.data))
 
     # -- targets -------------------------------------------------------------------------------
 
-    def _target(self, subject: str | None, channel: str | None) -> ResolvedSubject:
-        """The name to publish to; ForbiddenSubject unless the client may."""
-        key = (subject, channel)
-        name = self._targets.get(key)
+    def _cached_target(self, subject: str | None, channel: str | None) -> ResolvedSubject | None:
+        """As `_target`, without awaiting; None when a channel has to be looked up."""
+        version, now = self._gateway.lookup_cache.channels_version(self._tenant_id), time.monotonic()
+        if version != self._targets_version or now > self._targets_expire_at:
+            self._targets.clear()
+            self._targets_version, self._targets_expire_at = version, now + TARGETS_AGE_S
+        name = self._targets.get((subject, channel))
         if name is None:
-            name = self._names.resolve(subject, channel, wildcards=False)
-            if name.publish_subject in self._subscriptions.reply_subjects:
-                return name
-            self._names.require_publish(name)
-            if len(self._targets) >= MAX_CACHED_TARGETS:
-                self._targets.clear()
-            self._targets[key] = name
+            if subject is not None and channel is None and self._subscriptions.reply_subjects.take(subject):
+                return as_is(subject)
+            name = self._names.cached_target(subject, channel)
+            if name is not None:
+                self._allow(name, (subject, channel))
         return name
+
+    async def _target(self, subject: str | None, channel: str | None) -> ResolvedSubject:
+        """The name to publish to; ForbiddenSubject unless the client may, ChannelNotFound."""
+        name = self._cached_target(subject, channel)
+        if name is None:
+            name = await self._names.resolve_target(subject, channel)
+            self._allow(name, (subject, channel))
+        return name
+
+    def _allow(self, name: ResolvedSubject, key: tuple[str | None, str | None]) -> None:
+        self._names.require_publish(name)
+        if self._targets_version != self._gateway.lookup_cache.channels_version(self._tenant_id):
+            # The channel may have changed during the lookup.
+            return
+        if len(self._targets) >= MAX_CACHED_TARGETS:
+            self._targets.clear()
+        self._targets[key] = name

@@ -1,15 +1,11 @@
-"""What a dashboard shows: a channel, a preview of all messages, the presence of clients."""
+"""What a dashboard shows of the messages: a channel, or a preview of all."""
 
 import random
 from typing import Protocol
 
-import msgspec
-
 from artcafe_common.broker.subjects import SubjectForm, matches, to_form
-from artcafe_common.contracts.presence import PresenceUpdate
 from artcafe_gateway.delivery.fanout import BrokerSubscription, DeliveryCounts
 from artcafe_gateway.delivery.message import BrokerMessage, channel_message_frame, preview_frame
-from artcafe_gateway.wire import frames
 from artcafe_gateway.wire.socket import Socket
 from artcafe_gateway.wire.transport import text_frame
 
@@ -50,7 +46,7 @@ class ChannelView:
     def on_delivered(self, counts: DeliveryCounts) -> None:
         """Dashboard deliveries are not billed."""
 
-    def on_request(self, reply: str) -> None:
+    def on_request(self, message: BrokerMessage) -> None:
         """A dashboard sends no replies."""
 
 
@@ -69,7 +65,7 @@ class TopicPreviewView:
 
     def start(self) -> None:
         for subscription in self._subscriptions.values():
-            subscription.listeners[self] = None
+            subscription.add_listener(self)
 
     def stop(self) -> None:
         for subscription in self._subscriptions.values():
@@ -78,7 +74,7 @@ class TopicPreviewView:
     def deliver(self, message: BrokerMessage) -> None:
         """Show a message, or count it as dropped."""
         if matches(f"tenant.{self._tenant_id}.presence.*", message.subject):
-            # `PresenceView` shows these.
+            # The dashboard receives changes of presence from the platform.
             return
         if self._sample < 1 and random.random() >= self._sample:
             return
@@ -88,30 +84,3 @@ class TopicPreviewView:
         subject = to_form(self._tenant_id, message.subject, SubjectForm.SHORT)
         self._socket.send_queue.push(text_frame(preview_frame(message, subject, self._dropped)))
         self._dropped = 0
-
-
-class PresenceView:
-    """Clients that go online or offline."""
-
-    def __init__(self, socket: Socket, subject: str, subscription: BrokerSubscription) -> None:
-        self.subjects: tuple[str, ...] = (subject,)
-        self._socket = socket
-        self._subscription = subscription
-
-    def start(self) -> None:
-        self._subscription.listeners[self] = None
-
-    def stop(self) -> None:
-        self._subscription.listeners.pop(self, None)
-
-    def deliver(self, message: BrokerMessage) -> None:
-        """Show a presence update."""
-        try:
-            update = msgspec.json.decode(message.data, type=PresenceUpdate)
-        except msgspec.DecodeError:
-            return
-        self._socket.send(
-            frames.PresenceChange(
-                client_id=update.client_id, status=update.status, last_seen=update.last_seen
-            )
-        )

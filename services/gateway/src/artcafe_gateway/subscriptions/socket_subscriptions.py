@@ -1,20 +1,26 @@
 """The subscriptions of one client's socket: each message once, however many of them match it."""
 
-from collections import Counter, OrderedDict
+from collections import Counter
+from collections.abc import Callable
 
-from artcafe_common.broker.subjects import REPUBLISH_PREFIX, ResolvedSubject, overlaps
+import msgspec
+
+from artcafe_common.broker.subjects import ResolvedSubject, overlaps
 from artcafe_common.bus.errors import CommandError
 from artcafe_gateway.bridges.bridge import Bridge
 from artcafe_gateway.delivery.fanout import BrokerSubscription, Render
-from artcafe_gateway.delivery.message import message_frame
+from artcafe_gateway.delivery.message import BrokerMessage, message_frame
+from artcafe_gateway.history.outage import RecoveryFailed
 from artcafe_gateway.history.reader import HistoryQuery, find_replay_position
+from artcafe_gateway.history.tail import StreamTail
 from artcafe_gateway.reporting.channel_subscribers import ChannelSubscriberTracker
 from artcafe_gateway.reporting.usage import UsageRecorder
-from artcafe_gateway.subscriptions.recovery import RecoveringSubscription, ReplaySubscription
+from artcafe_gateway.subscriptions.recovery import RecoveringSubscription
+from artcafe_gateway.subscriptions.reply_subjects import ReplySubjects
 from artcafe_gateway.subscriptions.subject_subscription import SubjectSubscription
-from artcafe_gateway.wire.transport import SendQueue
-
-MAX_REPLY_SUBJECTS = 1000
+from artcafe_gateway.wire.frames import Error
+from artcafe_gateway.wire.socket import CLOSE_TRY_LATER
+from artcafe_gateway.wire.transport import SendQueue, text_frame
 
 
 class SocketSubscriptions:
@@ -22,7 +28,8 @@ class SocketSubscriptions:
 
     A name is added with `subscribe` or `subscribe_from`, and delivers from `activate` on, so that the
     client receives the confirmation before the first message. `frame_type` and `render` are the frames
-    that the socket receives.
+    that the socket receives. `may_publish` says whether the client could publish on a subject over direct NATS; `close_socket` closes the
+    socket with a code and a reason.
     """
 
     def __init__(
@@ -34,6 +41,8 @@ class SocketSubscriptions:
         bridge: Bridge,
         usage: UsageRecorder,
         channel_subscribers: ChannelSubscriberTracker,
+        may_publish: Callable[[str], bool],
+        close_socket: Callable[[int, str], None],
     ) -> None:
         self.tenant_id = tenant_id
         self.client_id = client_id
@@ -48,8 +57,8 @@ class SocketSubscriptions:
         # The active names that are channels, and the number of such names per channel.
         self._channel_by_key: dict[str, str] = {}
         self._names_per_channel: Counter[str] = Counter()
-        # Subjects of requests that the client received: it may publish replies there.
-        self.reply_subjects: OrderedDict[str, None] = OrderedDict()
+        self.reply_subjects = ReplySubjects(client_id, may_publish)
+        self._close_socket = close_socket
 
     async def subscribe(self, key: str, name: ResolvedSubject) -> None:
         """Subscribes to a name, confirmed by the broker; BrokerUnavailable. Idempotent."""
@@ -67,7 +76,7 @@ class SocketSubscriptions:
                 subscription.forms[key] = name.form
             for subject in name.subscribe_subjects:
                 await self._bridge.confirm_subscription(self._by_subject[subject].broker_subscription)
-        except CommandError:
+        except BaseException:
             await self.unsubscribe(key)
             raise
 
@@ -78,19 +87,19 @@ class SocketSubscriptions:
         """
         subject = name.publish_subject
         replaced = self._by_subject.get(subject)
-        broker_subject = f"{REPUBLISH_PREFIX}.{subject}"
-        broker_subscription = await self._bridge.acquire_subscription(broker_subject, ReplaySubscription)
+        streams = self._bridge.streams
+        tail = await streams.acquire_confirmed(subject, StreamTail)
         try:
-            await self._bridge.confirm_subscription(broker_subscription)
+            await tail.start(self._bridge, subject)
             position = await find_replay_position(self._bridge, subject, query)
-        except CommandError:
-            await self._bridge.release_subscription(broker_subject)
+        except BaseException:
+            await streams.release_subscription(subject)
             raise
-        recovering = RecoveringSubscription(self, subject, broker_subscription, self._bridge, position)
+        recovering = RecoveringSubscription(self, subject, tail, self._bridge, position)
         if replaced is not None:
             replaced.deactivate()
             recovering.forms = replaced.forms
-            await self._bridge.release_subscription(replaced.broker_subject)
+            await self._release_at_broker(replaced)
         self._by_subject[subject] = recovering
         self.names[key] = name
         recovering.forms[key] = name.form
@@ -143,17 +152,29 @@ class SocketSubscriptions:
             return
         subscription.deactivate()
         del self._by_subject[subject]
-        await self._bridge.release_subscription(subscription.broker_subject)
+        await self._release_at_broker(subscription)
         for other in self._by_subject.values():
             other.earlier_subjects = tuple(known for known in other.earlier_subjects if known != subject)
+
+    async def _release_at_broker(self, subscription: SubjectSubscription) -> None:
+        connection = self._bridge.streams if subscription.replays_stream else self._bridge
+        await connection.release_subscription(subscription.broker_subject)
 
     async def unsubscribe_all(self) -> None:
         """Unsubscribes from all names."""
         for key in tuple(self.names):
             await self.unsubscribe(key)
 
-    def allow_reply_to(self, reply: str) -> None:
-        """Allows the client to publish to a reply subject; the oldest of more than 1000 is dropped."""
-        self.reply_subjects[reply] = None
-        if len(self.reply_subjects) > MAX_REPLY_SUBJECTS:
-            self.reply_subjects.popitem(last=False)
+    def allow_reply_to(self, message: BrokerMessage) -> None:
+        """Allows the client to answer a message."""
+        self.reply_subjects.add(message)
+
+    def on_recovery_error(
+        self, subscription: SubjectSubscription, error: CommandError, last_seq: int
+    ) -> None:
+        """Sends an error about a recovering subscription, and closes the socket after RecoveryFailed."""
+        channel = self.names[next(iter(subscription.forms))].channel
+        frame = Error(code=error.code, message=error.detail, detail={"channel": channel, "seq": last_seq})
+        self.send_queue.push(text_frame(msgspec.json.encode(frame)))
+        if isinstance(error, RecoveryFailed):
+            self._close_socket(CLOSE_TRY_LATER, error.code)

@@ -4,6 +4,7 @@ from functools import partial
 from typing import Protocol
 
 from artcafe_common.broker.subjects import SubjectForm, matches, to_form
+from artcafe_common.bus.errors import CommandError
 from artcafe_gateway.delivery.fanout import BrokerSubscription, DeliveryCounts, Render
 from artcafe_gateway.delivery.message import BrokerMessage
 from artcafe_gateway.reporting.usage import UsageRecorder
@@ -20,8 +21,13 @@ class SubscriptionOwner(Protocol):
     frame_type: str
     render: Render
 
-    def allow_reply_to(self, reply: str) -> None:
-        """Allows the client to publish to a reply subject."""
+    def allow_reply_to(self, message: BrokerMessage) -> None:
+        """Allows the client to answer a message."""
+
+    def on_recovery_error(
+        self, subscription: "SubjectSubscription", error: CommandError, last_seq: int
+    ) -> None:
+        """A subscription to a channel's history is delayed, or has failed; it delivered up to `last_seq`."""
 
 
 class SubjectSubscription:
@@ -44,6 +50,8 @@ class SubjectSubscription:
         "send_queue",
         "subject",
     )
+    # Whether `broker_subject` is subscribed to in the account of the tenant's streams.
+    replays_stream = False
 
     def __init__(
         self,
@@ -72,7 +80,7 @@ class SubjectSubscription:
         """Starts delivery, or continues it in the current form."""
         if self.earlier_subjects:
             self._leave_group()
-            self.broker_subscription.listeners[self] = None
+            self.broker_subscription.add_listener(self)
         elif self._group_form is not self.form:
             self.broker_subscription.listeners.pop(self, None)
             self._leave_group()
@@ -108,7 +116,7 @@ class SubjectSubscription:
             if matches(earlier, message.subject):
                 return
         if message.reply is not None:
-            self.on_request(message.reply)
+            self.on_request(message)
         self.send(message)
 
     def send(self, message: BrokerMessage) -> None:
@@ -123,9 +131,9 @@ class SubjectSubscription:
         for channel, (messages, size) in counts.items():
             owner.usage.record_delivery(owner.tenant_id, owner.client_id, channel, size, messages)
 
-    def on_request(self, reply: str) -> None:
+    def on_request(self, message: BrokerMessage) -> None:
         """Allows the client to reply."""
-        self._owner.allow_reply_to(reply)
+        self._owner.allow_reply_to(message)
 
 
 def _format_subject(tenant_id: str, form: SubjectForm, subject: str) -> str:

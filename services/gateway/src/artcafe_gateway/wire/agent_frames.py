@@ -9,6 +9,7 @@ from artcafe_gateway.wire.frames import (
     ClientFrame,
     FrameId,
     Last,
+    MessageId,
     Publish,
     ServerFrame,
     Since,
@@ -82,6 +83,7 @@ class AgentPublish(ClientFrame, frozen=True, kw_only=True, tag="publish"):
     topic: str | None = None
     id: FrameId | None = None
     headers: dict[str, str] | None = None
+    message_id: MessageId | None = None
 
     def normalize(self) -> Publish:
         """The `Publish` of a client; BadFrame unless either `data` or `message` is given."""
@@ -93,6 +95,7 @@ class AgentPublish(ClientFrame, frozen=True, kw_only=True, tag="publish"):
             channel=self.channel,
             id=self.id,
             headers=self.headers,
+            message_id=self.message_id,
         )
 
 
@@ -106,6 +109,7 @@ class AgentMessage(ServerFrame, frozen=True, kw_only=True, tag="message"):
     channel: str | None = None
     reply: str | None = None
     from_: str | None = field(name="from", default=None)
+    headers: dict[str, str] | None = None
     seq: int | None = None
 
 

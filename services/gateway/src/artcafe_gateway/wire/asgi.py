@@ -13,6 +13,9 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from artcafe_gateway.wire.transport import ABORT_AFTER_S, PROTOCOL_EXTENSION
 
+CLOSE_POLICY_VIOLATION = 1008
+# A server with this extension of ASGI can answer a handshake with a response.
+RESPONSE_EXTENSION = "websocket.http.response"
 # Length bytes that announce an extended length of 2 or 8 bytes (RFC 6455, section 5.2).
 _LENGTH_16_BIT, _LENGTH_64_BIT = 126, 127
 
@@ -20,7 +23,8 @@ _LENGTH_16_BIT, _LENGTH_64_BIT = 126, 127
 class AsgiProtocol:
     """One WebSocket: accepts encoded frames, and sends their texts in order."""
 
-    def __init__(self, receive: Receive, send: Send) -> None:
+    def __init__(self, receive: Receive, send: Send, *, can_respond: bool = False) -> None:
+        self._can_respond = can_respond
         self.loop = asyncio.get_running_loop()
         self.transport = self
         self.close_sent = False
@@ -61,6 +65,15 @@ class AsgiProtocol:
         self._wake_sender.set()
         self.loop.call_later(ABORT_AFTER_S, self._sender.cancel)
         self._disconnect_event.set_result({"type": "websocket.disconnect", "code": code, "reason": reason})
+
+    async def reject_handshake(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+        """Answers the handshake with a response, or refuses it without one if the server cannot."""
+        self._sender.cancel()
+        if self._can_respond:
+            await self.send({"type": "websocket.http.response.start", "status": status, "headers": headers})
+            await self.send({"type": "websocket.http.response.body", "body": body, "more_body": False})
+        else:
+            await self.send({"type": "websocket.close", "code": CLOSE_POLICY_VIOLATION, "reason": ""})
 
     def release_handshake(self) -> None:
         """Does nothing: the handshake belongs to the server."""
@@ -130,8 +143,9 @@ def with_send_queue(api: ASGIApp) -> ASGIApp:
         if scope["type"] != ScopeType.WEBSOCKET or PROTOCOL_EXTENSION in (scope.get("extensions") or {}):
             await api(scope, receive, send)
             return
-        protocol = AsgiProtocol(receive, send)
-        scope["extensions"] = {**(scope.get("extensions") or {}), PROTOCOL_EXTENSION: protocol}  # type: ignore[dict-item]
+        extensions = scope.get("extensions") or {}
+        protocol = AsgiProtocol(receive, send, can_respond=RESPONSE_EXTENSION in extensions)
+        scope["extensions"] = {**extensions, PROTOCOL_EXTENSION: protocol}  # type: ignore[dict-item]
         try:
             await api(scope, protocol.receive, send)
         finally:

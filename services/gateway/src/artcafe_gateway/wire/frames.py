@@ -6,12 +6,23 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 from msgspec import Meta, Raw
 
+from artcafe_common.contracts.presence import ClientHealth
 from artcafe_common.contracts.tenancy.activity import Activity
 
 MAX_ID = 128
 # Many JSON parsers cannot represent larger integers.
 MAX_NUMBER = 2**63 - 1
 FrameId = Annotated[str, Meta(max_length=MAX_ID)] | Annotated[int, Meta(ge=-MAX_NUMBER, le=MAX_NUMBER)]
+# Ids of messages are header values.
+MessageId = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=MAX_ID,
+        pattern=r"^[!-~]+$(?!\n)",
+        description="Printable ASCII characters without spaces",
+    ),
+]
 ShortText = Annotated[str, Meta(max_length=512)]
 JsonObject = dict[str, Any]
 Since = Annotated[str, Meta(min_length=1, max_length=64)] | Annotated[int, Meta(ge=1, le=MAX_NUMBER)]
@@ -66,13 +77,17 @@ class Unsubscribe(ClientFrame, frozen=True, kw_only=True, tag="unsubscribe"):
 
 
 class Publish(ClientFrame, frozen=True, kw_only=True, tag="publish"):
-    """Publishes a message; with an `id` it is acknowledged when the broker has received it."""
+    """Publishes a message; with an `id` it is acknowledged when the broker has received it.
+
+    A message to a channel that is published again with the same `message_id` is stored and delivered once.
+    """
 
     data: Raw
     subject: str | None = None
     channel: str | None = None
     id: FrameId | None = None
     headers: dict[str, str] | None = None
+    message_id: MessageId | None = None
 
 
 class Request(ClientFrame, frozen=True, kw_only=True, tag="request"):
@@ -85,7 +100,10 @@ class Request(ClientFrame, frozen=True, kw_only=True, tag="request"):
 
 
 class Presence(ClientFrame, frozen=True, kw_only=True, tag="presence"):
-    """Reports the client's status and metadata."""
+    """Reports the client's status, and the capabilities and metadata that the roster shows.
+
+    `capabilities` that are no list are ignored.
+    """
 
     status: ShortText | None = None
     capabilities: Any = None
@@ -156,13 +174,21 @@ class Welcome(ServerFrame, frozen=True, kw_only=True, tag="welcome"):
 
 
 class Error(ServerFrame, frozen=True, kw_only=True, tag="error"):
-    """An error; `code` is stable, and `id` is the id of the rejected frame."""
+    """An error; `code` is stable, `id` is the id of the rejected frame, `detail` depends on the code."""
 
     sent_to = ("client", "agent", "dashboard")
     code: str
     message: str
     id: FrameId | None = None
     retry_after_ms: int | None = None
+    detail: JsonObject | None = None
+
+
+class Reconnect(ServerFrame, frozen=True, kw_only=True, tag="reconnect"):
+    """The server closes the connection next, with 1012 or 1013; reconnect after `retry_after_ms`."""
+
+    sent_to = ("client", "agent", "dashboard")
+    retry_after_ms: int
 
 
 class HeartbeatAck(ServerFrame, frozen=True, kw_only=True, tag="heartbeat_ack"):
@@ -195,10 +221,14 @@ class Unsubscribed(ServerFrame, frozen=True, kw_only=True, tag="unsubscribed"):
 
 
 class Published(ServerFrame, frozen=True, kw_only=True, tag="published"):
-    """Acknowledges a publish; `seq` is the sequence number in the channel's history, if history is stored."""
+    """Acknowledges a publish; `seq` is the sequence number in the channel's history, always for a channel that has one.
+
+    `duplicate` is true if a message with the same `message_id` was stored before; `seq` is that one's.
+    """
 
     id: FrameId
     seq: int | None = None
+    duplicate: bool | None = None
 
 
 class SubscriptionConfirmed(ServerFrame, frozen=True, kw_only=True, tag="subscription_confirmed"):
@@ -228,11 +258,13 @@ class ActivityEntry(ServerFrame, frozen=True, kw_only=True, tag="activity"):
 
 
 class PresenceChange(ServerFrame, frozen=True, kw_only=True, tag="presence"):
-    """A client went online or offline."""
+    """A client went online or offline; `name` is null if it could not be looked up."""
 
     sent_to = ("dashboard",)
     client_id: str
+    name: str | None
     status: str
+    health: ClientHealth
     last_seen: datetime
 
 
@@ -248,6 +280,7 @@ class Message(ServerFrame, frozen=True, kw_only=True, tag="message"):
     channel: str | None = None
     reply: str | None = None
     from_: str | None = msgspec.field(name="from", default=None)
+    headers: dict[str, str] | None = None
     seq: int | None = None
 
 
@@ -266,6 +299,7 @@ class ChannelMessage(ServerFrame, frozen=True, kw_only=True, tag="channel_messag
     data: Any
     timestamp: datetime
     from_: str | None = msgspec.field(name="from", default=None)
+    headers: dict[str, str] | None = None
     seq: int | None = None
 
 
@@ -279,3 +313,4 @@ class TopicPreviewMessage(ServerFrame, frozen=True, kw_only=True, tag="topic_pre
     timestamp: datetime
     dropped: int | None = None
     from_: str | None = msgspec.field(name="from", default=None)
+    headers: dict[str, str] | None = None

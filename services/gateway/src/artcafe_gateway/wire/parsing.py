@@ -1,10 +1,12 @@
 """Decoding of WebSocket messages into frames."""
 
+import re
 from typing import Any
 
 import msgspec
 
 from artcafe_common.bus.errors import CommandError
+from artcafe_common.validation import describe_error
 from artcafe_gateway.wire.frames import MAX_ID, MAX_NUMBER
 
 
@@ -37,6 +39,16 @@ class BadFrame(CommandError):
     remedy = "Correct the field named in the message; the AsyncAPI document has the schema of each frame."
 
 
+LONE_SURROGATE = "a string has a surrogate escape (\\ud800 to \\udfff) without its other half"
+# Every escape of JSON text, so that an escaped backslash is not taken for the start of one.
+_ESCAPE = re.compile(
+    rb"(?P<pair>\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})"
+    rb"|(?P<lone>\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
+    rb"|\\."
+)
+_REPLACEMENT = rb"\ufffd"
+
+
 class _FrameWithId(msgspec.Struct, frozen=True):
     id: Any = None
 
@@ -48,8 +60,10 @@ def parse_frame(decoder: "msgspec.json.Decoder[Any]", data: bytes) -> Any:
         str(data, "utf-8")
         return decoder.decode(data)
     except msgspec.ValidationError as error:
-        raise _validation_error(str(error)) from None
+        raise _validation_error(describe_error(str(error), decoder.type)) from None
     except (msgspec.DecodeError, UnicodeDecodeError):
+        if has_lone_surrogate(data):
+            raise BadFrame(LONE_SURROGATE) from None
         raise NotJson from None
     except RecursionError:
         raise BadFrame("the frame is nested too deeply") from None
@@ -58,13 +72,33 @@ def parse_frame(decoder: "msgspec.json.Decoder[Any]", data: bytes) -> Any:
 def parse_frame_id(data: bytes) -> str | int | None:
     """Returns the `id` of a message that is not a valid frame; None without a valid one."""
     try:
-        frame_id = msgspec.json.decode(data, type=_FrameWithId).id
+        frame_id = msgspec.json.decode(_replace_lone_surrogates(data), type=_FrameWithId).id
     except (msgspec.DecodeError, RecursionError, ValueError):
         return None
     if isinstance(frame_id, bool) or not isinstance(frame_id, str | int):
         return None
     valid = abs(frame_id) <= MAX_NUMBER if isinstance(frame_id, int) else len(frame_id) <= MAX_ID
     return frame_id if valid else None
+
+
+def has_lone_surrogate(data: bytes) -> bool:
+    """Whether text that cannot be decoded is JSON but for surrogate escapes without their other half.
+
+    Its syntax is valid, but many parsers, msgspec among them, refuse such strings, so it is not delivered.
+    """
+    replaced = _replace_lone_surrogates(data)
+    if replaced == data:
+        return False
+    try:
+        str(replaced, "utf-8")
+        msgspec.json.decode(replaced, type=msgspec.Raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
+
+
+def _replace_lone_surrogates(data: bytes) -> bytes:
+    return _ESCAPE.sub(lambda match: _REPLACEMENT if match["lone"] else match[0], data)
 
 
 def _validation_error(message: str) -> CommandError:

@@ -1,6 +1,7 @@
 """An accepted WebSocket: receiving and sending frames, error frames, closing."""
 
 import asyncio
+import random
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -13,7 +14,7 @@ from litestar.exceptions import WebSocketException
 
 from artcafe_common.bus.errors import CommandError, InternalError
 from artcafe_common.clock import new_id
-from artcafe_gateway.wire.frames import Error, FrameId, ServerFrame
+from artcafe_gateway.wire.frames import Error, FrameId, Reconnect, ServerFrame
 from artcafe_gateway.wire.parsing import NotJson, parse_frame, parse_frame_id
 from artcafe_gateway.wire.transport import (
     CLOSE_PROTOCOL_ERROR,
@@ -41,6 +42,9 @@ WEBSOCKET_CLOSE_CODES = {
     CLOSE_TIMEOUT: "the client reads too slowly, or sent nothing for too long",
 }
 
+# After these, the peer is asked to reconnect.
+RECONNECT_CODES = (CLOSE_RESTART, CLOSE_TRY_LATER)
+MIN_RECONNECT_MS, RECONNECT_SPREAD_MS = 100, 1_000
 _encode = msgspec.json.encode
 log = structlog.get_logger()
 
@@ -58,6 +62,7 @@ class Socket:
 
     __slots__ = (
         "_not_json_count",
+        "_reconnect_sent",
         "_websocket",
         "close_reason",
         "connection_id",
@@ -71,6 +76,7 @@ class Socket:
         protocol: Any = websocket.scope["extensions"][PROTOCOL_EXTENSION]  # type: ignore[index]
         self._websocket = websocket
         self._not_json_count = 0
+        self._reconnect_sent = False
         self.connection_id = new_id()
         protocol.release_handshake()
         self.send_queue = SendQueue(protocol, send_queue_limit)
@@ -94,10 +100,18 @@ class Socket:
             self.on_rejected(error, received)
         self.send_error(error, getattr(received, "id", None))
 
+    def send_reconnect(self, spread_ms: int = RECONNECT_SPREAD_MS) -> None:
+        """Announces a close after which the peer should reconnect, within a random time of `spread_ms`. Idempotent."""
+        if not self._reconnect_sent:
+            self._reconnect_sent = True
+            self.send(Reconnect(retry_after_ms=MIN_RECONNECT_MS + int(random.random() * spread_ms)))
+
     def close(self, code: int, reason: str) -> None:
-        """Closes the connection; `reason` is in snake_case."""
+        """Closes the connection; `reason` is in snake_case. A code that asks for a reconnect is announced first."""
         if not self.close_reason:
             self.close_reason = reason
+        if code in RECONNECT_CODES:
+            self.send_reconnect()
         self.send_queue.close(code, reason)
 
     def keep_alive(self, now: float, interval_s: float) -> None:

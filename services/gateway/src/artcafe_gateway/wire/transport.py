@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.exceptions import InvalidState
@@ -129,15 +128,6 @@ class CodedCloseProtocol(ServerProtocol):
 
     def fail(self, code: CloseCode | int, reason: str = "") -> None:  # noqa: ARG002 - replaced
         super().fail(code, _CLOSE_REASONS.get(code, "protocol_error"))
-
-
-class GatewayHttpProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP protocol; it releases the parser of a connection that becomes a WebSocket."""
-
-    def handle_websocket_upgrade(self) -> None:
-        super().handle_websocket_upgrade()
-        # Breaks the reference cycle with the parser.
-        self.parser: Any = None
 
 
 class GatewayWebSocketProtocol(WebSocketsSansIOProtocol):
@@ -270,6 +260,13 @@ class GatewayWebSocketProtocol(WebSocketsSansIOProtocol):
         if not self.read_paused:
             self.read_paused = True
             self.transport.pause_reading()
+
+    async def reject_handshake(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+        """Answers the handshake with a response in place of accepting it."""
+        await self.send({"type": "websocket.http.response.start", "status": status, "headers": headers})
+        await self.send({"type": "websocket.http.response.body", "body": body})
+        # As for a handshake that is refused without a response, which uvicorn would log as an error.
+        self.handshake_complete = True
 
     def close_with(self, code: int, reason: str) -> None:
         """Sends a close frame, and aborts the connection after 1 s if the peer does not close it. Idempotent."""

@@ -1,11 +1,11 @@
 -- Counts a gateway's usage batch once; returns 0 if it was already counted.
--- KEYS: the batch's marker. ARGV: day, hour, entries, bridge reports
+-- KEYS: the batch's marker. ARGV: day, hour, minute, entries, bridge reports
 if not redis.call('SET', KEYS[1], 1, 'NX', 'EX', 8 * DAY) then return 0 end
-local bucket = {ARGV[1], ARGV[2]}
-for _, entry in ipairs(cjson.decode(ARGV[3])) do
+local bucket = {ARGV[1], ARGV[2], ARGV[3]}
+for _, entry in ipairs(cjson.decode(ARGV[4])) do
   count(bucket, entry[1], entry[2], entry[3], entry[4])
 end
-for _, bridge in ipairs(cjson.decode(ARGV[4])) do
+for _, bridge in ipairs(cjson.decode(ARGV[5])) do
   local key = bridge[1]
   redis.call('HSET', key, 'tenant', bridge[2])
   raise_totals(key, {reported_msgs = bridge[3], reported_bytes = bridge[4]})

@@ -1,16 +1,17 @@
 -- Prepended to every script. Keys are composed in the scripts, so the counters need a single Redis
 -- primary, not a cluster.
 local DAY = 86400
+local MINUTES_TTL = 2 * 3600
 local MAX_DISTINCT = 10000 -- clients or channels that are counted separately, per tenant and day
 local FIELDS = {'messages', 'deliveries', 'bytes_in', 'bytes_out', 'api_calls', 'connection_seconds'}
 local expiry = {} -- seconds by key, applied by apply_expiry
 
-local function add(key, days, amounts)
+local function add(key, seconds, amounts)
   for i, field in ipairs(FIELDS) do
     local amount = amounts[i] or 0
     if amount ~= 0 then
       redis.call('HINCRBY', key, field, string.format('%.0f', amount))
-      expiry[key] = days * DAY
+      expiry[key] = seconds
     end
   end
 end
@@ -31,19 +32,20 @@ local function counted_id(day, tenant, kind, id, amounts)
   return id
 end
 
--- Adds amounts to the counters of a tenant's day, hour and month, and of its client and channel.
+-- Adds amounts to the counters of a tenant's minute, hour, day and month, and of its client and channel.
 local function count(bucket, tenant, client, channel, amounts)
   local any = false
   for i = 1, #FIELDS do any = any or (amounts[i] or 0) ~= 0 end
   if not any then return end
-  local day, hour = bucket[1], bucket[2]
+  local day, hour, minute = bucket[1], bucket[2], bucket[3]
   local daily = 'stats:d:' .. day .. ':' .. tenant
-  add(daily, 90, amounts)
-  add('stats:h:' .. day .. ':' .. hour .. ':' .. tenant, 30, amounts)
-  add('stats:m:' .. string.sub(day, 1, 6) .. ':' .. tenant, 400, amounts)
+  add(daily, 90 * DAY, amounts)
+  add('stats:h:' .. day .. ':' .. hour .. ':' .. tenant, 30 * DAY, amounts)
+  add('stats:min:' .. day .. ':' .. hour .. minute .. ':' .. tenant, MINUTES_TTL, amounts)
+  add('stats:m:' .. string.sub(day, 1, 6) .. ':' .. tenant, 400 * DAY, amounts)
   for kind, id in pairs({client = client, channel = channel}) do
     if id ~= '' then
-      add(daily .. ':' .. kind .. ':' .. counted_id(day, tenant, kind, id, amounts), 90, amounts)
+      add(daily .. ':' .. kind .. ':' .. counted_id(day, tenant, kind, id, amounts), 90 * DAY, amounts)
     end
   end
   redis.call('SADD', 'meter:tenants:' .. day, tenant)

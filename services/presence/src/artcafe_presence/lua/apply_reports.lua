@@ -44,7 +44,7 @@ for _, report in ipairs(cjson.decode(ARGV[2])) do
     elseif report.type == 'disconnect' then
       mark_ended(load_connection(id), now, 'disconnect')
     end
-    for _, field in ipairs({'status', 'metrics', 'metadata'}) do
+    for _, field in ipairs({'status', 'metrics', 'traffic', 'metadata', 'capabilities'}) do
       if report[field] then redis.call('HSET', client_key(report.client_id), field, report[field]) end
     end
   end

@@ -55,21 +55,29 @@ end
 
 local function emit_transition(c, online, last_seen, reason)
   emit('transitions', {
-    tenant_id = c.tenant, client_id = c.client, account = c.account, online = online,
+    tenant_id = c.tenant, client_id = c.client, account = c.account, online = online, beats = c.beats == '1',
     last_seen = tonumber(last_seen), reason = reason, ip = c.ip, kind = c.kind or 'client'})
 end
 
 local function extend_ttls(c)
   redis.call('EXPIRE', connection_key(c.id), DAY)
-  redis.call('EXPIRE', live_key(c.client), DAY)
   redis.call('EXPIRE', tenant_key(c.tenant), DAY)
   redis.call('EXPIRE', holder_key(c.holder), DAY)
-  redis.call('EXPIRE', client_key(c.client), CLIENT_TTL)
   redis.call('ZADD', RENEWALS, now + RENEW_AFTER, c.id)
+  if c.client == '' then return end
+  redis.call('EXPIRE', live_key(c.client), DAY)
+  redis.call('EXPIRE', client_key(c.client), CLIENT_TTL)
 end
 
 -- Makes a stored connection live. Idempotent.
 local function mark_live(c)
+  -- A connection of no client counts for the plan only; the broker's lists restore it.
+  if c.client == '' then
+    redis.call('SADD', tenant_key(c.tenant), c.id)
+    redis.call('SADD', holder_key(c.holder), c.id)
+    extend_ttls(c)
+    return
+  end
   if redis.call('SADD', live_key(c.client), c.id) == 0 then return end
   local key = client_key(c.client)
   redis.call('SADD', tenant_key(c.tenant), c.id)
@@ -90,6 +98,10 @@ end
 -- Ends a live connection, but keeps it stored: a later report can make it live again. Idempotent.
 local function mark_ended(c, at, reason)
   redis.call('ZREM', DEADLINES, c.id)
+  if c.client == '' then
+    redis.call('SREM', tenant_key(c.tenant), c.id)
+    return
+  end
   if redis.call('SREM', live_key(c.client), c.id) == 0 then return end
   local key = client_key(c.client)
   redis.call('SREM', tenant_key(c.tenant), c.id)

@@ -1,8 +1,8 @@
 -- Returns the states of a tenant's clients as JSON; another tenant's client looks like an unknown one.
--- ARGV: tenant, client ids…
+-- ARGV: tenant, 1 for what several clients announced of themselves, client ids…
 local clients = {}
 local fields = {'tenant', 'last_seen', 'beat_at', 'beating', 'status', 'reason'}
-for i = 2, #ARGV do
+for i = 3, #ARGV do
   local id = ARGV[i]
   local stored = redis.call('HMGET', client_key(id), unpack(fields))
   local client = {client_id = id}
@@ -13,9 +13,13 @@ for i = 2, #ARGV do
     client.sends_heartbeats = tonumber(stored[4] or 0) > 0
     client.status = stored[5] or nil
     client.reason = stored[6] or nil
-    if #ARGV == 2 then
-      client.metrics = redis.call('HGET', client_key(id), 'metrics') or nil
+    if #ARGV == 3 or ARGV[2] == '1' then
       client.metadata = redis.call('HGET', client_key(id), 'metadata') or nil
+      client.capabilities = redis.call('HGET', client_key(id), 'capabilities') or nil
+    end
+    if #ARGV == 3 then
+      client.metrics = redis.call('HGET', client_key(id), 'metrics') or nil
+      client.traffic = redis.call('HGET', client_key(id), 'traffic') or nil
       for _, connection_id in ipairs(redis.call('SMEMBERS', live_key(id))) do
         local c = load_connection(connection_id)
         if c then

@@ -9,7 +9,12 @@ from msgspec import Meta
 
 from artcafe_common.bus.command import Command
 from artcafe_common.bus.errors import CommandError
-from artcafe_common.contracts.identity.clients import AuthenticationFailed, ClientIdentity, KeyRateExceeded
+from artcafe_common.contracts.identity.clients import (
+    AccountSuspended,
+    AuthenticationFailed,
+    ClientIdentity,
+    KeyRateExceeded,
+)
 
 # Longer than any id that tenancy creates.
 Id = Annotated[str, Meta(min_length=1, max_length=128)]
@@ -91,7 +96,7 @@ class VerifyAgent(Command[AgentToken], frozen=True, kw_only=True):
     """Exchange a challenge and its signature (base64) for a token; `tenant_id`, if given, must be the agent's."""
 
     subject = "artcafe.identity.agent.verify"
-    raises = (AuthenticationFailed,)
+    raises = (AuthenticationFailed, AccountSuspended)
     agent_id: Id
     challenge: Annotated[str, Meta(max_length=256)]
     signature: Annotated[str, Meta(max_length=2048)]
@@ -105,7 +110,7 @@ class AuthenticateAgent(Command[ClientIdentity], frozen=True, kw_only=True):
     """
 
     subject = "artcafe.identity.agent.authenticate"
-    raises = (AuthenticationFailed,)
+    raises = (AuthenticationFailed, AccountSuspended)
     agent_id: str
     challenge: str
     signature: str
@@ -119,7 +124,7 @@ class AuthenticateAgentToken(Command[ClientIdentity], frozen=True, kw_only=True)
     """
 
     subject = "artcafe.identity.agent.admit"
-    raises = (AuthenticationFailed,)
+    raises = (AuthenticationFailed, AccountSuspended)
     agent_id: str
     token: str
     tenant_id: str | None = None

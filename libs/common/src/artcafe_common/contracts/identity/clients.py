@@ -1,11 +1,22 @@
 """Authentication of clients by their NKeys."""
 
 from datetime import datetime
+from enum import StrEnum
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from artcafe_common.bus.command import Command
 from artcafe_common.bus.errors import CommandError
+
+
+class AccountSuspended(CommandError):
+    """The operator suspended the organization: nobody acts for it, and none of its clients connects, until it resumes."""
+
+    status = 403
+    code = "account_suspended"
+    title = "The organization is suspended"
+    remedy = "Ask the operator. Nothing of the organization was deleted."
 
 
 class AuthenticationFailed(CommandError):
@@ -33,11 +44,28 @@ class IssuedKeyPair(msgspec.Struct, frozen=True, kw_only=True):
     nkey_seed: str
 
 
+class StreamAccess(StrEnum):
+    """What a client may do over JetStream's own API: nothing, read the platform's streams, or also keep its own."""
+
+    NONE = "none"
+    READ = "read"
+    MANAGE = "manage"
+
+
 class Permissions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The subject patterns that a client may publish and subscribe to, within its organization."""
+    """The subject patterns that a client may publish and subscribe to, within its organization.
+
+    `streams` always has a value: without one, it is `read` if the client may subscribe to everything, else `none`.
+    """
 
     publish: list[str] = msgspec.field(default_factory=lambda: [">"])
     subscribe: list[str] = msgspec.field(default_factory=lambda: [">"])
+    streams: StreamAccess | UnsetType = UNSET
+
+    def __post_init__(self) -> None:
+        if self.streams is UNSET:
+            derived = StreamAccess.READ if ">" in self.subscribe else StreamAccess.NONE
+            msgspec.structs.force_setattr(self, "streams", derived)
 
 
 class ClientIdentity(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,7 +108,7 @@ class AuthenticateClient(Command[ClientIdentity], frozen=True, kw_only=True):
     """
 
     subject = "artcafe.identity.client.authenticate"
-    raises = (AuthenticationFailed,)
+    raises = (AuthenticationFailed, AccountSuspended)
     client_id: str
     nonce: str
     signature: str

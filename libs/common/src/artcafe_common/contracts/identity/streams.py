@@ -28,8 +28,9 @@ class StreamRefused(CommandError):
 class EnsureStream(Command[Empty], frozen=True, kw_only=True):
     """Create a tenant's stream or update it; a stream of a higher `version` stays unchanged.
 
-    A limit of None is no limit. With `republish_prefix`, the stream republishes each stored message on
-    `<republish_prefix>.<subject>`, with its sequence number in a header.
+    A stream that an earlier release created in the account of the tenant's clients is moved, with its messages.
+
+    A limit of None is no limit.
     """
 
     subject = "artcafe.identity.stream.ensure"
@@ -44,7 +45,21 @@ class EnsureStream(Command[Empty], frozen=True, kw_only=True):
     max_age_s: int | None = None
     max_messages: int | None = None
     max_messages_per_subject: int | None = None
-    republish_prefix: str | None = None
+
+
+class FinishStreamMove(Command[Empty], frozen=True, kw_only=True):
+    """Record that the clients' account of a tenant has none of the platform's streams, and move its clients' own.
+
+    Their streams are moved to an account without clients, where those of new tenants are. One that the broker rejects
+    is StreamRefused, and those that were not moved then stay. A move that takes longer than the call is continued.
+    """
+
+    subject = "artcafe.identity.stream.finish_move"
+    callers = ("tenancy",)
+    raises = (AccountMissing, StreamRefused)
+    idempotent = True
+    deadline_s = 20.0
+    tenant_id: str
 
 
 class RemoveStream(Command[Empty], frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ from artcafe_common.bus.command import Event, Query
 from artcafe_common.contracts.tenancy.list_query import ListQuery
 
 MAX_HOURS = 30 * 24
+ActivityName = Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
 Hours = Annotated[int, msgspec.Meta(ge=1, le=MAX_HOURS)]
 
 
@@ -37,13 +38,17 @@ class ActivityStatus(StrEnum):
 
 
 class Activity(msgspec.Struct, frozen=True, kw_only=True):
-    """An entry: `actor` performed `action` (such as `client.created`) on `resource` (such as `client:<id>`)."""
+    """An entry: `actor` performed `action` (such as `client.created`) on `resource` (such as `client:<id>`).
+
+    In lists, `actor_name` is the name or e-mail address of an actor who is a member of the organization.
+    """
 
     activity_id: str
     type: ActivityType
     status: ActivityStatus = ActivityStatus.SUCCESS
     action: str
     actor: str
+    actor_name: str = ""
     resource: str
     ip: str = ""
     user_agent: str = ""
@@ -58,7 +63,7 @@ class ActivityRecorded(Event, frozen=True, kw_only=True):
     """
 
     subject = "artcafe.events.activity.recorded"
-    publishers = ("gateway", "identity", "tenancy")
+    publishers = ("gateway", "identity", "presence", "tenancy")
     consumers = ("tenancy",)
     tenant_id: str
     activity: Activity
@@ -74,12 +79,18 @@ class ActivityPage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ListActivity(ListQuery[ActivityPage], frozen=True, kw_only=True):
-    """List the activity of the caller's organization in the last `hours`, optionally of one type or status."""
+    """List the activity of the caller's organization in the last `hours`.
+
+    Optionally only entries of one type or status, by one actor (such as `user:<id>`), or about one resource (such as
+    `client:<id>`). A page of rare entries may be short or empty without being the last.
+    """
 
     subject = "artcafe.tenancy.activity.list"
     hours: Hours = 24
     type: ActivityType | None = None
     status: ActivityStatus | None = None
+    actor: ActivityName | None = None
+    resource: ActivityName | None = None
 
 
 class HourlyActivity(msgspec.Struct, frozen=True, kw_only=True):

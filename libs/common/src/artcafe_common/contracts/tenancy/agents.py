@@ -10,10 +10,12 @@ from artcafe_common.bus.errors import CommandError
 from artcafe_common.contracts.identity.agents import AgentKeyType
 from artcafe_common.contracts.identity.clients import KeyRateExceeded
 from artcafe_common.contracts.tenancy.clients import Client, ClientState, ClientStatus
+from artcafe_common.contracts.tenancy.conditional import ConditionalCommand, PreconditionFailed
 from artcafe_common.contracts.tenancy.fields import (
     Description,
     DisplayName,
     Metadata,
+    NamePart,
     NameTaken,
     PlanLimitReached,
     PublicKeyText,
@@ -84,11 +86,15 @@ class CreateAgent(Command[CreatedAgent], frozen=True, kw_only=True):
 
 
 class ListAgents(ListQuery[Agents], frozen=True, kw_only=True):
-    """List the agents of the caller's organization, optionally of one status."""
+    """List the agents of the caller's organization, optionally of one status, or whose name contains a text.
+
+    Upper and lower case are equal in `name`. A page of a search may be short or empty without being the last.
+    """
 
     subject = "artcafe.tenancy.agent.list"
     callers = ("gateway", "admin")
     status: ClientStatus | None = None
+    name: NamePart | None = None
 
 
 class GetAgent(Query[Agent], frozen=True, kw_only=True):
@@ -99,11 +105,11 @@ class GetAgent(Query[Agent], frozen=True, kw_only=True):
     agent_id: str
 
 
-class UpdateAgent(Command[Agent], frozen=True, kw_only=True):
+class UpdateAgent(ConditionalCommand[Agent], frozen=True, kw_only=True):
     """Update the given fields of an agent. Suspending it or replacing its key ends its connections."""
 
     subject = "artcafe.tenancy.agent.update"
-    raises = (AgentNotFound, NameTaken)
+    raises = (AgentNotFound, NameTaken, PreconditionFailed)
     agent_id: str
     name: DisplayName | UnsetType = UNSET
     status: ClientState | UnsetType = UNSET
@@ -112,11 +118,11 @@ class UpdateAgent(Command[Agent], frozen=True, kw_only=True):
     metadata: Metadata | UnsetType = UNSET
 
 
-class DeleteAgent(Command[Agent], frozen=True, kw_only=True):
+class DeleteAgent(ConditionalCommand[Agent], frozen=True, kw_only=True):
     """Delete an agent; its connections end within a second."""
 
     subject = "artcafe.tenancy.agent.delete"
-    raises = (AgentNotFound,)
+    raises = (AgentNotFound, PreconditionFailed)
     agent_id: str
 
 

@@ -7,10 +7,12 @@ from msgspec import UNSET, UnsetType
 
 from artcafe_common.bus.command import Command, Query
 from artcafe_common.bus.errors import CommandError, InvalidCursor
+from artcafe_common.contracts.tenancy.conditional import ConditionalCommand, PreconditionFailed
 from artcafe_common.contracts.tenancy.fields import (
     Description,
     DisplayName,
     Metadata,
+    NamePart,
     NameTaken,
     PlanLimitReached,
 )
@@ -27,7 +29,7 @@ class ChannelNotFound(CommandError):
 
 
 class Channel(msgspec.Struct, frozen=True, kw_only=True):
-    """A channel; its messages are published on `subject`."""
+    """A channel; its messages are published on `subject`, and stored if it `has_history`."""
 
     channel_id: str
     tenant_id: str
@@ -37,6 +39,7 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True):
     metadata: Metadata
     created_at: datetime
     updated_at: datetime
+    has_history: bool = False
 
 
 class Channels(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,35 +60,39 @@ class CreateChannel(Command[Channel], frozen=True, kw_only=True):
 
 
 class ListChannels(ListQuery[Channels], frozen=True, kw_only=True):
-    """List the channels of the caller's organization."""
+    """List the channels of the caller's organization, optionally those whose name contains a text.
+
+    Upper and lower case are equal in `name`. A page of a search may be short or empty without being the last.
+    """
 
     subject = "artcafe.tenancy.channel.list"
+    name: NamePart | None = None
 
 
 class GetChannel(Query[Channel], frozen=True, kw_only=True):
-    """Get a channel of the caller's organization."""
+    """Get a channel of the caller's organization, by its id or its name."""
 
     subject = "artcafe.tenancy.channel.get"
     raises = (ChannelNotFound,)
     channel_id: str
 
 
-class UpdateChannel(Command[Channel], frozen=True, kw_only=True):
+class UpdateChannel(ConditionalCommand[Channel], frozen=True, kw_only=True):
     """Update the given fields of a channel; its id and subject do not change."""
 
     subject = "artcafe.tenancy.channel.update"
-    raises = (ChannelNotFound, NameTaken)
+    raises = (ChannelNotFound, NameTaken, PreconditionFailed)
     channel_id: str
     name: DisplayName | UnsetType = UNSET
     description: Description | UnsetType = UNSET
     metadata: Metadata | UnsetType = UNSET
 
 
-class DeleteChannel(Command[Channel], frozen=True, kw_only=True):
+class DeleteChannel(ConditionalCommand[Channel], frozen=True, kw_only=True):
     """Delete a channel with its history."""
 
     subject = "artcafe.tenancy.channel.delete"
-    raises = (ChannelNotFound,)
+    raises = (ChannelNotFound, PreconditionFailed)
     channel_id: str
 
 

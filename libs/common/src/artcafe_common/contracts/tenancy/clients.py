@@ -2,16 +2,19 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Annotated
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 
 from artcafe_common.bus.command import Command, Query
 from artcafe_common.bus.errors import CommandError
-from artcafe_common.contracts.identity.clients import KeyRateExceeded, Permissions
+from artcafe_common.contracts.identity.clients import KeyRateExceeded, Permissions, StreamAccess
+from artcafe_common.contracts.tenancy.conditional import ConditionalCommand, PreconditionFailed
 from artcafe_common.contracts.tenancy.fields import (
     DisplayName,
     Metadata,
+    NamePart,
     NameTaken,
     PlanLimitReached,
 )
@@ -37,12 +40,12 @@ class KeyConflict(CommandError):
 
 
 class InvalidPermission(CommandError):
-    """A permission pattern is malformed, or includes subjects outside of the organization."""
+    """A pattern is malformed, or includes subjects that are not the organization's; or `streams` needs wider patterns."""
 
     status = 400
     code = "invalid_permission"
-    title = "A permission pattern is not valid"
-    remedy = "Use patterns of your organization's subjects, such as `orders.>`."
+    title = "A permission is not valid"
+    remedy = "Use patterns of your organization's subjects, such as `orders.>`. Give `streams` the value `manage` only together with `>` in both lists."
 
 
 class ClientState(StrEnum):
@@ -101,10 +104,14 @@ class CreateClient(Command[CreatedClient], frozen=True, kw_only=True):
 
 
 class ListClients(ListQuery[Clients], frozen=True, kw_only=True):
-    """List the clients of the caller's organization, optionally of one status."""
+    """List the clients of the caller's organization, optionally of one status, or whose name contains a text.
+
+    Upper and lower case are equal in `name`. A page of a search may be short or empty without being the last.
+    """
 
     subject = "artcafe.tenancy.client.list"
     status: ClientStatus | None = None
+    name: NamePart | None = None
 
 
 class GetClient(Query[Client], frozen=True, kw_only=True):
@@ -116,17 +123,44 @@ class GetClient(Query[Client], frozen=True, kw_only=True):
 
 
 class PermissionsUpdate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """New permission patterns; an action that is left out keeps its patterns."""
+    """New permissions; what is left out stays as it is."""
 
     publish: list[str] | UnsetType = UNSET
     subscribe: list[str] | UnsetType = UNSET
+    streams: StreamAccess | UnsetType = UNSET
 
 
-class UpdateClient(Command[Client], frozen=True, kw_only=True):
+class PermissionAction(StrEnum):
+    """What a client does with a subject."""
+
+    PUBLISH = "publish"
+    SUBSCRIBE = "subscribe"
+
+
+class PermissionExplanation(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether a client may use a subject, by which of its patterns, and the reason in words."""
+
+    allowed: bool
+    pattern: str | None
+    why: str
+
+
+class ExplainPermission(Query[PermissionExplanation], frozen=True, kw_only=True):
+    """Explain whether a client may publish or subscribe to a subject; nothing is published."""
+
+    subject = "artcafe.tenancy.client.explain_permission"
+    raises = (ClientNotFound,)
+    client_id: str
+    action: PermissionAction
+    # The class variable has the name that the field has on the wire.
+    tested: Annotated[str, Meta(max_length=1000)] = msgspec.field(name="subject")
+
+
+class UpdateClient(ConditionalCommand[Client], frozen=True, kw_only=True):
     """Update the given fields of a client. Suspending it or changing its permissions ends its connections."""
 
     subject = "artcafe.tenancy.client.update"
-    raises = (ClientNotFound, NameTaken, InvalidPermission)
+    raises = (ClientNotFound, NameTaken, InvalidPermission, PreconditionFailed)
     client_id: str
     name: DisplayName | UnsetType = UNSET
     status: ClientState | UnsetType = UNSET
@@ -134,11 +168,11 @@ class UpdateClient(Command[Client], frozen=True, kw_only=True):
     metadata: Metadata | UnsetType = UNSET
 
 
-class DeleteClient(Command[Client], frozen=True, kw_only=True):
+class DeleteClient(ConditionalCommand[Client], frozen=True, kw_only=True):
     """Delete a client; its connections end within a second."""
 
     subject = "artcafe.tenancy.client.delete"
-    raises = (ClientNotFound,)
+    raises = (ClientNotFound, PreconditionFailed)
     client_id: str
 
 

@@ -3,6 +3,7 @@
 from enum import StrEnum
 
 from artcafe_common.bus.command import Event
+from artcafe_common.contracts.tenancy.accounts import AccountStatus
 from artcafe_common.contracts.tenancy.members import Role
 from artcafe_common.plans import Plan
 
@@ -50,13 +51,18 @@ class AgentRevoked(Event, frozen=True, kw_only=True):
 
 
 class MembershipChanged(Event, frozen=True, kw_only=True):
-    """A user's role in a tenant changed; None means that the user left, and the user's sockets must end."""
+    """A user's role in a tenant changed; None means that the user left, and the user's sockets must end.
+
+    `previous_role` is None for a new member.
+    """
 
     subject = "artcafe.events.member.changed"
     publishers = ("tenancy",)
+    consumers = ("identity",)
     tenant_id: str
     user_id: str
     role: Role | None
+    previous_role: Role | None = None
 
 
 class ChannelChanged(Event, frozen=True, kw_only=True):
@@ -91,10 +97,21 @@ class ChannelSubscribed(Event, frozen=True, kw_only=True):
     channel_id: str
 
 
+class AccountStatusChanged(Event, frozen=True, kw_only=True):
+    """A tenant was suspended, so all its connections must end, or it resumes."""
+
+    subject = "artcafe.events.account.status_changed"
+    publishers = ("tenancy",)
+    consumers = ("identity",)
+    tenant_id: str
+    status: AccountStatus
+
+
 class PlanChanged(Event, frozen=True, kw_only=True):
     """The plan of a tenant changed."""
 
     subject = "artcafe.events.account.plan_changed"
     publishers = ("tenancy",)
+    consumers = ("identity", "presence")
     tenant_id: str
     plan: Plan

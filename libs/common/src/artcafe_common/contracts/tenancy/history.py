@@ -2,8 +2,9 @@
 
 import msgspec
 
-from artcafe_common.bus.command import Command
+from artcafe_common.bus.command import Command, Query
 from artcafe_common.bus.errors import InvalidCursor
+from artcafe_common.contracts.identity.streams import EnsureStream
 from artcafe_common.contracts.tenancy.fields import CursorText, Limit
 
 
@@ -13,6 +14,19 @@ class HistorySyncResult(msgspec.Struct, frozen=True, kw_only=True):
     synced: int
     rejected: list[str]
     next_cursor: str | None
+
+
+class WantedStreams(msgspec.Struct, frozen=True, kw_only=True):
+    """The platform's streams of a tenant, as its records say; those that are being changed are left out."""
+
+    streams: list[EnsureStream]
+
+
+class ListWantedStreams(Query[WantedStreams], frozen=True, kw_only=True):
+    """List what the streams of the caller's tenant should be."""
+
+    subject = "artcafe.tenancy.history.list_wanted"
+    callers = ("identity",)
 
 
 class SyncHistoryStreams(Command[HistorySyncResult], frozen=True, kw_only=True):

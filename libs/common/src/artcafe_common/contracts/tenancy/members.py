@@ -7,6 +7,8 @@ import msgspec
 
 from artcafe_common.bus.command import Command, Query
 from artcafe_common.bus.errors import CommandError, Forbidden
+from artcafe_common.contracts.identity.clients import AccountSuspended
+from artcafe_common.contracts.tenancy.conditional import ConditionalCommand, PreconditionFailed
 from artcafe_common.contracts.tenancy.fields import Email, UserId
 from artcafe_common.contracts.tenancy.list_query import ListQuery
 from artcafe_common.plans import Plan
@@ -62,10 +64,11 @@ class Role(StrEnum):
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True):
-    """A member of an organization."""
+    """A member of an organization; what the identity provider knows of a person is shown from the first visit on."""
 
     user_id: str
     email: str
+    name: str = ""
     role: Role
     created_at: datetime
     updated_at: datetime
@@ -91,11 +94,12 @@ class ResolveMembership(Query[Membership], frozen=True, kw_only=True):
     """Resolve the tenant that a user acts for: the requested one, or the user's only one.
 
     Raises Forbidden if the user is not a member of the requested tenant (whether or not it exists) or of any tenant,
-    TenantRequired if the user has several tenants and requested none.
+    TenantRequired if the user has several tenants and requested none, AccountSuspended to a member of a suspended one.
     """
 
     subject = "artcafe.tenancy.membership.resolve"
-    raises = (Forbidden, TenantRequired)
+    callers = ("gateway", "identity")
+    raises = (Forbidden, TenantRequired, AccountSuspended)
     user_id: str
     tenant_id: str | None = None
 
@@ -116,18 +120,18 @@ class ListMembers(ListQuery[Members], frozen=True, kw_only=True):
     subject = "artcafe.tenancy.member.list"
 
 
-class UpdateMember(Command[Member], frozen=True, kw_only=True):
+class UpdateMember(ConditionalCommand[Member], frozen=True, kw_only=True):
     """Change a member's role. Only owners may add or remove the role of owner."""
 
     subject = "artcafe.tenancy.member.update"
-    raises = (MemberNotFound, LastOwner, Forbidden)
+    raises = (MemberNotFound, LastOwner, Forbidden, PreconditionFailed)
     user_id: str
     role: Role
 
 
-class RemoveMember(Command[Member], frozen=True, kw_only=True):
+class RemoveMember(ConditionalCommand[Member], frozen=True, kw_only=True):
     """Remove a member from the caller's organization; the user's connections end."""
 
     subject = "artcafe.tenancy.member.remove"
-    raises = (MemberNotFound, LastOwner, Forbidden)
+    raises = (MemberNotFound, LastOwner, Forbidden, PreconditionFailed)
     user_id: str

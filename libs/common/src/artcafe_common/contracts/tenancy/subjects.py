@@ -11,6 +11,7 @@ from artcafe_common.broker.subjects import BadSubject, ForbiddenSubject
 from artcafe_common.bus.command import Command, Query
 from artcafe_common.bus.errors import CommandError
 from artcafe_common.contracts.identity.streams import StreamRefused, SubjectOverlap
+from artcafe_common.contracts.tenancy.conditional import ConditionalCommand, PreconditionFailed
 from artcafe_common.contracts.tenancy.fields import (
     Description,
     DisplayName,
@@ -108,7 +109,7 @@ class GetSubject(Query[Subject], frozen=True, kw_only=True):
     subject_id: str
 
 
-class UpdateSubject(Command[Subject], frozen=True, kw_only=True):
+class UpdateSubject(ConditionalCommand[Subject], frozen=True, kw_only=True):
     """Update the given fields of a subject, `retention` as a whole; stored messages stay within the new limits."""
 
     subject = "artcafe.tenancy.subject.update"
@@ -120,6 +121,7 @@ class UpdateSubject(Command[Subject], frozen=True, kw_only=True):
         StreamRefused,
         BadSubject,
         ForbiddenSubject,
+        PreconditionFailed,
     )
     deadline_s = 10.0
     subject_id: str
@@ -130,10 +132,10 @@ class UpdateSubject(Command[Subject], frozen=True, kw_only=True):
     metadata: Metadata | UnsetType = UNSET
 
 
-class DeleteSubject(Command[Subject], frozen=True, kw_only=True):
+class DeleteSubject(ConditionalCommand[Subject], frozen=True, kw_only=True):
     """Delete a subject with its stream and stored messages."""
 
     subject = "artcafe.tenancy.subject.delete"
-    raises = (SubjectNotFound,)
+    raises = (SubjectNotFound, PreconditionFailed)
     deadline_s = 10.0
     subject_id: str

@@ -2,8 +2,6 @@
 
 import time
 
-from artcafe_gateway.errors import RateLimited
-
 MIN_BURST = 100.0
 
 
@@ -18,14 +16,15 @@ class TokenBucket:
         self._tokens = self._burst
         self._filled_at = time.monotonic()
 
-    def consume(self) -> None:
-        """Consumes one token; RateLimited when the bucket is empty."""
+    def try_consume(self, tokens: int = 1) -> bool:
+        """Consume tokens, at most the burst; False when the bucket has fewer."""
         if self._rate <= 0:
-            return
-        if self._tokens < 1:
-            now = time.monotonic()
-            self._tokens = min(self._burst, self._tokens + (now - self._filled_at) * self._rate)
-            self._filled_at = now
-            if self._tokens < 1:
-                raise RateLimited(retry_after_s=1)
-        self._tokens -= 1
+            return True
+        now = time.monotonic()
+        # Each time, so that no time counts in which the bucket was full.
+        self._tokens = min(self._burst, self._tokens + (now - self._filled_at) * self._rate)
+        self._filled_at = now
+        if self._tokens < tokens:
+            return False
+        self._tokens -= tokens
+        return True

@@ -1,0 +1,1 @@
+"""Backups of Redis, the keys directory and the JetStream streams, and their restoration."""

@@ -1,0 +1,55 @@
+"""The doctor's check of Redis."""
+
+import time
+from typing import Any
+
+from artcafe_common.bus.errors import StoreUnavailable
+from artcafe_common.cli.doctor_clocks import ClockOffsets
+from artcafe_common.cli.doctor_results import CheckResult, default_remedy, error_reason, fail, ok, warn
+from artcafe_common.storage.redis_client import RedisClient
+from artcafe_common.storage.redis_errors import RedisState
+
+_CLI = 'redis-cli -u "$REDIS_URL"'
+_REMEDIES = {
+    RedisState.BUSY: f"{_CLI} script kill",
+    RedisState.LOADING: f"{_CLI} info persistence   # loading_eta_seconds says how long to wait",
+    RedisState.REFUSED: "set REDIS_URL with a user that may run every command; see maxclients",
+    RedisState.NO_PRIMARY: f"{_CLI} replicaof no one   # or set REDIS_URL to the primary",
+    RedisState.READ_ONLY: f"{_CLI} replicaof no one   # or set REDIS_URL to the primary",
+    RedisState.OUT_OF_MEMORY: f"{_CLI} config set maxmemory 2gb   # and maxmemory in redis.conf",
+    RedisState.DISK_FAILED: f"free space on Redis's disk, then: {_CLI} bgsave",
+    RedisState.NO_REPLICAS: f"start the replicas, or: {_CLI} config set min-replicas-to-write 0",
+}
+
+
+async def check_redis(url: str, clocks: ClockOffsets) -> list[CheckResult]:
+    """Check that Redis accepts writes, keeps them on disk, and has a limit of memory at which it evicts nothing."""
+    redis = RedisClient(url)
+    address = url.rpartition("@")[2]  # without the password
+    try:
+        requested_at = time.time()
+        clocks.record("redis", await redis.time(), requested_at)
+        await redis.check()
+        info = {**await redis.info("persistence"), **await redis.info("memory")}
+    except StoreUnavailable as error:
+        remedy = _REMEDIES.get(redis.state) if redis.state else None
+        return [fail("redis", f"{address}: {error_reason(error)}", remedy or default_remedy("redis"))]
+    finally:
+        await redis.close()
+    return [_conclude(address, info)]
+
+
+def _conclude(address: str, info: dict[str, Any]) -> CheckResult:
+    if not info.get("aof_enabled"):
+        remedy = f"{_CLI} config set appendonly yes   # and appendonly yes in redis.conf"
+        return warn("redis", f"{address}: AOF is disabled, a crash loses counts", remedy)
+    if info.get("aof_last_write_status") != "ok":
+        remedy = f"free space on Redis's disk, then: {_CLI} bgrewriteaof"
+        return fail("redis", f"{address}: cannot write the AOF", remedy)
+    if (policy := info.get("maxmemory_policy", "noeviction")) != "noeviction":
+        remedy = f"{_CLI} config set maxmemory-policy noeviction   # and in redis.conf"
+        return warn("redis", f"{address}: the policy {policy} evicts counts when memory is short", remedy)
+    if not info.get("maxmemory"):
+        remedy = f"{_CLI} config set maxmemory 1gb   # and maxmemory in redis.conf"
+        return warn("redis", f"{address}: its memory has no limit", remedy)
+    return ok("redis", f"{address}, AOF enabled")

@@ -1,0 +1,138 @@
+"""Signatures of the messages that gateways publish, which prove the sender in `Artcafe-From`.
+
+Any NATS user of the account can write that header. A gateway therefore starts the header block with
+
+    NATS/1.0
+    Artcafe-From: {client id; empty for a person}
+    Artcafe-Auth: {time in ms, 11 hex digits}{length of the next headers, 4 hex digits}{MAC, 32 hex digits}
+
+and only a block of exactly this form proves a sender. The MAC is a keyed BLAKE2b of the sender, the subject, the
+time, the next headers and the payload. All gateways of an installation have the key; no client has it.
+"""
+
+import hashlib
+import hmac
+import math
+import re
+import time
+
+from artcafe_common.key_ring import KeyRing
+from artcafe_common.tracing import DISABLED, Tracer
+from artcafe_gateway.delivery.client_signatures import MAX_AGE_MS, ClientSignatureVerifier
+
+_TIME_DIGITS, _LENGTH_DIGITS, _MAC_DIGITS = 11, 4, 32
+_MAX_HEADERS = 16**_LENGTH_DIGITS - 1
+_SIGNED_START = re.compile(
+    rb"NATS/1\.0\r\nArtcafe-From: ([0-9A-Za-z]*)\r\nArtcafe-Auth: ([0-9a-f]{%d})([0-9a-f]{%d})\r\n"
+    % (_TIME_DIGITS + _LENGTH_DIGITS, _MAC_DIGITS)
+)
+
+
+def derive_signing_key(secret: bytes) -> bytes:
+    """The key that all gateways share, derived from another secret that they share."""
+    return hashlib.blake2b(key=secret, person=b"artcafe senders", digest_size=32).digest()
+
+
+Keyed = hashlib.blake2b
+
+
+class MessageSigner:
+    """Signs and verifies the messages of one tenant; `clients` verifies those that clients signed themselves."""
+
+    def __init__(
+        self,
+        secrets: KeyRing,
+        tenant_id: str,
+        tracer: Tracer = DISABLED,
+        clients: ClientSignatureVerifier | None = None,
+    ) -> None:
+        self.tenant_id = tenant_id
+        self.tracer = tracer
+        self.clients = clients
+        self._secrets = secrets
+        self._keyed: dict[bytes, Keyed] = {}
+
+    def _keyed_with(self, secret: bytes) -> "Keyed":
+        keyed = self._keyed.get(secret)
+        if keyed is None:
+            key = hashlib.blake2b(self.tenant_id.encode(), key=secret, person=b"artcafe sender").digest()
+            keyed = self._keyed[secret] = hashlib.blake2b(key=key, digest_size=_MAC_DIGITS // 2)
+        return keyed.copy()
+
+    def sign(self, sender: str, subject: str, payload: bytes, headers: dict[str, str] | None = None) -> bytes:
+        """The header block of a message; ValueError if the headers exceed 64 KiB."""
+        lines = (
+            b"".join(b"%b: %b\r\n" % (name.encode(), value.encode()) for name, value in headers.items())
+            if headers
+            else b""
+        )
+        if len(lines) > _MAX_HEADERS:
+            raise ValueError("the headers are too long")
+        raw_sender, fields = sender.encode(), b"%011x%04x" % (time.time_ns() // 1_000_000, len(lines))
+        mac = _mac(self._keyed_with(self._secrets.current), raw_sender, subject, fields, lines, payload)
+        return b"NATS/1.0\r\nArtcafe-From: %b\r\nArtcafe-Auth: %b%b\r\n%b\r\n" % (
+            raw_sender,
+            fields,
+            mac,
+            lines,
+        )
+
+    def unique_id(self, publisher: str, subject: str, message_id: str) -> str:
+        """The id by which the broker recognizes a repeated message of one publisher.
+
+        It is a keyed hash, so that nobody else can use up the id of a message that is still to be published.
+        """
+        # The first key of the file: a replaced key does not change the ids of messages that are repeated meanwhile.
+        keyed = self._keyed_with(self._secrets.keys[0].secret)
+        keyed.update(b"id\n%b\n%b\n%b" % (publisher.encode(), subject.encode(), message_id.encode()))
+        return keyed.hexdigest()
+
+    def verify(self, subject: str, payload: bytes, block: bytes, at_ms: int) -> tuple[str, bytes] | None:
+        """The sender, empty for a person, and the header lines that a gateway signed.
+
+        None for a message of anyone else, and for one that was signed long before or after `at_ms`.
+        """
+        start = _SIGNED_START.match(block)
+        if start is None:
+            return None
+        sender, fields, mac = start.groups()
+        at = start.end()
+        end = at + int(fields[_TIME_DIGITS:], 16)
+        lines = block[at:end]
+        if abs(at_ms - int(fields[:_TIME_DIGITS], 16)) > MAX_AGE_MS or not _is_end(block[end:]):
+            return None
+        for secret in self._secrets_of(at_ms):
+            expected = _mac(self._keyed_with(secret), sender, subject, fields, lines, payload)
+            if hmac.compare_digest(mac, expected):
+                return sender.decode(), lines
+        return None
+
+    def _secrets_of(self, at_ms: int) -> list[bytes]:
+        """The keys that may have signed a message of this time; a stored message is verified with the key of its time."""
+        keys = self._secrets.keys
+        if len(keys) == 1:
+            return [keys[0].secret]
+        at = at_ms / 1000
+        margin = 2 * MAX_AGE_MS / 1000
+        # Each key signs until the next one begins.
+        ends = [*(key.valid_from for key in keys[1:]), math.inf]
+        return [
+            key.secret
+            for key, end in zip(keys, ends, strict=True)
+            if key.valid_from - margin <= at < end + margin
+        ]
+
+
+def _mac(keyed: Keyed, sender: bytes, subject: str, fields: bytes, lines: bytes, payload: bytes) -> bytes:
+    # No sender, subject or field has a line break, and `fields` has the length of `lines`: no two messages
+    # have the same input.
+    keyed.update(b"%b\n%b\n%b\n%b" % (sender, subject.encode(), fields, lines))
+    keyed.update(payload)
+    return keyed.hexdigest().encode()
+
+
+def _is_end(rest: bytes) -> bool:
+    """Whether nothing but headers of the broker follows."""
+    return rest == b"\r\n" or (
+        rest.endswith(b"\r\n\r\n") and all(line.startswith(b"Nats-") for line in rest[:-4].split(b"\r\n"))
+    )

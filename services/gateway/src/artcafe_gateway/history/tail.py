@@ -1,0 +1,157 @@
+"""The end of one channel's history: what the stream stores from now on, in its order.
+
+A message on the channel's subject says only that the stream will store something. The message itself is read from the
+stream, so that nothing is missed, repeated or believed that the stream does not have. Many messages that arrive
+together are read as one page.
+"""
+
+import asyncio
+from typing import Protocol
+
+from artcafe_common.backoff import Backoff
+from artcafe_common.bus.errors import CommandError
+from artcafe_gateway.bridges.bridge import Bridge
+from artcafe_gateway.delivery.fanout import BrokerSubscription, RenderGroup
+from artcafe_gateway.delivery.message import BrokerMessage
+from artcafe_gateway.delivery.signatures import MessageSigner
+from artcafe_gateway.history.stream import StreamMessage, get_last_seq, read_stream_page
+
+PAGE_MESSAGES = 200
+PAGE_BYTES = 512 * 1024
+# The stream stores a message a moment after it was published. One that is not stored by the end of this time (a
+# repeated one, for example) is not expected any more.
+STORE_TIMEOUT_S = 10.0
+FIRST_DELAY_S = 0.001
+MAX_DELAY_S = 0.5
+# Between attempts to read while the broker or the stream is away.
+FIRST_RETRY_PAUSE_S = 0.05
+MAX_RETRY_PAUSE_S = 2.0
+
+
+class TailReader(Protocol):
+    """Learns whether a tail can be read."""
+
+    def on_read(self) -> None:
+        """The tail was read."""
+
+    def on_read_failed(self) -> None:
+        """The tail could not be read."""
+
+
+class StreamTail(BrokerSubscription):
+    """One channel's newly stored messages for its subscribers; `last_seq` is that of the latest one read.
+
+    `readers` learn when it cannot be read, and when it can again.
+    """
+
+    __slots__ = (
+        "_backoff",
+        "_bridge",
+        "_deadline",
+        "_expected",
+        "_reader",
+        "_retry_pause_s",
+        "_rung",
+        "_starting",
+        "_subject",
+        "last_seq",
+        "readers",
+    )
+
+    def __init__(self, signer: MessageSigner, group_type: type[RenderGroup]) -> None:
+        super().__init__(signer, group_type)
+        self.last_seq = 0
+        # Messages that were published and not read yet, and when they are given up.
+        self._expected = 0
+        self._deadline = 0.0
+        self._rung = asyncio.Event()
+        self._starting: asyncio.Task[None] | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self.readers: dict[TailReader, None] = {}
+        self._backoff = Backoff(FIRST_RETRY_PAUSE_S, MAX_RETRY_PAUSE_S)
+        # While reading fails.
+        self._retry_pause_s = 0.0
+
+    async def start(self, bridge: Bridge, subject: str) -> None:
+        """Begins at the newest stored message, unless the tail is read already. CommandError."""
+        if self._reader is not None:
+            return
+        if self._starting is None or self._starting.done():
+            self._starting = asyncio.create_task(self._start(bridge, subject))
+        await asyncio.shield(self._starting)
+
+    async def _start(self, bridge: Bridge, subject: str) -> None:
+        self._bridge, self._subject = bridge, subject
+        self.last_seq = await get_last_seq(bridge, subject)
+        self._reader = asyncio.create_task(self._run())
+
+    def on_message(self, subject: str, reply: str, payload: bytes, headers: bytes) -> None:  # noqa: ARG002
+        """Notes that the stream is about to store a message."""
+        self._expect_message()
+
+    def on_resubscribed(self) -> None:
+        """Messages may have been published meanwhile."""
+        self._expect_message()
+
+    def on_released(self) -> None:
+        """Ends reading: nobody is subscribed any more."""
+        for task in (self._starting, self._reader):
+            if task is not None:
+                task.cancel()
+
+    def _expect_message(self) -> None:
+        self._expected += 1
+        self._deadline = asyncio.get_running_loop().time() + STORE_TIMEOUT_S
+        self._rung.set()
+
+    async def _run(self) -> None:
+        delay = FIRST_DELAY_S
+        while True:
+            try:
+                async with asyncio.timeout(delay if self._expected else None):
+                    await self._rung.wait()
+                delay = FIRST_DELAY_S
+            except TimeoutError:
+                delay = min(delay * 2, MAX_DELAY_S)
+            self._rung.clear()
+            if self._retry_pause_s:
+                await asyncio.sleep(self._retry_pause_s)
+            found, has_more = await self._read_page()
+            # What is left is read next, also if its publishing was missed.
+            self._expected = max(self._expected - found, int(has_more))
+            if found and self._expected:
+                self._rung.set()
+            elif self._expected and asyncio.get_running_loop().time() > self._deadline:
+                self._expected = 0
+
+    async def _read_page(self) -> tuple[int, bool]:
+        """Dispatches what is stored after `last_seq`; returns the number of messages, and whether more follow."""
+        start: dict[str, object] = {"seq": self.last_seq + 1}
+        try:
+            page, has_more = await read_stream_page(
+                self._bridge, self._subject, start, PAGE_MESSAGES, PAGE_BYTES
+            )
+        except CommandError:
+            # The broker or the stream is away: this says nothing about the messages.
+            self._retry_pause_s = self._backoff.next_pause_s()
+            self._deadline = asyncio.get_running_loop().time() + STORE_TIMEOUT_S + self._retry_pause_s
+            for reader in tuple(self.readers):
+                reader.on_read_failed()
+            return 0, False
+        if self._retry_pause_s:
+            self._retry_pause_s = 0.0
+            self._backoff.reset()
+            for reader in tuple(self.readers):
+                reader.on_read()
+        for stored in page:
+            message = to_broker_message(self._signer, stored)
+            message.previous_seq, self.last_seq = self.last_seq, stored.seq
+            self.dispatch(message)
+        return len(page), has_more
+
+
+def to_broker_message(signer: MessageSigner, stored: StreamMessage) -> BrokerMessage:
+    """A stored message as one of the broker's, with its `seq`."""
+    message = BrokerMessage(signer, stored.subject, "", stored.data, stored.headers, stored.timestamp)
+    message.seq = stored.seq
+    return message
