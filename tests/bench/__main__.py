@@ -12,6 +12,7 @@ from artcafe_common.dev.stack import AlreadyRunning
 from bench import report
 from bench.environment import Environment
 from bench.rows import (
+    api_flood,
     connects,
     counting,
     fanout,
@@ -25,6 +26,7 @@ from bench.rows import (
     resume,
     slow,
     soak,
+    tracing,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -32,12 +34,14 @@ ROWS = {
     "fanout": fanout,
     "growth": growth,
     "pairs": pairs,
+    "tracing": tracing,
     "latency": latency,
     "connects": connects,
     "memory": memory,
     "rest": rest,
     "slow": slow,
     "flood": flood,
+    "api_flood": api_flood,
     "counting": counting,
     "resume": resume,
     "soak": soak,

@@ -120,10 +120,12 @@ class Environment:
                 return
 
     async def metrics(self):
-        """The gateway's metrics without labels, by name."""
+        """The gateway's metrics, by name; those with labels are summed."""
         text = (await self.http.get("/metrics")).raise_for_status().text
-        found = re.findall(r"^(\w+) ([0-9.e+-]+)$", text, re.MULTILINE)
-        return {name: float(value) for name, value in found}
+        totals: dict[str, float] = {}
+        for name, value in re.findall(r"^(\w+)(?:\{.*\})? ([0-9.e+-]+)$", text, re.MULTILINE):
+            totals[name] = totals.get(name, 0.0) + float(value)
+        return totals
 
     @property
     def supports_naive_fanout(self):

@@ -6,15 +6,18 @@ import contextlib
 import json
 import subprocess
 import sys
+import time
 import uuid
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
-import nats
+from redis.asyncio import Redis
 from websockets.asyncio.client import connect
 
 from artcafe_common.broker.nkeys import KeyPair
 from support.cleanup import close_after_test
+from support.ordered_flush import OrderedFlushNats
 from support.waiting import QUIET_PERIOD_S
 
 PASSWORD = "Some-Password-1"
@@ -36,6 +39,13 @@ async def set_plan(tenant, plan):
     assert tenant.id in result.stdout
 
 
+async def set_message_count(stack, tenant, messages):
+    """Set metering's counter of messages in this month."""
+    month = f"{datetime.now(UTC):%Y%m}"
+    async with Redis.from_url(stack.endpoints["redis"]) as redis:
+        await redis.hset(f"stats:m:{month}:{tenant.id}", "messages", messages)
+
+
 class User:
     """A signed-in user."""
 
@@ -50,11 +60,24 @@ class User:
         """Create a user and log in."""
         email = f"{uuid.uuid4().hex[:12]}@example.com"
         await stack.add_user(email, PASSWORD)
-        http = httpx.AsyncClient(base_url=f"{stack.api}/api/v1", timeout=20)
-        close_after_test(http, http.aclose)
-        response = await http.post("/auth/login", json={"email": email, "password": PASSWORD})
+        return await cls.log_in(stack, email)
+
+    @classmethod
+    async def log_in(cls, stack, email):
+        """Log in an existing user."""
+        user = cls.with_token(stack, email, "")
+        response = await user.http.post(
+            "/auth/login", json={"email": email, "password": PASSWORD}, headers={"Authorization": ""}
+        )
         assert response.status_code == 200, response.text
-        token = response.json()["access_token"]
+        return cls.with_token(stack, email, response.json()["access_token"], http=user.http)
+
+    @classmethod
+    def with_token(cls, stack, email, token, *, http=None):
+        """A user with an access token."""
+        if http is None:
+            http = httpx.AsyncClient(base_url=f"{stack.api}/api/v1", timeout=20)
+            close_after_test(http, http.aclose)
         http.headers["Authorization"] = f"Bearer {token}"
         return cls(stack, email, http, token)
 
@@ -138,10 +161,10 @@ class Client:
         async def ignore(_error):
             return None
 
-        nc = nats.NATS()
+        nc = OrderedFlushNats()
         close_after_test(nc, nc.close)
         await nc.connect(
-            self.connection["nats_url"],
+            options.pop("servers", self.connection["nats_url"]),
             nkeys_seed_str=self.seed,
             **{"allow_reconnect": False, "error_cb": ignore, **options},
         )
@@ -189,16 +212,20 @@ class Socket:
         def matches(frame):
             return frame["type"] in kinds and all(frame.get(k) == v for k, v in fields.items())
 
-        async with asyncio.timeout(within):
-            while True:
-                for frame in self._pending:
-                    if matches(frame):
-                        self._pending.remove(frame)
-                        return frame
-                if self.closed:
-                    raise ConnectionError(f"closed with {self.closed}; pending {self._pending}")
-                self._changed.clear()
-                await self._changed.wait()
+        ends_at = time.monotonic() + within
+        while True:
+            for frame in self._pending:
+                if matches(frame):
+                    self._pending.remove(frame)
+                    return frame
+            if self.closed:
+                raise ConnectionError(f"closed with {self.closed}; pending {self._pending}")
+            self._changed.clear()
+            try:
+                await asyncio.wait_for(self._changed.wait(), ends_at - time.monotonic())
+            except TimeoutError:
+                message = f"none of {kinds} with {fields} within {within} s; pending {self._pending}"
+                raise TimeoutError(message) from None
 
     async def send_and_receive(self, kind, reply, **fields):
         """Send a frame and wait for a frame of the type `reply`."""

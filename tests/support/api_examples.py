@@ -3,7 +3,7 @@
 API = "/api/v1"
 # A well-formed id that no resource has.
 UNKNOWN_ID = "01JADAR0000000000000000000"
-SSH_PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFOBP9o0cXKkyrJX0vhq+uHSKT9EPaotH/DfNBq0jyN/"
+SSH_PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEZpYT5JQ/HGwWYOtn5QDC328aH9Df5LF4R/SXqmkaM7"
 # A valid body for each route, None where it has no body. A test fails while a route is missing here.
 ROUTES = {
     "POST /auth/login": {"email": "nobody@example.com", "password": "wrong"},
@@ -16,6 +16,8 @@ ROUTES = {
     "GET /accounts/{account_id}": None,
     "PUT /accounts/{account_id}": {"name": "x", "description": "", "metadata": {}},
     "POST /accounts/generate-nkey/{account_id}": None,
+    "GET /accounts/{account_id}/signing-keys": None,
+    "DELETE /accounts/{account_id}/signing-keys/{nkey_public}": None,
     "GET /accounts/{account_id}/members": None,
     "POST /accounts/{account_id}/members": {"user_id": "u1", "email": "u@example.com", "role": "viewer"},
     "PUT /accounts/{account_id}/members/{user_id}": {"role": "member"},
@@ -26,11 +28,13 @@ ROUTES = {
     "PUT /clients/{client_id}": {"name": "y", "status": "active", "permissions": {}, "metadata": {}},
     "DELETE /clients/{client_id}": None,
     "POST /clients/{client_id}/regenerate-nkey": None,
+    "POST /clients/{client_id}/permissions/test": {"action": "publish", "subject": "orders.new"},
     "GET /clients/{client_id}/status": None,
     "GET /agents": None,
     "POST /agents": {"name": "x", "key_type": "ed25519", "description": "", "metadata": {}},
     "GET /agents/status/summary": None,
     "GET /agents/{agent_id}": None,
+    "GET /agents/{agent_id}/status": None,
     "PUT /agents/{agent_id}": {"name": "y", "status": "active", "public_key": SSH_PUBLIC_KEY, "metadata": {}},
     "DELETE /agents/{agent_id}": None,
     "GET /agents/{agent_id}/challenge": None,
@@ -46,11 +50,18 @@ ROUTES = {
     "GET /subjects": None,
     "POST /subjects": {"name": "x", "pattern": "x", "description": "", "metadata": {}},
     "GET /subjects/{subject_id}": None,
+    "GET /subjects/{subject_id}/messages": None,
     "PUT /subjects/{subject_id}": {"name": "z", "pattern": "z", "description": "", "metadata": {}},
     "DELETE /subjects/{subject_id}": None,
     "GET /usage/metrics": None,
     "GET /usage/current": None,
     "GET /usage/local/stats": None,
+    "GET /usage/clients/{client_id}": None,
+    "GET /usage/channels/{channel_id}": None,
+    "GET /plans": None,
+    "GET /connections": None,
+    "GET /roster": None,
+    "DELETE /connections/{connection_id}": None,
     "GET /activity/logs": None,
     "GET /activity/summary": None,
     "GET /profile/me": None,

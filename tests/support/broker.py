@@ -2,6 +2,7 @@
 
 from artcafe_common.broker.connect import connect
 from artcafe_common.broker.system_account import list_connections
+from support.aws import call_dynamodb
 
 
 async def list_tenant_connections(tenant):
@@ -18,3 +19,14 @@ async def list_tenant_connections(tenant):
         ]
     finally:
         await system.close()
+
+
+async def account_of(tenant):
+    """The public key of an organization's NATS account."""
+    row = await call_dynamodb(
+        tenant.stack,
+        "get_item",
+        TableName="artcafe-nkey-seeds",
+        Key={"seed_id": {"S": f"account#{tenant.id}"}},
+    )
+    return row["Item"]["account"]["S"]

@@ -1,11 +1,11 @@
 """An organization with one resource of each kind."""
 
-from support.api_examples import API, SSH_PUBLIC_KEY
+from support.api_examples import API, SSH_PUBLIC_KEY, UNKNOWN_ID
 from support.problems import assert_problem
 
 
 class ExampleTenant:
-    """`ids` has a real id for every parameter in a route."""
+    """`ids` has a real id for every parameter in a route, except for connections."""
 
     def __init__(self, tenant, ids):
         self.tenant = tenant
@@ -19,6 +19,7 @@ class ExampleTenant:
         subject = await tenant.call("POST", "/subjects", 201, json={"name": "S", "pattern": "s.>"})
         member = {"user_id": "somebody", "role": "viewer"}
         await tenant.call("POST", f"/accounts/{tenant.id}/members", 201, json=member)
+        key = await tenant.call("POST", f"/accounts/generate-nkey/{tenant.id}", 201)
         ids = {
             "account_id": tenant.id,
             "user_id": "somebody",
@@ -26,6 +27,9 @@ class ExampleTenant:
             "agent_id": agent["agent"]["agent_id"],
             "channel_id": channel["channel_id"],
             "subject_id": subject["subject_id"],
+            "nkey_public": key["nkey_public"],
+            # A live connection would end with the first test.
+            "connection_id": UNKNOWN_ID,
         }
         return cls(tenant, ids)
 

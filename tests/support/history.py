@@ -24,8 +24,8 @@ async def create_subject(tenant, name="Orders", pattern="orders.>", **fields):
 
 
 async def connect_jetstream(tenant):
-    """JetStream in the tenant's account."""
-    return (await (await tenant.create_client()).connect_nats()).jetstream(timeout=5)
+    """JetStream of the platform's streams of the tenant."""
+    return (await (await tenant.create_client()).connect_nats()).jetstream(domain="PLATFORM", timeout=5)
 
 
 async def stored_messages(js, subject):

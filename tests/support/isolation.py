@@ -4,6 +4,7 @@ import json
 import uuid
 from contextlib import asynccontextmanager
 
+from artcafe_common.broker.nkeys import KeyKind, create_key_pair
 from artcafe_common.clock import new_id
 from support.agents import LegacyAgent
 from support.snapshot import snapshot
@@ -35,6 +36,7 @@ async def undisturbed(tenant):
     await tenant.call("POST", f"/channels/{channel['channel_id']}/messages", 202, json={"data": "kept"})
     subject = {"name": "of the victim", "pattern": "kept.>"}
     subject = await tenant.call("POST", "/subjects", 201, json=subject)
+    key = await tenant.call("POST", f"/accounts/generate-nkey/{tenant.id}", 201)
     tenant.ids = {
         "account_id": tenant.id,
         "user_id": decode_claims(tenant.owner.token)["sub"],
@@ -42,10 +44,13 @@ async def undisturbed(tenant):
         "agent_id": tenant.legacy.id,
         "channel_id": channel["channel_id"],
         "subject_id": subject["subject_id"],
+        "nkey_public": key["nkey_public"],
         "email": tenant.owner.email,
     }
     sockets = [socket, await tenant.agent.connect_websocket(), await tenant.legacy.connect_websocket()]
     await eventually(lambda: _connected(tenant, {listener.id: 2, tenant.agent.id: 1}))
+    live = (await tenant.call("GET", "/connections", 200))["connections"]
+    tenant.ids["connection_id"] = next(each["connection_id"] for each in live if each["kind"] == "client")
     before = await snapshot(tenant)
     # The organization's own message arrives first; what arrives after it is checked.
     await eventually(lambda: received)
@@ -77,8 +82,9 @@ async def _connected(tenant, connections):
 
 def unknown_ids():
     """Well-formed ids that do not exist."""
-    names = ("account_id", "client_id", "agent_id", "channel_id", "subject_id")
+    names = ("account_id", "client_id", "agent_id", "channel_id", "subject_id", "connection_id")
     return {name: new_id() for name in names} | {
         "user_id": str(uuid.uuid4()),
+        "nkey_public": create_key_pair(KeyKind.ACCOUNT).public,
         "email": f"{uuid.uuid4().hex[:12]}@example.com",
     }

@@ -5,6 +5,9 @@ import socket
 
 from artcafe_common.dev.stack import Ports, Stack
 
+# Tests sign up more users in a minute than people do.
+UNLIMITED = {"ARTCAFE_ADDRESS_LOGINS_PER_MINUTE": "0", "ARTCAFE_ADDRESS_CALLS_PER_MINUTE": "0"}
+
 
 def free_ports() -> Ports:
     sockets = [socket.socket() for _ in Ports.__struct_fields__]
@@ -18,9 +21,9 @@ def free_ports() -> Ports:
 
 
 @contextlib.asynccontextmanager
-async def running_stack(directory, settings=None, *, servers=None):
+async def running_stack(directory, settings=None, *, servers=None, kind=Stack):
     """A stack with all servers and services; with `servers` given, with only these servers started."""
-    stack = Stack(directory, free_ports(), settings=settings)
+    stack = kind(directory, free_ports(), settings={**UNLIMITED, **(settings or {})})
     try:
         if servers is None:
             await stack.up()

@@ -3,10 +3,11 @@
 import asyncio
 import base64
 import json
+import sys
 
-from aiobotocore.session import get_session
-
+from artcafe_common.dev.supervisor import Program
 from support.actors import User
+from support.aws import call_dynamodb
 from support.cli import Terminal
 from support.waiting import eventually
 
@@ -37,11 +38,20 @@ async def test_doctor_reports_ok_for_a_healthy_stack(stack, tmp_path):
     )
     checks = {each["check"] for each in report["checks"]}
     assert checks == {
-        *("nats", "streams", "redis", "dynamodb", "tables", "jwks", "clocks", "accounts"),
+        *("nats", "streams", "servers", "storage", "redis", "dynamodb", "tables", "jwks"),
+        *("clocks", "accounts", "certificates"),
         *("gateway", "identity", "tenancy", "presence", "metering"),
     }
+    details = [each["detail"] for each in report["checks"]]
+    # Each instance by itself, with its clock; each stream with its replicas.
+    for service in ("gateway", "identity", "tenancy", "presence", "metering"):
+        assert any(each.startswith(f"on dev-{service}: answers, version ") for each in details)
+        assert f"{service} on dev-{service}" in next(
+            each for each in details if "clock" in each or "within" in each
+        )
+    assert any(each.startswith("EVENTS, ") and each.endswith("1 of 1 replicas") for each in details)
     text = await Terminal(tmp_path).run("doctor", **stack.environ())
-    assert text.code == 0
+    assert text.code == 0, text.out + text.err
     assert all(line.startswith("ok ") for line in text.out.splitlines())
 
 
@@ -129,18 +139,6 @@ async def test_doctor_detects_missing_tables_indexes_and_ttl(separate_stack, tmp
     )
 
 
-async def call_dynamodb(stack, operation, **arguments):
-    client = get_session().create_client(
-        "dynamodb",
-        region_name="us-east-1",
-        endpoint_url=stack.aws_url,
-        aws_access_key_id="development",
-        aws_secret_access_key="development",
-    )
-    async with client as dynamodb:
-        await getattr(dynamodb, operation)(**arguments)
-
-
 async def test_doctor_detects_stopped_servers_and_services(separate_stack, tmp_path):
     await separate_stack.supervisor.stop("metering")
     degraded = await Terminal(tmp_path).run("status", "--json", "--api", separate_stack.api)
@@ -169,3 +167,32 @@ async def test_doctor_reports_missing_keys_and_invalid_settings(stack, tmp_path)
     result = await Terminal(tmp_path).run("doctor", **{**stack.environ(), "ARTCAFE_PORT": "high"})
     assert result.code == 1
     assert result.err.startswith("artcafe: ARTCAFE_PORT is not valid")
+
+
+async def test_doctor_looks_at_every_instance(new_stack, tmp_path):
+    async with new_stack({"ARTCAFE_GATEWAY_WORKERS": "2"}) as stack:
+        stack.supervisor.start(
+            Program(
+                name="second",
+                command=[sys.executable, "-m", "artcafe_tenancy"],
+                environ={
+                    **stack.environ("tenancy"),
+                    "ARTCAFE_SERVER_ID": "other",
+                    "ARTCAFE_REVISION": "abc123",
+                },
+                log=stack.directory / "logs" / "second.log",
+            )
+        )
+
+        async def report_of_both():
+            report = await run_doctor(stack, tmp_path)
+            details = [each["detail"] for each in report["checks"] if each["check"] == "tenancy"]
+            return report if len(details) == 2 else None
+
+        report = await eventually(report_of_both, within=30)
+        details = [each["detail"] for each in report["checks"]]
+        assert [each.split(":")[0] for each in details if "worker" in each and "answers" in each] == [
+            "on dev-gateway worker 0",
+            "on dev-gateway worker 1",
+        ]
+        assert "abc123" in checks_with_status(report, "warn")["versions"]["detail"]

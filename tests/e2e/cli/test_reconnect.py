@@ -74,6 +74,35 @@ async def test_busy_server_is_retried_after_its_delay(terminal, tenant):
     assert connected_at[1] - connected_at[0] >= 2.5
 
 
+async def test_restarting_server_names_the_delay(terminal, tenant):
+    client = await tenant.create_client()
+    connected_at = []
+
+    async def restart_after_first_message(ws):
+        connected_at.append(asyncio.get_running_loop().time())
+        await ws.send(json.dumps({"type": "challenge", "nonce": "n"}))
+        assert json.loads(await ws.recv())["type"] == "auth"
+        await ws.send(json.dumps({"type": "welcome", "heartbeat_interval_s": 30}))
+        subscribe = json.loads(await ws.recv())
+        await ws.send(json.dumps({"type": "subscribed", "id": subscribe["id"]}))
+        message = {"type": "message", "subject": "x", "timestamp": "2026-01-01T00:00:00Z"}
+        await ws.send(json.dumps({**message, "data": len(connected_at)}))
+        if len(connected_at) == 1:
+            await ws.send(json.dumps({"type": "reconnect", "retry_after_ms": 2500}))
+            await ws.close(1012, "restarting")
+        await ws.wait_closed()
+
+    async with serve(restart_after_first_message, "127.0.0.1", 0) as server:
+        url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        result = await terminal.run(
+            "sub", "x", "--count", "2", "--json", "--ws", url, **client_environ(client)
+        )
+    assert result.code == 0, result.err
+    assert "retrying in 2.5 s" in result.err
+    assert [message["data"] for message in result.lines] == [1, 2]
+    assert connected_at[1] - connected_at[0] >= 2.5
+
+
 @pytest.mark.parametrize("transport", [[], ["--nats"]], ids=["websocket", "nats"])
 async def test_sub_reconnects_after_a_restart(separate_stack, tmp_path, transport):
     tenant = await (await User.sign_up(separate_stack)).create_organization()

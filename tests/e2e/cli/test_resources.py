@@ -2,6 +2,7 @@
 
 import re
 
+from artcafe_common import __version__
 from support.actors import PASSWORD, User
 from support.api_examples import UNKNOWN_ID
 from support.cli import Terminal, assert_error_line, client_environ, file_mode
@@ -128,9 +129,88 @@ async def test_status_usage_and_activity_are_shown(terminal, tenant):
     await eventually(counted, within=15)
     listed = await terminal.run_json("activity", "--type", "client")
     assert [each["action"] for each in listed["logs"]] == ["client.created"]
-    for arguments in (["status"], ["status", client.id], ["usage"], ["activity"], ["channels", "list"]):
+    for arguments in (["status"], ["status", client.id], ["usage"], ["activity"], ["connections", "list"]):
         result = await terminal.run(*arguments)
         assert result.code == 0, result.err
         assert result.out
     assert (await terminal.run("activity", "--hours", "0")).code == 2
     assert (await terminal.run("activity", "--type", "nonsense")).code == 1
+
+
+async def test_clients_are_suspended_and_resumed(terminal, tenant):
+    client = await tenant.create_client()
+    socket = await client.connect_websocket()
+    assert (await terminal.run_json("clients", "suspend", client.id))["status"] == "suspended"
+    assert await socket.wait_closed() == (4403, "suspended")
+    resumed = await terminal.run("clients", "resume", client.id)
+    assert resumed.out.rstrip().endswith("is offline")
+    await client.connect_websocket()
+    assert_error_line(await terminal.run("clients", "suspend", UNKNOWN_ID), "client_not_found")
+
+
+async def test_agents_are_created_suspended_and_deleted(terminal, tmp_path):
+    key = tmp_path / "agent.pem"
+    created = await terminal.run_json("agents", "create", "reader", "--private-key-file", key)
+    agent_id = created["agent"]["agent_id"]
+    assert "PRIVATE KEY" in key.read_text()
+    assert file_mode(key) == 0o600
+    assert "private_key" not in created
+    # An existing file is kept, and no agent is created.
+    again = await terminal.run("agents", "create", "other", "--private-key-file", key)
+    assert (again.code, "File exists" in again.err) == (1, True)
+    assert [each["name"] for each in (await terminal.run_json("agents", "list"))["agents"]] == ["reader"]
+    public = tmp_path / "agent.pub"
+    public.write_text(created["agent"]["public_key"])
+    other = await terminal.run_json("agents", "create", "other", "--public-key-file", public)
+    assert other["agent"]["fingerprint"] == created["agent"]["fingerprint"]
+    assert (await terminal.run("agents", "create", "third")).code == 2
+    assert (await terminal.run_json("agents", "suspend", agent_id))["status"] == "suspended"
+    assert (await terminal.run_json("agents", "list", "--status", "suspended"))["agents"][0][
+        "agent_id"
+    ] == agent_id
+    assert (await terminal.run_json("agents", "resume", agent_id))["status"] == "offline"
+    assert (await terminal.run_json("agents", "show", agent_id))["name"] == "reader"
+    assert (await terminal.run_json("agents", "delete", agent_id))["agent_id"] == agent_id
+    assert_error_line(await terminal.run("agents", "show", agent_id), "agent_not_found")
+
+
+async def test_members_are_added_promoted_and_removed(stack, terminal, tenant):
+    other = await User.sign_up(stack)
+    user_id = (await other.http.get("/profile/me")).json()["user_id"]
+    added = await terminal.run_json("members", "add", user_id, "--email", other.email)
+    assert added["role"] == "member"
+    assert (await terminal.run_json("members", "set-role", user_id, "admin"))["role"] == "admin"
+    listed = await terminal.run_json("members", "list")
+    assert {each["user_id"]: each["role"] for each in listed["members"]}[user_id] == "admin"
+    assert (await terminal.run_json("members", "remove", user_id))["user_id"] == user_id
+    assert_error_line(await terminal.run("members", "remove", user_id), "member_not_found")
+    invalid = await terminal.run("members", "add", user_id, "--role", "king")
+    assert invalid.code == 1
+
+
+async def test_subjects_and_history(terminal, tenant):
+    created = await terminal.run_json("subjects", "create", "orders", "orders.>", "--max-messages", "100")
+    subject_id = created["subject_id"]
+    assert created["retention"]["max_messages"] == 100
+
+    async def active():
+        return (await terminal.run_json("subjects", "show", subject_id))["status"] == "active"
+
+    await eventually(active, within=20)
+    assert [each["name"] for each in (await terminal.run_json("subjects", "list"))["subjects"]] == ["orders"]
+    assert (await terminal.run_json("subjects", "delete", subject_id))["subject_id"] == subject_id
+
+    channel = await terminal.run_json("channels", "create", "news")
+    await tenant.call(
+        "POST", f"/channels/{channel['channel_id']}/messages", 202, json={"data": "hello\x1b[2J"}
+    )
+    shown = await terminal.run("channels", "history", channel["channel_id"])
+    assert "hello" in shown.out
+    assert "\x1b" not in shown.out
+    unknown = await terminal.run("channels", "history", UNKNOWN_ID)
+    assert_error_line(unknown, "channel_not_found")
+
+
+async def test_version(tmp_path):
+    result = await Terminal(tmp_path).run("--version", ARTCAFE_REVISION="abc123")
+    assert result.out == f"artcafe {__version__} (abc123)\n"

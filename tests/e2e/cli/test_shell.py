@@ -35,7 +35,7 @@ async def test_completion_script_completes_commands(tmp_path, shell):
             timeout=30,
             check=False,
         )
-        assert completed.stdout.split() == ["regenerate"], completed.stderr
+        assert completed.stdout.split() == ["regenerate", "resume"], completed.stderr
 
 
 def test_help_imports_no_heavy_modules():

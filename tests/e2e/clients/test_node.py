@@ -10,6 +10,7 @@ import pytest
 
 from artcafe_common.broker.nkeys import KeyKind, create_key_pair
 from support.cleanup import close_after_test
+from support.history import publish
 
 SOURCE = Path(__file__).parent / "node"
 pytestmark = [
@@ -25,7 +26,7 @@ pytestmark = [
 def package(tmp_path_factory):
     """The package with its locked dependencies, installed outside the source tree."""
     directory = tmp_path_factory.mktemp("node")
-    for name in ("package.json", "package-lock.json", "client.js"):
+    for name in ("package.json", "package-lock.json", "client.js", "streams.js"):
         shutil.copy(SOURCE / name, directory)
     result = subprocess.run(
         ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"],
@@ -102,6 +103,40 @@ async def test_node_client_and_websocket_client_exchange_messages(package, tenan
     program.process.stdin.write(b"stop\n")
     await program.wait_for("closed")
     assert await asyncio.wait_for(program.process.wait(), 5) == 0
+
+
+@pytest.mark.parametrize("transport", ["tcp", "websocket"])
+async def test_streams_stores_and_services_of_the_standard_libraries_work(package, tenant, transport):
+    channel, reader = await tenant.create_channel(), await tenant.create_client()
+    manager = await tenant.create_client(permissions={"streams": "manage"})
+    await publish(tenant, channel, 1, 2)
+    options = {
+        "url": reader.connection["nats_url"],
+        "websocket": reader.connection["nats_ws_url"] if transport == "websocket" else None,
+        "reader": reader.seed,
+        "manager": manager.seed,
+        "channel": channel["subject"],
+    }
+    process = await asyncio.create_subprocess_exec(
+        *("node", "streams.js", json.dumps(options)),
+        cwd=package,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await asyncio.wait_for(process.communicate(), 60)
+    assert process.returncode == 0, err.decode()
+    assert json.loads(out) == {
+        "ack": 3,
+        "messages": 3,
+        "last": 3,
+        "ordered": [1, 2, 3],
+        "acknowledged": [True, True],
+        "pending": 0,
+        "service": "42",
+        "value": "red",
+        "bytes": 300_000,
+        "own": "1",
+    }
 
 
 async def test_unknown_key_is_rejected(package, tenant):

@@ -3,8 +3,6 @@
 import asyncio
 import json
 import os
-import subprocess
-import sys
 import time
 import uuid
 from pathlib import Path
@@ -17,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from support.actors import User
 from support.agents import LegacyAgent
 from support.cleanup import close_after_test
+from support.packages import create_environment
 from support.waiting import eventually
 
 SDK = "artcafe-agent-framework==0.4.3"
@@ -27,20 +26,7 @@ NAME = "team.updates"
 @pytest.fixture(scope="module")
 def python(tmp_path_factory):
     """The interpreter of a virtual environment with the published SDK."""
-    directory = tmp_path_factory.mktemp("sdk") / "venv"
-    uv = str(Path(sys.executable).parent / "uv")
-    binary = str(directory / "bin/python")
-    for command in (
-        [uv, "venv", "--quiet", "--python", sys.executable, str(directory)],
-        [uv, "pip", "install", "--quiet", "--python", binary, SDK],
-    ):
-        try:
-            result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=90)
-        except (OSError, subprocess.TimeoutExpired) as error:
-            pytest.skip(f"needs {SDK} from the package registry: {error}")
-        if result.returncode:
-            pytest.skip(f"needs {SDK} from the package registry: {result.stderr.strip()[-300:]}")
-    return binary
+    return create_environment(tmp_path_factory.mktemp("sdk"), SDK)
 
 
 @pytest.fixture(scope="module")
@@ -265,7 +251,7 @@ async def test_subjects_of_the_fixed_nats_agent_work(tenant, other_tenant):
 
     async def status_matches():
         state = await tenant.call("GET", f"/clients/{client.id}/status", 200)
-        reported = (state["status"], state["health"], state["metadata"], state["metrics"])
+        reported = (state["status"], state["health"], state["metadata"], state["traffic"])
         return reported == ("online", "healthy", {"zone": "b"}, metrics)
 
     await eventually(status_matches)

@@ -1,5 +1,6 @@
 """The served OpenAPI and AsyncAPI documents, and the page that shows them."""
 
+import json
 import re
 import shutil
 
@@ -62,10 +63,33 @@ async def test_api_page_shows_every_route(stack, http):
         finally:
             await browser.close()
     assert shown == sum(len(item) for item in document["paths"].values())
-    assert "Register a client" in text
+    assert "Create a client; its seed is shown only once" in text
     assert "plan_limit" in text
     assert problems == []
     assert [url for url in requests if not url.startswith((stack.api, "data:", "blob:"))] == []
+
+
+async def test_openapi_document_describes_the_published_bodies_that_are_accepted(tenant):
+    """Any JSON, or an object of `data`, `headers` and `message_id`, whose types are then checked."""
+    async with httpx.AsyncClient(base_url=tenant.stack.api) as http:
+        document = (await http.get("/schema/openapi.json")).json()
+    body = document["paths"]["/api/v1/channels/{channel_id}/messages"]["post"]["requestBody"]
+    schema = {**body["content"]["application/json"]["schema"], "components": document["components"]}
+    validator = jsonschema_rs.Draft202012Validator(schema)
+    channel = await tenant.create_channel()
+    for message, accepted in (
+        (None, True),
+        ([1], True),
+        ({"headers": {}}, True),
+        ({"data": 1, "other": 2, "headers": 3}, True),
+        ({"data": 1, "headers": {"A": "b"}, "message_id": "m"}, True),
+        ({"data": 1, "headers": 3}, False),
+        ({"data": 1, "message_id": ""}, False),
+    ):
+        response = await tenant.http.post(
+            f"/channels/{channel['channel_id']}/messages", content=json.dumps(message)
+        )
+        assert (validator.is_valid(message), response.status_code) == (accepted, 202 if accepted else 400)
 
 
 async def test_frames_conform_to_the_asyncapi_document(tenant):

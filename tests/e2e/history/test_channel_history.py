@@ -2,7 +2,7 @@
 
 from artcafe_common.plans import LIMITS, Plan
 from support.actors import set_plan
-from support.history import publish, read_history
+from support.history import connect_jetstream, publish, read_history
 from support.problems import assert_rejected
 from support.waiting import eventually
 
@@ -133,7 +133,7 @@ async def test_deleting_a_channel_purges_its_messages(tenant):
     channel, other = await tenant.create_channel(), await tenant.create_channel()
     await publish(tenant, channel, 1, 2)
     await publish(tenant, other, 3)
-    js = (await (await tenant.create_client()).connect_nats()).jetstream()
+    js = await connect_jetstream(tenant)
     await tenant.call("DELETE", f"/channels/{channel['channel_id']}", 200)
 
     async def is_purged():
@@ -150,6 +150,7 @@ async def test_channel_without_storage_in_the_plan_has_no_history(tenant):
     body = {"name": "All", "pattern": "all.>", "retention": {"max_bytes": storage}}
     await tenant.call("POST", "/subjects", 201, json=body)
     channel = await tenant.create_channel()
+    assert not channel["has_history"]
     socket = await (await tenant.create_client()).connect_websocket()
     await socket.subscribe(channel=channel["channel_id"])
     (accepted,) = await publish(tenant, channel, "live")

@@ -71,7 +71,7 @@ async def test_subscribers_are_listed_with_connections_and_remembered(tenant, ot
     await eventually(disconnected_are_listed)
     # A subscription of another organization to the same channel id is not listed.
     socket = await (await other_tenant.create_client()).connect_websocket()
-    await socket.subscribe(channel=channel["channel_id"])
+    await socket.subscribe(subject=f"tenant.{other_tenant.id}.channel.{channel['channel_id']}")
     await asyncio.sleep(0.3)
     assert {s["client_id"] for s in await list_subscribers(tenant, channel)} == {a.id, b.id}
     # Deleted clients are removed.

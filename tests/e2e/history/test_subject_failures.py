@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from nats.js.errors import Error as JetStreamError
 
 from support.actors import User
 from support.health import wait_until_healthy
@@ -49,7 +50,10 @@ async def wait_until_consistent(org, js):
         if response.status_code != 200:
             return False
         subjects = response.json()["subjects"]
-        streams = {info.config.name: info.config for info in await js.streams_info()}
+        try:
+            streams = {info.config.name: info.config for info in await js.streams_info()}
+        except JetStreamError:
+            return False  # identity, which forwards the call, is not back
         if {each["stream"] for each in subjects} != streams.keys() - {"CHANNELS"}:
             return False
         return all(

@@ -255,25 +255,13 @@ async def test_storage_limit_of_the_plan_applies_to_all_streams(tenant):
     await tenant.call("PUT", path, 200, json={"retention": {"max_bytes": 8192}})
 
 
-async def test_stream_created_by_the_organization_is_not_changed(tenant):
-    js = await connect_jetstream(tenant)
-    await js.add_stream(StreamConfig(name="MINE", subjects=[f"{tenant.id}.mine.>"]))
-    await assert_rejected(
-        tenant, "POST", "/subjects", 409, "subject_overlap", json={"name": "Mine", "pattern": "mine.>"}
-    )
-    assert (await tenant.call("GET", "/subjects", 200))["subjects"] == []
-    other = await create_subject(tenant, "Mine", "yours.>")
-    path = f"/subjects/{other['subject_id']}"
-    await assert_rejected(
-        tenant, "PUT", path, 409, "subject_overlap", json={"pattern": "mine.a", "name": "Still"}
-    )
-
-    async def is_unchanged():
-        current = await tenant.call("GET", path, 200)
-        return {**current, "updated_at": ""} == {**other, "updated_at": ""}
-
-    await eventually(is_unchanged)
-    config = (await js.stream_info(other["stream"])).config
-    assert sorted(config.subjects) == sorted([f"{tenant.id}.yours.>", f"tenant.{tenant.id}.yours.>"])
-    await js.delete_stream("MINE")
-    await tenant.call("PUT", path, 200, json={"pattern": "mine.a"})
+async def test_stream_of_the_organization_and_subject_both_store_a_message(tenant):
+    nc = await (await tenant.create_client(permissions={"streams": "manage"})).connect_nats()
+    own, js = nc.jetstream(), await connect_jetstream(tenant)
+    await own.add_stream(StreamConfig(name="MINE", subjects=[f"{tenant.id}.mine.>"]))
+    subject = await create_subject(tenant, "Mine", "mine.>")
+    await nc.publish(f"{tenant.id}.mine.a", b"1")
+    await eventually(lambda: stream_holds(js, subject, 1))
+    assert (await own.stream_info("MINE")).state.messages == 1
+    await tenant.call("DELETE", f"/subjects/{subject['subject_id']}", 200)
+    assert (await own.stream_info("MINE")).state.messages == 1

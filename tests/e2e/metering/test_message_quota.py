@@ -2,15 +2,13 @@
 
 import json
 import sys
-from datetime import UTC, datetime
 
 import nats
 import pytest
-from redis.asyncio import Redis
 
 from artcafe_common.dev.supervisor import Program
 from artcafe_common.plans import LIMITS, Plan
-from support.actors import set_plan
+from support.actors import set_message_count, set_plan
 from support.health import is_healthy, is_ready
 from support.waiting import eventually
 
@@ -20,8 +18,8 @@ async def crossings(limited_stack):
     """All published `QuotaCrossed` events."""
     nc = await nats.connect(
         limited_stack.environ()["NATS_URL"],
-        user_credentials=str(limited_stack.directory / "keys/presence.creds"),
-        inbox_prefix=b"_INBOX_presence",
+        user_credentials=str(limited_stack.directory / "keys/gateway.creds"),
+        inbox_prefix=b"_INBOX_gateway",
     )
     events = []
 
@@ -32,13 +30,6 @@ async def crossings(limited_stack):
     await nc.flush()
     yield events
     await nc.close()
-
-
-async def set_message_count(limited_stack, org, messages):
-    """Set metering's counter of messages in this month."""
-    month = f"{datetime.now(UTC):%Y%m}"
-    async with Redis.from_url(limited_stack.endpoints["redis"]) as redis:
-        await redis.hset(f"stats:m:{month}:{org.id}", "messages", messages)
 
 
 @pytest.fixture

@@ -5,10 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import nats
-import pytest
-
-from artcafe_common.plans import BRIDGE_ALLOWANCE, LIMITS, Plan
+from artcafe_common.plans import LIMITS, Plan
 from support.actors import set_plan
 from support.api_examples import UNKNOWN_ID
 from support.waiting import eventually
@@ -37,18 +34,6 @@ async def test_client_limit_depends_on_the_plan(tenant):
     await tenant.create_client("in its place")
 
 
-async def test_broker_enforces_the_connection_limit(tenant):
-    client = await tenant.create_client()
-    await set_plan(tenant, "free")
-    allowed = LIMITS[Plan.FREE].connections + BRIDGE_ALLOWANCE
-    connections = [await client.connect_nats() for _ in range(allowed)]
-    with pytest.raises(nats.errors.Error, match="maximum account active connections"):
-        await client.connect_nats()
-    await set_plan(tenant, "enterprise")
-    await client.connect_nats()
-    await connections[0].flush()
-
-
 async def test_plan_set_rejects_an_unknown_organization(stack):
     command = [
         str(Path(sys.executable).parent / "artcafe"),
@@ -71,6 +56,7 @@ async def test_new_clients_have_the_default_permissions(tenant):
     assert client.seed.startswith("SU")
     assert len(client.seed) == 58
     assert client.record["nkey_public"].startswith("U")
+    assert client.record["permissions"] == {"publish": [">"], "subscribe": [">"], "streams": "read"}
     errors = []
 
     async def record_error(error):

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import random
+import re
 import signal
 import socket
 import stat
@@ -23,6 +24,7 @@ from websockets.asyncio.client import connect
 
 from artcafe_common.dev.stack import SERVERS, SERVICES, Ports
 from support.actors import Client
+from support.cli import Terminal
 from support.waiting import eventually
 
 ROOT = Path(__file__).parents[3]
@@ -47,8 +49,9 @@ def free_port_base():
 class DevCommand:
     """One run of `artcafe dev`."""
 
-    def __init__(self, directory, base=None):
+    def __init__(self, directory, base=None, **environ):
         self.directory = directory
+        self.environ = environ
         self.base = base or free_port_base()
         self.output = directory.with_name(f"{directory.name}-{random.randrange(10**9)}.out")
         self.process = None
@@ -63,6 +66,7 @@ class DevCommand:
                     **os.environ,
                     "ARTCAFE_DEV_DIR": str(self.directory),
                     "ARTCAFE_DEV_PORT_BASE": str(self.base),
+                    **self.environ,
                 },
                 stdin=subprocess.DEVNULL,
                 stdout=out,
@@ -125,7 +129,8 @@ async def is_healthy(api):
 @pytest.fixture(scope="module")
 async def dev(tmp_path_factory):
     """A stack that the tests of this module share; the last test kills it."""
-    running = DevCommand(tmp_path_factory.mktemp("dev") / "stack").start()
+    directory = tmp_path_factory.mktemp("dev") / "stack"
+    running = DevCommand(directory, ARTCAFE_DEFAULT_PLAN="free", ARTCAFE_HOST="0.0.0.0").start()
     try:
         yield await running.wait_ready()
     finally:
@@ -200,6 +205,41 @@ async def test_killed_server_or_service_is_restarted(dev):
         await eventually(has_restarted, within=15)
         await eventually(lambda: is_healthy(dev.endpoints["api"]), within=15)
     assert dev.pids.keys() == {*SERVERS, *SERVICES}
+
+
+async def test_settings_of_the_user_reach_the_services(dev):
+    endpoints = dev.endpoints
+    async with httpx.AsyncClient(base_url=endpoints["api"], timeout=10) as http:
+        headers = {"Authorization": f"Bearer {endpoints['token']}"}
+        account = await http.get(f"/accounts/{endpoints['tenant_id']}", headers=headers)
+    assert account.json()["plan"] == "free"
+    # The stack listens on loopback, whatever the user says.
+    assert "yours are ignored: ARTCAFE_HOST" in dev.text
+
+
+async def test_operator_commands_find_the_stack(dev, tmp_path):
+    terminal = Terminal(
+        tmp_path, ARTCAFE_DEV_DIR=str(dev.directory), AWS_REGION="eu-west-1", AWS_PROFILE="mine"
+    )
+    doctor = await terminal.run("doctor", "--json")
+    assert doctor.code == 0, doctor.out + doctor.err
+    assert doctor.err == f"using the development stack in {dev.directory}\n"
+    tenant_id = dev.endpoints["tenant_id"]
+    changed = await terminal.run("plan", "set", tenant_id, "basic")
+    assert changed.out == f"changed the plan of {tenant_id} to basic\n"
+    assert (await terminal.run("tables", "create")).code == 0
+    # Settings of an installation are never mixed with those of the stack.
+    other = await terminal.run("doctor", "--json", ARTCAFE_KEYS_DIR=str(tmp_path))
+    assert (other.code, other.err.startswith("artcafe: ")) == (5, True)
+    mode = stat.S_IMODE((dev.directory / "environment.json").stat().st_mode)
+    assert mode == 0o600
+
+
+async def test_invalid_setting_ends_the_command_with_one_line(tmp_path):
+    failed = DevCommand(tmp_path / "stack", ARTCAFE_LOG_LEVEL="loud").start()
+    assert await failed.wait_stopped(40) == 1
+    (line,) = failed.text.strip().splitlines()
+    assert re.match(r"artcafe dev: \w+: ARTCAFE_LOG_LEVEL is not valid: ", line)
 
 
 async def test_second_stack_in_the_same_directory_is_rejected(dev):

@@ -7,6 +7,7 @@ import psutil
 import pytest
 
 from support.actors import User
+from support.metrics import read_metrics, total
 from support.waiting import eventually
 
 
@@ -32,6 +33,13 @@ async def test_messages_and_revocations_reach_sockets_of_every_worker(worker_sta
         assert sorted(frame["data"] for frame in socket.pending("message")) == list(range(12))
     status = await tenant.call("GET", f"/clients/{client.id}/status", 200)
     assert len(status["connections"]) == 12
+    # One answer has the metrics of both workers.
+    samples = await read_metrics(worker_stack, "gateway")
+    by_worker = {
+        number: total(samples, "artcafe_websockets", kind="client", worker=number) for number in ("0", "1")
+    }
+    assert sum(by_worker.values()) == total(samples, "artcafe_websockets") == 12
+    assert all(by_worker.values()), by_worker
     # A revocation reaches all of them.
     began = time.monotonic()
     await tenant.call("DELETE", f"/clients/{client.id}", 200)

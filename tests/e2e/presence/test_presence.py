@@ -98,6 +98,14 @@ async def test_direct_nats_client_times_out_only_after_its_first_heartbeat(org):
 
     status = await eventually(healthy_status)
     assert status["metrics"] == {"queue": 3}
+    await nc.publish(f"_METRICS.tenant.{org.id}.client.{client.id}", b'{"messages_sent": 7}')
+
+    async def traffic_shown():
+        status = await get_status(org, client)
+        return status if status["traffic"] else None
+
+    status = await eventually(traffic_shown)
+    assert (status["metrics"], status["traffic"]) == ({"queue": 3}, {"messages_sent": 7})
     event = await dashboard.receive("presence", client_id=client.id, within=TIMEOUT_S + 6)
     assert event["status"] == "offline"
     await nc.publish(f"_heartbeat.{org.id}.{client.id}", b'{"ts":1,"v":"1.0"}')

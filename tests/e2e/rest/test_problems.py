@@ -30,7 +30,8 @@ async def test_all_problem_types_are_listed(http):
     codes = [each["code"] for each in types]
     assert codes == sorted(set(codes))
     assert {"internal_error", "invalid_request", "client_not_found", "quota_exceeded"} <= set(codes)
-    page = await http.get("/problems")
+    assert (await http.get("/problems")).json()["problems"] == types
+    page = await http.get("/problems", headers={"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
     for each in types:
         assert f'href="{each["type"]}"' in page.text
 

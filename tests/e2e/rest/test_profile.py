@@ -16,6 +16,7 @@ DEFAULTS = {
         "quota": True,
         "security": True,
     },
+    "updated_at": None,
 }
 
 
@@ -92,6 +93,7 @@ async def test_preferences_have_defaults_and_are_updated_partially(tenant, other
     )
     assert changed == {
         **DEFAULTS,
+        "updated_at": changed["updated_at"],
         "theme": "dark",
         "timezone": "Europe/Berlin",
         "notifications": {**DEFAULTS["notifications"], "email": False},

@@ -29,12 +29,12 @@ async def test_rest_publish_accepts_any_json_and_rejects_invalid_headers(api):
         b'{"headers":{}}',
         b'{"data":1,"more":2,"headers":5}',
         b"[" * 500 + b"]" * 500,
-        b'"' + b"x" * (MIB - 2) + b'"',
+        b'"' + b"x" * (1_000_000 - 2) + b'"',
     ):
         assert (await api.send(route, content)).status_code == 202, content[:50]
         message = await asyncio.wait_for(received.get(), 5)
         assert message.data == content
-        assert message.headers.keys() == {"Artcafe-Message-Id"}
+        assert message.headers.keys() == {"Artcafe-From", "Artcafe-Auth", "Artcafe-Message-Id", "Nats-Msg-Id"}
         assert (await socket.receive("message"))["subject"] == message.subject
     valid = {"X-A": "ü 😀", "x-b": "", "X_C": "a: b", "Content-Type": "text/plain"}
     envelope = json.dumps({"data": {"n": 1}, "headers": valid}).encode()
@@ -71,6 +71,9 @@ async def test_rest_publish_accepts_any_json_and_rejects_invalid_headers(api):
     ):
         response = await api.send(route, json.dumps({"data": 1, "headers": headers}).encode())
         assert_problem(response, 400, "bad_headers", ["headers"])
+    for size in (1_000_001, MIB):
+        content = b'"' + b"x" * (size - 2) + b'"'
+        assert_problem(await api.send(route, content), 413, "payload_too_large")
     assert_problem(await api.send(route, b'"' + b"x" * MIB + b'"'), 413, "body_too_large")
     assert_problem(await api.send(route, b" " * (3 * MIB)), 413, "body_too_large")
     assert received.empty()

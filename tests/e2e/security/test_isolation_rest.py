@@ -13,6 +13,7 @@ import time
 import httpx
 
 from artcafe_common.clock import new_id
+from artcafe_gateway.lookup_cache import MISSING_CHANNEL_AGE_S
 from support.agents import LegacyAgent
 from support.api_examples import ROUTES, served_routes
 from support.command_spy import CommandSpy
@@ -39,6 +40,7 @@ PUBLIC = {
 PER_USER = {
     "GET /accounts": 200,
     "POST /accounts": 201,
+    "GET /plans": 200,
     "GET /profile/preferences": 200,
     "PUT /profile/preferences": 200,
 }
@@ -56,6 +58,11 @@ IN_OWN_TENANT = {
     "GET /usage/metrics": 200,
     "GET /usage/current": 200,
     "GET /usage/local/stats": 200,
+    # Zeros for an id that was never counted in the organization.
+    "GET /usage/clients/{client_id}": 200,
+    "GET /usage/channels/{channel_id}": 200,
+    "GET /connections": 200,
+    "GET /roster": 200,
     "GET /activity/logs": 200,
     "GET /activity/summary": 200,
     "GET /profile/me": 200,
@@ -80,7 +87,14 @@ BODIES = {
     "POST /channels/{channel_id}/messages": {"data": {"from": "a stranger"}},
 }
 # These differ between any two responses.
-VOLATILE_HEADERS = {"date", "x-request-id", "ratelimit-remaining", "ratelimit-reset", "content-length"}
+VOLATILE_HEADERS = {
+    "content-length",
+    "date",
+    "etag",
+    "ratelimit-remaining",
+    "ratelimit-reset",
+    "x-request-id",
+}
 CONCURRENCY = 6
 
 
@@ -179,6 +193,10 @@ async def test_foreign_ids_are_indistinguishable_from_unknown_ids(stack, victim,
             if route in PUBLIC and skip_public:
                 continue
             responses = []
+            if "{channel_id}" in route and caller.own_tenant_id:
+                # The gateway remembers for a moment that the caller has no such channel. The foreign one was looked up
+                # by the route before, an unknown id of this route was not.
+                await asyncio.sleep(MISSING_CHANNEL_AGE_S + 0.1)
             for ids in (victim.ids, unknown_ids()):
                 challenge = "ch_" + "x" * 43
                 if route.endswith("/verify"):
@@ -260,12 +278,18 @@ async def test_denied_access_is_recorded_in_the_named_organization(victim, other
     assert await list_denials(other_tenant) == []
 
 
+async def _has_connections(tenant, count):
+    return len((await tenant.call("GET", "/connections", 200))["connections"]) == count
+
+
 async def test_cursor_is_valid_only_in_its_organization(tenant, other_tenant):
     for number in range(2):
         await tenant.create_client(f"more {number}")
         await tenant.create_channel(f"more {number}")
         await LegacyAgent.register(tenant, name=f"more {number}")
-    for path in ("/clients", "/channels", "/activity/logs", "/agents"):
+        await (await tenant.create_client(f"live {number}")).connect_nats()
+    await eventually(lambda: _has_connections(tenant, 2))
+    for path in ("/clients", "/channels", "/activity/logs", "/agents", "/connections", "/roster"):
         page = await tenant.call("GET", f"{path}?limit=1", 200)
         cursor = page["next_cursor"]
         response = await other_tenant.http.get(path, params={"cursor": cursor})

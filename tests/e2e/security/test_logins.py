@@ -26,12 +26,16 @@ async def test_wrong_password_and_unknown_user_get_the_same_response(stack, tena
             response = await http.post("/auth/login", json={"email": email, "password": password})
             assert response.status_code == 401, (email[:50], password[:5], response.text)
             responses.append(without_request_id(response))
+        assert all(response == responses[0] for response in responses)
+        assert responses[0]["code"] == "invalid_credentials"
+        responses.clear()
         for token in ("wrong", "", tenant.owner.token, "\0"):
             response = await http.post("/auth/refresh", json={"refresh_token": token})
             assert response.status_code == 401, (token[:5], response.text)
             responses.append(without_request_id(response))
     assert all(response == responses[0] for response in responses)
-    assert responses[0]["code"] == "invalid_credentials"
+    assert responses[0]["code"] == "invalid_refresh_token"
+    assert "password" not in str(responses[0])
 
 
 async def test_malformed_client_credentials_are_rejected(tenant):

@@ -1,16 +1,13 @@
 """Revoked clients, members and keys are disconnected everywhere, within a second."""
 
 import asyncio
-import json
 import time
 
 import nats
 import pytest
-from nats.aio.client import RawCredentials
 
-from artcafe_common.broker.claims import Credentials, UserClaims, encode
-from artcafe_common.broker.nkeys import KeyKind, KeyPair, create_key_pair
 from support.actors import Tenant
+from support.signing_keys import account_of, connect_minted_user
 from support.tokens import decode_claims
 from support.waiting import eventually
 
@@ -120,34 +117,10 @@ async def test_users_of_a_signing_key_are_disconnected_when_it_is_replaced(tenan
     issued = await tenant.call("POST", f"/accounts/generate-nkey/{tenant.id}", 201)
     assert issued["nkey_seed"].startswith("SA")
     assert issued["nkey_public"].startswith("A")
-    pair = create_key_pair(KeyKind.USER)
-    # The organization issues a user JWT with its signing key.
-    account = client_nc._server_info.get("account") or await account_of(client_nc)
-    jwt = encode(
-        UserClaims(issuer_account=account),
-        issuer=KeyPair(issued["nkey_seed"]),
-        subject=pair.public,
-        name="own",
-        issued_at=int(time.time()),
-    )
-
-    async def ignore(_error):
-        return None
-
-    issued_nc = await nats.connect(
-        f"nats://127.0.0.1:{tenant.stack.ports.nats}",
-        user_credentials=RawCredentials(Credentials(jwt=jwt, seed=pair.seed).render()),
-        allow_reconnect=False,
-        error_cb=ignore,
-    )
-    await issued_nc.flush()
+    account = await account_of(client_nc)
+    issued_nc = await connect_minted_user(tenant.stack, account, issued["nkey_seed"])
     replacement = await tenant.call("POST", f"/accounts/generate-nkey/{tenant.id}", 201)
     assert replacement["nkey_public"] != issued["nkey_public"]
     await eventually(lambda: issued_nc.is_closed, within=2)
     await client_nc.flush()
     assert client_nc.is_connected
-
-
-async def account_of(nc):
-    response = await nc.request("$SYS.REQ.USER.INFO", b"", timeout=2)
-    return json.loads(response.data)["data"]["account"]

@@ -33,6 +33,12 @@ MINIMUM_ROLE = {
         ("GET", "/usage/metrics"),
         ("GET", "/usage/current"),
         ("GET", "/usage/local/stats"),
+        ("GET", "/usage/clients/{none}"),
+        ("GET", "/usage/channels/{none}"),
+        ("GET", "/plans"),
+        ("GET", "/connections"),
+        ("GET", "/roster"),
+        ("GET", "/subjects/{none}/messages"),
     ),
     "member": (
         ("POST", "/clients", {"name": "{role}"}),
@@ -45,6 +51,7 @@ MINIMUM_ROLE = {
         ("POST", "/channels/{none}/messages", {"any": "thing"}),
     ),
     "admin": (
+        ("DELETE", "/connections/{none}"),
         ("PUT", "/accounts/{tid}", {"description": "{role}"}),
         ("POST", "/accounts/{tid}/members", {"user_id": "{role}-1", "role": "viewer"}),
         ("PUT", "/accounts/{tid}/members/nobody", {"role": "viewer"}),

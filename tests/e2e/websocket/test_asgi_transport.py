@@ -65,7 +65,9 @@ async def test_slow_reader_is_disconnected_and_does_not_slow_others(org):
         await publisher.send(type="publish", subject="big", data=block, id=number)
         await publisher.receive("published", id=number)
     await eventually(lambda: len(fast.pending("message")) == 100, within=20)
-    assert "artcafe_websocket_slow_consumers_total 1.0" in (await org.http.get("/metrics")).text
+    assert (
+        'artcafe_websocket_slow_consumers_total{kind="client"} 1.0' in (await org.http.get("/metrics")).text
+    )
     slow.ws.transport.resume_reading()
     code, _ = await slow.wait_closed(10)
     # 1006 if it does not read the close frame in time.

@@ -19,6 +19,7 @@ from support.actors import Socket, User
 from support.agents import LegacyAgent
 from support.cleanup import keep_open_after_test
 from support.hostile_peer import MIB, steps, write_step
+from support.metrics import read_metrics, total
 from support.waiting import eventually
 
 # `make fuzz` sets a higher number.
@@ -118,9 +119,9 @@ class Target:
         return psutil.Process(self.stack.supervisor.pid("gateway"))
 
     async def gauges(self):
-        text = (await self.tenant.http.get("/metrics")).text
+        samples = await read_metrics(self.stack, "gateway")
         names = ("artcafe_websockets", "artcafe_bridges", "artcafe_bridge_subscriptions")
-        return {name: float(re.search(rf"^{name} (\S+)$", text, re.MULTILINE)[1]) for name in names}
+        return {name: total(samples, name) for name in names}
 
     def list_errors(self):
         """Error lines and tracebacks in the gateway's log."""

@@ -75,7 +75,7 @@ async def test_invalid_and_forbidden_subjects_are_rejected(example, other_tenant
             )
             if kind != "request":
                 await assert_frame_rejected(
-                    socket, {"type": kind, "channel": subject, "id": number, **rest}, "bad_subject"
+                    socket, {"type": kind, "channel": subject, "id": number, **rest}, "channel_not_found"
                 )
         for own in (example.tenant.id, f"tenant.{example.tenant.id}"):
             await assert_frame_rejected(
@@ -99,7 +99,7 @@ async def test_invalid_and_forbidden_subjects_are_rejected(example, other_tenant
             await assert_frame_rejected(socket, {"type": kind, "id": number, **rest}, "bad_frame")
             for channel in ("*", ">", "a.b"):
                 await assert_frame_rejected(
-                    socket, {"type": kind, "channel": channel, "id": number, **rest}, "bad_subject"
+                    socket, {"type": kind, "channel": channel, "id": number, **rest}, "channel_not_found"
                 )
     # Without an id in the frame, the error has none.
     assert "id" not in await assert_frame_rejected(socket, {"type": "publish", "subject": "a b", "data": 1})

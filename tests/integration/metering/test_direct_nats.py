@@ -50,6 +50,18 @@ async def test_user_with_the_tenants_own_key_is_counted_for_the_tenant(metering)
     await metering.wait_for_final_counts(org, messages=12)
 
 
+async def test_user_with_the_tenants_own_key_is_not_counted_for_the_client_it_names(metering):
+    org = await metering.create_organization()
+    victim, _ = await metering.connect_client(org)
+    nc = await metering.connect_user(org, org.own_key, user=victim)
+    await publish(nc, 12)
+    await send_heartbeats(nc, org, victim, 3)
+    await nc.close()
+    await metering.wait_for_final_counts(org, messages=12)
+    clients = (await metering.call(org, GetLiveUsage())).clients
+    assert all((each.messages, each.bytes_in) == (0, 0) for each in clients)
+
+
 async def test_connection_is_counted_only_after_its_owner_is_known(metering):
     org = await metering.create_organization()
     del metering.known_accounts[org.account.public]

@@ -1,12 +1,17 @@
 """Restarts and outages of the service, Redis and the broker."""
 
 import asyncio
+import shutil
 
 import nats
 
-from artcafe_common.contracts.metering import (
-    UsageEntry,
-)
+from artcafe_common.backup.redis_snapshot import restore_files, save_snapshot
+from artcafe_common.clock import now
+from artcafe_common.contracts.metering import GetCurrentUsage, GetUsageMetrics, UsageEntry
+from artcafe_common.dev.stack import REGION
+from artcafe_common.plans import Plan
+from artcafe_common.storage.dynamo import Database
+from artcafe_metering.archive import UsageArchive
 from support.harness.metering import publish, send_heartbeats
 from support.waiting import eventually
 
@@ -30,6 +35,84 @@ async def test_counts_are_exact_over_restarts(harness):
         await harness.wait_for_final_counts(org, messages=200)
     async with harness.running():
         await harness.wait_for_final_counts(org, messages=200)
+
+
+async def test_lost_counters_are_recovered_from_the_daily_totals(harness):
+    """Redis comes back empty: nothing is counted twice, though the broker's totals of a connection are absolute."""
+    org, other = [await harness.create_organization() for _ in range(2)]
+    _, nc = await harness.connect_client(org)
+    async with harness.running():
+        await publish(nc, 70)
+        await harness.publish_usage(UsageEntry(tenant_id=org.tenant_id, messages=30, bytes_in=300))
+        await harness.wait_for_counts(org, messages=100)
+        await wait_until_archived(harness, org, messages=100)
+        await lose_redis(harness)
+        await harness.wait_for_counts(org, restarting=True, messages=100, bytes_in=1000)
+        # What is not counted yet goes on.
+        await publish(nc, 5)
+        await harness.publish_usage(UsageEntry(tenant_id=org.tenant_id, messages=10, bytes_in=100))
+        await wait_for_steady_counts(harness, org, messages=115)
+        month = await harness.call(org, GetCurrentUsage(plan=Plan.FREE))
+        assert month.messages.used == 115
+        assert (await harness.call(org, GetUsageMetrics(plan=Plan.FREE))).totals.messages == 115
+        await wait_for_steady_counts(harness, other, messages=0)
+        await nc.close()
+        await wait_for_steady_counts(harness, org, messages=115)
+
+
+async def test_counters_of_a_backup_are_raised_to_the_daily_totals(harness):
+    """Redis comes back as of a backup: the month's count is not lower than before."""
+    org = await harness.create_organization()
+    _, nc = await harness.connect_client(org)
+    async with harness.running():
+        await publish(nc, 20)
+        await harness.wait_for_counts(org, messages=20)
+        backup = await copy_redis(harness)
+        await publish(nc, 40)
+        await harness.publish_usage(UsageEntry(tenant_id=org.tenant_id, messages=30, bytes_in=300))
+        await harness.wait_for_counts(org, messages=90)
+        await wait_until_archived(harness, org, messages=90)
+        await lose_redis(harness, backup)
+        await harness.wait_for_counts(org, restarting=True, messages=90)
+        await publish(nc, 5)
+        await wait_for_steady_counts(harness, org, messages=95)
+    await nc.close()
+
+
+async def wait_for_steady_counts(harness, organization, **expected):
+    """Wait for the counters, and that they stay; connections to the Redis of before may still fail."""
+    for _ in range(3):
+        await harness.wait_for_counts(organization, restarting=True, **expected)
+        await asyncio.sleep(0.3)
+
+
+async def wait_until_archived(harness, organization, *, messages):
+    async with Database(region=REGION, prefix="artcafe-") as database:
+        archive, today = UsageArchive(database), now().date()
+
+        async def is_archived():
+            days = await archive.list_days(organization.tenant_id, today, today)
+            return [day.messages for day in days] == [messages]
+
+        await eventually(is_archived)
+
+
+async def copy_redis(harness):
+    """A snapshot of Redis as a backup has it."""
+    path = harness.stack.directory / "backup.rdb"
+    await save_snapshot(harness.redis_url, path)
+    return path
+
+
+async def lose_redis(harness, backup=None):
+    """Destroy Redis; it comes back empty or as of a backup."""
+    await harness.stack.supervisor.stop("redis")
+    data = harness.stack.directory / "data/redis"
+    shutil.rmtree(data)
+    data.mkdir()
+    if backup is not None:
+        await restore_files(backup, data, harness.redis_url, replace=False)
+    harness.stack.start("redis")
 
 
 async def test_counts_are_exact_over_repeated_kills(harness):

@@ -7,6 +7,8 @@ import pytest
 
 from artcafe_common.clock import new_id, now
 from artcafe_common.contracts.metering import (
+    GetChannelUsage,
+    GetClientUsage,
     GetCurrentUsage,
     GetLiveUsage,
     GetUsageMetrics,
@@ -60,6 +62,9 @@ async def test_redelivered_batch_is_counted_once(metering):
     assert [(c.channel_id, c.deliveries) for c in stats.channels] == [(channel, 7)]
     assert len(stats.hours) == 24
     assert stats.hours[-1].messages + stats.hours[-2].messages == 5
+    assert len(stats.minutes) == 60
+    assert sum(minute.messages for minute in stats.minutes) == 5
+    assert sum(minute.api_calls for minute in stats.minutes) == 3
     await metering.has_counts(other, messages=1, deliveries=0)
 
     usage = await metering.call(org, GetUsageMetrics(plan=Plan.FREE))
@@ -70,9 +75,14 @@ async def test_redelivered_batch_is_counted_once(metering):
     month = await metering.call(org, GetCurrentUsage(plan=Plan.FREE))
     assert (month.messages.used, month.messages.limit, month.api_calls) == (5, 10_000, 3)
     assert month.messages.projected >= 5
-    for key, days in (("stats:d:*", 90), ("stats:h:*", 30), ("stats:m:*", 400), ("active:d:*", 90)):
-        for found in await metering.redis.keys(f"{key}{org.tenant_id}*"):
-            assert 0 < await metering.redis.ttl(found) <= days * 86400
+    retention_s = {"d": 90 * 86400, "h": 30 * 86400, "min": 7200, "m": 400 * 86400}
+    for kind, seconds in retention_s.items():
+        found = await metering.redis.keys(f"stats:{kind}:*{org.tenant_id}*")
+        assert found
+        for key in [*found, *await metering.redis.keys(f"active:d:*{org.tenant_id}*")]:
+            assert 0 < await metering.redis.ttl(key) <= max(seconds, retention_s["d"])
+        for key in found:
+            assert await metering.redis.ttl(key) <= seconds
 
 
 async def test_batch_is_counted_on_the_day_of_its_timestamp(metering):
@@ -86,6 +96,35 @@ async def test_batch_is_counted_on_the_day_of_its_timestamp(metering):
         return [day.messages for day in usage.daily][-2:] == [4, 0]
 
     await eventually(counted)
+
+
+async def test_usage_by_client_and_channel_over_days(metering):
+    org, other = await metering.create_organization(), await metering.create_organization()
+    client, channel = new_id(), new_id()
+    entry = UsageEntry(tenant_id=org.tenant_id, client_id=client, channel_id=channel, messages=4, bytes_in=9)
+    await metering.publish_usage(entry, occurred_at=now() - timedelta(days=1))
+    await metering.publish_usage(msgspec.structs.replace(entry, messages=3, deliveries=2))
+    await metering.wait_for_counts(org, messages=3)
+
+    async def both_days():
+        usage = await metering.call(org, GetClientUsage(client_id=client))
+        return [day.messages for day in usage.daily] == [0, 0, 0, 0, 0, 4, 3]
+
+    await eventually(both_days)
+    usage = await metering.call(org, GetClientUsage(client_id=client))
+    assert (usage.totals.messages, usage.totals.deliveries, usage.totals.bytes_in) == (7, 2, 18)
+    yesterday = now().date() - timedelta(days=1)
+    usage = await metering.call(
+        org, GetChannelUsage(channel_id=channel, start_date=yesterday, end_date=yesterday)
+    )
+    assert [(day.date, day.messages) for day in usage.daily] == [(yesterday, 4)]
+    # Ids of another organization, and of nothing, were never counted.
+    for organization, wanted in ((other, client), (org, "nothing")):
+        usage = await metering.call(organization, GetClientUsage(client_id=wanted))
+        assert (usage.totals.messages, len(usage.daily)) == (0, 7)
+    start = now().date() - timedelta(days=90)
+    with pytest.raises(InvalidPeriod):
+        await metering.call(org, GetClientUsage(client_id=client, start_date=start, end_date=start))
 
 
 async def test_unused_days_are_zero_and_invalid_periods_are_rejected(metering):
@@ -116,6 +155,20 @@ async def test_clients_beyond_the_limit_are_counted_as_other(metering):
     assert {c.client_id: c.messages for c in stats.clients}["other"] == 6
 
 
+class RacingTable(TenantTable):
+    """A table in which others raise a day's totals, before each update of one of its rows."""
+
+    def __init__(self, database, spec, others):
+        super().__init__(database, spec)
+        self._archive = UsageArchive(database)
+        self._others = others
+
+    async def update(self, *key, **change):
+        if self._others:
+            await self._archive.raise_totals(self._others.pop(0))
+        return await super().update(*key, **change)
+
+
 async def test_daily_totals_are_archived_and_never_decrease(metering):
     org, other = await metering.create_organization(), await metering.create_organization()
     entries = [
@@ -140,8 +193,15 @@ async def test_daily_totals_are_archived_and_never_decrease(metering):
         await archive.raise_totals(day(messages=10, deliveries=3))
         await archive.raise_totals(day(messages=4, deliveries=2))
         await archive.raise_totals(day(messages=4, deliveries=5))
+        # Other instances raise other totals before each attempt but the third.
+        raced = RacingTable(database, USAGE_METRICS, [day(bytes_in=7), day(bytes_out=8)])
+        racing = UsageArchive(database)
+        racing._days = raced
+        await racing.raise_totals(day(messages=9, deliveries=6))
+        item = await table.get(org.tenant_id, f"{org.tenant_id}#{old}", consistent=True)
+        assert (item.messages, item.deliveries, item.bytes_in, item.bytes_out) == (10, 6, 7, 8)
         usage = await metering.call(org, GetUsageMetrics(plan=Plan.PRO, start_date=old - timedelta(days=1)))
         assert [d.messages for d in usage.daily][:3] == [0, 10, 0]
-        assert (usage.totals.messages, usage.totals.deliveries) == (21, 5)
+        assert (usage.totals.messages, usage.totals.deliveries) == (21, 6)
         foreign = await metering.call(other, GetUsageMetrics(plan=Plan.PRO, start_date=old, end_date=old))
         assert foreign.totals.messages == 0

@@ -9,6 +9,7 @@ from artcafe_common.contracts.tenancy.accounts import (
     CreateAccount,
     GetAccount,
     ListAccounts,
+    OrganizationLimitReached,
     UpdateAccount,
 )
 from artcafe_common.contracts.tenancy.channels import (
@@ -23,12 +24,19 @@ from artcafe_common.contracts.tenancy.events import (
 from artcafe_common.contracts.tenancy.members import (
     AddMember,
     ListMembers,
+    RemoveMember,
     ResolveMembership,
     Role,
     TenantRequired,
 )
+from artcafe_common.dev.stack import REGION
 from artcafe_common.plans import LIMITS, Plan
-from support.harness.tenancy import tampered
+from artcafe_common.storage.dynamo import Database
+from artcafe_common.storage.table import Table
+from artcafe_tenancy.tables import PROFILES
+from support.harness.tenancy import gather_outcomes, tampered
+
+LIMIT = 10
 
 
 async def test_account_is_created_and_updated(tenancy):
@@ -125,6 +133,67 @@ async def test_accounts_are_listed_in_pages_of_one_user(tenancy):
     assert sorted(a.account_id for a in seen) == sorted(a.account_id for a in created)
 
 
+async def create_until_refused(user, at_most=30):
+    """How many organizations a user can create."""
+    for number in range(at_most):
+        try:
+            await user(CreateAccount(name=f"Acme {number}"))
+        except OrganizationLimitReached:
+            return number
+    return at_most
+
+
+async def test_organizations_of_one_person_are_limited(tenancy):
+    ann, bob = tenancy.user(), tenancy.user()
+    before = len(tenancy.identity.plans)
+    assert await create_until_refused(ann) == LIMIT
+    # A refused organization has no broker account either.
+    assert len(tenancy.identity.plans) == before + LIMIT
+    assert await create_until_refused(bob) == LIMIT
+
+
+async def test_concurrent_creations_do_not_exceed_the_limit(tenancy):
+    ann = tenancy.user()
+    for number in range(LIMIT - 3):
+        await ann(CreateAccount(name=f"Acme {number}"))
+    created, refused = await gather_outcomes(*(ann(CreateAccount(name="Acme")) for _ in range(8)))
+    # Under contention a creation may fail, but none may succeed beyond the limit.
+    assert set(refused) <= {OrganizationLimitReached, StoreUnavailable}
+    assert 1 <= len(created) <= 3
+    assert len((await ann(ListAccounts(limit=50))).accounts) == LIMIT - 3 + len(created)
+
+
+async def test_leaving_and_being_invited_change_nothing(tenancy):
+    ann, eve = tenancy.user(), await tenancy.owner()
+    # Anybody can make anybody an owner: it must not use up the other person's organizations.
+    for _ in range(LIMIT):
+        await (await tenancy.owner())(AddMember(user_id=ann.user_id, role=Role.OWNER))
+    mine = await ann(CreateAccount(name="Mine"))
+    owner = ann.acting_in(mine.account_id, Role.OWNER)
+    await owner(AddMember(user_id=eve.user_id, role=Role.OWNER))
+    await owner(RemoveMember(user_id=ann.user_id))
+    assert await create_until_refused(ann) == LIMIT - 1
+
+
+async def test_organizations_of_an_earlier_release_count_and_stay(tenancy):
+    ann = tenancy.user()
+    for number in range(LIMIT):
+        await ann(CreateAccount(name=f"Acme {number}"))
+    async with Database(region=REGION, prefix="artcafe-") as database:
+        profiles = Table(database, PROFILES)
+        await profiles.update(ann.user_id, set_={"organizations_count": None})
+        assert await create_until_refused(ann) == 0
+        accounts = (await ann(ListAccounts(limit=50))).accounts
+        assert len(accounts) == LIMIT
+        # One that was given away is not counted.
+        gone = ann.acting_in(accounts[0].account_id, Role.OWNER)
+        other = tenancy.user()
+        await gone(AddMember(user_id=other.user_id, role=Role.OWNER))
+        await gone(RemoveMember(user_id=ann.user_id))
+        assert await create_until_refused(ann) == 1
+        assert (await profiles.get(ann.user_id, consistent=True)).organizations_count == LIMIT
+
+
 async def test_only_an_operator_changes_the_plan(tenancy):
     owner = await tenancy.owner()
     changed = await tenancy.call_as_operator(ChangePlan(tenant_id=owner.tenant_id, plan=Plan.PRO))
@@ -137,3 +206,15 @@ async def test_only_an_operator_changes_the_plan(tenancy):
         with pytest.raises(CommandError) as error:
             await tenancy.call_as_operator(ChangePlan(tenant_id=unknown, plan=Plan.PRO))
         assert error.value.code == "account_not_found"
+
+
+async def test_plan_change_is_stored_and_announced_although_identity_is_down(tenancy):
+    owner = await tenancy.owner()
+    tenancy.identity.down = True
+    try:
+        change = ChangePlan(tenant_id=owner.tenant_id, plan=Plan.PRO)
+        assert (await tenancy.call_as_operator(change)).plan is Plan.PRO
+    finally:
+        tenancy.identity.down = False
+    # Identity sets the broker's limits when it receives this.
+    await tenancy.wait_for_event(PlanChanged, tenant_id=owner.tenant_id, plan=Plan.PRO)

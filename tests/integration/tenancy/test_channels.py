@@ -21,6 +21,7 @@ async def test_channel_is_created_updated_and_deleted(tenancy):
     channel = await owner.create_channel("News", description="d", metadata={"a": None})
     assert channel.subject == f"tenant.{owner.tenant_id}.channel.{channel.channel_id}"
     assert await owner(GetChannel(channel_id=channel.channel_id)) == channel
+    assert await owner(GetChannel(channel_id="NEWS")) == channel
     ids = {"tenant_id": owner.tenant_id, "channel_id": channel.channel_id}
     await tenancy.wait_for_event(ChannelChanged, **ids, deleted=False)
     with pytest.raises(NameTaken):
@@ -28,6 +29,8 @@ async def test_channel_is_created_updated_and_deleted(tenancy):
     changed = await owner(UpdateChannel(channel_id=channel.channel_id, name="Olds", description=""))
     assert (changed.name, changed.description, changed.subject) == ("Olds", "", channel.subject)
     assert changed.metadata == {"a": None}
+    with pytest.raises(ChannelNotFound):
+        await owner(GetChannel(channel_id="News"))
     await owner.create_channel("news")
     assert await owner(DeleteChannel(channel_id=channel.channel_id)) == changed
     await tenancy.wait_for_event(ChannelChanged, **ids, deleted=True)

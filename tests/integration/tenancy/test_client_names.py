@@ -2,6 +2,7 @@
 
 import pytest
 
+from artcafe_common.bus.errors import InvalidRequest
 from artcafe_common.contracts.tenancy.accounts import (
     ChangePlan,
 )
@@ -96,3 +97,22 @@ async def test_names_stay_unique_under_concurrent_renames(tenancy):
             await owner(GetClient(client_id=cid))
         for name in (f"brief {n}", f"renamed {n}"):
             await owner.create_client(name)
+
+
+async def test_names_that_look_alike_are_taken(tenancy):
+    owner = await tenancy.owner(Plan.BASIC)
+    robot = await owner.create_client("robot 1")
+    for name in ("\uff32\uff4f\uff42\uff4f\uff54 1", "ROBOT\u00a01", "robot\u2003 1"):
+        with pytest.raises(NameTaken):
+            await owner.create_client(name)
+    with pytest.raises(InvalidRequest):
+        await owner.create_client("robot\u200b 1")
+    wide = await owner.create_client("\ufb01le")
+    with pytest.raises(NameTaken):
+        await owner(UpdateClient(client_id=robot.client_id, name="FILE"))
+    assert (
+        await owner(UpdateClient(client_id=wide.client_id, name="\uff26\uff29\uff2c\uff25"))
+    ).name == "\uff26\uff29\uff2c\uff25"
+    await owner(DeleteClient(client_id=wide.client_id))
+    await owner(UpdateClient(client_id=robot.client_id, name="file"))
+    await owner.create_client("\uff52\uff4f\uff42\uff4f\uff54 1")

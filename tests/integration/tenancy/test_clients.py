@@ -8,7 +8,7 @@ import pytest
 from artcafe_common.broker import nkeys
 from artcafe_common.bus.errors import InvalidRequest
 from artcafe_common.clock import new_id, now
-from artcafe_common.contracts.identity.clients import Permissions
+from artcafe_common.contracts.identity.clients import Permissions, StreamAccess
 from artcafe_common.contracts.presence import PresenceChanged
 from artcafe_common.contracts.tenancy.clients import (
     ClientNotFound,
@@ -35,7 +35,9 @@ from support.waiting import eventually
 
 
 def as_update(permissions):
-    return PermissionsUpdate(publish=permissions.publish, subscribe=permissions.subscribe)
+    return PermissionsUpdate(
+        publish=permissions.publish, subscribe=permissions.subscribe, streams=permissions.streams
+    )
 
 
 async def test_client_is_created_updated_and_deleted(tenancy):
@@ -111,6 +113,26 @@ async def test_update_of_permissions_changes_only_the_named_action(tenancy):
     assert await update(publish=["c"]) == (["c"], ["b.>"])
     assert await update(subscribe=[]) == (["c"], [])
     assert await update(publish=[], subscribe=["d"]) == ([], ["d"])
+
+
+async def test_update_of_permissions_never_widens_the_access_to_streams(tenancy):
+    owner = await tenancy.owner()
+    narrow = Permissions(publish=[">"], subscribe=["a"])
+    cid = (await owner(CreateClient(name="robot", permissions=narrow))).client.client_id
+
+    async def update(**changes):
+        command = UpdateClient(client_id=cid, permissions=PermissionsUpdate(**changes))
+        return (await owner(command)).permissions.streams
+
+    assert await update(subscribe=[">"]) is StreamAccess.NONE
+    assert await update(streams=StreamAccess.MANAGE) is StreamAccess.MANAGE
+    for changes in ({"subscribe": ["a"]}, {"publish": []}):
+        with pytest.raises(InvalidPermission) as error:
+            await update(**changes)
+        assert [each.field for each in error.value.errors] == ["permissions.streams"]
+    assert await update(publish=[], streams=StreamAccess.READ) is StreamAccess.READ
+    with pytest.raises(InvalidPermission):
+        await update(streams=StreamAccess.MANAGE)
 
 
 async def test_permission_outside_the_tenant_is_rejected(tenancy):

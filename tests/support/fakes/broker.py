@@ -9,7 +9,7 @@ from artcafe_common.broker.subjects import matches
 from artcafe_common.contracts.identity.accounts import BridgeCredentials
 from artcafe_gateway.bridges.connection import MAX_PENDING_BYTES
 from artcafe_gateway.bridges.counters import ConnectionCounters
-from support.fakes.nats import FakeMessage, FakeQueueSubscription
+from artcafe_gateway.bridges.replies import ReplyInbox
 
 BRIDGE_CREDENTIALS = BridgeCredentials(account="A", jwt="jwt")
 
@@ -17,7 +17,7 @@ BRIDGE_CREDENTIALS = BridgeCredentials(account="A", jwt="jwt")
 class FakeBroker:
     """Delivers what its connections flush, and counts it as the broker's monitoring does.
 
-    `responders` maps a subject to a function of the payload that returns (data, headers) pairs.
+    `responders` maps a subject to a function of the payload that returns (data, header block) pairs.
     `down` refuses connections; while `paused`, flushes wait.
     """
 
@@ -37,9 +37,8 @@ class FakeBroker:
 
     @property
     def connection(self):
-        """The only open connection."""
-        (connection,) = self.open_connections
-        return connection
+        """The open connection into the clients' account; the one into the streams' account comes after it."""
+        return self.open_connections[0]
 
     @property
     def open_connections(self):
@@ -47,8 +46,9 @@ class FakeBroker:
 
     @property
     def subjects(self):
-        """The subscribed subjects of all open connections."""
-        return sorted(subject for each in self.open_connections for subject, _ in each.attached.values())
+        """The subscribed subjects of all open connections, without inboxes."""
+        subjects = [subject for each in self.open_connections for subject, _ in each.attached.values()]
+        return sorted(subject for subject in subjects if not subject.startswith("_INBOX."))
 
     def pause(self):
         self._resumed.clear()
@@ -66,18 +66,18 @@ class FakeBroker:
     def route(self, subject, payload, headers=b"", reply=""):
         """Deliver a message to every subscription that matches."""
         self.received.append((subject, payload))
+        self.deliver(subject, reply, payload, headers)
+        if subject in self.responders:
+            for data, reply_headers in self.responders[subject](payload):
+                self.deliver(reply, "", data, reply_headers or b"")
+        elif reply.startswith("_INBOX."):
+            self.deliver(reply, "", b"", b"NATS/1.0 503\r\nNats-Subject: %b\r\n\r\n" % subject.encode())
+
+    def deliver(self, subject, reply, payload, headers):
         for connection in self.open_connections:
             for pattern, subscription in tuple(connection.attached.values()):
                 if matches(pattern, subject):
                     subscription.on_message(subject, reply, payload, headers)
-        if subject in self.responders:
-            for data, reply_headers in self.responders[subject](payload):
-                self.respond(reply, data, reply_headers)
-
-    def respond(self, inbox, data, headers=None):
-        for connection in self.open_connections:
-            if inbox in connection.inboxes:
-                connection.inboxes[inbox].queue.put_nowait(FakeMessage(None, inbox, data, "", headers))
 
     async def restart(self):
         """Break every connection."""
@@ -96,7 +96,7 @@ class FakeConnection:
         self.is_connected = False
         self.closed = asyncio.Event()
         self.attached = {}
-        self.inboxes = {}
+        self.replies = ReplyInbox(self)
         self.pending = []
         self.pending_bytes = 0
         # As CONNZ reports them.
@@ -168,6 +168,9 @@ class FakeConnection:
         self._require_open()
         self.pending_bytes += len(payload)
         self.pending.append(lambda: self._receive(subject, headers, payload, reply))
+        if reply.startswith("_INBOX."):
+            # Nothing else flushes a request.
+            asyncio.get_running_loop().call_soon(self.process)
 
     async def publish(self, subject, payload, reply=""):
         self._require_open()
@@ -179,19 +182,5 @@ class FakeConnection:
         self.broker_bytes += len(payload) + len(headers)
         self.broker.route(subject, payload, headers, reply)
 
-    async def request(self, subject, payload, *, timeout, headers):
-        self._require_open()
-        if subject not in self.broker.responders:
-            raise nats.errors.NoRespondersError
-        inbox = self.new_inbox()
-        subscription = await self.subscribe(inbox)
-        await self.publish(subject, payload, reply=inbox)
-        return await subscription.next_msg(timeout)
-
     def new_inbox(self):
         return f"_INBOX.{self.client_id}.{next(self._numbers)}"
-
-    async def subscribe(self, inbox):
-        self._require_open()
-        subscription = self.inboxes[inbox] = FakeQueueSubscription(self.inboxes, inbox)
-        return subscription

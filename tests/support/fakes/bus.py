@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter, defaultdict
 
+from artcafe_common.tracing import DISABLED
 from support.fakes.nats import FakeNats
 
 
@@ -13,6 +14,7 @@ class FakeBus:
     """
 
     def __init__(self, replies=None, *, nc=None):
+        self.tracer = DISABLED
         self.replies = dict(replies or {})
         self.nc = nc or FakeNats()
         self.calls = []

@@ -1,10 +1,10 @@
-"""A JetStream stream of a tenant's channels: direct get and republishing, as nats-server does them."""
+"""A JetStream stream of a tenant's channels, and its direct get, as nats-server does them."""
 
 from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from artcafe_common.broker.subjects import HISTORY_STREAM, REPUBLISH_PREFIX
+from artcafe_common.broker.subjects import HISTORY_STREAM
 from artcafe_gateway.history.stream import DIRECT_GET_SUBJECT
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -20,34 +20,39 @@ class FakeHistory:
         # Called once, after the next page is read and before the gateway receives it.
         self.after_read = None
         self._last_seq = 0
+        self._published_blocks = {}
         broker.responders[DIRECT_GET_SUBJECT] = self._direct_get
 
-    def append(self, subject, payload, *, republish=True, headers=b""):
-        """Store a message, and republish it unless the gateway is to miss it; returns its `seq`."""
-        previous = max((seq for seq, stored, _ in self.stored if stored == subject), default=0)
+    def append(self, subject, payload, *, announce=True, headers=b""):
+        """Store a published message with its header block; unless `announce`, no connection receives it. Returns `seq`."""
         self._last_seq += 1
         self.stored.append((self._last_seq, subject, payload))
-        if republish:
-            self.republish(self._last_seq, previous, headers=headers)
+        self._published_blocks[self._last_seq] = headers
+        if announce:
+            self.announce(self._last_seq)
         return self._last_seq
 
-    def republish(self, seq, previous, *, headers=b""):
+    def announce(self, seq):
+        """Deliver a message to those who are subscribed to its subject, as it was published."""
         subject, payload = next((subject, data) for number, subject, data in self.stored if number == seq)
-        lines = b"".join(b"\r\n%b: %b" % (k.encode(), v.encode()) for k, v in self._headers(seq).items())
-        block = b"NATS/1.0" + headers + lines + b"\r\nNats-Last-Sequence: %d\r\n\r\n" % previous
-        self.broker.route(f"{REPUBLISH_PREFIX}.{subject}", payload, block)
+        self.broker.route(subject, payload, self._published_blocks[seq])
 
     def delete(self, seq):
         self.stored = [each for each in self.stored if each[0] != seq]
 
-    def _headers(self, seq):
+    def _stored_block(self, seq, **more):
+        """The publisher's header block, and the broker's headers after it."""
         subject = next(subject for number, subject, _ in self.stored if number == seq)
-        return {
+        headers = {
             "Nats-Stream": HISTORY_STREAM,
             "Nats-Subject": subject,
-            "Nats-Sequence": str(seq),
+            "Nats-Sequence": seq,
             "Nats-Time-Stamp": (START + timedelta(seconds=seq)).isoformat(),
+            **more,
         }
+        published = self._published_blocks[seq] or b"NATS/1.0\r\n\r\n"
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        return published.removesuffix(b"\r\n") + lines.encode() + b"\r\n"
 
     def _run_after_read(self):
         callback, self.after_read = self.after_read, None
@@ -62,9 +67,9 @@ class FakeHistory:
         if "last_by_subj" in query:
             if found:
                 seq, data = found[-1]
-                yield data, self._headers(seq)
+                yield data, self._stored_block(seq)
             else:
-                yield b"", {"Status": "404"}
+                yield b"", b"NATS/1.0 404 Message Not Found\r\n\r\n"
             return
         if "start_time" in query:
             start = datetime.fromisoformat(query["start_time"])
@@ -73,10 +78,10 @@ class FakeHistory:
             found = [(seq, data) for seq, data in found if seq >= query["seq"]]
         if not found:
             self._run_after_read()
-            yield b"", {"Status": "404"}
+            yield b"", b"NATS/1.0 404 No Results\r\n\r\n"
             return
         page = found[: query["batch"]]
         self._run_after_read()
         for index, (seq, data) in enumerate(page):
-            yield data, {**self._headers(seq), "Nats-Num-Pending": str(len(found) - index - 1)}
-        yield b"", {"Status": "204"}
+            yield data, self._stored_block(seq, **{"Nats-Num-Pending": len(found) - index - 1})
+        yield b"", b"NATS/1.0 204 EOB\r\nNats-Num-Pending: 0\r\n\r\n"

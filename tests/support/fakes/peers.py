@@ -14,6 +14,20 @@ from support.waiting import eventually
 CHANNEL_SUBJECT = f"tenant.{TENANT}.channel.{CHANNEL}"
 
 
+def socket_subscriptions(bridge, send_queue, usage, channel_subscribers, close_socket=None):
+    """The subscriptions of a socket whose client may publish everything."""
+    return SocketSubscriptions(
+        tenant_id=TENANT,
+        client_id=CLIENT,
+        send_queue=send_queue,
+        bridge=bridge,
+        usage=usage,
+        channel_subscribers=channel_subscribers,
+        may_publish=lambda _: True,
+        close_socket=close_socket,
+    )
+
+
 class ChannelPeer:
     """A socket that subscribes to a channel from a position in its history."""
 
@@ -22,14 +36,15 @@ class ChannelPeer:
         self.history = history
         self.send_queue = FakeSendQueue()
         self.usage = FakeUsage()
-        self.subscriptions = SocketSubscriptions(
-            tenant_id=TENANT,
-            client_id=CLIENT,
-            send_queue=self.send_queue,
-            bridge=bridge,
-            usage=self.usage,
-            channel_subscribers=FakeChannelSubscribers(),
+        self.subscriptions = socket_subscriptions(
+            bridge, self.send_queue, self.usage, FakeChannelSubscribers(), self._close
         )
+        # The code and reason with which the socket was closed.
+        self.closed = []
+
+    def _close(self, code, reason):
+        self.closed.append((code, reason))
+        self.send_queue.open = False
 
     async def subscribe(self, **query):
         name = resolve_channel(TENANT, CHANNEL)

@@ -53,17 +53,25 @@ class FakeSendQueue:
 
 
 class FakeSocket:
-    """As `Socket`; `closed` is the close code and reason."""
+    """As `Socket`; `closed` is the close code and reason, `reconnect_ms` the announced spread."""
 
     def __init__(self, *, last_received_at=None):
         self.send_queue = FakeSendQueue()
         self.last_received_at = time.monotonic() if last_received_at is None else last_received_at
         self.closed = None
+        self.reconnect_ms = None
         self.sent = []
         self.pings = []
 
     def send(self, out):
         self.sent.append(out)
+
+    def send_error(self, error, frame_id=None):
+        self.sent.append((error.code, frame_id))
+
+    def send_reconnect(self, spread_ms):
+        assert self.closed is None
+        self.reconnect_ms = spread_ms
 
     def close(self, code, reason):
         if self.closed is None:

@@ -3,7 +3,6 @@
 import json
 import time
 
-import nats
 from nats.aio.client import RawCredentials
 
 from artcafe_common.broker import claims
@@ -12,6 +11,19 @@ from artcafe_common.broker.nkeys import KeyKind, KeyPair, create_key_pair
 from artcafe_common.clock import new_id
 from artcafe_common.contracts.ingest import LOCAL_SUBJECTS, ingest_subject
 from artcafe_common.installation.platform_keys import load_platform_keys
+from support.ordered_flush import OrderedFlushNats
+
+
+class PosingClient(OrderedFlushNats):
+    """A NATS client that sends a `user` of its choice with its JWT, as any client may."""
+
+    def __init__(self, user):
+        super().__init__()
+        self._posed_user = user
+
+    def _connect_command(self):
+        verb, _, fields = super()._connect_command().decode().partition(" ")
+        return f"{verb} {json.dumps(json.loads(fields) | {'user': self._posed_user})}\r\n".encode()
 
 
 class TenantAccount:
@@ -49,7 +61,7 @@ class TenantAccount:
             )
         )
         return claims.AccountClaims(
-            limits=claims.AccountLimits(),
+            limits=claims.AccountLimits(disk_storage=-1, streams=10, consumer=10),
             signing_keys=[self.platform_key.public, self.own_key.public],
             imports=imports,
         )
@@ -62,6 +74,9 @@ class BrokerAccounts:
         self.url = url
         self._keys = keys
         self._clients = {}
+        self.by_key = {}
+        # Called with each login before it is answered.
+        self.before_answer = None
 
     async def open(self):
         self._system = await connect(self.url, self._keys / "identity-system.creds", name="identity")
@@ -81,6 +96,7 @@ class BrokerAccounts:
         token = _sign(body, operator, account.public, account.tenant_id)
         response = await self._system.request("$SYS.REQ.CLAIMS.UPDATE", token.encode(), timeout=3)
         assert json.loads(response.data)["data"]["code"] == 200
+        self.by_key[account.public] = account
         return account
 
     async def connect_client(self, account, client_id="", **options):
@@ -88,17 +104,24 @@ class BrokerAccounts:
         pair = create_key_pair(KeyKind.USER)
         client_id = client_id or new_id()
         self._clients[pair.public] = (account, client_id)
-        return client_id, await nats.connect(self.url, nkeys_seed_str=pair.seed, **options)
+        nc = OrderedFlushNats()
+        await nc.connect(self.url, nkeys_seed_str=pair.seed, **options)
+        return client_id, nc
 
-    async def connect_user(self, account, issuer):
-        """A connection with a user JWT that one of the account's signing keys issued."""
+    async def connect_user(self, account, issuer, *, user="", user_claims=None, **options):
+        """A connection with a user JWT that one of the account's signing keys issued; it calls itself `user`."""
         pair = create_key_pair(KeyKind.USER)
-        token = _sign(claims.UserClaims(issuer_account=account.public), issuer, pair.public, "user")
+        user_claims = user_claims or claims.UserClaims(issuer_account=account.public)
+        token = _sign(user_claims, issuer, pair.public, "user")
         credentials = claims.Credentials(jwt=token, seed=pair.seed).render()
-        return await nats.connect(self.url, user_credentials=RawCredentials(credentials))
+        nc = PosingClient(user) if user else OrderedFlushNats()
+        await nc.connect(self.url, user_credentials=RawCredentials(credentials), **options)
+        return nc
 
     async def _authorize(self, message):
         request = claims.decode_authorization_request(message.data.decode()).nats
+        if self.before_answer is not None:
+            await self.before_answer(request)
         account, client_id = self._clients[request.connect_opts.nkey]
         user = claims.UserClaims(issuer_account=account.public)
         response = claims.AuthorizationResponse(

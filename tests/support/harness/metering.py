@@ -5,23 +5,31 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from redis.asyncio import Redis
 
+from artcafe_common.account_keys import AccountKeyCache
 from artcafe_common.broker.connect import connect
 from artcafe_common.bus.caller import CallerContext
 from artcafe_common.bus.client import Bus
 from artcafe_common.bus.endpoints import EndpointServer, handles
 from artcafe_common.bus.errors import CommandError
 from artcafe_common.contracts.identity.accounts import AccountMissing, BrokerAccount, FindAccount
-from artcafe_common.contracts.ingest import INGEST_SUBJECT, verify_origin
 from artcafe_common.contracts.metering import BridgeReport, GetLiveUsage, UsageEntry, UsageRecorded
 from artcafe_common.dev.stack import REGION
 from artcafe_common.lifecycle import run_background, run_periodically
 from artcafe_metering.app import app
 from artcafe_metering.settings import Settings
+from artcafe_presence.ingest import IngestReceiver
 from artcafe_presence.ingest_usage import IngestUsageReporter
 from support.harness.broker_accounts import BrokerAccounts
 from support.waiting import eventually, holds
 
 POLL_INTERVAL_S = 0.1
+
+
+class _NoReports:
+    """Heartbeats do not matter to metering."""
+
+    def receive(self, *_):
+        pass
 
 
 class MeteringHarness:
@@ -62,16 +70,15 @@ class MeteringHarness:
         self.presence = await connect(self.url, self.keys / "presence.creds", name="presence")
         reporter = IngestUsageReporter(Bus(self.presence, service="presence"))
 
-        async def on_ingest(message):
-            headers = message.headers or {}
-            origin = verify_origin(message.subject, headers)
-            if origin is not None:
-                reporter.record(origin, headers, message.data)
-
-        await self.presence.subscribe(INGEST_SUBJECT, cb=on_ingest)
+        keys = AccountKeyCache(Bus(self.presence, service="presence"), service="presence")
+        ingest = IngestReceiver(keys=keys, usage=reporter, reports=_NoReports())
+        await ingest.subscribe(self.presence)
         self.background = AsyncExitStack()
         await self.background.enter_async_context(
-            run_background(run_periodically(POLL_INTERVAL_S / 2, reporter.flush, name="ingest_usage"))
+            run_background(
+                run_periodically(POLL_INTERVAL_S / 2, ingest.resolve, name="resolve_senders"),
+                run_periodically(POLL_INTERVAL_S / 2, reporter.flush, name="ingest_usage"),
+            )
         )
 
     async def close(self):
@@ -91,9 +98,9 @@ class MeteringHarness:
         """A client that presents only its NKey: (client id, connection)."""
         return await self.accounts.connect_client(organization, client_id)
 
-    async def connect_user(self, organization, issuer):
-        """A connection with a JWT of one of the account's signing keys."""
-        return await self.accounts.connect_user(organization, issuer)
+    async def connect_user(self, organization, issuer, *, user=""):
+        """A connection with a JWT of one of the account's signing keys; it calls itself `user`."""
+        return await self.accounts.connect_user(organization, issuer, user=user)
 
     async def call(self, organization, command):
         caller = CallerContext(request_id="test", tenant_id=organization.tenant_id, actor="user:test")

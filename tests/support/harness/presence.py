@@ -9,12 +9,15 @@ from redis.asyncio import Redis
 
 from artcafe_common.broker.connect import connect
 from artcafe_common.bus.caller import CallerContext
-from artcafe_common.bus.client import EVENTS_STREAM, Bus
+from artcafe_common.bus.client import Bus
+from artcafe_common.bus.consumer import EventConsumer
+from artcafe_common.bus.endpoints import EndpointServer, handles
+from artcafe_common.bus.events_stream import EVENTS_STREAM
 from artcafe_common.clock import new_id
+from artcafe_common.contracts.identity.accounts import AccountMissing, BrokerAccount, FindAccount
 from artcafe_common.contracts.presence import (
     ConnectionClosed,
     ConnectionOpened,
-    CountConnections,
     GatewayAlive,
     GetPresences,
     Heartbeat,
@@ -22,6 +25,7 @@ from artcafe_common.contracts.presence import (
     PresenceChanged,
 )
 from artcafe_common.dev.stack import REGION
+from artcafe_common.lifecycle import run_background
 from artcafe_common.storage.dynamo import Database
 from artcafe_common.storage.table import Table
 from artcafe_presence.app import app
@@ -66,6 +70,15 @@ class PresenceHarness:
             }
         )
 
+    @handles(FindAccount)
+    async def find_account(self, request: FindAccount) -> BrokerAccount:
+        account = self.accounts.by_key.get(request.account)
+        if account is None:
+            raise AccountMissing
+        return BrokerAccount(
+            account=request.account, tenant_id=account.tenant_id, platform_key=account.platform_key.public
+        )
+
     async def start(self):
         self.service = AsyncExitStack()
         await self.service.enter_async_context(app(self.settings()))
@@ -80,10 +93,21 @@ class PresenceHarness:
         gateway = await connect(self.url, self.keys / "gateway.creds", name="gateway")
         exit_stack.push_async_callback(gateway.close)
         self.bus = Bus(gateway, service="gateway")
-        await self.bus.subscribe(PresenceChanged, self._record)
+        tenancy = await connect(self.url, self.keys / "tenancy.creds", name="tenancy")
+        exit_stack.push_async_callback(tenancy.close)
+        # Tenancy consumes the events of presence; it is not running here.
+        consumer = EventConsumer(Bus(tenancy, service="tenancy"), "tenancy", {PresenceChanged: self._record})
+        await exit_stack.enter_async_context(run_background(consumer.run()))
         self._presence = await connect(self.url, self.keys / "presence.creds", name="presence")
         exit_stack.push_async_callback(self._presence.close)
+        # Before the first event, which would have no stream.
+        await Bus(self._presence, service="presence").ensure_events_stream()
         await self.accounts.open()
+        identity = await connect(self.url, self.keys / "identity.creds", name="identity")
+        exit_stack.push_async_callback(identity.close)
+        server = EndpointServer(identity, "identity")
+        await server.start()
+        await server.serve(self)
         exit_stack.push_async_callback(self.accounts.close)
         self.redis = Redis(port=self.stack.ports.redis, decode_responses=True)
         exit_stack.push_async_callback(self.redis.aclose)
@@ -162,8 +186,9 @@ class PresenceHarness:
         return reply.clients if len(client_ids) > 1 else reply.clients[0]
 
     async def count(self, tenant_id):
-        caller = CallerContext(request_id="test", tenant_id=tenant_id)
-        return (await self.bus.call(CountConnections(), caller=caller)).connections
+        """How many connections of a tenant count for its plan."""
+        async with Redis.from_url(self.settings().redis_url) as redis:
+            return await redis.scard(f"presence:tenant:{tenant_id}")
 
     async def wait_for_history(self, client_id, *transitions, within=3.0):
         """Wait for as many transitions of a client as expected; assert that they are these."""

@@ -1,11 +1,14 @@
 """Commands and errors over a real broker."""
 
 import asyncio
+import time
 from contextlib import AsyncExitStack
+from types import SimpleNamespace
 
 import pytest
 
 from artcafe_common.broker.connect import connect
+from artcafe_common.bus import endpoints
 from artcafe_common.bus.caller import CallerContext, current_caller
 from artcafe_common.bus.client import Bus
 from artcafe_common.bus.command import Command, Empty
@@ -178,6 +181,43 @@ async def test_slow_reply_exceeds_the_deadline(gateway, tenancy):
     assert (error.value.code, error.value.status) == ("deadline_exceeded", 504)
     # The server cancels a command after its deadline.
     await eventually(lambda: not tenancy._running)
+
+
+async def test_clocks_of_two_hosts_need_not_agree(gateway, tenancy, monkeypatch):
+    for away_s in (-3600, 3600):
+        clock = SimpleNamespace(
+            time=lambda away_s=away_s: time.time() + away_s,
+            monotonic=time.monotonic,
+            perf_counter=time.perf_counter,
+        )
+        monkeypatch.setattr(endpoints, "time", clock)
+        assert await gateway.call(Quick(), deadline_s=2) == Empty()
+    monkeypatch.setattr(endpoints, "time", clock)
+    with pytest.raises(DeadlineExceeded):
+        await gateway.call(Sleeps(seconds=5), deadline_s=0.2)
+    # The server cancels it as well.
+    await eventually(lambda: not tenancy._running)
+
+
+async def test_command_whose_caller_gave_up_while_it_waited_is_not_handled(gateway, broker):
+    handled = []
+
+    async def record(request):
+        handled.append(request.seconds)
+        return await sleeps(request)
+
+    server = EndpointServer(await broker("tenancy"), "tenancy", concurrency=1)
+    await server.start()
+    await server.add_endpoint(Sleeps, record)
+    await server._nc.flush()
+    first = asyncio.create_task(gateway.call(Sleeps(seconds=0.5), deadline_s=5))
+    await eventually(lambda: handled, every=0.01)
+    with pytest.raises(DeadlineExceeded):
+        await gateway.call(Sleeps(seconds=0.1), deadline_s=0.1)
+    await first
+    await gateway.call(Sleeps(seconds=0), deadline_s=5)
+    assert handled == [0.5, 0]
+    await server.stop()
 
 
 async def test_slow_command_delays_no_other(gateway, tenancy):

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from cachetools import TTLCache
 
 import artcafe_common.cache
 from artcafe_common.cache import Cache
@@ -54,6 +55,34 @@ async def test_value_is_loaded_once_within_its_age(cache, source, clock):
     assert [await cache.get("k", source.load) for _ in range(3)] == [1, 1, 1]
     clock.advance(61)
     assert await cache.get("k", source.load) == 2
+
+
+async def test_value_that_expires_while_it_is_read_is_no_error(monkeypatch, source):
+    clock = FakeClock()
+
+    class Expiring(TTLCache):
+        def __contains__(self, key):
+            found = super().__contains__(key)
+            clock.advance(61)
+            return found
+
+    def create(maxsize, ttl):
+        return Expiring(maxsize, ttl, timer=clock.monotonic)
+
+    monkeypatch.setattr(artcafe_common.cache, "TTLCache", create)
+    cache = Cache(size=3, age_s=60)
+    for _ in range(3):
+        assert await cache.get("k", source.load) in (1, 2, 3)
+
+
+async def test_none_is_a_value(cache):
+    loads = []
+
+    async def load():
+        loads.append(1)
+
+    assert [await cache.get("k", load) for _ in range(2)] == [None, None]
+    assert len(loads) == 1
 
 
 async def test_concurrent_reads_share_one_load(cache, source):

@@ -6,15 +6,16 @@ from hypothesis import strategies as st
 
 from artcafe_common.bus.errors import InvalidCursor
 from artcafe_common.cursors import CursorCodec
+from artcafe_common.key_ring import KeyRing
 
-CURSORS = CursorCodec(b"k" * 32)
+CURSORS = CursorCodec(KeyRing.of(b"k" * 32))
 POSITION = {"client_id": "x", "tenant_id": "t"}
 
 
 def test_cursor_round_trip():
     cursor = CURSORS.encode("t", "clients", POSITION)
     assert CURSORS.decode("t", "clients", cursor) == POSITION
-    assert CursorCodec(b"k" * 32).decode("t", "clients", cursor) == POSITION
+    assert CursorCodec(KeyRing.of(b"k" * 32)).decode("t", "clients", cursor) == POSITION
     assert CURSORS.encode("t", "clients", None) is None
     assert CURSORS.decode("t", "clients", None) is None
 
@@ -26,7 +27,7 @@ def test_cursor_round_trip():
 def test_cursor_is_bound_to_tenant_list_and_key(tenant, scope, key):
     cursor = CURSORS.encode("t", "clients", POSITION)
     with pytest.raises(InvalidCursor):
-        CursorCodec(key * 32).decode(tenant, scope, cursor)
+        CursorCodec(KeyRing.of(key * 32)).decode(tenant, scope, cursor)
 
 
 @given(st.text(max_size=200))
@@ -47,4 +48,4 @@ def test_tampered_or_too_long_cursor_is_rejected():
 
 def test_short_cursor_key_is_rejected():
     with pytest.raises(ValueError, match="32 bytes"):
-        CursorCodec(b"short")
+        CursorCodec(KeyRing.of(b"short"))

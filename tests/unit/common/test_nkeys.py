@@ -15,6 +15,7 @@ from artcafe_common.broker.nkeys import (
     decode_signature,
     verify,
 )
+from support.weak_keys import CONSTANT_SIGNATURE, small_order_encodings
 
 PREFIXES = {KeyKind.USER: "SU", KeyKind.ACCOUNT: "SA", KeyKind.OPERATOR: "SO", KeyKind.SERVER: "SN"}
 
@@ -63,6 +64,15 @@ def test_public_key_of_another_kind_or_with_a_typo_is_rejected():
         wrong = "A" if pair.public[position] != "A" else "B"
         with pytest.raises(InvalidNKeyError):
             decode_public(pair.public[:position] + wrong + pair.public[position + 1 :], KeyKind.USER)
+
+
+@pytest.mark.parametrize("raw", small_order_encodings(), ids=lambda raw: raw.hex()[:8] + raw.hex()[-2:])
+def test_public_key_of_small_order_is_rejected(raw):
+    body = bytes([KeyKind.USER]) + raw
+    public = base64.b32encode(body + package.crc16(bytearray(body)).to_bytes(2, "little")).decode()
+    with pytest.raises(InvalidNKeyError):
+        decode_public(public, KeyKind.USER)
+    assert not verify(public, KeyKind.USER, b"nonce", CONSTANT_SIGNATURE)
 
 
 def test_invalid_seed_is_rejected():

@@ -1,4 +1,4 @@
-"""The NATS permissions of the services: derived from the contracts, equal to those of existing credentials."""
+"""The NATS permissions of the services: derived from the contracts, and equal to these lists."""
 
 import ast
 from pathlib import Path
@@ -6,80 +6,209 @@ from pathlib import Path
 import pytest
 
 import artcafe_common
+from artcafe_common.broker.subjects import covers
 from artcafe_common.bus.command import Command, Event, Signal, service_of
 from artcafe_common.contracts.catalog import declared
 from artcafe_common.installation.permissions import (
     SERVICES,
-    called_services,
-    durable_consumers,
+    callout_permissions,
     noun_of,
-    published_events,
     service_permissions,
+    system_permissions,
 )
 
 ROOT = Path(__file__).parents[3]
 SOURCES = {
-    **{name: ROOT / f"services/{name}/src" for name in SERVICES if name != "admin"},
+    **{name: ROOT / f"services/{name}/src" for name in SERVICES if name not in ("admin", "backup")},
     "admin": Path(artcafe_common.__file__).parent / "cli",
+    "backup": Path(artcafe_common.__file__).parent / "backup",
 }
+
+
+def consumer(name):
+    """What a service publishes to use its consumer of the events."""
+    return [
+        f"$JS.API.CONSUMER.DURABLE.CREATE.EVENTS.{name}",
+        f"$JS.API.CONSUMER.INFO.EVENTS.{name}",
+        f"$JS.API.CONSUMER.MSG.NEXT.EVENTS.{name}",
+        f"$JS.ACK.EVENTS.{name}.>",
+    ]
+
+
 MESSAGES = {each.__name__: each for kind in (Command, Event, Signal) for each in declared(kind)}
-# Credentials are written once, so an installation has the permissions of the release that made it: a change
-# here needs new credentials in every installation, and a note for operators in CHANGELOG.md.
+# Credentials are written by `artcafe bootstrap`, so an installation has the permissions of the release that made them: a
+# change here needs `artcafe bootstrap --renew` in every installation, and a note for operators in CHANGELOG.md.
 EXPECTED = {
     "gateway": (
-        {"identity", "tenancy", "presence", "metering", "gateway"},
-        {"connection", "usage", "activity", "subscription"},
-        {"gateway"},
+        [
+            "artcafe.gateway.>",
+            "artcafe.identity.>",
+            "artcafe.metering.>",
+            "artcafe.presence.>",
+            "artcafe.tenancy.>",
+            "artcafe.events.activity.*",
+            "artcafe.events.connection.*",
+            "artcafe.events.subscription.*",
+            "artcafe.events.usage.*",
+            "_INBOX_admin.>",
+            "_INBOX_gateway.>",
+            "$JS.API.STREAM.CREATE.EVENTS",
+        ],
+        [
+            "_INBOX_gateway.>",
+            "artcafe.gateway.>",
+            "artcafe.events.account.*",
+            "artcafe.events.activity.*",
+            "artcafe.events.agent.*",
+            "artcafe.events.channel.*",
+            "artcafe.events.client.*",
+            "artcafe.events.member.*",
+            "artcafe.events.presence.*",
+            "artcafe.events.quota.*",
+        ],
     ),
-    "identity": ({"tenancy"}, {"activity"}, {"identity"}),
+    "identity": (
+        [
+            "artcafe.identity.>",
+            "artcafe.metering.>",
+            "artcafe.presence.>",
+            "artcafe.tenancy.>",
+            "artcafe.events.activity.*",
+            "_INBOX_admin.>",
+            "_INBOX_backup.>",
+            "_INBOX_gateway.>",
+            "_INBOX_metering.>",
+            "_INBOX_presence.>",
+            "_INBOX_tenancy.>",
+            "$JS.API.STREAM.CREATE.EVENTS",
+            "$JS.API.STREAM.INFO.EVENTS",
+            "$JS.API.STREAM.UPDATE.EVENTS",
+            *consumer("identity"),
+            "_R_.>",
+        ],
+        [
+            "_INBOX_identity.>",
+            "artcafe.identity.>",
+            "$SRV.>",
+            "artcafe.events.account.*",
+            "artcafe.events.client.*",
+            "artcafe.streams.>",
+        ],
+    ),
     "tenancy": (
-        {"identity"},
-        {"agent", "client", "member", "channel", "subject", "account", "activity"},
-        {"tenancy", "tenancy-streams"},
+        [
+            "artcafe.identity.>",
+            "artcafe.events.account.*",
+            "artcafe.events.activity.*",
+            "artcafe.events.agent.*",
+            "artcafe.events.channel.*",
+            "artcafe.events.client.*",
+            "artcafe.events.member.*",
+            "artcafe.events.subject.*",
+            "_INBOX_admin.>",
+            "_INBOX_gateway.>",
+            "_INBOX_identity.>",
+            "_INBOX_metering.>",
+            "_INBOX_presence.>",
+            "$JS.API.STREAM.CREATE.EVENTS",
+            *consumer("tenancy"),
+            *consumer("tenancy-streams"),
+        ],
+        ["_INBOX_tenancy.>", "artcafe.tenancy.>", "$SRV.>"],
     ),
-    "presence": (set(), {"presence"}, {"presence"}),
-    "metering": ({"identity", "tenancy"}, {"quota"}, {"metering"}),
-    "admin": ({"identity", "tenancy", "presence", "metering"}, set(), {"admin"}),
+    "presence": (
+        [
+            "artcafe.gateway.>",
+            "artcafe.identity.>",
+            "artcafe.tenancy.>",
+            "artcafe.events.activity.*",
+            "artcafe.events.presence.*",
+            "_INBOX_admin.>",
+            "_INBOX_gateway.>",
+            "_INBOX_identity.>",
+            "$JS.API.STREAM.CREATE.EVENTS",
+            *consumer("presence"),
+            "artcafe.tenant.*.presence.*",
+        ],
+        [
+            "_INBOX_presence.>",
+            "artcafe.presence.>",
+            "$SRV.>",
+            "artcafe.events.account.*",
+            "artcafe.ingest.>",
+        ],
+    ),
+    "metering": (
+        [
+            "artcafe.identity.>",
+            "artcafe.tenancy.>",
+            "artcafe.events.quota.*",
+            "_INBOX_admin.>",
+            "_INBOX_gateway.>",
+            "_INBOX_identity.>",
+            "$JS.API.STREAM.CREATE.EVENTS",
+            *consumer("metering"),
+        ],
+        ["_INBOX_metering.>", "artcafe.metering.>", "$SRV.>", "artcafe.events.account.*"],
+    ),
+    "admin": (
+        [
+            "artcafe.gateway.>",
+            "artcafe.identity.>",
+            "artcafe.metering.>",
+            "artcafe.presence.>",
+            "artcafe.tenancy.>",
+            "$JS.API.STREAM.INFO.EVENTS",
+            "$SRV.>",
+        ],
+        ["_INBOX_admin.>"],
+    ),
+    "backup": (
+        [
+            "artcafe.identity.>",
+            "$JS.API.STREAM.INFO.EVENTS",
+            "$JS.API.STREAM.SNAPSHOT.EVENTS",
+            "$JS.API.STREAM.RESTORE.EVENTS",
+            "$JS.API.STREAM.DELETE.EVENTS",
+            "$JS.SNAPSHOT.>",
+        ],
+        ["_INBOX_backup.>"],
+    ),
 }
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_existing_credentials_have_the_derived_permissions(service):
-    called, published, durables = EXPECTED[service]
-    assert set(called_services(service)) == called
-    assert set(published_events(service)) == published
-    assert set(durable_consumers(service)) == durables
+def test_service_has_these_permissions_exactly(service):
+    permissions = service_permissions(service)
+    publish, subscribe = EXPECTED[service]
+    assert sorted(permissions.pub.allow) == sorted(publish)
+    assert sorted(permissions.sub.allow) == sorted(subscribe)
+    assert (permissions.pub.deny, permissions.sub.deny) == ([], [])
+
+
+def test_no_user_may_respond_elsewhere_than_its_lists_say():
+    """A permission to respond takes precedence over the lists."""
+    users = [callout_permissions(), *map(service_permissions, SERVICES), *system_permissions().values()]
+    assert [user.resp for user in users] == [None] * len(users)
+    assert callout_permissions().pub.allow == ["$SYS._INBOX.>"]
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_service_publishes_only_to_declared_subjects(service):
-    called, published, durables = EXPECTED[service]
-    streams = ["EVENTS"]
-    allowed = {f"artcafe.{callee}.>" for callee in called}
-    allowed |= {f"artcafe.events.{noun}.*" for noun in published}
-    for stream in streams:
-        allowed |= {f"$JS.API.STREAM.{verb}.{stream}" for verb in ("INFO", "CREATE", "UPDATE")}
-        for name in durables:
-            consumer = f"{stream}.{name}"
-            allowed |= {f"$JS.API.CONSUMER.{verb}.{consumer}" for verb in ("CREATE", "INFO", "MSG.NEXT")}
-            allowed |= {
-                f"$JS.API.CONSUMER.CREATE.{consumer}.>",
-                f"$JS.API.CONSUMER.DURABLE.CREATE.{consumer}",
-            }
-            allowed |= {f"$JS.ACK.{consumer}.>"}
-    allowed |= {
-        "presence": {"artcafe.tenant.*.presence.*"},
-        "admin": {"$SRV.>"},
-    }.get(service, set())
-    permissions = service_permissions(service)
-    assert set(permissions.pub.allow) == allowed
-    subscribed = {f"_INBOX_{service}.>"}
-    if service != "admin":
-        subscribed |= {f"artcafe.{service}.>", "$SRV.>", "artcafe.events.>"}
-    if service == "presence":
-        subscribed |= {"artcafe.ingest.>"}
-    assert set(permissions.sub.allow) == subscribed
-    assert (permissions.pub.deny, permissions.sub.deny) == ([], [])
+def test_service_may_subscribe_to_the_live_events_that_its_code_names(service):
+    live = {
+        MESSAGES[call.args[0].id].subject
+        for path in SOURCES[service].rglob("*.py")
+        for call in ast.walk(ast.parse(path.read_text()))
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Attribute)
+        and call.func.attr == "subscribe"
+        and call.args
+        and isinstance(call.args[0], ast.Name)
+        and call.args[0].id in MESSAGES
+    }
+    granted = [subject for subject in EXPECTED[service][1] if subject.startswith("artcafe.events.")]
+    assert {subject for subject in live if not any(covers(each, subject) for each in granted)} == set()
+    assert {each for each in granted if not any(covers(each, subject) for subject in live)} == set()
 
 
 def test_every_message_declares_who_sends_it():
@@ -125,4 +254,10 @@ def test_service_sends_only_what_declares_it(service):
 
 
 def test_event_is_named_by_its_noun():
-    assert {noun_of(event) for event in declared(Event)} == set().union(*(e[1] for e in EXPECTED.values()))
+    nouns = {
+        subject.split(".")[2]
+        for publish, _ in EXPECTED.values()
+        for subject in publish
+        if subject.startswith("artcafe.events.")
+    }
+    assert {noun_of(event) for event in declared(Event)} == nouns

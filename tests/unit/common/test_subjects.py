@@ -14,8 +14,6 @@ from artcafe_common.broker.subjects import (
     channel_subject,
     covers,
     overlaps,
-    permission_patterns,
-    permitted,
     resolve,
     resolve_channel,
     to_form,
@@ -178,34 +176,3 @@ def test_channels_and_legacy_roots_have_one_form():
 def test_foreign_and_platform_subjects_are_forbidden(text):
     with pytest.raises(ForbiddenSubject):
         resolve(TENANT, text, wildcards=True)
-
-
-@pytest.mark.parametrize("pattern", ["*", "*.x", "*.*", "*.>", "{tid}.>", "{tid}.*", "tenant.{tid}.>"])
-def test_leading_wildcard_permission_excludes_platform_subjects(pattern):
-    allowed = permission_patterns(TENANT, pattern.format(tid=TENANT))
-    for subject in (
-        "$JS.API.INFO",
-        "_INBOX.x",
-        f"_heartbeat.{TENANT}.x",
-        "$SYS.x",
-        f"agents.{TENANT}.x",
-        "x",
-    ):
-        assert not any(covers(raw, subject) for raw in allowed)
-
-
-def test_permission_patterns_cover_all_forms():
-    assert permission_patterns(TENANT, ">") == (">",)
-    assert permission_patterns(TENANT, "x.*") == (f"{TENANT}.x.*", f"tenant.{TENANT}.x.*", "x.*")
-    assert permission_patterns(TENANT, f"tenant.{TENANT}.channel.*") == (f"tenant.{TENANT}.channel.*",)
-    assert permission_patterns(TENANT, f"agents.{TENANT}.x") == (f"agents.{TENANT}.x",)
-    assert permitted(TENANT, ["x.>"], resolve(TENANT, "x.*", wildcards=True).subscribe_subjects)
-    assert not permitted(TENANT, ["x.*"], resolve(TENANT, "x.>", wildcards=True).subscribe_subjects)
-    assert not permitted(TENANT, [], (f"{TENANT}.x",))
-    assert not permitted(TENANT, ["x"], (f"{TENANT}.x", f"{TENANT}.y"))
-
-
-@given(patterns(), st.sampled_from(SUBJECTS[:39]))
-def test_permission_allows_the_subjects_its_pattern_matches(pattern, subject):
-    publish = resolve(TENANT, subject, wildcards=False).publish_subject
-    assert permitted(TENANT, [pattern], (publish,)) == (pattern == ">" or subject in matched(pattern))

@@ -10,7 +10,7 @@ from artcafe_gateway.settings import Settings
 from support.fakes.broker import BRIDGE_CREDENTIALS, FakeBroker
 from support.fakes.bus import FakeBus
 from support.fakes.clock import FakeClock
-from support.fakes.ids import TENANT
+from support.fakes.ids import SIGNING_KEYS, TENANT
 from support.waiting import eventually
 
 
@@ -36,7 +36,7 @@ def bus():
 @pytest.fixture
 async def bridge(broker, bus):
     """An open bridge."""
-    bridge = Bridge(tenant_id=TENANT, bus=bus, settings=Settings())
+    bridge = Bridge(tenant_id=TENANT, bus=bus, settings=Settings(), signing_keys=SIGNING_KEYS)
     await bridge.open()
     yield bridge
     await bridge.close()

@@ -22,7 +22,7 @@ from artcafe_gateway.errors import (
 from artcafe_gateway.settings import Settings
 from support.fakes.broker import BRIDGE_CREDENTIALS
 from support.fakes.clock import FakeClock
-from support.fakes.ids import CLIENT, TENANT
+from support.fakes.ids import CLIENT, SIGNING_KEYS, TENANT
 from support.waiting import eventually
 
 
@@ -87,7 +87,7 @@ async def test_full_write_buffer_limits_the_rate(bridge, broker):
 
 
 async def test_publish_rate_is_limited(broker, bus):
-    bridge = Bridge(tenant_id=TENANT, bus=bus, settings=Settings(publish_rate=10))
+    bridge = Bridge(tenant_id=TENANT, bus=bus, settings=Settings(publish_rate=10), signing_keys=SIGNING_KEYS)
     await bridge.open()
     for _ in range(100):
         bridge.publish("a", b"1", b"")
@@ -147,6 +147,19 @@ async def test_request_without_responders(bridge):
         await bridge.request("ask", b"abc", {}, timeout_s=1, client_id=CLIENT)
 
 
+@pytest.mark.parametrize(
+    ("data", "headers"),
+    [
+        (b"", b"NATS/1.0\r\nStatus: 503\r\n\r\n"),
+        (b"x", b"NATS/1.0 503\r\n\r\n"),
+        (b"", b"NATS/1.0 503\r\nA: b\r\n\r\n"),
+    ],
+)
+async def test_reply_with_a_status_of_the_responder_is_a_reply(bridge, broker, data, headers):
+    broker.responders["ask"] = lambda _: [(data, headers)]
+    assert (await bridge.request("ask", b"abc", {}, timeout_s=1, client_id=CLIENT)).data == data
+
+
 async def test_request_without_a_reply_times_out(bridge, broker):
     broker.responders["ask"] = lambda _: []
     with pytest.raises(RequestTimeout):
@@ -158,20 +171,6 @@ async def test_request_without_a_connection_is_rejected(bridge, broker):
     await broker.restart()
     with pytest.raises(BrokerUnavailable):
         await bridge.request("ask", b"abc", {}, timeout_s=1, client_id=CLIENT)
-
-
-async def test_stream_request_collects_the_replies_up_to_the_last(bridge, broker):
-    broker.responders["$JS"] = lambda _: [(b"1", None), (b"2", None), (b"end", None), (b"extra", None)]
-    replies = await bridge.stream_request("$JS", b"{}", is_last=lambda reply: reply.data == b"end")
-    assert [reply.data for reply in replies] == [b"1", b"2", b"end"]
-    assert broker.connection.inboxes == {}
-
-
-async def test_stream_request_without_a_reply_leaves_no_subscription(bridge, broker, monkeypatch):
-    monkeypatch.setattr(bridge_module, "STREAM_REQUEST_TIMEOUT_S", 0.01)
-    with pytest.raises(BrokerUnavailable):
-        await bridge.stream_request("$JS", b"{}", is_last=lambda _: True)
-    assert broker.connection.inboxes == {}
 
 
 # -- subscriptions ---------------------------------------------------------------------------------
@@ -214,6 +213,50 @@ async def test_confirmation_fails_without_a_connection(bridge, broker):
     subscription = await bridge.acquire_subscription("a", Recorder)
     with pytest.raises(BrokerUnavailable):
         await bridge.confirm_subscription(subscription)
+
+
+@pytest.fixture
+def attaching(broker, monkeypatch):
+    """Attaching a subscription waits until the event is set, as while the connection's queue of commands is full."""
+    go_on, attach = asyncio.Event(), type(broker.connection).attach
+
+    async def attach_later(connection, subject, subscription):
+        await go_on.wait()
+        await attach(connection, subject, subscription)
+
+    monkeypatch.setattr(type(broker.connection), "attach", attach_later)
+    return go_on
+
+
+async def test_user_that_leaves_while_a_subscription_is_attached_takes_it_from_nobody(
+    bridge, broker, attaching
+):
+    first = asyncio.create_task(bridge.acquire_subscription("a", Recorder))
+    await asyncio.sleep(0)
+    await bridge.acquire_subscription("a", Recorder)
+    await bridge.release_subscription("a")
+    attaching.set()
+    subscription = await first
+    await bridge.flush()
+    broker.route("a", b"1")
+    assert subscription.payloads == [b"1"]
+    assert broker.subjects == ["a"]
+
+
+async def test_cancelled_or_unconfirmed_subscription_is_not_left_behind(bridge, broker, attaching):
+    acquiring = asyncio.create_task(bridge.acquire_subscription("a", Recorder))
+    await asyncio.sleep(0)
+    acquiring.cancel()
+    await asyncio.wait([acquiring])
+    assert bridge.subscription_count == 0
+    attaching.set()
+    broker.pause()
+    acquiring = asyncio.create_task(bridge.acquire_confirmed("a", Recorder))
+    await asyncio.sleep(0.01)
+    await broker.restart()
+    with pytest.raises(BrokerUnavailable):
+        await acquiring
+    assert bridge.subscription_count == 0
 
 
 # -- reconnecting ----------------------------------------------------------------------------------
@@ -294,7 +337,7 @@ async def test_connection_that_breaks_while_subscribing_is_replaced(bridge, brok
 
 async def test_failed_open_leaves_no_connection(broker, bus):
     broker.down = True
-    bridge = Bridge(tenant_id=TENANT, bus=bus, settings=Settings())
+    bridge = Bridge(tenant_id=TENANT, bus=bus, settings=Settings(), signing_keys=SIGNING_KEYS)
     with pytest.raises(BrokerUnavailable):
         await bridge.open()
     assert broker.open_connections == []
@@ -304,7 +347,7 @@ async def test_failed_open_leaves_no_connection(broker, bus):
 async def test_error_of_identity_is_raised_by_open(broker, bus):
     bus.replies[IssueBridgeCredentials] = ServiceUnavailable()
     with pytest.raises(ServiceUnavailable):
-        await Bridge(tenant_id=TENANT, bus=bus, settings=Settings()).open()
+        await Bridge(tenant_id=TENANT, bus=bus, settings=Settings(), signing_keys=SIGNING_KEYS).open()
 
 
 async def test_closed_bridge_does_not_reconnect(bridge, broker, bus):

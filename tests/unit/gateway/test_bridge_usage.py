@@ -13,7 +13,7 @@ from artcafe_gateway.bridges.connector import BridgeState
 from artcafe_gateway.settings import Settings
 from support.fakes.broker import BRIDGE_CREDENTIALS, FakeBroker
 from support.fakes.bus import FakeBus
-from support.fakes.ids import CHANNEL, CLIENT, OTHER_CLIENT, TENANT
+from support.fakes.ids import CHANNEL, CLIENT, OTHER_CLIENT, SIGNING_KEYS, TENANT
 from support.waiting import eventually
 
 
@@ -64,14 +64,6 @@ async def test_new_connection_starts_at_zero(bridge, broker):
     assert after.cid != before.cid
 
 
-async def test_stream_requests_are_reported_and_not_billed(bridge, broker):
-    broker.responders["$JS"] = lambda _: [(b"end", None)]
-    await bridge.stream_request("$JS", b"12345", is_last=lambda _: True)
-    entries, report = await bridge.collect_usage()
-    assert entries == []
-    assert (report.messages, report.bytes_in) == (1, 5)
-
-
 STEPS = st.one_of(
     st.tuples(st.just("publish"), st.integers(1, 5)),
     st.tuples(st.just("collect")),
@@ -84,7 +76,7 @@ async def run(steps):
     broker, bus = FakeBroker(), FakeBus({IssueBridgeCredentials: BRIDGE_CREDENTIALS})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(connector, "BridgeConnection", broker.create_connection)
-        bridge = Bridge(tenant_id=TENANT, bus=bus, settings=Settings())
+        bridge = Bridge(tenant_id=TENANT, bus=bus, settings=Settings(), signing_keys=SIGNING_KEYS)
         await bridge.open()
         billed, reported = 0, {}
 

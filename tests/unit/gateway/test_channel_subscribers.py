@@ -1,14 +1,15 @@
 """Channel subscribers: counted per process, collected from all, and recorded once a day."""
 
 import asyncio
+import time
 
 import nats.errors
 import pytest
 
+from artcafe_common import token_bucket
 from artcafe_common.bus.errors import ServiceUnavailable
 from artcafe_common.clock import new_id
 from artcafe_common.contracts.tenancy.events import ChannelSubscribed
-from artcafe_gateway.bridges import token_bucket
 from artcafe_gateway.reporting import channel_subscribers as tracker_module
 from artcafe_gateway.reporting.channel_subscribers import ChannelSubscriberTracker
 from support.fakes.bus import FakeBus
@@ -76,6 +77,17 @@ async def test_missing_process_does_not_fail_the_request(bus, clock):
     tracker._last_reply_at["gone"] = asyncio.get_running_loop().time()
     tracker.add(TENANT, CLIENT, CHANNEL)
     assert await tracker.list_all(TENANT, CHANNEL) == {CLIENT: 1}
+
+
+async def test_overlapping_requests_do_not_fail_when_a_process_has_died(bus, clock, monkeypatch):
+    tracker = await start(bus)
+    tracker.add(TENANT, CLIENT, CHANNEL)
+    tracker._last_reply_at["gone"] = time.monotonic() - tracker_module.PEER_TIMEOUT_S + 0.02
+    requests = [asyncio.create_task(tracker.list_all(TENANT, CHANNEL))]
+    await asyncio.sleep(0.03)
+    requests.append(asyncio.create_task(tracker.list_all(TENANT, CHANNEL)))
+    assert await asyncio.gather(*requests) == [{CLIENT: 1}] * 2
+    assert set(tracker._last_reply_at) == {"this"}
 
 
 async def test_request_without_the_broker_is_an_error(bus, clock):

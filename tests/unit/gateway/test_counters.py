@@ -25,12 +25,3 @@ def test_taken_counts_are_not_returned_again():
     assert counters.take_unconfirmed() == {("c", ""): [1, 1, 1]}
     assert counters.take_unconfirmed() == {}
     assert not counters.changed
-
-
-def test_stream_request_is_in_the_total_and_billed_to_no_client():
-    counters = ConnectionCounters()
-    counters.record_stream_request(b"12345")
-    assert counters.changed
-    assert counters.take_unconfirmed() == {}
-    assert (counters.confirmed_messages, counters.confirmed_bytes_in) == (1, 5)
-    assert not counters.changed

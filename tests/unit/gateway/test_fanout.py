@@ -6,14 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from artcafe_gateway.delivery import fanout
 from artcafe_gateway.delivery.fanout import (
     EARLY_FLUSH_BYTES,
+    REPETITION_PERIOD_S,
     BrokerSubscription,
     NaiveRenderGroup,
     RenderGroup,
 )
 from artcafe_gateway.delivery.message import message_frame
-from support.fakes.ids import CHANNEL, TENANT
+from support.fakes.clock import FakeClock
+from support.fakes.ids import CHANNEL, CLIENT, OTHER_CLIENT, SIGNER, TENANT
 from support.fakes.sockets import FakeSendQueue
 
 SUBJECT = f"{TENANT}.a"
@@ -33,8 +36,8 @@ class Member:
             total[0] += messages
             total[1] += size
 
-    def on_request(self, reply):
-        self.replies.append(reply)
+    def on_request(self, message):
+        self.replies.append(message.reply)
 
     @property
     def received(self):
@@ -54,7 +57,7 @@ class Listener:
 
 @pytest.fixture
 def subscription():
-    return BrokerSubscription(TENANT, RenderGroup)
+    return BrokerSubscription(SIGNER, RenderGroup)
 
 
 def join(subscription, member, key=("message", "bare"), *, form=lambda _: "a", render=message_frame):
@@ -191,7 +194,7 @@ async def test_request_reaches_every_subscriber_of_the_group(subscription):
     for member in members:
         join(subscription, member)
     send(subscription, 1, reply="_INBOX.x")
-    send(subscription, 2, reply="not.an.inbox")
+    send(subscription, 2, reply="None")
     await end_of_turn()
     assert [member.replies for member in members] == [["_INBOX.x"]] * 2
 
@@ -214,7 +217,7 @@ async def test_listener_may_leave_during_delivery(subscription):
 async def test_naive_group_delivers_the_same_frames():
     members = []
     for group_type in (RenderGroup, NaiveRenderGroup):
-        subscription, member = BrokerSubscription(TENANT, group_type), Member()
+        subscription, member = BrokerSubscription(SIGNER, group_type), Member()
         join(subscription, member)
         send(subscription, *range(20))
         for _ in range(50):
@@ -240,7 +243,7 @@ STEPS = st.lists(
 
 async def deliver(steps):
     """What each of four members received, and what it was subscribed to."""
-    subscription = BrokerSubscription(TENANT, RenderGroup)
+    subscription = BrokerSubscription(SIGNER, RenderGroup)
     # Two groups with two members each.
     members, joined, expected, number = [Member() for _ in range(4)], set(), [[] for _ in range(4)], 0
     for kind, value in steps:
@@ -268,3 +271,39 @@ def test_members_receive_exactly_the_messages_of_their_membership(steps):
     received, delivered, expected = asyncio.run(deliver(steps))
     assert received == expected
     assert [counts.get("", [0])[0] for counts in delivered] == [len(each) for each in expected]
+
+
+# -- repeated messages -----------------------------------------------------------------------------
+
+
+async def test_message_with_the_same_unique_id_is_dispatched_once(subscription, monkeypatch):
+    clock = FakeClock()
+    monkeypatch.setattr(fanout, "time", clock)
+    listener = Listener()
+    subscription.listeners[listener] = None
+
+    def publish(data, message_id=None, *, sender=CLIENT):
+        unique_id = SIGNER.unique_id(sender, "a", message_id or "")
+        headers = {"Nats-Msg-Id": unique_id} if message_id else None
+        subscription.on_message("a", "", data, SIGNER.sign(sender, "a", data, headers))
+
+    for data in (b"1", b"2"):
+        publish(data, "x")
+    publish(b"3", "y")
+    publish(b"4", "x", sender=OTHER_CLIENT)
+    for _ in range(2):
+        publish(b"5")
+        # The header of a direct publisher swallows nothing.
+        subscription.on_message("a", "", b"6", b"NATS/1.0\r\nNats-Msg-Id: x\r\n\r\n")
+    assert listener.received == [1, 3, 4, 5, 6, 5, 6]
+    clock.advance(REPETITION_PERIOD_S + 1)
+    publish(b"7", "x")
+    assert listener.received[-1] == 7
+
+
+async def test_remembered_unique_ids_are_bounded(subscription, monkeypatch):
+    monkeypatch.setattr(fanout, "MAX_UNIQUE_IDS", 10)
+    for number in range(50):
+        headers = {"Nats-Msg-Id": SIGNER.unique_id(CLIENT, "a", str(number))}
+        subscription.on_message("a", "", b"1", SIGNER.sign(CLIENT, "a", b"1", headers))
+    assert len(subscription._unique_ids) == 10

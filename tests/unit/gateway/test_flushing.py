@@ -125,3 +125,27 @@ async def test_later_callback_gets_its_own_flush(connection, flushes):
     connection.answer()
     await turns()
     assert calls == ["first", "second"]
+
+
+async def test_failing_callback_does_not_keep_the_others_waiting(flushes, connection):
+    outcomes = []
+
+    def fail(_error):
+        raise RuntimeError
+
+    flushes.call_when_flushed(fail)
+    flushes.call_when_flushed(outcomes.append)
+    await turns()
+    connection.answer()
+    await turns()
+    assert outcomes == [None]
+
+
+async def test_callbacks_are_called_when_the_flush_fails_unexpectedly(flushes, connection):
+    outcomes = []
+    connection.error = RuntimeError()
+    flushes.call_when_flushed(outcomes.append)
+    await turns()
+    connection.answer()
+    await turns()
+    assert [type(each) for each in outcomes] == [BrokerUnavailable]

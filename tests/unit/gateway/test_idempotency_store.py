@@ -1,10 +1,13 @@
 """The idempotency store: one request is processed once, and its response is stored encrypted."""
 
 import asyncio
+import time
 import uuid
 
+import msgspec
 import pytest
 
+from artcafe_common.key_ring import KeyRing, TimedKey
 from artcafe_gateway.http import idempotency_store as store_module
 from artcafe_gateway.http.idempotency_store import (
     CLAIM_TTL_S,
@@ -24,7 +27,7 @@ RESPONSE = StoredResponse(
 
 @pytest.fixture
 def store(redis_client):
-    return IdempotencyStore(redis_client, b"k" * 32)
+    return IdempotencyStore(redis_client, KeyRing.of(b"k" * 32))
 
 
 @pytest.fixture
@@ -143,7 +146,7 @@ async def test_same_response_is_encrypted_differently(store, redis_client, key):
 async def test_another_installations_key_does_not_find_the_record(store, redis_client, key):
     claim = await store.claim(owner=OWNER, key=key, request=b"request")
     await store.complete(claim, RESPONSE)
-    other = IdempotencyStore(redis_client, b"x" * 32)
+    other = IdempotencyStore(redis_client, KeyRing.of(b"x" * 32))
     assert isinstance(await other.claim(owner=OWNER, key=key, request=b"request"), IdempotencyClaim)
 
 
@@ -158,3 +161,75 @@ async def test_any_response_is_replayed_byte_for_byte(store, key, response):
     claim = await store.claim(owner=OWNER, key=key, request=b"")
     await store.complete(claim, response)
     assert await store.claim(owner=OWNER, key=key, request=b"") == response
+
+
+async def test_replaced_key_executes_no_request_twice(redis_client, key):
+    """Around the change, a gateway may use either key, whose clock or file is ahead."""
+    later = int(time.time()) + 1000
+    old, new = TimedKey(secret=b"o" * 32), TimedKey(secret=b"n" * 32)
+    behind = IdempotencyStore(redis_client, KeyRing([old, msgspec.structs.replace(new, valid_from=later)]))
+    ahead = IdempotencyStore(redis_client, KeyRing([old, new]))
+    for first, second in ((behind, ahead), (ahead, behind)):
+        request = key + str(first is behind)
+        claim = await first.claim(owner=OWNER, key=request, request=b"request")
+        await first.complete(claim, RESPONSE)
+        assert await second.claim(owner=OWNER, key=request, request=b"request") == RESPONSE
+        with pytest.raises(IdempotencyKeyReused):
+            await second.claim(owner=OWNER, key=request, request=b"another")
+
+
+async def store_response(store, *, tenant, size=0):
+    """Executes a request of a tenant with a response of about a size; returns its key."""
+    key = uuid.uuid4().hex
+    claim = await store.claim(owner=f"{tenant}|user:u", key=key, request=b"request")
+    await store.complete(claim, StoredResponse(status=201, headers=[], body=b"x" * size))
+    return key
+
+
+async def is_stored(store, key, *, tenant):
+    found = await store.claim(owner=f"{tenant}|user:u", key=key, request=b"request")
+    if isinstance(found, IdempotencyClaim):
+        await store.release(found)
+    return isinstance(found, StoredResponse)
+
+
+@pytest.mark.parametrize("size", [0, 2000])
+async def test_latest_responses_of_an_organization_are_stored(store, redis_client, monkeypatch, size):
+    tenant, other = uuid.uuid4().hex, uuid.uuid4().hex
+    monkeypatch.setattr(store_module, "MAX_STORED_BYTES", 20_000)
+    first_of_other = await store_response(store, tenant=other)
+    keys = [await store_response(store, tenant=tenant, size=size) for _ in range(80)]
+    stored = [await is_stored(store, key, tenant=tenant) for key in keys]
+    number = stored.count(True)
+    assert stored == [False] * (80 - number) + [True] * number
+    assert 20_000 // (size + 500) <= number <= 20_000 // (size + store_module.OVERHEAD_BYTES)
+    # Other organizations are not affected.
+    assert await is_stored(store, first_of_other, tenant=other)
+    # What Redis needs besides is no more than what is counted for it.
+    claim = await store.claim(owner=f"{tenant}|user:u", key="another", request=b"request")
+    counted = int(await redis_client._redis.get(f"{claim.list_key}:bytes"))
+    record = await store.claim(owner=f"{tenant}|user:u", key=keys[-1], request=b"request")
+    assert len(record.body) == size
+    used = await memory_of(redis_client, claim.list_key, number)
+    assert used <= counted <= 20_000
+
+
+async def memory_of(redis_client, list_key, number):
+    """The bytes of an organization's list and of its records."""
+    redis = redis_client._redis
+    names = [entry.split()[2] for entry in await redis.lrange(list_key, 0, -1)]
+    assert len(names) == number
+    return sum([await redis.memory_usage(name, samples=0) for name in [list_key, *names]])
+
+
+async def test_response_that_expired_is_forgotten_without_its_successor(store, redis_client, monkeypatch):
+    monkeypatch.setattr(store_module, "RESPONSE_TTL_S", 0.05)
+    tenant, key = uuid.uuid4().hex, uuid.uuid4().hex
+    request = {"owner": f"{tenant}|user:u", "key": key, "request": b"request"}
+    await store.complete(await store.claim(**request), RESPONSE)
+    await asyncio.sleep(0.1)
+    monkeypatch.setattr(store_module, "RESPONSE_TTL_S", 60)
+    claim = await store.claim(**request)
+    await store.complete(claim, RESPONSE)
+    await store_response(store, tenant=tenant)
+    assert await store.claim(**request) == RESPONSE

@@ -33,6 +33,7 @@ class Result(msgspec.Struct, frozen=True):
 @pytest.fixture
 def clock(clock, monkeypatch):
     monkeypatch.setattr(artcafe_common.cache, "TTLCache", clock.ttl_cache)
+    monkeypatch.setattr(lookup_module, "TTLCache", clock.ttl_cache)
     monkeypatch.setattr(lookup_module, "time", clock)
     return clock
 
@@ -184,6 +185,66 @@ async def test_channel_is_cached_until_it_changes(cache, bus):
     bus.replies[GetChannel] = ChannelNotFound()
     with pytest.raises(ChannelNotFound):
         await cache.channel(CHANNEL, CALLER)
+
+
+async def test_renamed_channel_is_looked_up_again_by_every_name(cache, bus):
+    for text in (CHANNEL, "News"):
+        await cache.channel(text, CALLER)
+    version = cache.channels_version(TENANT)
+    await bus.emit(ChannelChanged(tenant_id=TENANT, channel_id=CHANNEL, deleted=False))
+    assert cache.channels_version(TENANT) != version
+    assert cache.channels_version(OTHER_TENANT) == version
+    bus.replies[GetChannel] = ChannelNotFound()
+    with pytest.raises(ChannelNotFound):
+        await cache.channel("News", CALLER)
+
+
+async def test_missing_channel_is_remembered_shortly_and_found_once_it_is_created(cache, bus, clock):
+    bus.replies[GetChannel] = ChannelNotFound()
+
+    async def assert_missing():
+        with pytest.raises(ChannelNotFound):
+            await cache.channel("News", CALLER)
+
+    for _ in range(3):
+        await assert_missing()
+    assert bus.count(GetChannel) == 1
+    clock.advance(1.1)
+    await assert_missing()
+    assert bus.count(GetChannel) == 2
+    bus.replies[GetChannel] = Result("news")
+    await bus.emit(ChannelChanged(tenant_id=TENANT, channel_id=CHANNEL, deleted=False))
+    assert (await cache.channel("News", CALLER)).text == "news"
+
+
+async def test_channel_lookup_that_started_before_the_event_is_not_cached(cache, bus):
+    bus.hold(GetChannel)
+    lookup = asyncio.create_task(cache.channel("News", CALLER))
+    await asyncio.sleep(0.001)
+    await bus.emit(ChannelChanged(tenant_id=TENANT, channel_id=CHANNEL, deleted=True))
+    bus.release(GetChannel)
+    await lookup
+    bus.replies[GetChannel] = ChannelNotFound()
+    with pytest.raises(ChannelNotFound):
+        await cache.channel("News", CALLER)
+
+
+async def test_impossible_channel_is_not_looked_up(cache, bus):
+    for text in ("", "x" * 129, "\ud83d"):
+        with pytest.raises(ChannelNotFound):
+            await cache.channel(text, CALLER)
+    assert bus.count(GetChannel) == 0
+
+
+async def test_version_of_channels_never_repeats(cache, bus, monkeypatch):
+    monkeypatch.setattr(lookup_module, "MAX_CHANNEL_VERSIONS", 2)
+    versions = []
+    for number in range(5):
+        await bus.emit(ChannelChanged(tenant_id=f"{TENANT}{number}", channel_id=CHANNEL, deleted=True))
+        versions.append(cache.channels_version(f"{TENANT}{number}"))
+    cache.clear()
+    versions.append(cache.channels_version(TENANT))
+    assert len(set(versions)) == len(versions)
 
 
 async def test_channel_is_cached_for_its_tenant_only(cache, bus):

@@ -1,5 +1,6 @@
 """WebSocket messages as frames, or as the error that the client receives."""
 
+import json
 from contextlib import suppress
 
 import msgspec
@@ -38,6 +39,62 @@ def test_known_frame_is_parsed():
 def test_text_that_is_not_json(data):
     with pytest.raises(NotJson):
         parse_frame(DECODER, data)
+
+
+LONE_SURROGATES = [
+    rb"\ud83d",
+    rb"\uD83D",
+    rb"\udc00",
+    rb"\ud83d\ud83d",
+    rb"\ude00\ud83d",
+    rb"\ud83d\ud83d\ude00",
+    rb"\ud83d\u0041",
+    rb"\ud83d\n",
+    rb"\\\ud83d",
+    rb"a\ud83db",
+]
+
+
+@pytest.mark.parametrize("text", LONE_SURROGATES)
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b'{"type":"publish","id":7,"subject":"a","data":"%b"}',
+        b'{"type":"publish","id":7,"subject":"a","data":{"%b":[1]}}',
+        b'{"type":"publish","id":7,"subject":"%b","data":1}',
+        b'{"type":"publish","id":7,"subject":"a","headers":{"a":"%b"},"data":1}',
+        b'{"type":"heartbeat","id":7,"metrics":{"a":"%b"}}',
+        b'{"type":"ping","id":7,"unknown":"%b"}',
+    ],
+)
+def test_lone_surrogate_is_a_bad_frame_with_its_id(frame, text):
+    with pytest.raises(BadFrame, match="surrogate"):
+        parse_frame(DECODER, frame % text)
+    assert parse_frame_id(frame % text) == 7
+
+
+@pytest.mark.parametrize("text", [rb"\ud83d\ude00", rb"\\ud83d", rb"\\\\udc00", rb"\u00e9", rb"\\"])
+def test_pairs_and_escaped_backslashes_are_accepted(text):
+    frame = parse_frame(DECODER, b'{"type":"publish","subject":"a","data":"%b"}' % text)
+    assert bytes(frame.data) == b'"%b"' % text
+
+
+@pytest.mark.parametrize(
+    "data", [rb'{"a":"\ud83d"', rb'"\ud83d', rb"\ud83d", rb'{"a":"\ud83d" "b"}', rb'"\ud8"']
+)
+def test_lone_surrogate_in_text_that_is_not_json(data):
+    with pytest.raises(NotJson):
+        parse_frame(DECODER, data)
+
+
+@given(st.text(st.characters(exclude_categories=())))
+def test_every_string_is_accepted_or_a_bad_frame(text):
+    data = json.dumps({"type": "publish", "subject": "a", "data": text}).encode()
+    if any("\ud800" <= character <= "\udfff" for character in json.loads(json.dumps(text))):
+        with pytest.raises(BadFrame):
+            parse_frame(DECODER, data)
+    else:
+        assert json.loads(bytes(parse_frame(DECODER, data).data)) == json.loads(json.dumps(text))
 
 
 @pytest.mark.parametrize("kind", [b'"pong"', b'"PING"', b'""', b'"subscribe_channel"'])

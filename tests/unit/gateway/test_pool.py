@@ -12,7 +12,7 @@ from artcafe_gateway.bridges.pool import BridgePool
 from artcafe_gateway.errors import BrokerUnavailable
 from artcafe_gateway.settings import Settings
 from support.fakes.broker import BRIDGE_CREDENTIALS
-from support.fakes.ids import OTHER_TENANT, TENANT
+from support.fakes.ids import OTHER_TENANT, SIGNING_KEYS, TENANT
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def clock(clock, monkeypatch):
 
 @pytest.fixture
 async def pool(broker, bus):
-    pool = BridgePool(bus=bus, settings=Settings())
+    pool = BridgePool(bus=bus, settings=Settings(), signing_keys=SIGNING_KEYS)
     yield pool
     await pool.close()
 
@@ -90,6 +90,18 @@ async def test_error_of_before_use_closes_the_connection(pool, broker):
     with pytest.raises(ServiceUnavailable):
         await pool.acquire(TENANT)
     assert broker.open_connections == []
+
+
+async def test_unexpected_error_does_not_shut_the_tenant_out(pool, broker):
+    async def fail(_bridge):
+        raise ZeroDivisionError
+
+    pool.before_use = fail
+    with pytest.raises(ZeroDivisionError):
+        await pool.acquire(TENANT)
+    assert broker.open_connections == []
+    pool.before_use = None
+    assert (await pool.acquire(TENANT)).state is BridgeState.CONNECTED
 
 
 async def test_opening_that_hangs_is_given_up(pool, bus, broker, monkeypatch):

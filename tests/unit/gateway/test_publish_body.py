@@ -21,14 +21,14 @@ JSON = st.recursive(
 @given(JSON.filter(lambda value: not isinstance(value, dict) or "data" not in value))
 def test_any_json_is_the_payload_as_it_was_sent(value):
     raw = json.dumps(value).encode()
-    assert parse_publish_body(raw) == (raw, {})
+    assert parse_publish_body(raw) == (raw, {}, None)
 
 
 @given(JSON, st.dictionaries(st.sampled_from(["a", "b-c", "X"]), st.sampled_from(["", "v", "é"]), max_size=3))
 def test_envelope_is_unwrapped(value, headers):
     data = json.dumps(value).encode()
     raw = b'{"data": %b, "headers": %b}' % (data, json.dumps(headers).encode())
-    assert parse_publish_body(raw) == (data, headers)
+    assert parse_publish_body(raw) == (data, headers, None)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_envelope_is_unwrapped(value, headers):
     ],
 )
 def test_payload_keeps_its_spelling(raw, payload):
-    assert parse_publish_body(raw) == (payload, {})
+    assert parse_publish_body(raw) == (payload, {}, None)
 
 
 @pytest.mark.parametrize(
@@ -93,14 +93,21 @@ def test_invalid_headers_are_rejected(headers):
 def test_deep_nesting_is_rejected_or_passed_on_unchanged():
     raw = b"[" * 100_000 + b"]" * 100_000
     with suppress(InvalidRequest):
-        assert parse_publish_body(raw) == (raw, {})
+        assert parse_publish_body(raw) == (raw, {}, None)
 
 
 @given(st.binary(max_size=60))
 def test_any_bytes_are_parsed_or_rejected(raw):
     try:
-        payload, headers = parse_publish_body(raw)
+        payload, headers, _ = parse_publish_body(raw)
     except (InvalidRequest, BadHeaders):
         return
     json.loads(payload)
     assert isinstance(headers, dict)
+
+
+def test_message_id_is_part_of_the_envelope():
+    assert parse_publish_body(b'{"data":1,"message_id":"a-1"}') == (b"1", {}, "a-1")
+    for wrong in (b'""', b"1", b'"a b"', b'"a\\n"', b'"a\\r\\nX: y"', b'"' + b"x" * 129 + b'"', b"{}"):
+        with pytest.raises(InvalidRequest):
+            parse_publish_body(b'{"data":1,"message_id":%b}' % wrong)

@@ -15,6 +15,7 @@ from artcafe_gateway.limits.quotas import Quotas
 from artcafe_gateway.lookup_cache import LookupCache
 from support.fakes.bus import FakeBus
 from support.fakes.ids import OTHER_TENANT, TENANT
+from support.waiting import eventually
 
 NEXT_MONTH = datetime(2026, 4, 1, tzinfo=UTC).timestamp()
 
@@ -124,3 +125,11 @@ async def test_all_bridges_are_refreshed(quotas, bridge, bus):
     bus.replies[GetCurrentUsage] = usage(10_000)
     await quotas.refresh_all()
     assert [each.quota_exhausted_until for each in quotas._bridges.open_bridges] == [NEXT_MONTH] * 2
+
+
+async def test_refreshes_do_not_wait_for_each_other(quotas, bus):
+    bus.hold(GetCurrentUsage)
+    refreshing = asyncio.create_task(quotas.refresh_all())
+    await eventually(lambda: bus.count(GetCurrentUsage) == 2)
+    bus.release(GetCurrentUsage)
+    await refreshing

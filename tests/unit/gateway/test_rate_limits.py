@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from artcafe_common.bus.errors import StoreUnavailable
 from artcafe_common.plans import LIMITS, Plan
 from artcafe_common.storage.rate_limiter import RateLimiter, RateLimitResult
-from artcafe_gateway.limits.rate_limits import RateLimits, _network
+from artcafe_gateway.limits.rate_limits import RateLimits, network_of
 from artcafe_gateway.settings import Settings
 from support.fakes.ids import OTHER_TENANT, TENANT
 
@@ -96,14 +96,14 @@ async def test_outage_of_the_store_disables_the_limits(limiter):
 @given(st.ip_addresses(v=6), st.integers(0, 2**64 - 1))
 def test_addresses_of_one_ipv6_network_share_a_bucket(address, host):
     other = ipaddress.IPv6Address(int(address) & ~(2**64 - 1) | host)
-    assert _network(str(address)) == _network(str(other))
+    assert network_of(str(address)) == network_of(str(other))
     neighbour = ipaddress.IPv6Address(int(address) ^ 2**64)
-    assert _network(str(neighbour)) != _network(str(address))
+    assert network_of(str(neighbour)) != network_of(str(address))
 
 
 @given(st.ip_addresses(v=4))
 def test_each_ipv4_address_has_its_own_bucket(address):
-    assert _network(str(address)) == str(address)
+    assert network_of(str(address)) == str(address)
 
 
 # -- with Redis ------------------------------------------------------------------------------------

@@ -5,15 +5,18 @@ import functools
 
 import pytest
 
-from artcafe_common.broker.subjects import REPUBLISH_PREFIX, resolve, resolve_channel
+from artcafe_common.broker.subjects import resolve, resolve_channel
 from artcafe_common.bus.errors import InvalidRequest
 from artcafe_gateway.errors import BrokerUnavailable, HistoryUnavailable
+from artcafe_gateway.history import outage
+from artcafe_gateway.history import tail as tail_module
 from artcafe_gateway.history.stream import DIRECT_GET_SUBJECT
 from artcafe_gateway.subscriptions import recovery
 from artcafe_gateway.subscriptions.recovery import RecoveryState
 from support.fakes.history import START, FakeHistory
 from support.fakes.ids import CHANNEL, CLIENT, TENANT
 from support.fakes.peers import CHANNEL_SUBJECT, ChannelPeer
+from support.waiting import eventually
 
 OTHER_SUBJECT = f"tenant.{TENANT}.channel.other"
 
@@ -95,7 +98,7 @@ async def test_missed_message_is_read_from_the_stream(peer):
     peer.publish(2)
     await peer.wait_for(1, 2)
     assert peer.state is RecoveryState.LIVE
-    peer.publish(3, 4, republish=False)
+    peer.publish(3, 4, announce=False)
     peer.publish(5)
     await peer.wait_for(1, 2, 3, 4, 5)
 
@@ -104,7 +107,7 @@ async def test_missed_message_during_the_replay_is_read_from_the_stream(peer):
     peer.publish(1)
     await peer.subscribe(since="1")
     peer.publish(2)
-    peer.publish(3, republish=False)
+    peer.publish(3, announce=False)
     peer.publish(4)
     await peer.wait_for(1, 2, 3, 4)
 
@@ -116,7 +119,7 @@ async def test_missed_message_behind_a_page_is_read_from_the_stream(peer, histor
 
     def publish():
         peer.publish(2)
-        peer.publish(3, republish=False)
+        peer.publish(3, announce=False)
         peer.publish(4)
 
     # All of them after the page was read, and before it is delivered.
@@ -132,7 +135,7 @@ async def test_live_messages_before_a_gap_are_not_delivered_again(peer):
     await peer.wait_for(1)
     peer.publish(2, 3)
     await peer.wait_for(1, 2, 3)
-    peer.publish(4, republish=False)
+    peer.publish(4, announce=False)
     peer.publish(5)
     await peer.wait_for(1, 2, 3, 4, 5)
 
@@ -141,7 +144,7 @@ async def test_message_that_was_replayed_is_not_delivered_again(peer, history):
     peer.publish(1, 2, 3)
     await peer.subscribe(since="1")
     await peer.wait_for(1, 2, 3)
-    history.republish(3, 2)
+    history.announce(3)
     peer.publish(4)
     await peer.wait_for(1, 2, 3, 4)
 
@@ -165,21 +168,21 @@ async def test_deleted_messages_are_not_waited_for(peer, history):
     peer.publish(1)
     await peer.subscribe(since="1")
     await peer.wait_for(1)
-    peer.publish(2, republish=False)
+    peer.publish(2, announce=False)
     history.delete(2)
-    history.append(CHANNEL_SUBJECT, b"3", republish=False)
-    history.republish(3, 2)
+    history.append(CHANNEL_SUBJECT, b"3", announce=False)
+    history.announce(3)
     await peer.wait_for(1, 3)
 
 
-async def test_message_that_the_stream_did_not_publish_is_ignored(peer, broker):
+async def test_message_that_the_stream_does_not_store_is_ignored(peer, broker):
     await peer.subscribe(last=0)
     for headers in (
         b"",
         b"NATS/1.0\r\n\r\n",
         b"NATS/1.0\r\nNats-Sequence: x\r\nNats-Last-Sequence: 0\r\n\r\n",
     ):
-        broker.route(f"{REPUBLISH_PREFIX}.{CHANNEL_SUBJECT}", b"666", headers)
+        broker.route(CHANNEL_SUBJECT, b"666", headers)
     await peer.wait_until_caught_up()
     peer.publish(1)
     await peer.wait_for(1)
@@ -188,10 +191,20 @@ async def test_message_that_the_stream_did_not_publish_is_ignored(peer, broker):
 async def test_sequence_number_in_a_publishers_header_is_ignored(peer):
     await peer.subscribe(last=0)
     await peer.wait_until_caught_up()
-    peer.publish(1, headers=b"\r\nNats-Sequence: 999")
+    peer.publish(1, headers=b"NATS/1.0\r\nNats-Sequence: 999\r\n\r\n")
     peer.publish(2)
     await peer.wait_for(1, 2)
     assert [frame["seq"] for frame in peer.send_queue.frames] == [1, 2]
+
+
+async def test_status_header_of_a_publisher_does_not_end_the_replay(peer):
+    for number, headers in enumerate(
+        (b"NATS/1.0\r\nStatus: ok", b"NATS/1.0 503", b"NATS/1.0\r\nStatus: 503"), 1
+    ):
+        peer.publish(number, headers=headers + b"\r\n\r\n")
+    peer.publish(4)
+    await peer.subscribe(since="1")
+    await peer.wait_for(1, 2, 3, 4)
 
 
 async def test_replay_waits_for_a_slow_socket(peer, history, monkeypatch):
@@ -214,7 +227,7 @@ async def test_overflowing_buffer_loses_no_message(peer, monkeypatch):
     await peer.subscribe(since="1")
     peer.publish(*range(2, 31))
     subscription = peer.subscriptions._by_subject[CHANNEL_SUBJECT]
-    assert len(subscription._buffer) == 5
+    await eventually(lambda: len(subscription._buffer) == 5, every=0.001)
     peer.send_queue.half_full = False
     await peer.wait_for(*range(1, 31))
 
@@ -233,7 +246,9 @@ async def test_buffer_is_bounded_in_bytes(peer, history, monkeypatch):
     await peer.subscribe(last=0)
     for _ in range(10):
         history.append(CHANNEL_SUBJECT, b'"%b"' % (b"x" * 28))
-    assert len(peer.subscriptions._by_subject[CHANNEL_SUBJECT]._buffer) == 3
+    subscription = peer.subscriptions._by_subject[CHANNEL_SUBJECT]
+    await eventually(lambda: subscription.broker_subscription.last_seq == 10, every=0.001)
+    assert len(subscription._buffer) == 3
 
 
 async def test_unsubscribed_channel_delivers_nothing(peer, broker, bridge):
@@ -243,7 +258,7 @@ async def test_unsubscribed_channel_delivers_nothing(peer, broker, bridge):
     await peer.subscriptions.unsubscribe(CHANNEL)
     peer.send_queue.half_full = False
     peer.publish(2)
-    await bridge.flush()
+    await bridge.streams.flush()
     await asyncio.sleep(0.01)
     assert peer.received == []
     assert broker.subjects == []
@@ -260,7 +275,7 @@ async def test_reader_ends_if_its_cancellation_is_reported_as_an_error(peer, mon
             raise BrokerUnavailable from None
 
     monkeypatch.setattr(recovery, "read_stream_page", wait_for_page)
-    monkeypatch.setattr(recovery, "RETRY_DELAY_S", 0)
+    monkeypatch.setattr(recovery, "FIRST_RETRY_PAUSE_S", 0)
     await peer.subscribe(since="1")
     await asyncio.sleep(0)
     await peer.subscriptions.unsubscribe_all()
@@ -272,25 +287,22 @@ async def test_reader_ends_if_its_cancellation_is_reported_as_an_error(peer, mon
 async def test_replay_replaces_the_plain_subscription(peer, broker, bridge):
     await peer.subscriptions.subscribe("plain", resolve_channel(TENANT, CHANNEL))
     peer.subscriptions.activate("plain")
-    peer.publish(1)
+    peer.publish(1, announce=False)
     await peer.subscribe(last=1)
     await peer.wait_for(1)
-    # As the stream does it: the message itself, then its republished copy.
-    broker.route(CHANNEL_SUBJECT, b"2")
     peer.publish(2)
     await peer.wait_for(1, 2)
     await bridge.flush()
-    assert broker.subjects == [f"{REPUBLISH_PREFIX}.{CHANNEL_SUBJECT}"]
+    assert broker.subjects == [CHANNEL_SUBJECT]
 
 
 async def test_wildcard_and_replay_deliver_once(peer, broker):
     every_channel = resolve(TENANT, f"tenant.{TENANT}.channel.*", wildcards=True)
     await peer.subscriptions.subscribe("all", every_channel)
     peer.subscriptions.activate("all")
-    peer.publish(1)
+    peer.publish(1, announce=False)
     await peer.subscribe(last=1)
     await peer.wait_for(1)
-    broker.route(CHANNEL_SUBJECT, b"2")
     peer.publish(2)
     await peer.wait_for(1, 2)
     broker.route(OTHER_SUBJECT, b"3")
@@ -309,7 +321,7 @@ async def test_second_replay_starts_again(peer):
 
 
 async def test_channel_without_history_leaves_no_subscription(peer, broker, bridge):
-    broker.responders[DIRECT_GET_SUBJECT] = lambda _: [(b"", {"Status": "503"})]
+    broker.responders[DIRECT_GET_SUBJECT] = lambda _: [(b"", b"NATS/1.0 503\r\n\r\n")]
     with pytest.raises(HistoryUnavailable):
         await peer.subscribe(last=1)
     assert bridge.subscription_count == 0
@@ -334,15 +346,106 @@ async def test_deliveries_are_recorded_once(peer):
     assert peer.usage.deliveries == {(CLIENT, CHANNEL): [4, 4]}
 
 
-async def test_stream_that_is_away_is_read_when_it_is_back(peer, broker, monkeypatch):
-    monkeypatch.setattr(recovery, "RETRY_DELAY_S", 0.001)
+class Stream:
+    """Takes the stream away, and brings it back."""
+
+    def __init__(self, broker):
+        self._broker = broker
+        self._answer = broker.responders[DIRECT_GET_SUBJECT]
+        self.attempts = 0
+
+    def take_away(self):
+        self._broker.responders[DIRECT_GET_SUBJECT] = self._refuse
+
+    def bring_back(self):
+        self._broker.responders[DIRECT_GET_SUBJECT] = self._answer
+
+    def _refuse(self, _payload):
+        self.attempts += 1
+        return [(b"", b"NATS/1.0 503\r\n\r\n")]
+
+
+@pytest.fixture
+def stream(broker, peer, monkeypatch):
+    for module in (recovery, tail_module):
+        monkeypatch.setattr(module, "FIRST_RETRY_PAUSE_S", 0.001)
+        monkeypatch.setattr(module, "MAX_RETRY_PAUSE_S", 0.005)
+    return Stream(broker)
+
+
+async def test_stream_that_is_away_is_read_when_it_is_back(peer, stream):
     peer.publish(1)
     peer.send_queue.half_full = True
     await peer.subscribe(since="1")
-    answer = broker.responders[DIRECT_GET_SUBJECT]
-    broker.responders[DIRECT_GET_SUBJECT] = lambda _: [(b"", {"Status": "503"})]
+    stream.take_away()
     peer.send_queue.half_full = False
     await asyncio.sleep(0.03)
     assert peer.received == []
-    broker.responders[DIRECT_GET_SUBJECT] = answer
+    stream.bring_back()
     await peer.wait_for(1)
+
+
+async def _during_the_replay(peer, stream):
+    peer.publish(1)
+    peer.send_queue.half_full = True
+    await peer.subscribe(since="1")
+    stream.take_away()
+    peer.send_queue.half_full = False
+    return 0
+
+
+async def _while_live(peer, stream):
+    peer.publish(1)
+    await peer.subscribe(since="1")
+    await peer.wait_until_caught_up()
+    peer.publish(2)
+    await peer.wait_for(1, 2)
+    assert peer.state is RecoveryState.LIVE
+    peer.send_queue.drain()
+    stream.take_away()
+    peer.publish(3)
+    return 2
+
+
+@pytest.mark.parametrize("take_away", [_during_the_replay, _while_live])
+async def test_client_is_told_once_that_its_messages_are_delayed(peer, stream, monkeypatch, take_away):
+    monkeypatch.setattr(outage, "NOTICE_AFTER_S", 0)
+    last_seq = await take_away(peer, stream)
+    await eventually(lambda: stream.attempts > 3, every=0.001)
+    (told,) = peer.send_queue.drain()
+    assert told["type"] == "error"
+    assert told["code"] == "recovery_delayed"
+    assert told["detail"] == {"channel": CHANNEL, "seq": last_seq}
+    stream.bring_back()
+    await peer.wait_for(last_seq + 1)
+    # It is told of the next outage again.
+    stream.take_away()
+    peer.publish(9)
+    await eventually(lambda: peer.send_queue.frames[-1]["type"] == "error", every=0.001)
+
+
+@pytest.mark.parametrize("take_away", [_during_the_replay, _while_live])
+async def test_socket_is_closed_if_its_stream_stays_away(peer, stream, bridge, monkeypatch, take_away):
+    monkeypatch.setattr(outage, "END_AFTER_S", 0.02)
+    last_seq = await take_away(peer, stream)
+    await eventually(lambda: peer.closed, every=0.001)
+    assert peer.closed[0] == (1013, "recovery_failed")
+    (told,) = peer.send_queue.drain()
+    assert told["code"] == "recovery_failed"
+    assert told["detail"] == {"channel": CHANNEL, "seq": last_seq}
+    await peer.subscriptions.unsubscribe_all()
+    assert bridge.streams.subscription_count == 0
+
+
+async def test_stream_that_is_away_is_asked_less_and_less_often(peer, stream, monkeypatch):
+    for module in (recovery, tail_module):
+        monkeypatch.setattr(module, "FIRST_RETRY_PAUSE_S", 0.005)
+        monkeypatch.setattr(module, "MAX_RETRY_PAUSE_S", 60)
+    await peer.subscribe(last=0)
+    await peer.wait_until_caught_up()
+    stream.take_away()
+    for number in range(50):
+        # Each message rings the tail.
+        peer.publish(number)
+        await asyncio.sleep(0.002)
+    assert stream.attempts < 10

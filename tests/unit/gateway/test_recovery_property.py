@@ -11,13 +11,14 @@ from artcafe_common.contracts.identity.accounts import IssueBridgeCredentials
 from artcafe_gateway.bridges import connector
 from artcafe_gateway.bridges.bridge import Bridge
 from artcafe_gateway.bridges.connector import BridgeState
+from artcafe_gateway.history import tail
 from artcafe_gateway.settings import Settings as GatewaySettings
 from artcafe_gateway.subscriptions import recovery
 from artcafe_gateway.subscriptions.recovery import RecoveryState
 from support.fakes.broker import BRIDGE_CREDENTIALS, FakeBroker
 from support.fakes.bus import FakeBus
 from support.fakes.history import FakeHistory
-from support.fakes.ids import TENANT
+from support.fakes.ids import SIGNING_KEYS, TENANT
 from support.fakes.peers import CHANNEL_SUBJECT, ChannelPeer
 from support.waiting import eventually
 
@@ -40,10 +41,13 @@ async def replay(before, steps):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(connector, "BridgeConnection", broker.create_connection)
         patch.setattr(connector, "FIRST_RECONNECT_DELAY_S", 0)
-        patch.setattr(recovery, "RETRY_DELAY_S", 0.001)
+        patch.setattr(recovery, "FIRST_RETRY_PAUSE_S", 0.001)
+        patch.setattr(recovery, "MAX_RETRY_PAUSE_S", 0.001)
+        patch.setattr(tail, "FIRST_RETRY_PAUSE_S", 0.001)
+        patch.setattr(tail, "MAX_RETRY_PAUSE_S", 0.001)
         patch.setattr(recovery, "PAGE_MESSAGES", 3)
         patch.setattr(recovery, "MAX_BUFFERED_MESSAGES", 3)
-        bridge = Bridge(tenant_id=TENANT, bus=bus, settings=GatewaySettings())
+        bridge = Bridge(tenant_id=TENANT, bus=bus, settings=GatewaySettings(), signing_keys=SIGNING_KEYS)
         await bridge.open()
         peer = ChannelPeer(bridge, FakeHistory(broker))
         number = before
@@ -54,8 +58,8 @@ async def replay(before, steps):
                 # Without a reconnect, a gap is noticed only after a first live message.
                 last_seq = peer.subscriptions._by_subject[CHANNEL_SUBJECT].broker_subscription.last_seq
                 may_miss = last_seq > 0
-                republish = kind == "publish" or not may_miss
-                peer.publish(*range(number + 1, number + value + 1), republish=republish)
+                announce = kind == "publish" or not may_miss
+                peer.publish(*range(number + 1, number + value + 1), announce=announce)
                 number += value
             elif kind == "catch up":
                 await peer.wait_until_caught_up()
@@ -73,13 +77,13 @@ async def replay(before, steps):
                     await asyncio.sleep(0)
             elif kind == "repeat" and number and peer.state is not RecoveryState.LIVE:
                 # A copy of the newest message, delayed behind the page that contained it.
-                peer.history.republish(number, number - 1)
+                peer.history.announce(number)
             elif kind == "break":
                 await broker.restart()
                 peer.publish(*range(number + 1, number + value + 1))
                 number += value
-                await eventually(lambda: bridge.state is BridgeState.CONNECTED, every=0)
-        await eventually(lambda: bridge.state is BridgeState.CONNECTED, every=0)
+                await eventually(lambda: bridge.streams.state is BridgeState.CONNECTED, every=0)
+        await eventually(lambda: bridge.streams.state is BridgeState.CONNECTED, every=0)
         # The next message reveals what was missed before it.
         number += 1
         peer.publish(number)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from artcafe_common.contracts.gateway import CloseConnections, CloseReason
 from artcafe_common.contracts.tenancy.events import (
     AgentRevoked,
     ClientRevoked,
@@ -16,7 +17,7 @@ from artcafe_common.contracts.tenancy.events import (
 from artcafe_common.contracts.tenancy.members import Role
 from artcafe_gateway import session_registry as registry_module
 from artcafe_gateway.session_registry import SLOTS, SessionRegistry
-from artcafe_gateway.wire.socket import CLOSE_RESTART, CLOSE_REVOKED, CLOSE_TIMEOUT
+from artcafe_gateway.wire.socket import CLOSE_RESTART, CLOSE_REVOKED, CLOSE_TIMEOUT, CLOSE_TRY_LATER
 from support.fakes.clock import FakeClock
 from support.fakes.ids import CLIENT, OTHER_CLIENT, OTHER_TENANT, TENANT
 from support.fakes.reporting import FakeUsage
@@ -26,6 +27,8 @@ TIMEOUT_S, PING_S = 90, 20
 
 
 class Session:
+    busy = False
+
     def __init__(self, clock, owner=f"client:{CLIENT}", tenant_id=TENANT):
         self.socket = FakeSocket(last_received_at=clock.now)
         self.tenant_id = tenant_id
@@ -57,6 +60,31 @@ def add(registry, clock, *args, **kwargs):
 
 def revoked(client_id=CLIENT, tenant_id=TENANT, reason=RevocationReason.DELETED):
     return ClientRevoked(tenant_id=tenant_id, client_id=client_id, nkey_public="U", reason=reason)
+
+
+# -- the plan's connections ------------------------------------------------------------------------
+
+
+async def test_connections_over_the_plan_are_closed_by_their_ids(registry, clock):
+    ended, kept = add(registry, clock), add(registry, clock)
+    foreign = add(registry, clock, tenant_id=OTHER_TENANT)
+    for number, session in enumerate((ended, kept, foreign)):
+        session.socket.connection_id = f"c{number}"
+    ids = ["c0", "c2", "unknown"]
+    await registry.on_close_connections(CloseConnections(tenant_id=TENANT, connection_ids=ids))
+    assert ended.socket.closed == (CLOSE_TRY_LATER, "plan_limit")
+    assert kept.socket.closed is None
+    assert foreign.socket.closed is None
+
+
+async def test_connection_that_an_admin_ends_may_connect_again(registry, clock):
+    ended, kept = add(registry, clock), add(registry, clock)
+    ended.socket.connection_id, kept.socket.connection_id = "c0", "c1"
+    await registry.on_close_connections(
+        CloseConnections(tenant_id=TENANT, connection_ids=["c0"], reason=CloseReason.CONNECTION_ENDED)
+    )
+    assert ended.socket.closed == (CLOSE_RESTART, "connection_ended")
+    assert kept.socket.closed is None
 
 
 # -- revocation ------------------------------------------------------------------------------------
@@ -240,6 +268,42 @@ async def test_drain_closes_every_session_and_waits_for_their_end(registry, cloc
     for session in sessions:
         registry.remove(session)
     await drain
+
+
+async def test_drain_spreads_the_reconnects_of_many_sessions(registry, clock, monkeypatch):
+    monkeypatch.setattr(registry_module, "_SHUTDOWN_POLL_S", 0.0001)
+    sessions = [add(registry, clock) for _ in range(3)]
+    await registry.drain()
+    assert {session.socket.reconnect_ms for session in sessions} == {1_000}
+    sessions += [add(registry, clock) for _ in range(1_997)]
+    for session in sessions:
+        session.socket = FakeSocket()
+    await registry.drain()
+    assert {session.socket.reconnect_ms for session in sessions} == {4_000}
+
+
+async def test_drain_closes_a_session_after_its_frames_are_answered(registry, clock, monkeypatch):
+    monkeypatch.setattr(registry_module, "_SHUTDOWN_POLL_S", 0.001)
+    busy, idle = add(registry, clock), add(registry, clock)
+    busy.busy = True
+    drain = asyncio.create_task(registry.drain())
+    await asyncio.sleep(0.005)
+    assert idle.socket.closed == (CLOSE_RESTART, "restarting")
+    assert busy.socket.closed is None
+    busy.busy = False
+    await asyncio.sleep(0.005)
+    assert busy.socket.closed == (CLOSE_RESTART, "restarting")
+    for session in (busy, idle):
+        registry.remove(session)
+    await drain
+
+
+async def test_drain_does_not_wait_forever_for_an_answer(registry, clock, monkeypatch):
+    monkeypatch.setattr(registry_module, "_SHUTDOWN_POLL_S", 0.0001)
+    busy = add(registry, clock)
+    busy.busy = True
+    await asyncio.wait_for(registry.drain(), 5)
+    assert busy.socket.closed == (CLOSE_RESTART, "restarting")
 
 
 async def test_drain_does_not_wait_forever(registry, clock, monkeypatch):

@@ -15,10 +15,10 @@ from artcafe_gateway.bridges.connector import BridgeState
 from artcafe_gateway.delivery.message import agent_message_frame
 from artcafe_gateway.errors import BrokerUnavailable
 from artcafe_gateway.settings import Settings
-from artcafe_gateway.subscriptions.socket_subscriptions import MAX_REPLY_SUBJECTS, SocketSubscriptions
 from support.fakes.broker import BRIDGE_CREDENTIALS, FakeBroker
 from support.fakes.bus import FakeBus
-from support.fakes.ids import CHANNEL, CLIENT, TENANT
+from support.fakes.ids import CHANNEL, CLIENT, SIGNING_KEYS, TENANT
+from support.fakes.peers import socket_subscriptions
 from support.fakes.reporting import FakeChannelSubscribers, FakeUsage
 from support.fakes.sockets import FakeSendQueue
 from support.waiting import eventually
@@ -33,13 +33,8 @@ class Peer:
         self.send_queue = FakeSendQueue()
         self.usage = FakeUsage()
         self.channel_subscribers = FakeChannelSubscribers()
-        self.subscriptions = SocketSubscriptions(
-            tenant_id=TENANT,
-            client_id=CLIENT,
-            send_queue=self.send_queue,
-            bridge=bridge,
-            usage=self.usage,
-            channel_subscribers=self.channel_subscribers,
+        self.subscriptions = socket_subscriptions(
+            bridge, self.send_queue, self.usage, self.channel_subscribers
         )
 
     async def subscribe(self, text):
@@ -223,15 +218,10 @@ async def test_received_request_allows_a_reply(peer):
         await peer.subscribe(text)
     await peer.receive(f"{TENANT}.a.b", reply="_INBOX.1")
     await peer.receive(f"{TENANT}.a.c", reply="_INBOX.2")
-    await peer.receive(f"{TENANT}.a.c", reply="elsewhere")
-    assert list(peer.subscriptions.reply_subjects) == ["_INBOX.1", "_INBOX.2"]
-
-
-def test_oldest_reply_subjects_are_dropped(peer):
-    for number in range(MAX_REPLY_SUBJECTS + 5):
-        peer.subscriptions.allow_reply_to(f"_INBOX.{number}")
-    assert len(peer.subscriptions.reply_subjects) == MAX_REPLY_SUBJECTS
-    assert next(iter(peer.subscriptions.reply_subjects)) == "_INBOX.5"
+    await peer.receive(f"{TENANT}.a.c", reply="None")
+    assert len(peer.subscriptions.reply_subjects) == 2
+    assert peer.subscriptions.reply_subjects.take("_INBOX.1")
+    assert peer.subscriptions.reply_subjects.take("_INBOX.2")
 
 
 async def test_subscriptions_deliver_once_after_a_reconnect(peer, broker, bridge):
@@ -256,7 +246,7 @@ async def check(steps):
     broker, bus = FakeBroker(), FakeBus({IssueBridgeCredentials: BRIDGE_CREDENTIALS})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(connector, "BridgeConnection", broker.create_connection)
-        bridge = Bridge(tenant_id=TENANT, bus=bus, settings=Settings())
+        bridge = Bridge(tenant_id=TENANT, bus=bus, settings=Settings(), signing_keys=SIGNING_KEYS)
         await bridge.open()
         peer, subscribed = Peer(bridge, broker), set()
         for action, name in steps:

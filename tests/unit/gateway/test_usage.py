@@ -12,6 +12,7 @@ from artcafe_gateway.reporting import usage as usage_module
 from artcafe_gateway.reporting.usage import UsageRecorder
 from support.fakes.bus import FakeBus
 from support.fakes.ids import CHANNEL, CLIENT, OTHER_CLIENT, OTHER_TENANT, TENANT
+from support.waiting import eventually
 
 
 class Bridge:
@@ -35,6 +36,18 @@ class Bridge:
         return [entry], BridgeReport(
             tenant_id=self.tenant_id, server="s", cid=1, messages=self.total, bytes_in=0
         )
+
+
+class SlowBridge(Bridge):
+    """Its broker confirms when the test lets it; `running` counts the flushes that wait."""
+
+    running = 0
+    release = None
+
+    async def collect_usage(self):
+        SlowBridge.running += 1
+        await self.release.wait()
+        return await super().collect_usage()
 
 
 class Pool:
@@ -70,6 +83,18 @@ async def test_counts_are_summed_by_client_and_channel(bus):
         UsageEntry(tenant_id=TENANT, client_id=OTHER_CLIENT, deliveries=1, bytes_out=5),
         UsageEntry(tenant_id=TENANT, api_calls=2),
     ]
+
+
+async def test_bridges_are_flushed_together(bus):
+    SlowBridge.running, SlowBridge.release = 0, asyncio.Event()
+    bridges = [SlowBridge() for _ in range(20)]
+    for bridge in bridges:
+        bridge.publish(1)
+    flushing = asyncio.create_task(recorder(bus, *bridges).flush())
+    await eventually(lambda: SlowBridge.running == 20)
+    SlowBridge.release.set()
+    await flushing
+    assert total(bus, "messages") == 20
 
 
 async def test_nothing_is_published_without_usage(bus):
@@ -139,7 +164,7 @@ async def test_failed_batch_is_published_again_as_the_same_event(bus):
     assert len({event.event_id for event in bus.attempts}) == 1
 
 
-async def test_waiting_batches_stay_in_order(bus):
+async def test_counts_of_an_outage_follow_in_one_batch(bus):
     usage = recorder(bus)
     bus.publish_error = ServiceUnavailable()
     for count in (1, 2, 3):
@@ -148,20 +173,45 @@ async def test_waiting_batches_stay_in_order(bus):
         await usage.flush()
     bus.publish_error = None
     await usage.flush()
-    assert [event.entries[0].api_calls for event in bus.events] == [1, 2, 3]
+    assert [event.entries[0].api_calls for event in bus.events] == [1, 5]
 
 
-async def test_oldest_waiting_batch_is_dropped_beyond_the_limit(bus, monkeypatch):
+async def test_outage_costs_no_more_batches_however_many_organizations_use_the_gateway(bus, monkeypatch):
+    monkeypatch.setattr(usage_module, "MAX_ENTRIES_PER_BATCH", 5)
+    usage, tenants = recorder(bus), [f"tenant {number}" for number in range(40)]
+    bus.publish_error = ServiceUnavailable()
+    for _ in range(50):
+        for tenant in tenants:
+            usage.record_api_call(tenant)
+        await usage.flush()
+    assert len(usage._batches) == len(tenants)
+    bus.publish_error = None
+    await usage.flush()
+    assert total(bus, "api_calls") == 50 * len(tenants)
+
+
+async def test_oldest_batch_of_closed_bridges_is_dropped_beyond_the_limit(bus, monkeypatch):
     monkeypatch.setattr(usage_module, "MAX_PENDING_BATCHES", 3)
     usage = recorder(bus)
     bus.publish_error = ServiceUnavailable()
     for count in range(1, 7):
-        for _ in range(count):
-            usage.record_api_call(TENANT)
-        await usage.flush()
+        bridge = Bridge()
+        bridge.publish(count)
+        await usage.flush_bridge(bridge)
     bus.publish_error = None
     await usage.flush()
-    assert [event.entries[0].api_calls for event in bus.events] == [4, 5, 6]
+    assert [event.entries[0].messages for event in bus.events] == [4, 5, 6]
+
+
+async def test_departed_clients_cost_nothing_once_their_time_is_published(bus, monkeypatch):
+    monkeypatch.setattr(usage_module, "MAX_REMAINDERS", 10)
+    usage = recorder(bus)
+    for number in range(100):
+        usage.record_connection_time(TENANT, f"client {number}", 1.5)
+    await usage.flush()
+    assert total(bus, "connection_seconds") == 100
+    assert usage._connection_seconds == {}
+    assert list(usage._remainders) == [(TENANT, f"client {number}") for number in range(90, 100)]
 
 
 async def test_large_batch_is_split_by_tenant_together_with_its_reports(bus, monkeypatch):

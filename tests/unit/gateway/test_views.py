@@ -1,14 +1,13 @@
-"""What a dashboard is shown: a channel, a sample of all messages, and presence."""
+"""What a dashboard is shown of the messages: a channel, and a sample of all."""
 
 import asyncio
-import json
 
 import pytest
 
 from artcafe_gateway.delivery.fanout import BrokerSubscription, RenderGroup
 from artcafe_gateway.sessions import views as views_module
-from artcafe_gateway.sessions.views import PREVIEW_BACKLOG, ChannelView, PresenceView, TopicPreviewView
-from support.fakes.ids import CHANNEL, CLIENT, TENANT
+from artcafe_gateway.sessions.views import PREVIEW_BACKLOG, ChannelView, TopicPreviewView
+from support.fakes.ids import CHANNEL, CLIENT, SIGNER, TENANT
 from support.fakes.sockets import FakeSocket
 
 SUBJECT = f"tenant.{TENANT}.channel.{CHANNEL}"
@@ -21,7 +20,7 @@ def socket():
 
 @pytest.fixture
 def subscription():
-    return BrokerSubscription(TENANT, RenderGroup)
+    return BrokerSubscription(SIGNER, RenderGroup)
 
 
 async def show(subscription, socket, subject, payload=b"1"):
@@ -65,7 +64,7 @@ async def test_preview_stops(socket, subscription):
     assert await show(subscription, socket, SUBJECT) == []
 
 
-async def test_preview_leaves_presence_to_its_own_view(socket, subscription):
+async def test_preview_leaves_out_presence(socket, subscription):
     TopicPreviewView(socket, TENANT, {">": subscription}, 1.0).start()
     assert await show(subscription, socket, f"tenant.{TENANT}.presence.{CLIENT}") == []
     assert len(await show(subscription, socket, f"tenant.{TENANT}.presence.{CLIENT}.x")) == 1
@@ -89,16 +88,3 @@ async def test_sample_shows_its_share_of_the_messages(socket, subscription, monk
     TopicPreviewView(socket, TENANT, {">": subscription}, 0.25).start()
     shown = [len(await show(subscription, socket, SUBJECT)) for _ in range(4)]
     assert shown == [1, 1, 0, 0]
-
-
-async def test_presence_is_shown_and_malformed_updates_are_ignored(socket, subscription):
-    subject = f"tenant.{TENANT}.presence.*"
-    view = PresenceView(socket, subject, subscription)
-    view.start()
-    update = {"client_id": CLIENT, "status": "online", "last_seen": "2026-01-01T00:00:00Z"}
-    for payload in (b"", b"{}", b"junk", json.dumps(update).encode()):
-        subscription.on_message(subject.replace("*", CLIENT), "", payload, b"")
-    assert [(each.client_id, each.status) for each in socket.sent] == [(CLIENT, "online")]
-    view.stop()
-    subscription.on_message(subject.replace("*", CLIENT), "", json.dumps(update).encode(), b"")
-    assert len(socket.sent) == 1

@@ -11,7 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from artcafe_common.contracts.identity.agents import AgentKeyType
+from artcafe_common.contracts.tenancy.agents import CreateAgent
+from artcafe_gateway.openapi.examples import build_example
 from artcafe_identity.agent_keys import InvalidAgentKeyError, describe, generate, load, verify
+from support.api_examples import SSH_PUBLIC_KEY
+from support.weak_keys import (
+    CONSTANT_SIGNATURE,
+    mixed_order_encoding,
+    small_order_encodings,
+    to_openssh,
+    to_pem,
+)
 
 CHALLENGE = b"ch_7d0c3c6e"
 
@@ -113,3 +123,90 @@ def test_generated_key_pair_matches(kind):
         assert verify(load(key.public_key), CHALLENGE, private.sign(CHALLENGE))
         assert not verify(load(key.public_key), CHALLENGE, b"\0" * 64)
         assert not verify(load(key.public_key), b"other", private.sign(CHALLENGE))
+
+
+SMALL_ORDER = small_order_encodings()
+
+
+def test_small_order_encodings_are_complete():
+    # Eight points; five of them have a second or more encodings.
+    assert len(SMALL_ORDER) == 14
+    accepted = 0
+    for raw in SMALL_ORDER:
+        key = ed25519.Ed25519PublicKey.from_public_bytes(raw)
+        accepted += verify(key, CHALLENGE, CONSTANT_SIGNATURE)
+    # The check matters: without it, one signature is valid for every challenge.
+    assert accepted >= 4
+
+
+@pytest.mark.parametrize("raw", SMALL_ORDER, ids=lambda raw: raw.hex()[:8] + raw.hex()[-2:])
+@pytest.mark.parametrize("encode", [to_openssh, to_pem])
+def test_key_of_small_order_is_rejected(raw, encode):
+    with pytest.raises(InvalidAgentKeyError):
+        load(encode(raw))
+
+
+@pytest.mark.parametrize("encode", [to_openssh, to_pem])
+def test_key_that_no_private_key_has_is_rejected(encode):
+    raw = ed25519.Ed25519PrivateKey.generate().public_key().public_bytes_raw()
+    assert load(encode(raw)).public_bytes_raw() == raw
+    off_curve = (2).to_bytes(32, "little")
+    for wrong in (mixed_order_encoding(raw), off_curve, b"\xff" * 32):
+        with pytest.raises(InvalidAgentKeyError):
+            load(encode(wrong))
+
+
+def security_keys():
+    raw = ed25519.Ed25519PrivateKey.generate().public_key().public_bytes_raw()
+    yield to_openssh(raw, b"sk-ssh-ed25519@openssh.com", b"ssh:")
+    point = ec.generate_private_key(ec.SECP256R1()).public_key()
+    encoded = point.public_bytes(serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint)
+    yield to_openssh(b"nistp256", b"sk-ecdsa-sha2-nistp256@openssh.com", encoded, b"ssh:")
+
+
+@pytest.mark.parametrize("text", list(security_keys()), ids=lambda text: text.split()[0])
+@pytest.mark.parametrize("comment", ["", " me@home"])
+def test_security_key_is_rejected(text, comment):
+    with pytest.raises(InvalidAgentKeyError, match="security key"):
+        load(text + comment)
+
+
+@pytest.mark.parametrize("separator", ["\n", "\r\n", "\r", " ", "\t", " me@home\n", " me@home "])
+def test_two_keys_are_rejected(separator, rsa_key):
+    first, second = next(forms(ed25519.Ed25519PrivateKey.generate())), next(forms(rsa_key))
+    for one, other in ((first, second), (second, first), (first, first)):
+        with pytest.raises(InvalidAgentKeyError, match="More than one"):
+            load(one + separator + other)
+
+
+def test_two_pem_keys_are_rejected(rsa_key):
+    pems = [list(forms(rsa_key))[2], list(forms(ed25519.Ed25519PrivateKey.generate()))[2]]
+    for text in ("".join(pems), "".join(reversed(pems)), pems[0] * 2):
+        with pytest.raises(InvalidAgentKeyError, match="More than one"):
+            load(text)
+
+
+@pytest.mark.parametrize(
+    "comment", ["me@home", "Zoë's Schlüssel", "私の鍵 🔑", "ssh-ed25519 is what it is", "a  b"]
+)
+def test_comment_may_be_any_text(comment):
+    bare = next(forms(ed25519.Ed25519PrivateKey.generate()))
+    assert describe(load(f"{bare} {comment}")) == describe(load(bare))
+
+
+@pytest.mark.parametrize("text", [SSH_PUBLIC_KEY, build_example(CreateAgent)["public_key"]])
+def test_documented_keys_are_accepted(text):
+    assert describe(load(text)).public_key == text
+
+
+def test_options_of_authorized_keys_are_rejected():
+    bare = next(forms(ed25519.Ed25519PrivateKey.generate()))
+    with pytest.raises(InvalidAgentKeyError):
+        load(f'command="ls" {bare}')
+
+
+def test_rsa_key_with_an_even_modulus_is_rejected():
+    public = rsa.RSAPublicNumbers(65537, (1 << 2047) + 2).public_key()
+    text = public.public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
+    with pytest.raises(InvalidAgentKeyError):
+        load(text.decode())

@@ -9,6 +9,7 @@ from joserfc import jwt
 from joserfc.jwk import OctKey
 
 from artcafe_common.contracts.identity.clients import AuthenticationFailed
+from artcafe_common.key_ring import KeyRing
 from artcafe_identity import agent_tokens
 from artcafe_identity.agent_tokens import AUDIENCE, TOKEN_TTL_S, AgentTokenIssuer
 
@@ -21,19 +22,19 @@ def part(value):
 
 
 def test_token_round_trip():
-    tokens = AgentTokenIssuer(SEED)
+    tokens = AgentTokenIssuer(KeyRing.of(SEED))
     token, ends = tokens.issue(**WHO)
     claims = tokens.verify(token)
     assert (claims.sub, claims.tid, claims.key, claims.aud) == ("a", "t", "SHA256:x", AUDIENCE)
     assert claims.exp == ends == claims.iat + TOKEN_TTL_S
     # Every instance with the same key verifies it; no other key does.
-    assert AgentTokenIssuer(SEED).verify(token) == claims
+    assert AgentTokenIssuer(KeyRing.of(SEED)).verify(token) == claims
     with pytest.raises(AuthenticationFailed):
-        AgentTokenIssuer(secrets.token_bytes(32)).verify(token)
+        AgentTokenIssuer(KeyRing.of(secrets.token_bytes(32))).verify(token)
 
 
 def test_token_is_valid_only_during_its_lifetime(monkeypatch):
-    tokens = AgentTokenIssuer(SEED)
+    tokens = AgentTokenIssuer(KeyRing.of(SEED))
     token, ends = tokens.issue(**WHO)
     for now, good in ((ends - 1, True), (ends, False), (ends - TOKEN_TTL_S - 20, True), (0, False)):
         monkeypatch.setattr(agent_tokens.time, "time", lambda now=now: float(now))
@@ -45,7 +46,7 @@ def test_token_is_valid_only_during_its_lifetime(monkeypatch):
 
 
 def test_forged_tokens_are_rejected(monkeypatch):
-    tokens = AgentTokenIssuer(SEED)
+    tokens = AgentTokenIssuer(KeyRing.of(SEED))
     token, _ = tokens.issue(**WHO)
     head, claims, signature = token.split(".")
     good = json.loads(base64.urlsafe_b64decode(claims + "=="))

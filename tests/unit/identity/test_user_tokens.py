@@ -9,8 +9,10 @@ from joserfc import jwt
 from joserfc.jwk import RSAKey
 
 from artcafe_common.contracts.identity.users import InvalidToken, ProviderUnavailable
-from artcafe_identity import user_tokens
-from artcafe_identity.user_tokens import JwksCache, UserTokenVerifier
+from artcafe_identity import jwks as jwks_module
+from artcafe_identity.jwks import JwksCache
+from artcafe_identity.user_details import UserDetails, read_details
+from artcafe_identity.user_tokens import UserTokenVerifier
 from support.fakes.clock import FakeClock
 
 ISSUER, APP = "https://issuer.example", "app"
@@ -38,7 +40,7 @@ class Provider:
 @pytest.fixture
 def clock(monkeypatch):
     clock = FakeClock(time.time())
-    monkeypatch.setattr(user_tokens, "time", clock)
+    monkeypatch.setattr(jwks_module, "time", clock)
     return clock
 
 
@@ -86,7 +88,7 @@ async def test_withdrawn_key_expires(clock):
     provider = Provider("one")
     await provider.jwks.get_key("one")
     provider.kids = ["two"]
-    clock.advance(user_tokens.MAX_AGE_S - 1)
+    clock.advance(jwks_module.MAX_AGE_S - 1)
     assert await provider.jwks.get_key("one")
     clock.advance(2)
     with pytest.raises(InvalidToken):
@@ -98,7 +100,7 @@ async def test_provider_outage_keeps_known_keys(clock):
     provider = Provider("one")
     await provider.jwks.get_key("one")
     provider.down = True
-    clock.advance(user_tokens.MAX_AGE_S + 1)
+    clock.advance(jwks_module.MAX_AGE_S + 1)
     for _ in range(5):
         assert await provider.jwks.get_key("one")
     assert provider.requests == 2
@@ -151,6 +153,62 @@ async def test_clock_leeway(changes, valid):
     else:
         with pytest.raises(InvalidToken):
             await verifier(Provider("one")).verify(text)
+
+
+@pytest.mark.parametrize(
+    ("changes", "valid"),
+    [
+        ({"token_use": "id", "aud": ["other", APP]}, True),
+        ({"token_use": "id", "aud": APP}, True),
+        ({"token_use": "id", "aud": ["other"]}, False),
+        ({"token_use": "id", "aud": []}, False),
+        ({"token_use": "id", "aud": None}, False),
+        ({"token_use": "id", "aud": f"{APP}lication"}, False),
+        ({"token_use": "id"}, False),
+        ({"client_id": [APP]}, False),
+        ({"exp": 4_000_000_000.75}, True),
+        ({"iat": 1_000_000_000.5, "nbf": 1.25}, True),
+        ({"iat": None, "nbf": None}, True),
+        ({"exp": None}, False),
+        ({"exp": "2000000000"}, False),
+        ({"exp": True}, False),
+        ({"exp": 1e300}, False),
+        ({"email": None, "name": None}, True),
+        ({"email": 5, "name": ["x"]}, True),
+        ({"sub": ""}, False),
+        ({"sub": None}, False),
+    ],
+    ids=repr,
+)
+async def test_claims(changes, valid):
+    if valid:
+        user = await verifier(Provider("one")).verify(token(**changes))
+        assert (user.user_id, user.email, user.name) == ("me", "", "")
+    else:
+        with pytest.raises(InvalidToken):
+            await verifier(Provider("one")).verify(token(**changes))
+
+
+@pytest.mark.parametrize(
+    ("claims", "email", "name"),
+    [
+        ({"email": "a@b.example", "name": "Ada"}, "a@b.example", "Ada"),
+        ({"email": "a@b.example", "email_verified": True}, "a@b.example", ""),
+        ({"email": "a@b.example", "email_verified": "true"}, "a@b.example", ""),
+        ({"email": "a@b.example", "email_verified": False}, "", ""),
+        ({"email": "a@b.example", "email_verified": "false"}, "", ""),
+        ({"given_name": "Ada", "family_name": "Lovelace"}, "", "Ada Lovelace"),
+        ({"given_name": "Ada"}, "", "Ada"),
+        ({"email": "no address"}, "", ""),
+        ({"email": "a@" + "b" * 300, "name": "x" * 300}, "", ""),
+        ({"name": "Ada\u202eecafitra"}, "", ""),
+        ({"name": "two\nlines"}, "", ""),
+        ({"email": "a@b.example\n"}, "", ""),
+    ],
+    ids=repr,
+)
+def test_details_of_a_person(claims, email, name):
+    assert read_details(claims) == UserDetails(email=email, name=name)
 
 
 @pytest.mark.parametrize(

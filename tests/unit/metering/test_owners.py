@@ -54,11 +54,13 @@ def owners(identity):
     return OwnerResolver(identity)
 
 
-async def test_client_id_comes_from_the_user_name(owners, identity):
+async def test_client_id_is_the_user_name_that_the_platform_issued(owners):
     client = new_id()
-    one = seen(user=client)
-    assert await owners.resolve([one]) == {one.key: ConnectionOwner(client_id=client)}
-    assert identity.asked == 0
+    issued, posing = seen(1, user=client), seen(2, user=client, issuer="THEIRS")
+    assert await owners.resolve([issued, posing]) == {
+        issued.key: ConnectionOwner(client_id=client),
+        posing.key: ConnectionOwner(),
+    }
 
 
 async def test_platform_key_identifies_a_bridge(owners, identity):
@@ -78,7 +80,7 @@ async def test_newer_platform_key_is_fetched(owners, identity):
 async def test_owner_stays_unknown_while_identity_is_unavailable(owners, identity):
     identity.failure = ServiceUnavailable()
     client, one, other = seen(1, user=new_id()), seen(2), seen(3, account="B")
-    assert set(await owners.resolve([client, one, other])) == {client.key}
+    assert await owners.resolve([client, one, other]) == {}
     assert identity.asked == 1
 
 

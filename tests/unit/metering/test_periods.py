@@ -8,11 +8,12 @@ from artcafe_common.contracts.metering import InvalidPeriod
 from artcafe_metering.periods import (
     billing_month,
     days_in_period,
-    hour_bucket,
     is_in_redis,
     last_hours,
+    last_minutes,
     project_usage,
     quota_usage,
+    time_bucket,
 )
 
 TODAY = date(2026, 3, 15)
@@ -43,6 +44,13 @@ def test_period_has_at_most_366_days():
         days_in_period(TODAY - timedelta(days=366), TODAY, today=TODAY)
 
 
+def test_period_before_the_stored_days_is_rejected():
+    first = TODAY - timedelta(days=89)
+    assert days_in_period(first, None, today=TODAY, stored_days=90)[0] == first
+    with pytest.raises(InvalidPeriod):
+        days_in_period(first - timedelta(days=1), first, today=TODAY, stored_days=90)
+
+
 def test_ninety_days_are_in_redis():
     assert is_in_redis(TODAY - timedelta(days=89), today=TODAY)
     assert not is_in_redis(TODAY - timedelta(days=90), today=TODAY)
@@ -50,8 +58,8 @@ def test_ninety_days_are_in_redis():
 
 def test_timestamp_is_in_utc():
     west = timezone(timedelta(hours=-5))
-    when = hour_bucket(datetime(2026, 1, 31, 22, 30, tzinfo=west))
-    assert (when.day, when.hour) == ("20260201", "03")
+    when = time_bucket(datetime(2026, 1, 31, 22, 30, tzinfo=west))
+    assert (when.day, when.hour, when.minute) == ("20260201", "03", "30")
 
 
 def test_last_hours_cross_midnight():
@@ -59,6 +67,13 @@ def test_last_hours_cross_midnight():
     assert len(hours) == 24
     assert hours[0] == datetime(2026, 3, 14, 2, tzinfo=UTC)
     assert hours[-1] == datetime(2026, 3, 15, 1, tzinfo=UTC)
+
+
+def test_last_minutes_include_the_current_one():
+    minutes = last_minutes(datetime(2026, 3, 15, 0, 20, 42, tzinfo=UTC))
+    assert len(minutes) == 60
+    assert minutes[0] == datetime(2026, 3, 14, 23, 21, tzinfo=UTC)
+    assert minutes[-1] == datetime(2026, 3, 15, 0, 20, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(

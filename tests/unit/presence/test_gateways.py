@@ -18,8 +18,8 @@ class FakeStore:
         await self.allow_open.wait()
         self.changes += [("open", connection.id) for connection in connections]
 
-    async def close_connection(self, connection_id, _reason):
-        self.changes.append(("close", connection_id))
+    async def close_connections(self, connections):
+        self.changes += [("close", connection.id) for connection in connections]
 
 
 def event(kind, connection_id, **fields):

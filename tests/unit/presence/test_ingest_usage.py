@@ -3,14 +3,18 @@
 import json
 from dataclasses import dataclass, field
 
+from artcafe_common.account_keys import AccountKeyCache
 from artcafe_common.bus.errors import ServiceUnavailable
 from artcafe_common.clock import new_id
-from artcafe_common.contracts.ingest import IngestKind, ingest_subject, verify_origin
+from artcafe_common.contracts.identity.accounts import BrokerAccount
+from artcafe_common.contracts.ingest import IngestKind, ingest_subject
 from artcafe_presence import ingest_usage
+from artcafe_presence.ingest import IngestReceiver
 from artcafe_presence.ingest_usage import IngestUsageReporter, header_size
 
 ACCOUNT, OTHER_ACCOUNT = "A" + "B" * 55, "A" + "C" * 55
 TENANT, CLIENT = new_id(), new_id()
+PLATFORM_KEY = "A" + "E" * 55
 
 
 @dataclass
@@ -33,23 +37,56 @@ class RecordingBus:
         self.events.append(event)
 
 
-def heartbeat(data=b"{}", *, account=ACCOUNT, user=CLIENT, sender=ACCOUNT, kind="Client", **headers):
-    info = json.dumps({"acc": sender, "user": user, "id": 1, "server": "n", "kind": kind})
-    subject = ingest_subject(account, IngestKind.HEARTBEAT, TENANT, CLIENT)
+class Identity:
+    """Answers FindAccount."""
+
+    async def call(self, command, **_):
+        return BrokerAccount(account=command.account, tenant_id=TENANT, platform_key=PLATFORM_KEY)
+
+
+class Reports:
+    """Records the clients whose reports were accepted."""
+
+    def __init__(self):
+        self.clients = []
+
+    def receive(self, _origin, client_id, _data):
+        self.clients.append(client_id)
+
+
+def heartbeat(
+    data=b"{}",
+    *,
+    account=ACCOUNT,
+    user=CLIENT,
+    sender=ACCOUNT,
+    kind="Client",
+    issuer=PLATFORM_KEY,
+    tenant=TENANT,
+    **headers,
+):
+    info = json.dumps(
+        {"acc": sender, "user": user, "id": 1, "server": "n", "kind": kind, "issuer_key": issuer}
+    )
+    subject = ingest_subject(account, IngestKind.HEARTBEAT, tenant, CLIENT)
     return Message(subject, data, {"Nats-Request-Info": info, **headers})
 
 
-def record(reporter, message):
-    origin = verify_origin(message.subject, message.headers)
-    if origin is not None:
-        reporter.record(origin, message.headers, message.data)
+async def receive(reporter, *messages):
+    """The clients whose reports were accepted."""
+    reports = Reports()
+    keys = AccountKeyCache(Identity(), service="presence")
+    receiver = IngestReceiver(keys=keys, usage=reporter, reports=reports)
+    for message in messages:
+        await receiver.receive(message)
+        await receiver.resolve()
+    return reports.clients
 
 
 async def published(*messages):
     bus = RecordingBus()
     reporter = IngestUsageReporter(bus)
-    for message in messages:
-        record(reporter, message)
+    await receive(reporter, *messages)
     await reporter.flush()
     return [(e.tenant_id, e.client_id, e.messages, e.bytes_in) for event in bus.events for e in event.entries]
 
@@ -66,6 +103,16 @@ async def test_headers_count_except_the_brokers_own():
 
 async def test_messages_of_a_tenants_own_user_count_for_the_tenant():
     assert await published(heartbeat(b"", user="U" + "A" * 55)) == [(TENANT, "", 1, 0)]
+
+
+async def test_user_of_another_issuer_is_not_the_client_it_names():
+    posing = heartbeat(b"", issuer="A" + "D" * 55)
+    assert await published(posing) == [(TENANT, "", 1, 0)]
+    assert await receive(IngestUsageReporter(RecordingBus()), posing, heartbeat()) == ["", CLIENT]
+
+
+async def test_messages_that_name_another_tenant_are_ignored():
+    assert await published(heartbeat(tenant=new_id())) == []
 
 
 async def test_messages_of_unverified_origin_are_ignored():
@@ -86,7 +133,7 @@ async def test_counts_wait_while_the_broker_is_away_and_are_published_once():
     reporter = IngestUsageReporter(bus)
     bus.available = False
     for _ in range(2):
-        record(reporter, heartbeat())
+        await receive(reporter, heartbeat())
         await reporter.flush()
     bus.available = True
     await reporter.flush()

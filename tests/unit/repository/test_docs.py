@@ -76,7 +76,8 @@ def test_glossary_names_modules_and_classes():
 
 
 def test_settings_and_classes_that_are_named_exist():
-    sources = "\n".join(path.read_text() for path in sorted(ROOT.glob("*/*/src/**/*.py")))
+    files = [*ROOT.glob("*/*/src/**/*.py"), *ROOT.glob("compose*.yaml")]
+    sources = "\n".join(path.read_text() for path in sorted(files))
     known = {variable.env for variable, _ in every_setting()} | set(re.findall(r"ARTCAFE_\w+", sources))
     classes = set(re.findall(r"^class (\w+)", sources, re.MULTILINE))
     for document in DOCUMENTS:

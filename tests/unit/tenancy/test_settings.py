@@ -24,4 +24,5 @@ def test_table_names():
 def test_default_plan_setting():
     assert load(Settings, {}).default_plan is Plan.FREE
     assert load(Settings, {"ARTCAFE_DEFAULT_PLAN": "pro"}).default_plan is Plan.PRO
+    assert load(Settings, {}).organizations_per_user == 10
     assert "ARTCAFE_DEFAULT_PLAN" in {row.env for row in list_variables(Settings)}

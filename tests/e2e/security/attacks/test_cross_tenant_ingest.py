@@ -3,27 +3,14 @@
 import asyncio
 import json
 
-from aiobotocore.session import get_session
+import pytest
 from nats.js.api import AckPolicy, ConsumerConfig, StreamConfig
+from nats.js.errors import Error as JetStreamError
 
+from support.broker import account_of
 from support.waiting import QUIET_PERIOD_S, eventually
 
 FORGED = 300
-
-
-async def account_of(tenant):
-    """The public key of an organization's NATS account."""
-    environ = tenant.stack.environ()
-    session = get_session()
-    async with session.create_client(
-        "dynamodb",
-        region_name=environ["AWS_REGION"],
-        endpoint_url=environ["AWS_ENDPOINT_URL"],
-        aws_access_key_id=environ["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=environ["AWS_SECRET_ACCESS_KEY"],
-    ) as dynamo:
-        rows = await dynamo.scan(TableName="artcafe-nkey-seeds")
-    return next(row["account"]["S"] for row in rows["Items"] if row["tenant_id"]["S"] == tenant.id)
 
 
 async def messages_used(tenant):
@@ -32,7 +19,8 @@ async def messages_used(tenant):
 
 async def test_stored_messages_do_not_count_against_another_organization(tenant, other_tenant):
     """A pull whose reply subject is imported by the platform delivers the *stored* subjects to it."""
-    victim, attacker = await other_tenant.create_client(), await tenant.create_client()
+    victim = await other_tenant.create_client()
+    attacker = await tenant.create_client(permissions={"streams": "manage"})
     nc = await victim.connect_nats()
     for _ in range(500):
         await nc.publish(f"{other_tenant.id}.work", b"{}")
@@ -45,10 +33,13 @@ async def test_stored_messages_do_not_count_against_another_organization(tenant,
 
     evil = await attacker.connect_nats()
     stream = evil.jetstream()
-    await stream.add_stream(StreamConfig(name="EVIL", subjects=["artcafe.ingest.>"]))
+    with pytest.raises(JetStreamError):
+        await stream.add_stream(StreamConfig(name="EVIL", subjects=["artcafe.ingest.>"]))
+    await stream.add_stream(StreamConfig(name="EVIL", subjects=[f"{tenant.id}.kept.>"]))
     forged = f"artcafe.ingest.{await account_of(other_tenant)}.heartbeat.{other_tenant.id}.{victim.id}"
     for _ in range(FORGED):
         await evil.publish(forged, b'{"ts":1}')
+        await evil.publish(f"{tenant.id}.kept.{forged}", b'{"ts":1}')
     await evil.flush()
     await stream.add_consumer("EVIL", ConsumerConfig(durable_name="pull", ack_policy=AckPolicy.NONE))
     await evil.publish(

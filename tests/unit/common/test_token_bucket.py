@@ -4,9 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from artcafe_gateway.bridges import token_bucket
-from artcafe_gateway.bridges.token_bucket import MIN_BURST, TokenBucket
-from artcafe_gateway.errors import RateLimited
+from artcafe_common import token_bucket
+from artcafe_common.token_bucket import MIN_BURST, TokenBucket
 from support.fakes.clock import FakeClock
 
 
@@ -20,9 +19,7 @@ def clock(monkeypatch):
 def consume_all(bucket, attempts=10_000):
     """The number of tokens that the bucket has."""
     for taken in range(attempts):
-        try:
-            bucket.consume()
-        except RateLimited:
+        if not bucket.try_consume():
             return taken
     return attempts
 
@@ -30,14 +27,6 @@ def consume_all(bucket, attempts=10_000):
 @pytest.mark.parametrize(("rate", "burst"), [(1, 100), (50, 100), (1_000, 100), (5_000, 500)])
 def test_burst_is_a_tenth_of_a_second_and_at_least_100(clock, rate, burst):
     assert consume_all(TokenBucket(rate)) == burst
-
-
-def test_empty_bucket_rejects_with_a_retry_time(clock):
-    bucket = TokenBucket(10)
-    consume_all(bucket)
-    with pytest.raises(RateLimited) as error:
-        bucket.consume()
-    assert error.value.retry_after_s == 1
 
 
 def test_empty_bucket_refills_at_its_rate(clock):
@@ -52,6 +41,16 @@ def test_empty_bucket_refills_no_more_than_the_burst(clock):
     consume_all(bucket)
     clock.advance(1_000_000)
     assert consume_all(bucket) == 100
+
+
+def test_full_bucket_saves_no_time_beyond_the_burst(clock):
+    bucket = TokenBucket(10)
+    clock.advance(1_000_000)
+    assert consume_all(bucket) == 100
+    clock.advance(1_000_000)
+    assert bucket.try_consume(60)
+    clock.advance(2)
+    assert consume_all(bucket) == 60
 
 
 def test_rate_of_zero_is_no_limit(clock):

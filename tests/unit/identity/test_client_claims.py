@@ -6,7 +6,7 @@ from artcafe_common.broker.subjects import covers
 from artcafe_common.clock import new_id
 from artcafe_common.contracts.identity.clients import Permissions
 from artcafe_common.contracts.tenancy.clients import InvalidPermission
-from artcafe_identity.tenant_claims import client_user_claims
+from artcafe_identity.client_claims import client_user_claims
 from artcafe_tenancy import permissions as rules
 
 TENANT, CLIENT = "01JDB7Z8Q4T5W6X7Y8Z9A0BCDE", "01JDB7Z8Q4T5W6X7Y8Z9A0BCDG"
@@ -38,7 +38,10 @@ def test_permission_lists_are_never_empty_and_always_allow_heartbeats(publish, s
     assert made.sub.allow
     for subject in OWN:
         assert may(made.pub, subject)
-    assert may(made.sub, "_INBOX.x.1")
+    assert may(made.sub, f"_INBOX.{CLIENT}.x.1")
+    assert may(made.sub, "_INBOX.x.1") == (subscribe == [">"])
+    # It would take precedence over both lists.
+    assert made.resp is None
 
 
 def test_empty_permissions_deny_everything():
@@ -75,6 +78,9 @@ def test_clients_cannot_publish_presence():
         "_INBOX.>",
         "_heartbeat.x.y",
         "tenant.>",
+        f"{TENANT}.$JS.API.>",
+        f"tenant.{TENANT}._INBOX.>",
+        "artcafe.>",
         "01JDB7Z8Q4T5W6X7Y8Z9A0BCDF.>",
     ],
 )

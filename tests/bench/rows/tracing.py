@@ -1,0 +1,49 @@
+"""What traces of one message in a hundred cost: the row `pairs`, with and without them, in turn."""
+
+from statistics import median
+
+import psutil
+
+from bench.result import Result, describe_losses, median_run
+from bench.rows.pairs import PAIRS, measure_pairs
+from support.otlp import running_receiver
+
+RATIO = "0.01"
+
+
+async def measure(environment, seconds, **settings):
+    """One run of `pairs`, and the gateway's processor time for each message, which other programs hardly change."""
+    await environment.restart_gateway(ARTCAFE_PUBLISH_RATE="0", **settings)
+    gateway = psutil.Process(environment.gateway_pid())
+    before = gateway.cpu_times()
+    run = await measure_pairs(environment, "gateway", seconds)
+    after = gateway.cpu_times()
+    used = after.user + after.system - before.user - before.system
+    return {**run, "microseconds": used * 1e6 / (run["value"] * seconds)}
+
+
+async def run(environment):
+    seconds = 2 if environment.quick else 5
+    with_traces, without = [], []
+    async with running_receiver() as receiver:
+        for _ in range(environment.repeats):
+            without.append(await measure(environment, seconds))
+            traced = {"ARTCAFE_TRACES_ENDPOINT": receiver.url, "ARTCAFE_TRACES_RATIO": RATIO}
+            with_traces.append(await measure(environment, seconds, **traced))
+        await environment.restart_gateway()
+        spans = len(receiver.spans)
+    processor = [median(each["microseconds"] for each in runs) for runs in (with_traces, without)]
+    cost = f"{processor[0]:.1f} µs of the gateway's processor a message, {processor[1]:.1f} without"
+    yield Result(
+        row="tracing",
+        what=f"{PAIRS} publishers, {PAIRS} subscribers, 1 % of messages traced",
+        unit="messages/s",
+        ours=median_run(with_traces)["value"],
+        reference=median_run(without)["value"],
+        of="without traces",
+        limit=median_run(with_traces)["limit"],
+        note=" ".join(
+            filter(None, (describe_losses(with_traces, without), f"{cost}; {spans} spans received"))
+        ),
+        runs=[with_traces, without],
+    )

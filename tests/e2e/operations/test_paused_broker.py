@@ -1,0 +1,40 @@
+"""A broker that pauses for longer than a flush may take ends no connection."""
+
+import asyncio
+
+import pytest
+
+from artcafe_gateway.bridges.connector import FLUSH_TIMEOUT_S
+from support.actors import User
+from support.health import wait_until_healthy
+from support.pausing import paused
+
+PAUSE_S = FLUSH_TIMEOUT_S + 1
+
+
+@pytest.fixture(scope="module")
+async def paused_stack(new_stack):
+    async with new_stack() as stack:
+        yield stack
+
+
+async def test_connections_that_were_flushing_go_on(paused_stack):
+    tenant = await (await User.sign_up(paused_stack)).create_organization()
+    publisher, listener = [await (await tenant.create_client()).connect_websocket() for _ in range(2)]
+    await listener.subscribe(subject="x")
+    logs = [
+        paused_stack.directory / f"logs/{name}.log" for name in ("gateway", "presence", "tenancy", "identity")
+    ]
+    sizes = [log.stat().st_size for log in logs]
+
+    async with paused(paused_stack.supervisor.pid("nats")):
+        for number in range(5):
+            await publisher.send(type="publish", subject="x", data=number, id=number)
+        await asyncio.sleep(PAUSE_S)
+
+    await wait_until_healthy(tenant)
+    await publisher.send_and_receive("publish", "published", subject="x", data="after", id="after")
+    await listener.receive("message", data="after")
+    written = "".join(log.read_text()[size:] for log, size in zip(logs, sizes, strict=True))
+    assert "nats_disconnected" not in written
+    assert "bridge_reconnecting" not in written

@@ -1,0 +1,77 @@
+"""The names and e-mail addresses of people, which the identity provider knows."""
+
+import uuid
+
+from support.actors import PASSWORD, Tenant, User
+from support.waiting import eventually
+
+
+async def sign_up(stack, name):
+    email = f"{uuid.uuid4().hex[:12]}@example.com"
+    await stack.add_user(email, PASSWORD, name)
+    return await User.log_in(stack, email)
+
+
+async def test_profile_members_and_activity_show_people(stack):
+    ada, bob = await sign_up(stack, "Ada Lovelace"), await sign_up(stack, "Bob")
+    assert (await ada.http.get("/profile/me")).json()["email"] == ada.email
+    org = await ada.create_organization()
+    bob_id = (await bob.http.get("/profile/me")).json()["user_id"]
+    added = await org.call(
+        "POST", f"/accounts/{org.id}/members", 201, json={"user_id": bob_id, "role": "member"}
+    )
+    # Whoever knows a user id learns nothing by adding it.
+    assert (added["email"], added["name"]) == ("", "")
+    members = (await org.call("GET", f"/accounts/{org.id}/members", 200))["members"]
+    assert {(each["email"], each["name"]) for each in members} == {(ada.email, "Ada Lovelace"), ("", "")}
+
+    visiting = Tenant(bob, org.account)
+    await visiting.create_channel("news")
+    members = (await org.call("GET", f"/accounts/{org.id}/members", 200))["members"]
+    assert {(each["email"], each["name"]) for each in members} == {
+        (ada.email, "Ada Lovelace"),
+        (bob.email, "Bob"),
+    }
+    await bob.http.put("/profile/me", json={"name": "Robert"})
+
+    async def names():
+        logs = (await org.call("GET", "/activity/logs", 200))["logs"]
+        by_action = {each["action"]: each["actor_name"] for each in logs}
+        return by_action if {"account.created", "channel.created"} <= by_action.keys() else None
+
+    found = await eventually(names)
+    assert (found["account.created"], found["channel.created"]) == ("Ada Lovelace", "Robert")
+
+
+async def test_stranger_in_the_activity_log_has_no_name(stack):
+    ada, eve = await sign_up(stack, "Ada"), await sign_up(stack, "Eve")
+    org = await ada.create_organization()
+    response = await Tenant(eve, org.account).http.get("/channels")
+    assert response.status_code == 403
+
+    async def denied():
+        logs = (await org.call("GET", "/activity/logs?status=denied", 200))["logs"]
+        return next((each for each in logs if each["actor"].startswith("user:")), None)
+
+    entry = await eventually(denied)
+    assert entry["actor_name"] == ""
+
+
+async def test_person_is_known_from_an_access_token_alone(stack):
+    """As after a login at the provider's own page, which does not pass the API."""
+    email = f"{uuid.uuid4().hex[:12]}@example.com"
+    await stack.add_user(email, PASSWORD, "Carol")
+    async with stack.cognito() as cognito:
+        answer = await cognito.initiate_auth(
+            ClientId=stack.environ()["ARTCAFE_OIDC_CLIENT_ID"],
+            AuthFlow="USER_PASSWORD_AUTH",
+            AuthParameters={"USERNAME": email, "PASSWORD": PASSWORD},
+        )
+    carol = User.with_token(stack, email, answer["AuthenticationResult"]["AccessToken"])
+
+    async def profile():
+        found = (await carol.http.get("/profile/me")).json()
+        return found if found["email"] else None
+
+    found = await eventually(profile)
+    assert (found["email"], found["name"]) == (email, "Carol")
