@@ -2,19 +2,43 @@
 PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/.installed
+PYTHONS := 3.11 3.12 3.13 3.14
+MACHINES := $(foreach cpu,x86_64 aarch64,$(cpu)-unknown-linux-gnu $(cpu)-apple-darwin)
+# One more than there are processors, since tests wait for servers a third of their time.
+TEST_PROCESSES ?= $(shell $(PYTHON) -c 'import os; print(min((os.cpu_count() or 1) + 1, 5))')
 MEMBERS := libs/common services/gateway services/identity services/metering services/presence services/tenancy
 
-.PHONY: dev test fuzz bench docs lint lock setup clean
+.PHONY: dev test test-containers test-generators test-faults fuzz bench docs lint lock setup clean
 
 dev: setup
 	@exec $(VENV)/bin/artcafe dev
 
 test: setup lint
-	@$(VENV)/bin/pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
+	@$(VENV)/bin/pytest -n $(TEST_PROCESSES) --dist loadfile $(ARGS)
 
-# Fuzzes the REST API and the WebSockets for some minutes; `make test` does so for one.
+# With a Docker engine: the integration and story tests, with nats, valkey and moto in containers; then compose.yaml, a
+# fresh machine and an EC2 host (tests/e2e/containers). Half an hour. A selection: make test-containers ARGS=tests/e2e/security
+CONTAINERS := TESTCONTAINERS_RYUK_DISABLED=$${TESTCONTAINERS_RYUK_DISABLED:-true} $(VENV)/bin/pytest --containers
+test-containers: setup
+ifdef ARGS
+	@$(CONTAINERS) $(ARGS)
+else
+	@$(CONTAINERS) -n 2 --dist loadfile tests/integration tests/e2e/test_walkthrough.py tests/e2e/documents tests/e2e/operations/test_failures.py
+	@$(CONTAINERS) -v tests/e2e/containers
+endif
+
+# Generates clients with four generators and calls every operation with each; lints the OpenAPI document. A few minutes.
+test-generators: setup
+	@$(VENV)/bin/pytest --generators -v tests/e2e/documents/test_generated_clients.py $(ARGS)
+
+# The integration and end-to-end tests, with DynamoDB behind a proxy that lags 0.3 s, cancels 5 % of the transactions and
+# throttles 2 % of the calls.
+test-faults: setup
+	@$(VENV)/bin/pytest --faults -n $(TEST_PROCESSES) --dist loadfile $(if $(ARGS),$(ARGS),tests/integration tests/e2e)
+
+# Fuzzes the REST API, the WebSockets and the broker for some minutes; `make test` does so for one.
 fuzz: setup
-	@ARTCAFE_TEST_EXAMPLES=300 $(VENV)/bin/pytest tests/e2e/documents/test_schemathesis.py tests/e2e/websocket/test_fuzz.py $(ARGS)
+	@ARTCAFE_TEST_EXAMPLES=300 $(VENV)/bin/pytest tests/e2e/documents/test_schemathesis.py tests/e2e/websocket/test_fuzz.py tests/e2e/security/test_nats_fuzz.py -s $(ARGS)
 
 # All rows take about half an hour. For a selection: make bench ARGS="fanout pairs --quick".
 bench: setup
@@ -34,19 +58,29 @@ lint: setup
 setup: $(STAMP)
 
 $(STAMP): requirements.lock $(MEMBERS:%=%/pyproject.toml)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.13"; exit 1; }
 	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check uv
 	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(VENV)/bin/uv pip install --quiet --compile-bytecode --require-hashes -r requirements.lock
 	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(VENV)/bin/uv pip install --quiet --no-deps $(MEMBERS:%=-e %)
 	@touch $@
 
-# Pins every dependency again, without the registry's address.
+# Pins every dependency again (in requirements-server.lock those of servers alone), without the registry's address, and
+# checks that every supported machine has wheels.
 lock:
 	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check uv
 	@$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-emit-package artcafe-common $(foreach s,gateway identity metering presence tenancy,--no-emit-package artcafe-$(s)) \
 		--group test --custom-compile-command "make lock" pyproject.toml -o requirements.lock
+	@$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+		--no-emit-package artcafe-common --constraint requirements.lock --custom-compile-command "make lock" \
+		--extra cli $(MEMBERS:%=%/pyproject.toml) -o requirements-server.lock
+	@# Fails if a pinned package would need a compiler. nkeys is published as source only, and is pure Python.
+	@for python in $(PYTHONS); do for machine in $(MACHINES); do echo $$python $$machine; done; done | \
+		xargs -P 8 -n 2 sh -c '$(VENV)/bin/uv pip compile --quiet --no-deps --only-binary :all: --no-binary nkeys \
+		--python-version $$0 --python-platform $$1 --output-file /dev/null requirements.lock'
 
 clean:
 	@rm -rf $(VENV) .dev

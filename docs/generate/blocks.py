@@ -23,6 +23,8 @@ from docs.generate import (
     states,
     tables,
 )
+from docs.generate.store_states.provider import PROVIDER
+from docs.generate.store_states.redis import REDIS
 
 ROOT = Path(__file__).parents[2]
 BLOCKS: dict[str, Callable[[], str]] = {
@@ -41,7 +43,10 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "nats subjects": nats_subjects.table,
     "operator commands": cli_commands.for_operators,
     "plans": plans.table,
+    "presence comparison": states.presence_comparison,
+    "provider states": PROVIDER.render,
     "recovery states": states.recovery,
+    "redis states": REDIS.render,
     "route examples": routes.examples,
     "routes": routes.index,
     "service layers": layers.services,

@@ -25,6 +25,9 @@ PACKAGES = (
     "artcafe_tenancy",
 )
 
+# Its settings are those of `artcafe backup` and `artcafe restore`.
+BACKUP = "artcafe_common.backup"
+
 
 def import_all() -> None:
     """Imports every module, so that all subclasses are known; not the development stack's or `__main__`."""
@@ -44,7 +47,7 @@ def every_error() -> list[type[CommandError]]:
 def every_setting() -> list[tuple[Variable, list[str]]]:
     """Each environment variable with the services that read it, shared variables first."""
     rows: dict[tuple[str, ...], tuple[Variable, list[str]]] = {}
-    for service in PACKAGES[1:]:
+    for service in (*PACKAGES[1:], BACKUP):
         module = importlib.import_module(f"{service}.settings")
         kinds = [
             each
@@ -53,10 +56,11 @@ def every_setting() -> list[tuple[Variable, list[str]]]:
             and issubclass(each, ServiceSettings)
             and each.__module__ == module.__name__
         ]
+        reader = "backup" if service == BACKUP else service.removeprefix("artcafe_")
         for kind in kinds:
             for variable in list_variables(kind):
                 key = (variable.env, variable.doc, variable.unit, variable.default)
-                rows.setdefault(key, (variable, []))[1].append(service.removeprefix("artcafe_"))
+                rows.setdefault(key, (variable, []))[1].append(reader)
     return sorted(rows.values(), key=lambda row: (-len(row[1]), row[1], row[0].env))
 
 

@@ -3,6 +3,7 @@
 from artcafe_common.plans import LIMITS
 from docs.generate.markdown import table as markdown_table
 
+_MIB = 1024**2
 _GIB = 1024**3
 _ROWS = {
     "clients": "clients and agents",
@@ -11,6 +12,9 @@ _ROWS = {
     "connections": "concurrent connections",
     "api_calls_per_minute": "REST calls a minute",
     "storage_bytes": "storage",
+    "own_streams": "streams of your own",
+    "own_stream_consumers": "consumers of each",
+    "own_storage_bytes": "storage of your own streams",
 }
 
 
@@ -29,4 +33,6 @@ def table() -> str:
 def _shown(field: str, number: int | None) -> str:
     if number is None:
         return "no limit"
-    return f"{number // _GIB} GiB" if field == "storage_bytes" else f"{number:,}"
+    if not field.endswith("storage_bytes"):
+        return f"{number:,}"
+    return f"{number // _GIB} GiB" if number >= _GIB else f"{number // _MIB} MiB"

@@ -31,7 +31,7 @@ def index() -> str:
 def examples() -> str:
     """One section for each route: parameters, an example of the request and the response, errors."""
     document = openapi_document()
-    secured = [_codes(operation) for _, _, operation in _operations(document) if "security" in operation]
+    secured = [_codes(operation) for _, _, operation in _operations(document) if operation["security"]]
     common = set.intersection(*secured)
     parts = [
         "Each route that needs a token can answer with these errors: "
@@ -61,7 +61,7 @@ def _codes(operation: dict[str, Any]) -> set[str]:
     return {
         name
         for status, answer in operation["responses"].items()
-        for kind, content in answer["content"].items()
+        for kind, content in answer.get("content", {}).items()
         if kind == "application/problem+json"
         for name in content["examples"]
     }
@@ -73,7 +73,7 @@ def _error_links(codes: set[str]) -> list[str]:
 
 def _section(method: str, path: str, operation: dict[str, Any], common: set[str]) -> list[str]:
     parts = [f"### `{_heading(method, path)}`", _description(operation)]
-    if "security" not in operation:
+    if not operation["security"]:
         parts[-1] += " Needs no token."
     if operation.get("deprecated"):
         parts[-1] += " Deprecated."
@@ -86,7 +86,7 @@ def _section(method: str, path: str, operation: dict[str, Any], common: set[str]
             content = next(iter(answer["content"].values()))
             parts += [f"Response {status}:", _example(content)]
     further = _codes(operation) - common
-    if "security" not in operation:
+    if not operation["security"]:
         further -= {"bad_request", "internal_error"}
     if further:
         parts.append("Errors: " + ", ".join(_error_links(further)) + ".")

@@ -9,6 +9,6 @@ def table() -> str:
     """One row for each variable, with the services that read it."""
     rows = []
     for variable, services in every_setting():
-        read_by = "all" if len(services) == len(PACKAGES) - 1 else ", ".join(services)
+        read_by = "all" if len({*services} - {"backup"}) == len(PACKAGES) - 1 else ", ".join(services)
         rows.append((code(variable.env), code(variable.default), variable.unit, read_by, variable.doc))
     return markdown_table(("variable", "default", "unit", "read by", "description"), rows)

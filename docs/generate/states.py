@@ -18,6 +18,11 @@ def recovery() -> str:
     return _diagram("RecoveryState")
 
 
+def presence_comparison() -> str:
+    """The states of presence's comparison with the broker."""
+    return _diagram("ReconcileState")
+
+
 def _diagram(name: str) -> str:
     """A Mermaid state diagram. The first state of the enumeration is the initial one."""
     transitions = _table(name)
