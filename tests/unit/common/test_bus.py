@@ -11,7 +11,7 @@ from artcafe_common.broker.connect import connect
 from artcafe_common.bus import endpoints
 from artcafe_common.bus.caller import CallerContext, current_caller
 from artcafe_common.bus.client import Bus
-from artcafe_common.bus.command import Command, Empty
+from artcafe_common.bus.command import Command, Empty, Query
 from artcafe_common.bus.endpoints import EndpointServer
 from artcafe_common.bus.errors import (
     COMMON_ERRORS,
@@ -49,6 +49,19 @@ class Quick(Command[Empty], frozen=True, kw_only=True):
 
     subject = "artcafe.tenancy.test.quick"
     number: int = 0
+
+
+class Reads(Query[Empty], frozen=True, kw_only=True):
+    """A query that is answered slowly."""
+
+    subject = "artcafe.tenancy.test.reads"
+
+
+class Summarizes(Query[Empty], frozen=True, kw_only=True):
+    """A query that usually takes long."""
+
+    subject = "artcafe.tenancy.test.summarizes"
+    deadline_s = 10.0
 
 
 class Undeclared(CommandError):
@@ -218,6 +231,21 @@ async def test_command_whose_caller_gave_up_while_it_waited_is_not_handled(gatew
     await gateway.call(Sleeps(seconds=0), deadline_s=5)
     assert handled == [0.5, 0]
     await server.stop()
+
+
+async def test_query_is_sent_again_unless_it_usually_takes_long(gateway, tenancy):
+    handled = []
+
+    async def take_long(request):
+        handled.append(type(request))
+        await asyncio.sleep(1.5)
+        return Empty()
+
+    for command in (Reads, Summarizes):
+        await tenancy.add_endpoint(command, take_long)
+    await tenancy._nc.flush()
+    await asyncio.gather(gateway.call(Reads()), gateway.call(Summarizes()))
+    assert (handled.count(Reads), handled.count(Summarizes)) == (2, 1)
 
 
 async def test_slow_command_delays_no_other(gateway, tenancy):

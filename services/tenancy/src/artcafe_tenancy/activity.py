@@ -33,8 +33,8 @@ from artcafe_tenancy.store import Store
 
 # A login is recorded in at most this many organizations of the user.
 MAX_ORGANIZATIONS = 50
-SUMMARY_PAGE_SIZE = 1000
-MAX_SUMMARY_PAGES = 20
+SUMMARY_PAGE_SIZE = 500
+MAX_SUMMARY_PAGES = 40
 
 
 class ActivityRecorder:

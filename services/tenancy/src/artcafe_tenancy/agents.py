@@ -39,7 +39,7 @@ from artcafe_tenancy.presence_mirror import from_microseconds
 from artcafe_tenancy.tables import AgentItem, ClientItem
 from artcafe_tenancy.unique_names import status_filter
 
-SUMMARY_PAGE_SIZE = 1000
+SUMMARY_PAGE_SIZE = 500
 
 
 class AgentEndpoints(EndpointBase):

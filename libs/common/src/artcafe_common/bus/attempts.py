@@ -1,31 +1,55 @@
-"""Sends a request that may be repeated again while its reply does not come.
+"""Sends an idempotent request a second time while its reply does not come.
 
-The instance that received a request may have lost its host, its process or its link. The request is not taken back:
-the first reply counts, so that one that only takes long costs no more than a second attempt.
+The instance that received a request may have lost its host, its process or its link. The first request is not
+cancelled, so a slow instance may still reply. A budget limits the second attempts, so that instances which are merely
+slow are not given twice the work.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, TypeVar
 
 R = TypeVar("R")
-# How long the attempts so far have, before a further one starts.
-PATIENCE_S = (1.0, 1.5)
+PATIENCE_S = 1.0
+SHARE = 0.1
+MAX_SAVED = 10.0
+
+
+class SecondAttempts:
+    """The budget of second attempts: `SHARE` of the requests, and up to `MAX_SAVED` at once."""
+
+    def __init__(self) -> None:
+        self._saved = MAX_SAVED
+
+    def earn(self) -> None:
+        """Count a request."""
+        self._saved = min(self._saved + SHARE, MAX_SAVED)
+
+    def spend(self) -> bool:
+        """Whether a second attempt may start; it then counts."""
+        if self._saved < 1:
+            return False
+        self._saved -= 1
+        return True
 
 
 async def first_reply(
-    attempt: Callable[[], Coroutine[Any, Any, R]], *, patience_s: Sequence[float] = PATIENCE_S
+    attempt: Callable[[], Coroutine[Any, Any, R]],
+    second: SecondAttempts,
+    *,
+    patience_s: float = PATIENCE_S,
 ) -> R:
-    """The first reply, or the first error, of up to three attempts."""
-    running: set[asyncio.Task[R]] = set()
+    """The first reply, or the first error, of one attempt and of the second that starts after `patience_s`."""
+    second.earn()
+    running = {asyncio.create_task(attempt())}
     try:
-        for patience in (*patience_s, None):
-            running.add(asyncio.create_task(attempt()))
-            done, _ = await asyncio.wait(running, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
-            if done:
-                return done.pop().result()
-        raise AssertionError("the last attempt has no patience")
+        done, _ = await asyncio.wait(running, timeout=patience_s)
+        if not done:
+            if second.spend():
+                running.add(asyncio.create_task(attempt()))
+            done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+        return done.pop().result()
     finally:
         for task in running:
             task.cancel()

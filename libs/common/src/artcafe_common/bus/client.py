@@ -14,7 +14,7 @@ from nats.js.errors import Error as JetStreamError
 from nats.micro.request import ERROR_CODE_HEADER
 
 from artcafe_common import tracing
-from artcafe_common.bus.attempts import first_reply
+from artcafe_common.bus.attempts import SecondAttempts, first_reply
 from artcafe_common.bus.caller import (
     CALLER_HEADER,
     TIMEOUT_HEADER,
@@ -80,6 +80,7 @@ class Bus:
         self._js = nc.jetstream(timeout=5)
         # The commands that were sent, by name and code.
         self.statistics = CallStatistics()
+        self._second_attempts = SecondAttempts()
 
     async def call(
         self,
@@ -120,9 +121,10 @@ class Bus:
         self.statistics.record(type(command).__name__, code, time.monotonic() - started_at)
 
     async def _attempt(self, command: Command[R], caller: CallerContext, deadline: float) -> R:
-        if not command.idempotent:
+        # A command with a longer deadline than usual takes long, so that silence tells nothing of its instance.
+        if not command.idempotent or command.deadline_s > Command.deadline_s:
             return await self._request(command, caller, deadline)
-        return await first_reply(lambda: self._request(command, caller, deadline))
+        return await first_reply(lambda: self._request(command, caller, deadline), self._second_attempts)
 
     async def _request(self, command: Command[R], caller: CallerContext, deadline: float) -> R:
         kind = type(command)

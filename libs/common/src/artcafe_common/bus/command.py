@@ -23,7 +23,7 @@ class Command(msgspec.Struct, Generic[R], frozen=True, kw_only=True, forbid_unkn
     `subject` is the NATS subject, whose second token is the answering service. `callers` are the services
     that may send it; `admin` is the operator's command line. `raises` are its errors apart from
     COMMON_ERRORS, `deadline_s` is the time limit of a call in seconds. An `idempotent` command is sent again
-    when the service answers that it is unavailable.
+    when the service answers that it is unavailable, or not within a second (see `bus.attempts`).
     """
 
     subject: ClassVar[str] = ""
