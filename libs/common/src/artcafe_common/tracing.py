@@ -162,7 +162,7 @@ class Tracer:
             self._provider.shutdown()
 
     async def close_within(self, seconds: float) -> None:
-        """Send what is queued, or give it up after some time: a collector that is away holds nobody up."""
+        """Send what is queued, or give it up after some time, so that a collector that is away delays nothing."""
         # Not in the event loop's executor, whose threads the end of the process waits for.
         thread = threading.Thread(target=self.close, daemon=True)
         thread.start()

@@ -74,7 +74,7 @@ class _Position(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RosterController(Controller):
-    """Who is in the organization, from its catalog and presence; nobody is asked."""
+    """Who is in the organization, from its catalog and presence, without a request to the agents."""
 
     path = "/roster"
     tags = ["roster"]

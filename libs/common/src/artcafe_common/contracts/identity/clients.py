@@ -11,7 +11,7 @@ from artcafe_common.bus.errors import CommandError
 
 
 class AccountSuspended(CommandError):
-    """The operator suspended the organization: nobody acts for it, and none of its clients connects, until it resumes."""
+    """The operator suspended the organization: its members cannot use it and its clients cannot connect until it resumes."""
 
     status = 403
     code = "account_suspended"
