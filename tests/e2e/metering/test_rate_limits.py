@@ -68,8 +68,8 @@ async def test_call_limit_of_a_plan_applies_across_workers(limited_stack, org):
         if response.status_code != 200:
             assert_rate_limited(response)
     # The limit applies to all routes of the organization together.
-    assert_rate_limited(await org.http.get("/usage/current"))
-    assert_rate_limited(await org.http.post("/clients", json={"name": "x"}))
+    await call_until_limited(lambda: org.http.get("/usage/current"), at_most=REFILL_MARGIN)
+    await call_until_limited(lambda: org.http.post("/clients", json={"name": "x"}), at_most=REFILL_MARGIN)
     # Other organizations and monitoring routes are not limited.
     other = await (await User.sign_up(limited_stack)).create_organization()
     assert (await other.http.get("/channels")).status_code == 200
@@ -96,11 +96,18 @@ async def test_rate_limited_call_changes_nothing_and_errors_have_limit_headers(o
     missing = await eventually(lambda: call_with_limit_headers(lambda: org.http.get("/clients/nobody")))
     assert missing.status_code == 404
     assert limit_headers(missing)[0] == CALLS_PER_MINUTE
-    await call_until_limited(lambda: org.http.get("/clients"), at_most=CALLS_PER_MINUTE + REFILL_MARGIN)
-    assert_rate_limited(await org.http.post("/channels", json={"name": "never"}))
+    accepted = 0
+    while True:
+        await call_until_limited(lambda: org.http.get("/clients"), at_most=CALLS_PER_MINUTE + REFILL_MARGIN)
+        response = await org.http.post("/channels", json={"name": f"channel {accepted}"})
+        if response.status_code != 201:
+            break
+        # The bucket got a token in between.
+        accepted += 1
+    assert_rate_limited(response)
     await set_plan(org, "enterprise")
     channels = await eventually(lambda: get_json(org, "/channels"))
-    assert channels["channels"] == []
+    assert len(channels["channels"]) == accepted
 
 
 async def get_json(org, path):
