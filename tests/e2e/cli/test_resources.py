@@ -198,6 +198,14 @@ async def test_subjects_and_history(terminal, tenant):
 
     await eventually(active, within=20)
     assert [each["name"] for each in (await terminal.run_json("subjects", "list"))["subjects"]] == ["orders"]
+    nc = await (await tenant.create_client()).connect_nats()
+    await nc.publish(f"{tenant.id}.orders.new", b'"a book"')
+
+    async def stored():
+        page = await terminal.run_json("subjects", "history", subject_id, "--last", "5")
+        return [message["data"] for message in page["messages"]]
+
+    assert await eventually(stored) == ["a book"]
     assert (await terminal.run_json("subjects", "delete", subject_id))["subject_id"] == subject_id
 
     channel = await terminal.run_json("channels", "create", "news")

@@ -49,6 +49,9 @@ def test_missing_variable_is_named(missing):
         ("ARTCAFE_PING_INTERVAL_S", "nan"),
         ("ARTCAFE_PING_INTERVAL_S", "inf"),
         ("ARTCAFE_SERVER_ID", "a\nb"),
+        ("ARTCAFE_CORS_ORIGINS", "*"),
+        ("ARTCAFE_CORS_ORIGINS", "console.example.com"),
+        ("ARTCAFE_CORS_ORIGINS", "loopback, https://example.com/page"),
         ("NATS_URL", "broker"),
         ("NATS_URL", "127.0.0.1:4222"),
         ("NATS_URL", "nats://a:4222,nats://b:70000"),
@@ -106,6 +109,7 @@ def test_password_in_an_invalid_url_is_not_shown(url):
         {"REDIS_URL": "rediss://:pass@host/0"},
         {"ARTCAFE_PUBLIC_WEBSOCKET_URL": "wss://ws.example.org/path"},
         {"ARTCAFE_HEARTBEAT_INTERVAL_S": "90"},
+        {"ARTCAFE_CORS_ORIGINS": "loopback, https://example.com:8443"},
     ],
 )
 def test_valid_values_are_accepted(environ):

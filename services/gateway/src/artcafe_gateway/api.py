@@ -9,6 +9,7 @@ from artcafe_gateway.gateway import Gateway
 from artcafe_gateway.http.auth import provide_tenant_user, provide_user
 from artcafe_gateway.http.conditional import ConditionalRequests, add_etag
 from artcafe_gateway.http.content_encoding import check_content_encoding
+from artcafe_gateway.http.cors import cors_config
 from artcafe_gateway.http.health_report import HealthLookup
 from artcafe_gateway.http.idempotency import IdempotencyMiddleware
 from artcafe_gateway.http.idempotency_store import IdempotencyStore
@@ -49,7 +50,9 @@ CONTROLLERS = [
 ]
 
 
-def create_api(gateway: Gateway, idempotency_store: IdempotencyStore) -> Litestar:
+def create_api(
+    gateway: Gateway, idempotency_store: IdempotencyStore, *, cors_origins: frozenset[str] = frozenset()
+) -> Litestar:
     """Build the application of one gateway process."""
     health = HealthLookup(gateway)
     return Litestar(
@@ -75,6 +78,7 @@ def create_api(gateway: Gateway, idempotency_store: IdempotencyStore) -> Litesta
             IdempotencyMiddleware(gateway, idempotency_store),
         ],
         before_request=check_content_encoding,
+        cors_config=cors_config(cors_origins),
         after_request=add_etag,
         exception_handlers={
             CommandError: command_error,

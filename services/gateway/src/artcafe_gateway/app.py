@@ -84,9 +84,8 @@ async def app(settings: Settings) -> AsyncIterator[None]:
         stack.push_async_callback(gateway.usage.flush)
         stack.push_async_callback(gateway.bridges.close)
         stack.push_async_callback(gateway.presence.drain)
-        http = await stack.enter_async_context(
-            serve_http(with_head(create_api(gateway, idempotency_store)), settings)
-        )
+        api = create_api(gateway, idempotency_store, cors_origins=settings.parse_cors_origins())
+        http = await stack.enter_async_context(serve_http(with_head(api), settings))
         stack.push_async_callback(gateway.sessions.drain)
         stack.callback(http.stop_accepting)
 

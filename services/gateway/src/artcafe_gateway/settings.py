@@ -2,6 +2,7 @@
 
 import functools
 import ipaddress
+import re
 from typing import Annotated, ClassVar, Literal
 
 from artcafe_common.settings import (
@@ -13,6 +14,8 @@ from artcafe_common.settings import (
     env,
 )
 
+# A port, but no path; browsers send the host in lower case.
+_ORIGIN = re.compile(r"https?://[a-z0-9.\-\[\]:]+")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -35,6 +38,13 @@ class Settings(ServiceSettings, frozen=True, kw_only=True):
         env(
             "Addresses and networks, separated by commas, that may read `/metrics` and the details of `/health`;"
             " loopback always may."
+        ),
+    ] = ""
+    cors_origins: Annotated[
+        str,
+        env(
+            "Origins, separated by commas, whose pages may call the REST API; `loopback` for every page on this"
+            " machine. Empty where a proxy answers CORS requests, as nginx does in production."
         ),
     ] = ""
     request_timeout_s: Annotated[
@@ -147,6 +157,7 @@ class Settings(ServiceSettings, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         self.parse_trusted_proxies()
         self.parse_monitoring_addresses()
+        self.parse_cors_origins()
 
     def parse_trusted_proxies(self) -> list[str]:
         """The addresses and networks of `trusted_proxies`; SettingsError if one of them is neither."""
@@ -159,6 +170,16 @@ class Settings(ServiceSettings, frozen=True, kw_only=True):
         if not self.monitoring_addresses.strip():
             return ()
         return _parse_networks("ARTCAFE_MONITORING_ADDRESSES", self.monitoring_addresses)
+
+    def parse_cors_origins(self) -> frozenset[str]:
+        """The origins of `cors_origins`; SettingsError if one is neither an origin nor `loopback`."""
+        origins = frozenset(each.strip() for each in self.cors_origins.split(",") if each.strip())
+        for origin in origins - {"loopback"}:
+            if not _ORIGIN.fullmatch(origin):
+                raise SettingsError(
+                    f"ARTCAFE_CORS_ORIGINS is not valid: {origin!r} is no origin such as https://console.example.com"
+                )
+        return origins
 
 
 @functools.cache

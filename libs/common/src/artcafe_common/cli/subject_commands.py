@@ -1,4 +1,4 @@
-"""`artcafe subjects`: manage subject records; `artcafe channels history`."""
+"""`artcafe subjects`: manage subject records; the stored messages of subjects and channels."""
 
 from typing import Annotated, Any
 
@@ -92,6 +92,21 @@ def channel_history(
 ) -> None:
     """Show the stored messages of a channel, oldest first."""
     _print_history(f"/channels/{path_segment(channel_id)}", since, last, limit, account, api, as_json=as_json)
+
+
+@subjects.command("history")
+def subject_history(
+    subject_id: Id,
+    since: Since = None,
+    last: Last = None,
+    limit: Limit = 50,
+    *,
+    account: AccountId = "",
+    api: ApiUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the stored messages of a subject record, oldest first."""
+    _print_history(f"/subjects/{path_segment(subject_id)}", since, last, limit, account, api, as_json=as_json)
 
 
 def _print_history(

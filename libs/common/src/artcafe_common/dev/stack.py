@@ -189,6 +189,7 @@ class Stack:
             "ARTCAFE_ADDRESS_LOGINS_PER_MINUTE": "120",
             "ARTCAFE_ADDRESS_CALLS_PER_MINUTE": "6000",
             "ARTCAFE_PORT": str(self.ports.api),
+            "ARTCAFE_CORS_ORIGINS": "loopback",
             "ARTCAFE_METRICS_PORT": str(getattr(self.ports, f"{service}_metrics", 0)),
             "ARTCAFE_PUBLIC_NATS_URL": f"nats://{LOOPBACK}:{self.ports.nats}",
             "ARTCAFE_PUBLIC_NATS_WS_URL": f"ws://{LOOPBACK}:{self.ports.nats_ws}",
