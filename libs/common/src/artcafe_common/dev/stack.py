@@ -28,6 +28,7 @@ from artcafe_common.installation.nats_server import NatsServerConfig
 from artcafe_common.storage.create import create_tables
 
 SERVERS = ("nats", "redis", "moto")
+SERVER_STOP_S = 2.0
 SERVICES = ("identity", "tenancy", "presence", "metering", "gateway")
 REGION = "us-east-1"
 USER = "demo@artcafe.local"
@@ -345,7 +346,9 @@ class Stack:
         """Stop everything: the services first, then the servers they depend on."""
         services = [name for name in self.supervisor.names if name not in self.servers]
         await asyncio.gather(*(self.supervisor.stop(name) for name in services))
-        await asyncio.gather(*(self.supervisor.stop(name) for name in list(self.supervisor.names)))
+        # nats-server waits up to 15 s for logins that identity no longer answers.
+        servers = list(self.supervisor.names)
+        await asyncio.gather(*(self.supervisor.stop(name, within_s=SERVER_STOP_S) for name in servers))
         if self._lock is None:
             return  # the directory belongs to another stack
         for name in ("pids.json", "endpoints.json", "environment.json"):

@@ -44,7 +44,9 @@ class Supervisor:
         self.exit_codes.pop(program.name, None)
         self._tasks[program.name] = asyncio.create_task(self._run(program))
 
-    async def stop(self, name: str, *, how: signal.Signals = signal.SIGTERM) -> None:
+    async def stop(
+        self, name: str, *, how: signal.Signals = signal.SIGTERM, within_s: float = STOP_TIMEOUT_S
+    ) -> None:
         """Stop a program without a restart; it is killed if it does not exit in time."""
         task = self._tasks.pop(name, None)
         if task is None:
@@ -58,7 +60,7 @@ class Supervisor:
         with suppress(ProcessLookupError):
             process.send_signal(how)
         try:
-            await asyncio.wait_for(process.wait(), STOP_TIMEOUT_S)
+            await asyncio.wait_for(process.wait(), within_s)
         except TimeoutError:
             with suppress(ProcessLookupError):
                 process.kill()
