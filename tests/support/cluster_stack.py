@@ -53,7 +53,7 @@ class ClusterStack(Stack):
             "NATS_URL": ",".join(self.node_urls.values()),
             "ARTCAFE_PUBLIC_NATS_URL": next(iter(self.node_urls.values())),
             "ARTCAFE_STREAM_REPLICAS": "3",
-            "SSL_CERT_FILE": str(self.ca_file),
+            "ARTCAFE_CA_FILE": str(self.ca_file),
             **self.settings,
         }
 

@@ -14,14 +14,14 @@ INFO = {"server_id": "S", "version": "2.11.0", "headers": True, "max_payload": 1
 
 
 @contextlib.asynccontextmanager
-async def running_nats_server():
+async def running_nats_server(*options):
     """A nats-server without authentication; yields its process, with `url` and `port`."""
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))
         port = reserved.getsockname()[1]
     process = await asyncio.create_subprocess_exec(
         str(Path(sys.executable).parent / "nats-server"),
-        *("-a", "127.0.0.1", "-p", str(port)),
+        *("-a", "127.0.0.1", "-p", str(port), *options),
         stderr=asyncio.subprocess.DEVNULL,
     )
     process.port, process.url = port, f"nats://127.0.0.1:{port}"
@@ -30,8 +30,7 @@ async def running_nats_server():
         async def accepts():
             with contextlib.suppress(OSError):
                 async with await RawNats.open("127.0.0.1", port) as raw:
-                    await raw.log_in()
-                    return True
+                    return raw.info
 
         await eventually(accepts)
         yield process

@@ -21,6 +21,7 @@ from artcafe_common.broker.connect import connect_once
 from artcafe_common.broker.nkeys import KeyKind, KeyPair, create_key_pair
 from artcafe_common.cli.account_updates import push_accounts
 from artcafe_common.cli.key_commands import PICKED_UP_S
+from artcafe_common.settings import StoreSettings, load
 from support.actors import User
 from support.agents import LegacyAgent
 from support.backups import BackupTerminal
@@ -225,7 +226,7 @@ async def _account_jwts(stack):
 
 async def _accepts_account_of(stack, operator):
     """Whether users of a new account log in that this key of the operator signed."""
-    keys, url, now = stack.directory / "keys", stack.environ()["NATS_URL"], int(time.time())
+    url, now = stack.environ()["NATS_URL"], int(time.time())
     account, user = create_key_pair(KeyKind.ACCOUNT), create_key_pair(KeyKind.USER)
     jwt = encode(
         AccountClaims(limits=AccountLimits()),
@@ -234,7 +235,7 @@ async def _accepts_account_of(stack, operator):
         name="x",
         issued_at=now,
     )
-    await push_accounts(keys, url, [jwt])
+    await push_accounts(load(StoreSettings, stack.environ()), [jwt])
     jwt = encode(UserClaims(), issuer=account, subject=user.public, name="x", issued_at=now)
     credentials = Credentials(jwt=jwt, seed=user.seed).render()
     try:

@@ -146,7 +146,9 @@ async def _connected(
 
     metrics.add_connections(platform=nc)
     credentials = settings.keys_dir / f"{name}.creds"
-    await connect(settings.nats_url, credentials, name=name, on_reconnect=on_reconnect, nc=nc)
+    await connect(
+        settings.nats_url, credentials, name=name, on_reconnect=on_reconnect, nc=nc, ca_file=settings.ca_file
+    )
     server = EndpointServer(nc, name, tracer=tracer)
     bus = Bus(nc, service=name, tracer=tracer, stream_replicas=settings.stream_replicas)
     metrics.add_bus(bus)

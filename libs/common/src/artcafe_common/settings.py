@@ -213,6 +213,13 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
         Path,
         env("The directory with this service's NATS credentials and keys, from `artcafe bootstrap`."),
     ] = Path("keys")
+    ca_file: Annotated[
+        Path | None,
+        env(
+            "A PEM file with the authorities of the certificates of NATS and Redis, trusted besides the system's; "
+            "read by operator commands too."
+        ),
+    ] = None
     server_id: Annotated[str, env("The name of this server in logs, metrics and the connection table.")] = (
         msgspec.field(default_factory=socket.gethostname)
     )

@@ -67,7 +67,7 @@ async def app(settings: Settings) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
         nc = RenewableNats()
         stack.push_async_callback(_disconnect, nc)
-        redis = RedisClient(settings.redis_url)
+        redis = RedisClient(settings.redis_url, ca_file=settings.ca_file)
         stack.push_async_callback(redis.close)
         idempotency_keys = KeyRing.from_file(settings.keys_dir / "answers.key")
         cursor_keys = KeyRing.from_file(settings.keys_dir / "cursor.key")
@@ -101,6 +101,7 @@ async def app(settings: Settings) -> AsyncIterator[None]:
             name="gateway",
             on_reconnect=refresh_caches,
             nc=nc,
+            ca_file=settings.ca_file,
         )
         await gateway.lookup_cache.subscribe()
         await gateway.client_keys.subscribe()

@@ -2,6 +2,7 @@
 
 import time
 from contextlib import suppress
+from pathlib import Path
 
 import nats.errors
 import structlog
@@ -20,7 +21,9 @@ CONNECT_TIMEOUT_S = 2
 log = structlog.get_logger()
 
 
-async def connect_to_account(servers: list[str], *, claims: UserClaims, signing_key: KeyPair) -> Nats:
+async def connect_to_account(
+    servers: list[str], *, claims: UserClaims, signing_key: KeyPair, ca_file: Path | None
+) -> Nats:
     """Connect as a new user of an account, which `signing_key` signs. Raises ServiceUnavailable."""
     pair = create_key_pair(KeyKind.USER)
     jwt = encode(
@@ -33,6 +36,7 @@ async def connect_to_account(servers: list[str], *, claims: UserClaims, signing_
     try:
         return await connect_once(
             servers,
+            ca_file=ca_file,
             user_credentials=RawCredentials(Credentials(jwt=jwt, seed=pair.seed).render()),
             name=PLATFORM_CONNECTION_NAME,
             inbox_prefix=f"{PRIVATE_INBOX_PREFIX}.{new_id()}",

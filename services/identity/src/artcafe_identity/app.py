@@ -87,7 +87,7 @@ async def app(settings: Settings) -> AsyncIterator[None]:  # noqa: PLR0915 - rea
                 config=AioConfig(connect_timeout=2, read_timeout=5, retries={"total_max_attempts": 2}),
             )
         )
-        redis = RedisClient(settings.redis_url)
+        redis = RedisClient(settings.redis_url, ca_file=settings.ca_file)
         stack.push_async_callback(redis.close)
         jwks = JwksCache(settings.jwks_url, http)
         runtime = await stack.enter_async_context(
@@ -101,10 +101,12 @@ async def app(settings: Settings) -> AsyncIterator[None]:  # noqa: PLR0915 - rea
                 },
             )
         )
-        system = await connect(settings.nats_url, keys / "identity-system.creds", name="identity")
+        system = await connect(
+            settings.nats_url, keys / "identity-system.creds", name="identity", ca_file=settings.ca_file
+        )
         stack.push_async_callback(system.close)
         callout_connection = await connect(
-            settings.nats_url, keys / "identity-callout.creds", name="identity"
+            settings.nats_url, keys / "identity-callout.creds", name="identity", ca_file=settings.ca_file
         )
         stack.push_async_callback(callout_connection.close)
 
@@ -145,14 +147,19 @@ async def app(settings: Settings) -> AsyncIterator[None]:  # noqa: PLR0915 - rea
         stream_api = StreamApi(
             nc=runtime.bus.nc,
             accounts=accounts,
-            connections=StreamConnections(store=store, accounts=accounts, nats_url=settings.nats_url),
+            connections=StreamConnections(
+                store=store, accounts=accounts, nats_url=settings.nats_url, ca_file=settings.ca_file
+            ),
             replicas=settings.stream_replicas,
         )
         stack.push_async_callback(stream_api.close)
         issuance_limits = IssuanceLimits(redis, settings)
         signing_keys = SigningKeyManager(bus=runtime.bus, accounts=accounts, issuance_limits=issuance_limits)
         streams = TenantStreamManager(
-            accounts=accounts, nats_url=settings.nats_url, replicas=settings.stream_replicas
+            accounts=accounts,
+            nats_url=settings.nats_url,
+            ca_file=settings.ca_file,
+            replicas=settings.stream_replicas,
         )
         user_tokens = UserTokenVerifier(
             jwks=jwks, issuer=settings.oidc_issuer, client_id=settings.oidc_client_id

@@ -7,6 +7,7 @@ are left behind, and logged.
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -42,9 +43,10 @@ log = structlog.get_logger()
 class OwnStreamsMove:
     """Moves all own streams of one tenant at a time. Idempotent: what was interrupted is continued."""
 
-    def __init__(self, *, accounts: AccountRepository, nats_url: str) -> None:
+    def __init__(self, *, accounts: AccountRepository, nats_url: str, ca_file: Path | None = None) -> None:
         self._accounts = accounts
         self._servers = nats_url.split(",")
+        self._ca_file = ca_file
         self._running: set[str] = set()
 
     async def resume(self) -> None:
@@ -119,7 +121,7 @@ class OwnStreamsMove:
 
     async def _connect(self, stack: AsyncExitStack, account: str, key: KeyPair) -> Nats:
         claims = own_streams_move_user_claims(account=account)
-        nc = await connect_to_account(self._servers, claims=claims, signing_key=key)
+        nc = await connect_to_account(self._servers, claims=claims, signing_key=key, ca_file=self._ca_file)
         stack.push_async_callback(close_quietly, nc)
         return nc
 

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections import OrderedDict
+from pathlib import Path
 
 import msgspec
 from nats.aio.client import Client as Nats
@@ -29,10 +30,13 @@ class StreamsConnection(msgspec.Struct, kw_only=True):
 class StreamConnections:
     """Opens connections when they are needed, and closes those that are not used."""
 
-    def __init__(self, *, store: Store, accounts: AccountRepository, nats_url: str) -> None:
+    def __init__(
+        self, *, store: Store, accounts: AccountRepository, nats_url: str, ca_file: Path | None = None
+    ) -> None:
         self._store = store
         self._accounts = accounts
         self._servers = nats_url.split(",")
+        self._ca_file = ca_file
         # By the key of the clients' account, and whether it is about the clients' own streams.
         self._open: OrderedDict[tuple[str, bool], StreamsConnection] = OrderedDict()
         self._opening: dict[tuple[str, bool], asyncio.Lock] = {}
@@ -72,7 +76,10 @@ class StreamConnections:
         if target is None or key is None:
             raise AccountMissing
         nc = await connect_to_account(
-            self._servers, claims=stream_api_user_claims(account=target, own=own), signing_key=key
+            self._servers,
+            claims=stream_api_user_claims(account=target, own=own),
+            signing_key=key,
+            ca_file=self._ca_file,
         )
         return StreamsConnection(nc=nc, tenant_id=tenant_id, used_at=time.monotonic())
 

@@ -6,6 +6,7 @@ Identity signs the user itself, so no other service needs permissions on JetStre
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 
 import msgspec
 import nats.errors
@@ -40,11 +41,14 @@ log = structlog.get_logger()
 class TenantStreamManager:
     """Creates, updates, deletes and purges one stream at a time. Every operation is idempotent."""
 
-    def __init__(self, *, accounts: AccountRepository, nats_url: str, replicas: int = 1) -> None:
+    def __init__(
+        self, *, accounts: AccountRepository, nats_url: str, ca_file: Path | None = None, replicas: int = 1
+    ) -> None:
         self._accounts = accounts
         self._replicas = replicas
         self._servers = nats_url.split(",")
-        self._own_streams = OwnStreamsMove(accounts=accounts, nats_url=nats_url)
+        self._ca_file = ca_file
+        self._own_streams = OwnStreamsMove(accounts=accounts, nats_url=nats_url, ca_file=ca_file)
 
     async def ensure(self, wanted: EnsureStream, *, believe_version: bool = True) -> None:
         """Create or update a stream. Raises SubjectOverlap or StreamRefused when the broker rejects it.
@@ -134,7 +138,10 @@ class TenantStreamManager:
             else (signing.streams_account, signing.streams_key)
         )
         nc = await connect_to_account(
-            self._servers, claims=stream_user_claims(account=account, stream=stream), signing_key=key
+            self._servers,
+            claims=stream_user_claims(account=account, stream=stream),
+            signing_key=key,
+            ca_file=self._ca_file,
         )
         try:
             yield nc

@@ -34,7 +34,7 @@ BROKER_REPORT_INTERVAL_S = 15.0
 async def app(settings: Settings) -> AsyncIterator[None]:
     """Run the metering service until the context exits; parts stop in reverse order."""
     async with AsyncExitStack() as stack:
-        counters = await stack.enter_async_context(open_counters(settings.redis_url))
+        counters = await stack.enter_async_context(open_counters(settings.redis_url, settings.ca_file))
         database = await stack.enter_async_context(
             Database(region=settings.aws_region, prefix=settings.table_prefix)
         )
@@ -43,7 +43,10 @@ async def app(settings: Settings) -> AsyncIterator[None]:
             run_service("metering", settings, {"redis": counters.check, "dynamodb": archive.check})
         )
         system = await connect(
-            settings.nats_url, settings.keys_dir / "metering-system.creds", name="metering"
+            settings.nats_url,
+            settings.keys_dir / "metering-system.creds",
+            name="metering",
+            ca_file=settings.ca_file,
         )
         stack.push_async_callback(system.close)
 

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from datetime import date, datetime
 from enum import StrEnum
 from importlib.resources import files
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -57,9 +58,9 @@ class LiveCounters(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @asynccontextmanager
-async def open_counters(url: str) -> AsyncIterator["UsageCounters"]:
+async def open_counters(url: str, ca_file: Path | None = None) -> AsyncIterator["UsageCounters"]:
     """The counters in the Redis at `url`, which need not be reachable yet."""
-    client = RedisClient(url, timeout_s=TIMEOUT_S, decode=True)
+    client = RedisClient(url, timeout_s=TIMEOUT_S, decode=True, ca_file=ca_file)
     try:
         yield UsageCounters(client)
     finally:

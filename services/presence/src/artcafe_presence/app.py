@@ -126,7 +126,11 @@ async def _system_account(settings: Settings, requests: ComparisonRequests) -> A
         requests.disturb()
 
     system = await connect(
-        settings.nats_url, settings.keys_dir / f"{NAME}-system.creds", name=NAME, on_reconnect=on_reconnect
+        settings.nats_url,
+        settings.keys_dir / f"{NAME}-system.creds",
+        name=NAME,
+        on_reconnect=on_reconnect,
+        ca_file=settings.ca_file,
     )
     try:
         yield system

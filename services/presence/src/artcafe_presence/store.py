@@ -72,7 +72,9 @@ class Store:
         self._gateway_grace_ms = int(settings.gateway_grace_s * 1000)
         self._max_check_gap_ms = int(MAX_CHECK_GAP * settings.deadline_check_s * 1000)
         self._lease_token = secrets.token_hex(8)
-        self._redis = RedisClient(settings.redis_url, timeout_s=REDIS_TIMEOUT_S, decode=True)
+        self._redis = RedisClient(
+            settings.redis_url, timeout_s=REDIS_TIMEOUT_S, decode=True, ca_file=settings.ca_file
+        )
         lua = files("artcafe_presence") / "lua"
         common = (lua / "common.lua").read_text()
         self._scripts = {

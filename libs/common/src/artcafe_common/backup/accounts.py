@@ -81,6 +81,7 @@ class StreamAccounts:
             issued = await self._bus.call(command, caller=CallerContext.service(SERVICE))
             nc = await connect_once(
                 self._settings.nats_url.split(","),
+                ca_file=self._settings.ca_file,
                 user_credentials=RawCredentials(Credentials(jwt=issued.jwt, seed=pair.seed).render()),
                 # Its traffic is the platform's own and not metered.
                 name=PLATFORM_CONNECTION_NAME,
@@ -111,6 +112,7 @@ async def open_stream_accounts(settings: BackupSettings) -> AsyncIterator[Stream
     try:
         nc = await connect_once(
             settings.nats_url.split(","),
+            ca_file=settings.ca_file,
             user_credentials=RawCredentials(read_key(path) + "\n"),
             name=SERVICE,
             inbox_prefix=inbox_prefix(SERVICE),

@@ -66,7 +66,7 @@ def _save_keys(settings: BackupSettings, partial: Path) -> KeysBackup:
 
 async def _save_redis(settings: BackupSettings, partial: Path) -> RedisBackup:
     path = partial / redis_snapshot.FILE_NAME
-    info = await redis_snapshot.save_snapshot(settings.redis_url, path)
+    info = await redis_snapshot.save_snapshot(settings.redis_url, path, settings.ca_file)
     return RedisBackup(
         file=await asyncio.to_thread(describe, partial, path), server_version=info.version, keys=info.keys
     )

@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 from artcafe_common.backup.errors import BackupFailed
 from artcafe_common.backup.restored_files import require_empty, set_aside, write_as_owner_of
+from artcafe_common.tls import create_tls
 
 FILE_NAME = "redis.rdb"
 CONNECT_TIMEOUT_S = 5
@@ -35,10 +36,10 @@ class RedisInfo:
         self.keys = keys
 
 
-async def save_snapshot(url: str, path: Path) -> RedisInfo:
+async def save_snapshot(url: str, path: Path, ca_file: Path | None = None) -> RedisInfo:
     """Write a snapshot of the Redis at `url` to a file. Raises BackupFailed."""
     try:
-        async with _Connection(url) as redis:
+        async with _Connection(url, ca_file) as redis:
             info = _parse_info(await redis.bulk("INFO"))
             keys = await redis.integer("DBSIZE")
             await redis.copy_snapshot(path)
@@ -62,9 +63,11 @@ def verify_snapshot(path: Path) -> None:
         raise BackupFailed(f"{path} is not a complete snapshot of Redis")
 
 
-async def restore_files(snapshot: Path, target: Path, url: str, *, replace: bool) -> None:
+async def restore_files(
+    snapshot: Path, target: Path, url: str, *, replace: bool, ca_file: Path | None = None
+) -> None:
     """Put a snapshot into the directory of a Redis server that is not running. Raises BackupFailed."""
-    if await _answers(url):
+    if await _answers(url, ca_file):
         raise BackupFailed(
             f"a Redis answers at {_without_password(url)}: stop it, or it overwrites what is restored"
         )
@@ -75,9 +78,9 @@ async def restore_files(snapshot: Path, target: Path, url: str, *, replace: bool
         write_as_owner_of(target, name, snapshot)
 
 
-async def _answers(url: str) -> bool:
+async def _answers(url: str, ca_file: Path | None) -> bool:
     try:
-        async with _Connection(url):
+        async with _Connection(url, ca_file):
             return True
     except ValueError:
         # It refuses the login, or is still loading: it is there.
@@ -89,15 +92,16 @@ async def _answers(url: str) -> bool:
 class _Connection:
     """A connection that speaks RESP without a client library's buffers, so that memory stays bounded."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, ca_file: Path | None) -> None:
         self._url = urlsplit(url)
+        self._tls = (create_tls(ca_file) or True) if self._url.scheme == "rediss" else None
         if self._url.scheme not in ("redis", "rediss") or not self._url.hostname:
             raise BackupFailed("REDIS_URL must be redis:// or rediss:// with a host")
 
     async def __aenter__(self) -> Self:
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
             self._reader, self._writer = await asyncio.open_connection(
-                self._url.hostname, self._url.port or 6379, ssl=self._url.scheme == "rediss" or None
+                self._url.hostname, self._url.port or 6379, ssl=self._tls
             )
             try:
                 if self._url.password:

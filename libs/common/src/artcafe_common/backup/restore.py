@@ -44,7 +44,11 @@ async def restore_part(
         if target is None:
             raise BackupFailed("name the directory of the Redis server with --to")
         await redis_snapshot.restore_files(
-            path / manifest.redis.file.path, target, settings.redis_url, replace=replace
+            path / manifest.redis.file.path,
+            target,
+            settings.redis_url,
+            replace=replace,
+            ca_file=settings.ca_file,
         )
         return [f"restored Redis' files in {target}: start the server"]
     if manifest.keys is not None and part is Part.KEYS:

@@ -208,6 +208,8 @@ class HardenedNats(Nats):
         self._ps = StreamParser(self)  # type: ignore[assignment]
         try:
             await super()._process_connect_init()
+        except OSError:  # that of an invalid certificate is a ValueError too
+            raise
         except (ValueError, RuntimeError, EOFError) as error:
             raise nats.errors.ProtocolError from error
         if self._ended:

@@ -15,6 +15,7 @@ from artcafe_common.broker.client import HardenedNats
 from artcafe_common.broker.renewable import RenewableNats
 from artcafe_common.bus.client import inbox_prefix
 from artcafe_common.settings import read_key
+from artcafe_common.tls import create_tls
 
 CONNECT_TIMEOUT_S = 3
 PING_INTERVAL_S = 10
@@ -34,18 +35,19 @@ async def connect(
     name: str,
     on_reconnect: Callable[[], Awaitable[None]] | None = None,
     nc: RenewableNats | None = None,
+    ca_file: Path | None = None,
 ) -> RenewableNats:
     """Connect with the `.creds` file of a service, and wait until the broker is available.
 
     The connection reconnects by itself without a limit and calls `on_reconnect` each time. `nc`, if given, is the
-    client object to connect. When the file has changed, the connection is renewed with it.
+    client object to connect. When the file has changed, the connection is renewed with it. Raises SettingsError.
     """
     nc = nc or RenewableNats()
     user = RawCredentials(read_key(credentials) + "\n")
     pause = RETRY_PAUSE_S
     while True:
         try:
-            await _open(nc, url, user, name, on_reconnect)
+            await _open(nc, url, user, name, on_reconnect, ca_file)
         except (OSError, nats.errors.Error, TimeoutError) as error:
             log.warning("dependency_unavailable", dependency="nats", reason=repr(error))
             await asyncio.sleep(pause)
@@ -81,6 +83,7 @@ async def _open(
     credentials: RawCredentials,
     name: str,
     on_reconnect: Callable[[], Awaitable[None]] | None,
+    ca_file: Path | None,
 ) -> None:
     async def on_error(error: Exception) -> None:
         log.warning("nats_error", connection=name, reason=repr(error))
@@ -98,6 +101,7 @@ async def _open(
 
     await nc.connect(
         servers=url.split(","),
+        tls=create_tls(ca_file),
         user_credentials=credentials,
         name=name,
         inbox_prefix=inbox_prefix(name),
@@ -112,14 +116,16 @@ async def _open(
     )
 
 
-async def connect_once(servers: str | list[str], **options: Any) -> HardenedNats:
+async def connect_once(
+    servers: str | list[str], *, ca_file: Path | None = None, **options: Any
+) -> HardenedNats:
     """Open a connection that does not reconnect; every server is tried once.
 
-    Takes the options of nats-py's `connect`, and raises what it raises.
+    Takes the options of nats-py's `connect`, and raises what it raises, and SettingsError for `ca_file`.
     """
     nc = HardenedNats()
     try:
-        await nc.connect(servers, allow_reconnect=False, **options)
+        await nc.connect(servers, allow_reconnect=False, tls=create_tls(ca_file), **options)
     except BaseException:
         await nc.close()
         raise

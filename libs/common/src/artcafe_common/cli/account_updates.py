@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import nats.errors
 from nats.aio.client import Client as Nats
@@ -11,18 +10,19 @@ from nats.aio.client import RawCredentials
 from artcafe_common.broker.connect import connect_once
 from artcafe_common.bus.client import inbox_prefix
 from artcafe_common.cli.exit_codes import ExitCode, Failure
-from artcafe_common.settings import read_key
+from artcafe_common.settings import StoreSettings, read_key
 
 PUSH_TIMEOUT_S = 5
 
 
 @asynccontextmanager
-async def system_account(directory: Path, nats_url: str) -> AsyncIterator[Nats]:
+async def system_account(settings: StoreSettings) -> AsyncIterator[Nats]:
     """A connection with identity's credentials. Raises Failure when the broker does not answer."""
     try:
         system = await connect_once(
-            nats_url.split(","),
-            user_credentials=RawCredentials(read_key(directory / "identity-system.creds") + "\n"),
+            settings.nats_url.split(","),
+            ca_file=settings.ca_file,
+            user_credentials=RawCredentials(read_key(settings.keys_dir / "identity-system.creds") + "\n"),
             inbox_prefix=inbox_prefix("identity"),
         )
         try:
@@ -35,9 +35,9 @@ async def system_account(directory: Path, nats_url: str) -> AsyncIterator[Nats]:
         ) from None
 
 
-async def push_accounts(directory: Path, nats_url: str, jwts: list[str]) -> None:
+async def push_accounts(settings: StoreSettings, jwts: list[str]) -> None:
     """Send account JWTs to the broker. Raises Failure."""
-    async with system_account(directory, nats_url) as system:
+    async with system_account(settings) as system:
         for jwt in jwts:
             reply = await system.request("$SYS.REQ.CLAIMS.UPDATE", jwt.encode(), timeout=PUSH_TIMEOUT_S)
             if b'"code":200' not in reply.data:

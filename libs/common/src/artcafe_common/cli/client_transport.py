@@ -38,7 +38,8 @@ def create_transport(
             raise Failure("the broker's URL is missing; set --nats-url or ARTCAFE_NATS_URL", ExitCode.USAGE)
         if not tenant_id:
             raise Failure("the organization is missing; set --account or ARTCAFE_TENANT", ExitCode.USAGE)
-        return NatsTransport(url, tenant_id, key)
+        ca_file = os.environ.get("ARTCAFE_CA_FILE")
+        return NatsTransport(url, tenant_id, key, Path(ca_file) if ca_file else None)
     from artcafe_common.cli.websocket_transport import WebSocketTransport
 
     url = ws or session.websocket_url or (dev.websocket_url if dev else "")

@@ -31,6 +31,7 @@ from artcafe_common.contracts.health import HEALTH_COMMANDS
 from artcafe_common.contracts.identity.accounts import CompareAccounts
 from artcafe_common.contracts.metering import GetBrokerReport
 from artcafe_common.settings import SettingsError, StoreSettings, read_key
+from artcafe_common.tls import create_tls
 
 # Identity compares every account, which takes longer than other requests.
 COMPARE_TIMEOUT_S = 7.0
@@ -69,6 +70,7 @@ class BrokerChecks:
         try:
             await nc.connect(
                 url.split(","),
+                tls=create_tls(self._settings.ca_file),
                 user_credentials=credentials,
                 name="doctor",
                 inbox_prefix=inbox_prefix("admin"),

@@ -4,9 +4,11 @@ import asyncio
 import socket
 import ssl
 import time
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from artcafe_common.cli.doctor_results import REQUEST_TIMEOUT_S, CheckResult, fail, ok, warn
+from artcafe_common.tls import create_tls
 
 WARN_DAYS, FAIL_DAYS = 21, 3
 DAY_S = 24 * 3600
@@ -16,12 +18,13 @@ _PORTS = {"https": 443, "wss": 443, "tls": 4222, "rediss": 6379}
 REMEDY = "renew the certificate and reload the server   # certbot renew, systemctl reload nginx"
 
 
-async def check_certificates(urls: list[str]) -> list[CheckResult]:
+async def check_certificates(urls: list[str], ca_file: Path | None = None) -> list[CheckResult]:
     """One result for each certificate that is not valid, or expires soon."""
+    tls = create_tls(ca_file) or ssl.create_default_context()
     addresses = sorted({address for url in urls if (address := _tls_address(url)) is not None})
     if not addresses:
         return [ok("certificates", "no configured address uses TLS")]
-    results = await asyncio.gather(*(asyncio.to_thread(_check, *address) for address in addresses))
+    results = await asyncio.gather(*(asyncio.to_thread(_check, *address, tls) for address in addresses))
     problems = [result for result in results if result is not None]
     names = ", ".join(f"{host}:{port}" for host, port, _ in addresses)
     return problems or [ok("certificates", f"valid for more than {WARN_DAYS} days: {names}")]
@@ -35,10 +38,10 @@ def _tls_address(url: str) -> tuple[str, int, bool] | None:
     return parts.hostname, parts.port or _PORTS[parts.scheme], parts.scheme == "tls"
 
 
-def _check(host: str, port: int, speaks_first: bool) -> CheckResult | None:  # noqa: FBT001 - for to_thread
+def _check(host: str, port: int, speaks_first: bool, tls: ssl.SSLContext) -> CheckResult | None:  # noqa: FBT001 - for to_thread
     address = f"{host}:{port}"
     try:
-        expires_at = _read_expiry(host, port, speaks_first=speaks_first)
+        expires_at = _read_expiry(host, port, tls, speaks_first=speaks_first)
     except ssl.SSLCertVerificationError as error:
         return fail("certificates", f"{address}: {error.verify_message}", REMEDY)
     except (OSError, ValueError) as error:
@@ -50,7 +53,7 @@ def _check(host: str, port: int, speaks_first: bool) -> CheckResult | None:  # n
     return report("certificates", f"{address}: expires in {max(days, 0):.0f} days", REMEDY)
 
 
-def _read_expiry(host: str, port: int, *, speaks_first: bool) -> float:
+def _read_expiry(host: str, port: int, tls: ssl.SSLContext, *, speaks_first: bool) -> float:
     with socket.create_connection((host, port), timeout=REQUEST_TIMEOUT_S) as connection:
         if speaks_first:
             read = b""
@@ -59,6 +62,6 @@ def _read_expiry(host: str, port: int, *, speaks_first: bool) -> float:
                 if not part:
                     raise OSError("the server closed the connection")
                 read += part
-        with ssl.create_default_context().wrap_socket(connection, server_hostname=host) as secured:
+        with tls.wrap_socket(connection, server_hostname=host) as secured:
             certificate = secured.getpeercert() or {}
     return float(ssl.cert_time_to_seconds(str(certificate.get("notAfter"))))

@@ -112,7 +112,7 @@ class ServerChecks:
 
     async def check_redis(self) -> list[CheckResult]:
         """Check Redis."""
-        return await check_redis(self._settings.redis_url, self._clocks)
+        return await check_redis(self._settings.redis_url, self._clocks, self._settings.ca_file)
 
     async def check_dynamodb(self) -> list[CheckResult]:
         """Check that DynamoDB answers and each table matches its declaration."""
@@ -162,7 +162,7 @@ class ServerChecks:
         settings = self._settings
         urls = [self._api, settings.redis_url, settings.jwks_url or "", *settings.nats_url.split(",")]
         urls += [settings.public_websocket_url, *settings.public_nats_url.split(",")]
-        return await check_certificates([*urls, settings.public_nats_ws_url])
+        return await check_certificates([*urls, settings.public_nats_ws_url], settings.ca_file)
 
     async def check_gateway(self) -> list[CheckResult]:
         """Check that the gateway answers."""

@@ -1,6 +1,7 @@
 """The doctor's check of Redis."""
 
 import time
+from pathlib import Path
 from typing import Any
 
 from artcafe_common.bus.errors import StoreUnavailable
@@ -22,9 +23,9 @@ _REMEDIES = {
 }
 
 
-async def check_redis(url: str, clocks: ClockOffsets) -> list[CheckResult]:
+async def check_redis(url: str, clocks: ClockOffsets, ca_file: Path | None = None) -> list[CheckResult]:
     """Check that Redis accepts writes, keeps them on disk, and has a limit of memory at which it evicts nothing."""
-    redis = RedisClient(url)
+    redis = RedisClient(url, ca_file=ca_file)
     address = url.rpartition("@")[2]  # without the password
     try:
         requested_at = time.time()

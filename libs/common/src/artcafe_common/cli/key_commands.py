@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from artcafe_common.installation.secret_rotation import Rotation
+    from artcafe_common.settings import StoreSettings
 
 keys = typer.Typer(no_args_is_help=True, help="The keys of the installation.")
 SECRETS = ("cursors", "idempotency", "agent-tokens", "sealing")
@@ -62,15 +63,15 @@ def rotate(
     directory = settings.keys_dir
     if what == "service":
         seconds = CREDENTIALS_OVERLAP_S if overlap is None else overlap
-        asyncio.run(_rotate_credentials(directory, settings.nats_url, name, seconds, then))
+        asyncio.run(_rotate_credentials(settings, name, seconds, then))
         return
     if what == "operator" and not name:
         from artcafe_common.cli.operator_key_rotation import finish_rotation, rotate_operator_key
 
         if finish:
-            asyncio.run(finish_rotation(directory, settings.nats_url))
+            asyncio.run(finish_rotation(settings))
         else:
-            asyncio.run(rotate_operator_key(directory, settings.nats_url, then))
+            asyncio.run(rotate_operator_key(settings, then))
         return
     if what not in SECRETS or name or finish:
         raise Failure(
@@ -94,26 +95,25 @@ def rotate(
     asyncio.run(run_then(then))
 
 
-async def _rotate_credentials(
-    directory: "Path", nats_url: str, service: str, overlap_s: int, then: str
-) -> None:
+async def _rotate_credentials(settings: "StoreSettings", service: str, overlap_s: int, then: str) -> None:
     from artcafe_common.cli.account_updates import push_accounts
     from artcafe_common.installation import credential_rotation
     from artcafe_common.installation.permissions import SERVICES
 
     if service not in SERVICES:
         raise Failure(f"say which service: {', '.join(SERVICES)}", ExitCode.USAGE)
+    directory = settings.keys_dir
     # With the credentials of before: the broker accepts them until it has the accounts.
     if credential_rotation.pending_users(directory, service):
         output.print_line("continuing the rotation that was interrupted")
     else:
         jwts, files = credential_rotation.begin(directory, service)
-        await push_accounts(directory, nats_url, jwts)
+        await push_accounts(settings, jwts)
         credential_rotation.write_files(directory, files)
         output.print_line(f"wrote {', '.join(files)}; the old credentials are revoked in {overlap_s} s")
     await run_then(then)
     await asyncio.sleep(overlap_s)
-    await push_accounts(directory, nats_url, credential_rotation.finish(directory, service))
+    await push_accounts(settings, credential_rotation.finish(directory, service))
     credential_rotation.forget(directory, service)
     output.print_line(f"revoked the old credentials of {service}")
 

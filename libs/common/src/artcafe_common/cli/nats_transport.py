@@ -5,6 +5,7 @@ import base64
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -18,6 +19,7 @@ from artcafe_common.broker.subjects import ResolvedSubject, channel_id_of, resol
 from artcafe_common.bus.errors import CommandError
 from artcafe_common.cli.exit_codes import ExitCode, Failure, exit_code_for_status
 from artcafe_common.cli.transport import REPLY_TIMEOUT_S, ConnectionLost, Subject
+from artcafe_common.tls import create_tls
 
 # A broker that restarted rejects every key until identity is connected to it again.
 MAX_RETRIED_REJECTIONS = 5
@@ -29,8 +31,9 @@ LATE_ERROR_S = 0.1
 class NatsTransport:
     """Connects to the broker instead of the gateway, with the same subjects and message format."""
 
-    def __init__(self, url: str, tenant_id: str, key: KeyPair) -> None:
+    def __init__(self, url: str, tenant_id: str, key: KeyPair, ca_file: Path | None = None) -> None:
         self._url = url
+        self._ca_file = ca_file
         self._tenant_id = tenant_id
         self._key = key
         # Rejections that are retried before the next one is final; none until the key was accepted once.
@@ -116,6 +119,7 @@ class NatsTransport:
         try:
             await nc.connect(
                 self._url.split(","),
+                tls=create_tls(self._ca_file),
                 nkeys_seed_str=self._key.seed,
                 name="artcafe-cli",
                 connect_timeout=CONNECT_TIMEOUT_S,

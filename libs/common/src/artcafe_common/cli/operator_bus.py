@@ -34,7 +34,7 @@ async def operator_bus() -> AsyncIterator[Bus]:
         raise FileNotFoundError(f"{credentials} does not exist; set ARTCAFE_KEYS_DIR to the keys' directory")
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
-            nc = await connect(settings.nats_url, credentials, name="admin")
+            nc = await connect(settings.nats_url, credentials, name="admin", ca_file=settings.ca_file)
     except TimeoutError:
         raise ServiceUnavailable(f"no broker answers at {settings.nats_url}") from None
     try:

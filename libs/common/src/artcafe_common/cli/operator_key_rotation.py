@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from pathlib import Path
 
 from artcafe_common.broker.system_account import list_operators
 from artcafe_common.bus.caller import CallerContext
@@ -21,6 +20,7 @@ from artcafe_common.contracts.identity.accounts import (
 )
 from artcafe_common.installation import operator_rotation
 from artcafe_common.installation.operator_keys import OPERATOR_FILE, trusted_keys
+from artcafe_common.settings import StoreSettings
 
 # How long identities on other hosts may take to get the new key, and how often they are asked.
 WAIT_S = 900.0
@@ -29,15 +29,15 @@ REPLY_TIMEOUT_S = 2.0
 QUIET_S = 0.5
 
 
-async def rotate_operator_key(directory: Path, nats_url: str, then: str) -> None:
+async def rotate_operator_key(settings: StoreSettings, then: str) -> None:
     """Sign every account with the reserve key. Raises Failure, ServiceUnavailable; repeatable after both."""
-    keys = operator_rotation.read_keys(directory)
+    keys = operator_rotation.read_keys(settings.keys_dir)
     if keys.in_progress:
         output.print_line("continuing the rotation that is in progress")
-    await _require_trust(directory, nats_url, keys.current if keys.in_progress else keys.reserve)
-    jwts = operator_rotation.begin(directory)
-    await push_accounts(directory, nats_url, jwts)
-    current = operator_rotation.read_keys(directory).current
+    await _require_trust(settings, keys.current if keys.in_progress else keys.reserve)
+    jwts = operator_rotation.begin(settings.keys_dir)
+    await push_accounts(settings, jwts)
+    current = operator_rotation.read_keys(settings.keys_dir).current
     output.print_line(f"{OPERATOR_FILE} is the new key; identity signs the accounts again")
     await run_then(then)
     async with operator_bus() as bus:
@@ -47,10 +47,10 @@ async def rotate_operator_key(directory: Path, nats_url: str, then: str) -> None
     output.print_line("the old key is trusted until `artcafe keys rotate operator --finish`")
 
 
-async def finish_rotation(directory: Path, nats_url: str) -> None:
+async def finish_rotation(settings: StoreSettings) -> None:
     """Have the old key no longer trusted once nats-server restarts. Raises Failure, ServiceUnavailable."""
-    keys = operator_rotation.read_keys(directory)
-    await _require_trust(directory, nats_url, keys.current)
+    keys = operator_rotation.read_keys(settings.keys_dir)
+    await _require_trust(settings, keys.current)
     async with operator_bus() as bus:
         if outdated := await _outdated_identities(bus, keys.current):
             raise Failure(
@@ -59,13 +59,13 @@ async def finish_rotation(directory: Path, nats_url: str) -> None:
         compared = await bus.call(CompareAccounts(), caller=CallerContext.service("admin"))
     if compared.differing:
         raise Failure(f"{compared.differing} accounts are not signed again yet; run it again")
-    operator_rotation.finish(directory)
+    operator_rotation.finish(settings.keys_dir)
     output.print_line("restart nats-server with the new nats-server.conf; it trusts the old key no more")
 
 
-async def _require_trust(directory: Path, nats_url: str, key: str) -> None:
+async def _require_trust(settings: StoreSettings, key: str) -> None:
     """A server accepts accounts that it does not trust, and refuses their clients afterwards."""
-    async with system_account(directory, nats_url) as system:
+    async with system_account(settings) as system:
         operators = await list_operators(system)
     distrusting = [
         name for name, jwts in operators.items() if not any(key in trusted_keys(jwt) for jwt in jwts)
@@ -73,7 +73,7 @@ async def _require_trust(directory: Path, nats_url: str, key: str) -> None:
     if distrusting:
         raise Failure(
             f"nats-server on {', '.join(distrusting)} does not know the new key yet: "
-            f"`artcafe bootstrap {directory} --renew` if never done, then restart it with the new nats-server.conf"
+            f"`artcafe bootstrap {settings.keys_dir} --renew` if never done, then restart it with the new nats-server.conf"
         )
 
 

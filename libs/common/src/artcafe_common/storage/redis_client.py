@@ -5,6 +5,7 @@ import hashlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import redis.exceptions
@@ -19,6 +20,7 @@ from artcafe_common.bus.errors import StoreUnavailable
 from artcafe_common.latency import CallStatistics
 from artcafe_common.settings import SettingsError
 from artcafe_common.storage.redis_errors import DETAILS, REFUSING_WRITES, RedisState, state_of
+from artcafe_common.tls import create_tls
 
 # The timeout of callers that can continue without Redis, and of those that cannot. A shorter one would be exceeded
 # by the delays of a busy process itself.
@@ -45,8 +47,20 @@ class RedisClient:
     logged once with its state.
     """
 
-    def __init__(self, url: str, *, timeout_s: float = RECOVERY_TIMEOUT_S, decode: bool = False) -> None:
-        """With `decode`, replies are text. `timeout_s` is the deadline of callers that wait for a recovery."""
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout_s: float = RECOVERY_TIMEOUT_S,
+        decode: bool = False,
+        ca_file: Path | None = None,
+    ) -> None:
+        """With `decode`, replies are text. `timeout_s` is the deadline of callers that wait for a recovery.
+
+        `ca_file` has the authorities that are trusted besides the system's. Raises SettingsError.
+        """
+        create_tls(ca_file)
+        tls = {"ssl_ca_certs": str(ca_file)} if ca_file and url.startswith("rediss://") else {}
         try:
             pool = BlockingConnectionPool.from_url(
                 url,
@@ -55,6 +69,7 @@ class RedisClient:
                 socket_timeout=timeout_s,
                 socket_connect_timeout=timeout_s,
                 decode_responses=decode,
+                **tls,
                 # A connection that a restarted Redis has closed fails at its next use.
                 retry=Retry(NoBackoff(), 1),
             )

@@ -18,6 +18,7 @@ from artcafe_common.bus.caller import CallerContext
 from artcafe_common.bus.client import Bus
 from artcafe_common.bus.errors import CommandError
 from artcafe_common.contracts.identity.accounts import AccountKind, IssueBridgeCredentials
+from artcafe_common.tls import create_tls
 from artcafe_gateway.bridges.connection import BridgeConnection
 from artcafe_gateway.bridges.subscriptions import BridgeSubscriptions
 from artcafe_gateway.errors import BrokerUnavailable
@@ -124,6 +125,7 @@ class BridgeConnector:
         try:
             await connection.connect(
                 servers=self._settings.nats_url.split(","),
+                tls=create_tls(self._settings.ca_file),
                 user_credentials=RawCredentials(Credentials(jwt=issued.jwt, seed=pair.seed).render()),
                 name=f"gateway {self._settings.server_id}",
                 # Nobody but the platform may subscribe to it, and nobody can guess it.
