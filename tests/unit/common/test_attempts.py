@@ -1,20 +1,20 @@
-"""The second attempt of a request whose reply does not come."""
+"""What a caller does when the reply to its request does not come."""
 
 import asyncio
 
 import pytest
 
-from artcafe_common.bus.attempts import MAX_SAVED, SHARE, SecondAttempts, first_reply
+from artcafe_common.bus.attempts import RequestLost, wait_for_reply
 from artcafe_common.bus.errors import ServiceUnavailable
-
-PATIENCE_S = 0.02
 
 
 class Instances:
     """Each attempt goes to the next instance: a delay in seconds, and what it replies with."""
 
-    def __init__(self, *instances):
+    def __init__(self, *instances, handled_for=0):
         self._instances = list(instances)
+        self._handled_for = handled_for
+        self.questions = 0
         self.attempts = 0
         self.ended = 0
 
@@ -29,45 +29,67 @@ class Instances:
             raise reply
         return reply
 
+    async def is_handled(self):
+        """Whether the first attempt is handled, as it is for the first questions."""
+        self.questions += 1
+        return self.questions <= self._handled_for
 
-async def test_instance_that_replies_in_time_is_asked_once():
-    instances = Instances((0, "reply"), (0, "second"))
-    assert await first_reply(instances.attempt, SecondAttempts(), patience_s=PATIENCE_S) == "reply"
-    assert instances.attempts == 1
+    async def call(self, *, repeat=True, grace_s=0.01):
+        return await wait_for_reply(
+            self.attempt, self.is_handled, repeat=repeat, patience_s=0.02, grace_s=grace_s
+        )
 
 
-async def test_lost_instance_costs_its_patience_only():
+@pytest.mark.parametrize("repeat", [True, False])
+async def test_instance_that_replies_in_time_is_not_asked(repeat):
+    instances = Instances((0, "reply"))
+    assert await instances.call(repeat=repeat) == "reply"
+    assert (instances.attempts, instances.questions) == (1, 0)
+
+
+async def test_repeatable_request_of_a_lost_instance_goes_to_another():
     instances = Instances((60, "lost"), (0, "reply"))
-    assert await first_reply(instances.attempt, SecondAttempts(), patience_s=PATIENCE_S) == "reply"
-    assert instances.ended == 2
+    assert await instances.call() == "reply"
+    assert (instances.questions, instances.ended) == (1, 2)
 
 
-async def test_slow_instance_is_still_heard():
-    instances = Instances((0.05, "slow"), (60, "lost"))
-    assert await first_reply(instances.attempt, SecondAttempts(), patience_s=PATIENCE_S) == "slow"
+async def test_outcome_of_any_other_request_of_a_lost_instance_is_unknown():
+    instances = Instances((60, "lost"))
+    with pytest.raises(RequestLost):
+        await instances.call(repeat=False)
+    assert instances.ended == instances.attempts == 1
+
+
+@pytest.mark.parametrize("repeat", [True, False])
+async def test_slow_instance_is_waited_for(repeat):
+    instances = Instances((0.1, "slow"), handled_for=100)
+    assert await instances.call(repeat=repeat) == "slow"
+    assert instances.attempts == 1
+    assert instances.questions >= 2
+
+
+async def test_reply_that_was_on_its_way_counts():
+    instances = Instances((0.04, "reply"))
+    assert await instances.call(repeat=False, grace_s=10) == "reply"
+
+
+async def test_first_attempt_may_still_reply():
+    instances = Instances((0.05, "late"), (60, "lost"))
+    assert await instances.call() == "late"
 
 
 async def test_first_error_counts():
     instances = Instances((0.03, ServiceUnavailable("no")), (60, "lost"))
     with pytest.raises(ServiceUnavailable):
-        await first_reply(instances.attempt, SecondAttempts(), patience_s=PATIENCE_S)
+        await instances.call()
     assert instances.ended == instances.attempts == 2
 
 
 async def test_cancelled_call_leaves_no_attempt():
     instances = Instances((60, "lost"), (60, "lost"))
-    calling = asyncio.create_task(first_reply(instances.attempt, SecondAttempts(), patience_s=PATIENCE_S))
+    calling = asyncio.create_task(instances.call())
     await asyncio.sleep(0.1)
     calling.cancel()
     with pytest.raises(asyncio.CancelledError):
         await calling
     assert instances.ended == instances.attempts == 2
-
-
-async def test_slow_instances_get_little_more_to_do():
-    requests = 200
-    instances = Instances(*[(0.01, "slow")] * requests * 2)
-    second = SecondAttempts()
-    for _ in range(requests):
-        assert await first_reply(instances.attempt, second, patience_s=0.001) == "slow"
-    assert instances.attempts <= requests + MAX_SAVED + requests * SHARE

@@ -52,16 +52,9 @@ class Quick(Command[Empty], frozen=True, kw_only=True):
 
 
 class Reads(Query[Empty], frozen=True, kw_only=True):
-    """A query that is answered slowly."""
+    """Only reads, so that it may be sent twice."""
 
     subject = "artcafe.tenancy.test.reads"
-
-
-class Summarizes(Query[Empty], frozen=True, kw_only=True):
-    """A query that usually takes long."""
-
-    subject = "artcafe.tenancy.test.summarizes"
-    deadline_s = 10.0
 
 
 class Undeclared(CommandError):
@@ -233,19 +226,77 @@ async def test_command_whose_caller_gave_up_while_it_waited_is_not_handled(gatew
     await server.stop()
 
 
-async def test_query_is_sent_again_unless_it_usually_takes_long(gateway, tenancy):
-    handled = []
+class Instance:
+    """One of two instances of a service; `lose` as if its host were gone with the command that it handles."""
 
-    async def take_long(request):
-        handled.append(type(request))
-        await asyncio.sleep(1.5)
+    def __init__(self, nc):
+        self._nc = nc
+        self._server = EndpointServer(nc, "tenancy")
+        self.handled = []
+
+    async def start(self):
+        await self._server.start()
+        for command in (Reads, Quick):
+            await self._server.add_endpoint(command, self._handle)
+        await self._nc.flush()
+
+    async def _handle(self, request):
+        self.handled.append(type(request))
+        await self.reply_after()
         return Empty()
 
-    for command in (Reads, Summarizes):
-        await tenancy.add_endpoint(command, take_long)
-    await tenancy._nc.flush()
-    await asyncio.gather(gateway.call(Reads()), gateway.call(Summarizes()))
-    assert (handled.count(Reads), handled.count(Summarizes)) == (2, 1)
+    async def lose(self):
+        await self._nc.close()
+
+    async def stop(self):
+        await self._server.stop()
+
+
+@pytest.fixture
+async def instances(broker):
+    """Two instances of a service; each command goes to one of them."""
+    started = [Instance(await broker("tenancy")) for _ in range(2)]
+    for instance in started:
+        await instance.start()
+    yield started
+    for instance in started:
+        await instance.stop()
+
+
+def first_is_lost(instances):
+    """The instance that handles the first command is lost; the other replies."""
+
+    async def reply_after(self):
+        if sum(len(each.handled) for each in instances) == 1:
+            await self.lose()
+            await asyncio.sleep(2.5)
+
+    return reply_after
+
+
+async def test_query_of_a_lost_instance_is_answered_by_another(gateway, instances, monkeypatch):
+    monkeypatch.setattr(Instance, "reply_after", first_is_lost(instances), raising=False)
+    assert await gateway.call(Reads()) == Empty()
+    assert [each.handled for each in instances] == [[Reads], [Reads]]
+
+
+async def test_change_of_a_lost_instance_has_an_answer_within_two_seconds(gateway, instances, monkeypatch):
+    monkeypatch.setattr(Instance, "reply_after", first_is_lost(instances), raising=False)
+    started_at = time.monotonic()
+    with pytest.raises(DeadlineExceeded):
+        await gateway.call(Quick(), deadline_s=20)
+    assert time.monotonic() - started_at < 3
+    assert [Quick] in [each.handled for each in instances]
+
+
+@pytest.mark.parametrize("command", [Reads(), Quick()])
+async def test_slow_command_is_handled_once(gateway, instances, monkeypatch, command):
+    async def reply_after(_self):
+        await asyncio.sleep(2.5)
+
+    monkeypatch.setattr(Instance, "reply_after", reply_after, raising=False)
+    assert await gateway.call(command) == Empty()
+    assert sum(len(each.handled) for each in instances) == 1
 
 
 async def test_slow_command_delays_no_other(gateway, tenancy):

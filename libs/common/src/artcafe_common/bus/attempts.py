@@ -1,58 +1,58 @@
-"""Sends an idempotent request a second time while its reply does not come.
+"""Notices within two seconds that a request or its reply was lost.
 
-The instance that received a request may have lost its host, its process or its link. The first request is not
-cancelled, so a slow instance may still reply. A budget limits the second attempts, so that instances which are merely
-slow are not given twice the work.
+The instance that received a request may have lost its host, its process or its link. A caller without a reply asks all
+instances whether one of them still handles the request. If none does, an idempotent request is sent a second time, and
+of another the outcome is unknown. An instance that is merely slow is waited for, and gets no further work.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Any, TypeVar
 
 R = TypeVar("R")
+# How long a caller waits before it asks whether its request is handled, and between these questions.
 PATIENCE_S = 1.0
-SHARE = 0.1
-MAX_SAVED = 10.0
+# The reply may be on its way when the instances answer.
+GRACE_S = 0.2
 
 
-class SecondAttempts:
-    """The budget of second attempts: `SHARE` of the requests, and up to `MAX_SAVED` at once."""
-
-    def __init__(self) -> None:
-        self._saved = MAX_SAVED
-
-    def earn(self) -> None:
-        """Count a request."""
-        self._saved = min(self._saved + SHARE, MAX_SAVED)
-
-    def spend(self) -> bool:
-        """Whether a second attempt may start; it then counts."""
-        if self._saved < 1:
-            return False
-        self._saved -= 1
-        return True
+class RequestLost(Exception):
+    """No instance handles the request, and no reply came."""
 
 
-async def first_reply(
+async def wait_for_reply(
     attempt: Callable[[], Coroutine[Any, Any, R]],
-    second: SecondAttempts,
+    is_handled: Callable[[], Awaitable[bool]],
     *,
+    repeat: bool,
     patience_s: float = PATIENCE_S,
+    grace_s: float = GRACE_S,
 ) -> R:
-    """The first reply, or the first error, of one attempt and of the second that starts after `patience_s`."""
-    second.earn()
+    """The first reply, or the first error, of an attempt; with `repeat` also of a second. Raises RequestLost.
+
+    `is_handled` tells whether an instance handles the first attempt.
+    """
     running = {asyncio.create_task(attempt())}
     try:
-        done, _ = await asyncio.wait(running, timeout=patience_s)
-        if not done:
-            if second.spend():
+        while not await _is_done(running, patience_s):
+            if await is_handled():
+                continue
+            if repeat:
                 running.add(asyncio.create_task(attempt()))
-            done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-        return done.pop().result()
+                await _is_done(running, None)
+            elif not await _is_done(running, grace_s):
+                raise RequestLost
+            break
+        return next(task for task in running if task.done()).result()
     finally:
         for task in running:
             task.cancel()
         for task in running:
             with suppress(asyncio.CancelledError, Exception):
                 await task
+
+
+async def _is_done(running: set[asyncio.Task[R]], within_s: float | None) -> bool:
+    done, _ = await asyncio.wait(running, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
+    return bool(done)

@@ -16,6 +16,8 @@ CALLER_HEADER = "Artcafe-Caller"
 TRACE_HEADER = "traceparent"
 # How long the caller waits, from when the request arrives: the clocks of two hosts need not agree.
 TIMEOUT_HEADER = "Artcafe-Timeout-Ms"
+# Names one attempt of a call, to ask whether an instance handles it.
+ATTEMPT_HEADER = "Artcafe-Attempt"
 
 
 class CallerContext(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

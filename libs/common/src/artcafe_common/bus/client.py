@@ -1,6 +1,7 @@
 """Sends commands, events and signals over one NATS connection."""
 
 import asyncio
+import secrets
 import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -14,8 +15,9 @@ from nats.js.errors import Error as JetStreamError
 from nats.micro.request import ERROR_CODE_HEADER
 
 from artcafe_common import tracing
-from artcafe_common.bus.attempts import SecondAttempts, first_reply
+from artcafe_common.bus.attempts import RequestLost, wait_for_reply
 from artcafe_common.bus.caller import (
+    ATTEMPT_HEADER,
     CALLER_HEADER,
     TIMEOUT_HEADER,
     TRACE_HEADER,
@@ -24,7 +26,7 @@ from artcafe_common.bus.caller import (
     current_caller,
     set_caller,
 )
-from artcafe_common.bus.command import Command, Event, Signal, reply_type, service_of
+from artcafe_common.bus.command import Command, Event, Signal, handled_subject, reply_type, service_of
 from artcafe_common.bus.errors import (
     COMMON_ERRORS,
     DECODE_ERRORS,
@@ -45,6 +47,8 @@ S = TypeVar("S", bound=Signal)
 NO_RESPONDERS_GRACE_S = 2.0
 RETRY_PAUSE_S = 0.05
 MAX_RETRY_PAUSE_S = 0.4
+# With the patience and the grace of an attempt, a change has an answer within 2 s.
+HANDLED_TIMEOUT_S = 0.7
 
 PUBLISH_TIMEOUT_S = 5.0
 _STREAM_ERRORS = (nats.errors.Error, JetStreamError, OSError, TimeoutError)
@@ -80,7 +84,6 @@ class Bus:
         self._js = nc.jetstream(timeout=5)
         # The commands that were sent, by name and code.
         self.statistics = CallStatistics()
-        self._second_attempts = SecondAttempts()
 
     async def call(
         self,
@@ -121,12 +124,26 @@ class Bus:
         self.statistics.record(type(command).__name__, code, time.monotonic() - started_at)
 
     async def _attempt(self, command: Command[R], caller: CallerContext, deadline: float) -> R:
-        # A command with a longer deadline than usual takes long, so that silence tells nothing of its instance.
-        if not command.idempotent or command.deadline_s > Command.deadline_s:
-            return await self._request(command, caller, deadline)
-        return await first_reply(lambda: self._request(command, caller, deadline), self._second_attempts)
+        service, attempt_id = service_of(type(command)), secrets.token_hex(8)
+        try:
+            return await wait_for_reply(
+                lambda: self._request(command, caller, deadline, attempt_id),
+                lambda: self._is_handled(service, attempt_id),
+                repeat=command.idempotent,
+            )
+        except RequestLost:
+            raise DeadlineExceeded(f"{service} did not reply") from None
 
-    async def _request(self, command: Command[R], caller: CallerContext, deadline: float) -> R:
+    async def _is_handled(self, service: str, attempt_id: str) -> bool:
+        try:
+            await self.nc.request(handled_subject(service), attempt_id.encode(), timeout=HANDLED_TIMEOUT_S)
+        except (nats.errors.Error, OSError, TimeoutError):
+            return False
+        return True
+
+    async def _request(
+        self, command: Command[R], caller: CallerContext, deadline: float, attempt_id: str
+    ) -> R:
         kind = type(command)
         left = deadline - time.monotonic()
         if not self.nc.is_connected or getattr(self.nc, "is_renewing", False):
@@ -136,6 +153,7 @@ class Bus:
             CALLER_HEADER: msgspec.json.encode(caller).decode("ascii", "replace"),
             TRACE_HEADER: child_traceparent(caller.traceparent),
             TIMEOUT_HEADER: str(max(int(left * 1000), 0)),
+            ATTEMPT_HEADER: attempt_id,
         }
         try:
             message = await self.nc.request(

@@ -23,7 +23,7 @@ class Command(msgspec.Struct, Generic[R], frozen=True, kw_only=True, forbid_unkn
     `subject` is the NATS subject, whose second token is the answering service. `callers` are the services
     that may send it; `admin` is the operator's command line. `raises` are its errors apart from
     COMMON_ERRORS, `deadline_s` is the time limit of a call in seconds. An `idempotent` command is sent again
-    when the service answers that it is unavailable, or not within a second (see `bus.attempts`).
+    when the service answers that it is unavailable, or when no instance handles it any more.
     """
 
     subject: ClassVar[str] = ""
@@ -81,3 +81,8 @@ def reply_type(command: type[Command[R]]) -> type[R]:
 def service_of(message: type[Command[R]] | type[Signal]) -> str:
     """The service that receives a command or signal: the second token of its subject."""
     return message.subject.split(".")[1]
+
+
+def handled_subject(service: str) -> str:
+    """The subject on which the instance of a service that handles an attempt of a command says so."""
+    return f"artcafe.{service}.handled"

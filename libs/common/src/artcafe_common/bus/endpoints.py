@@ -18,11 +18,13 @@ import msgspec
 import nats.errors
 import structlog
 from nats.aio.client import Client as Nats
+from nats.aio.msg import Msg
 from nats.micro.request import Request
 from nats.micro.service import EndpointStats, Service, ServiceConfig
 
 from artcafe_common import __version__, tracing
 from artcafe_common.bus.caller import (
+    ATTEMPT_HEADER,
     CALLER_HEADER,
     TIMEOUT_HEADER,
     TRACE_HEADER,
@@ -30,7 +32,7 @@ from artcafe_common.bus.caller import (
     set_caller,
     traced,
 )
-from artcafe_common.bus.command import Command, reply_type, service_of
+from artcafe_common.bus.command import Command, handled_subject, reply_type, service_of
 from artcafe_common.bus.errors import (
     COMMON_ERRORS,
     DECODE_ERRORS,
@@ -106,7 +108,8 @@ class EndpointServer:
         self._places = asyncio.Semaphore(concurrency + MAX_WAITING)
         # How many commands are being handled.
         self.running_count = 0
-        self._running: set[asyncio.Task[None]] = set()
+        # Each command that waits or is being handled, and the id of the attempt.
+        self._running: dict[asyncio.Task[None], str] = {}
         self._errors: dict[str, int] = {}
         self._service = Service(
             nc,
@@ -122,6 +125,7 @@ class EndpointServer:
     async def start(self) -> None:
         """Register the micro service; `serve` adds its endpoints."""
         await self._service.start()
+        await self._nc.subscribe(handled_subject(self._name), cb=self._confirm_handled)
 
     async def serve(self, endpoints: object) -> None:
         """Handle every command that a method of `endpoints` declares with `@handles`."""
@@ -163,14 +167,19 @@ class EndpointServer:
             ends_at = time.monotonic() + _timeout_s(request, command.deadline_s)
             await self._places.acquire()
             task = asyncio.create_task(self._handle_in_turn(command, decoder, handler, request, ends_at))
-            self._running.add(task)
+            self._running[task] = (request.headers or {}).get(ATTEMPT_HEADER, "")
             task.add_done_callback(self._finished)
 
         return receive
 
     def _finished(self, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
+        self._running.pop(task, None)
         self._places.release()
+
+    async def _confirm_handled(self, message: Msg) -> None:
+        # Only the instance that handles the attempt replies.
+        if message.data and message.data.decode("ascii", "replace") in self._running.values():
+            await message.respond(b"")
 
     async def _handle_in_turn(
         self,
