@@ -22,6 +22,7 @@ MAY_IMPORT_STORE_CLIENTS = {
     "libs/common/src/artcafe_common/storage/dynamo_errors.py",
     "libs/common/src/artcafe_common/storage/items.py",
     "libs/common/src/artcafe_common/storage/redis_client.py",
+    "libs/common/src/artcafe_common/storage/redis_pool.py",
     "libs/common/src/artcafe_common/storage/redis_errors.py",
     "libs/common/src/artcafe_common/storage/table.py",
     "libs/common/src/artcafe_common/storage/tenant_table.py",

@@ -19,6 +19,8 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta
 
+from artcafe_common.sentinel_url import PLAIN, TLS, is_sentinel_url, parse_sentinel_url
+
 T = TypeVar("T", bound=msgspec.Struct)
 
 
@@ -43,7 +45,7 @@ def env(
 
 
 NATS_SCHEMES = ("nats", "tls", "ws", "wss")
-REDIS_SCHEMES = ("redis", "rediss", "unix")
+REDIS_SCHEMES = ("redis", "rediss", "unix", PLAIN, TLS)
 HTTP_SCHEMES = ("https", "http")
 MAX_PORT = 65535
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f]")
@@ -145,6 +147,9 @@ def _check_urls(raw: str, schemes: tuple[str, ...], *, several: bool) -> None:
     """Raises ValueError, whose text never contains the value, because a URL may contain a password."""
     expected = f"it must be a URL such as {schemes[0]}://host:port"
     for url in raw.split(",") if several else [raw]:
+        if is_sentinel_url(url) and schemes is REDIS_SCHEMES:
+            parse_sentinel_url(url)
+            continue
         try:
             parts = urlsplit(url.strip())
             valid = parts.scheme in schemes and (parts.port is None or parts.port > 0)

@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 from artcafe_common.backup.errors import BackupFailed
 from artcafe_common.backup.restored_files import require_empty, set_aside, write_as_owner_of
+from artcafe_common.storage.redis_pool import find_primary
 from artcafe_common.tls import create_tls
 
 FILE_NAME = "redis.rdb"
@@ -39,7 +40,7 @@ class RedisInfo:
 async def save_snapshot(url: str, path: Path, ca_file: Path | None = None) -> RedisInfo:
     """Write a snapshot of the Redis at `url` to a file. Raises BackupFailed."""
     try:
-        async with _Connection(url, ca_file) as redis:
+        async with _Connection(await find_primary(url, ca_file), ca_file) as redis:
             info = _parse_info(await redis.bulk("INFO"))
             keys = await redis.integer("DBSIZE")
             await redis.copy_snapshot(path)
@@ -80,7 +81,7 @@ async def restore_files(
 
 async def _answers(url: str, ca_file: Path | None) -> bool:
     try:
-        async with _Connection(url, ca_file):
+        async with _Connection(await find_primary(url, ca_file), ca_file):
             return True
     except ValueError:
         # It refuses the login, or is still loading: it is there.
@@ -166,4 +167,4 @@ def _parse_info(text: str) -> dict[str, str]:
 
 def _without_password(url: str) -> str:
     parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.hostname}:{parts.port or 6379}"
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"

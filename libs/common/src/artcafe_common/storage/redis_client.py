@@ -10,17 +10,14 @@ from typing import Any
 
 import redis.exceptions
 import structlog
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
 from artcafe_common import tracing
 from artcafe_common.bus.errors import StoreUnavailable
 from artcafe_common.latency import CallStatistics
-from artcafe_common.settings import SettingsError
 from artcafe_common.storage.redis_errors import DETAILS, REFUSING_WRITES, RedisState, state_of
-from artcafe_common.tls import create_tls
+from artcafe_common.storage.redis_pool import create_pool
 
 # The timeout of callers that can continue without Redis, and of those that cannot. A shorter one would be exceeded
 # by the delays of a busy process itself.
@@ -29,7 +26,6 @@ RECOVERY_TIMEOUT_S = 1.0
 # In an outage, callers that can continue without Redis fail at once for this time after each failure.
 RETRY_PAUSE_S = 1.0
 CHECK_INTERVAL_S = 1.0
-MAX_CONNECTIONS = 64
 # Reads first: a replica without its primary refuses both, a replica only writes.
 _PROBE = "redis.call('GET', KEYS[1]) return redis.call('SET', KEYS[1], 1, 'PX', 60000)"
 _PROBE_KEY = "health:probe"
@@ -59,22 +55,7 @@ class RedisClient:
 
         `ca_file` has the authorities that are trusted besides the system's. Raises SettingsError.
         """
-        create_tls(ca_file)
-        tls = {"ssl_ca_certs": str(ca_file)} if ca_file and url.startswith("rediss://") else {}
-        try:
-            pool = BlockingConnectionPool.from_url(
-                url,
-                max_connections=MAX_CONNECTIONS,
-                timeout=timeout_s,
-                socket_timeout=timeout_s,
-                socket_connect_timeout=timeout_s,
-                decode_responses=decode,
-                **tls,
-                # A connection that a restarted Redis has closed fails at its next use.
-                retry=Retry(NoBackoff(), 1),
-            )
-        except ValueError as error:
-            raise SettingsError(f"REDIS_URL is not valid: {error}") from None
+        pool = create_pool(url, timeout_s=timeout_s, decode=decode, ca_file=ca_file)
         self._redis = Redis(connection_pool=pool)
         self._timeout_s = timeout_s
         self._state: RedisState | None = None
@@ -101,7 +82,7 @@ class RedisClient:
     async def close(self) -> None:
         """Close all connections."""
         await self._redis.aclose()
-        await self._redis.connection_pool.disconnect()
+        await self._redis.connection_pool.aclose()
 
     async def check(self) -> None:
         """Raises StoreUnavailable unless Redis accepts a write; asks it at most once a second."""

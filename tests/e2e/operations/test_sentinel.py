@@ -1,0 +1,139 @@
+"""A Redis whose primary Sentinel chooses: the loss of the primary is an outage of seconds, and nothing is a 500."""
+
+import asyncio
+import signal
+import time
+
+import pytest
+from redis.exceptions import RedisError
+
+from artcafe_common.bus.errors import StoreUnavailable
+from artcafe_common.storage.redis_client import RedisClient
+from support.actors import User
+from support.pausing import paused
+from support.sentinel_stack import SentinelStack
+from support.stack import running_stack
+from support.waiting import eventually
+
+# Sentinel needs 1 s to notice, and elects then; the services look for the primary each second.
+FAILED_OVER_WITHIN_S = 10.0
+
+
+@pytest.fixture(scope="module")
+async def sentinel(tmp_path_factory):
+    async with running_stack(tmp_path_factory.mktemp("sentinel"), kind=SentinelStack) as stack:
+        yield stack
+
+
+@pytest.fixture
+async def primary(sentinel):
+    """The name of the primary, which has its replica."""
+    name = await eventually(lambda: replicated(sentinel), within=30)
+    yield name
+    if name not in sentinel.supervisor.names:
+        sentinel.start(name)
+    await eventually(lambda: replicated(sentinel), within=30)
+
+
+async def replicated(sentinel):
+    """The primary if its replica is up to date, and the Sentinels know of it."""
+    try:
+        name = await sentinel.find_primary()
+        async with sentinel.connect_redis(name) as redis:
+            info = await redis.info("replication")
+    except (RedisError, OSError):
+        return None
+    return name if info["role"] == "master" and info.get("slave0", {}).get("state") == "online" else None
+
+
+async def usage_of(org):
+    response = await org.http.get("/usage/current")
+    assert response.status_code in {200, 503}, response.text
+    return response.json()["messages"]["used"] if response.status_code == 200 else None
+
+
+async def test_primary_is_killed(sentinel, primary):
+    org = await (await User.sign_up(sentinel)).create_organization()
+    await org.create_channel("news")
+    publisher = await org.create_client()
+    socket = await publisher.connect_websocket()
+    for number in range(20):
+        await publish(socket, number)
+    await eventually(lambda: has_counted(org, 20))
+
+    await sentinel.supervisor.stop(primary, how=signal.SIGKILL)
+    killed_at, unavailable, number = time.monotonic(), 0.0, 20
+    while time.monotonic() < killed_at + FAILED_OVER_WITHIN_S:
+        # Messages and calls go on; what must be counted exactly is refused until there is a primary.
+        await publish(socket, number)
+        number += 1
+        assert (await org.http.get("/clients")).status_code == 200
+        created = await org.http.post("/clients", json={"name": f"client {number}"})
+        assert created.status_code in {201, 503}, created.text
+        if created.status_code == 503:
+            assert created.json()["code"] == "store_unavailable"
+            assert created.headers["Retry-After"]
+            unavailable = time.monotonic() - killed_at
+        await asyncio.sleep(0.05)
+    print(f"new keys were refused for {unavailable:.1f} s")
+    assert 0 < unavailable < FAILED_OVER_WITHIN_S - 2
+    assert await sentinel.find_primary() != primary
+
+    health = (await org.http.get("/health")).json()
+    assert health["status"] == "ok", health
+    # What was published meanwhile waited in the stream and is counted; each message once.
+    await eventually(lambda: has_counted(org, number), within=20)
+
+
+async def publish(socket, number):
+    await socket.send(type="publish", channel="news", data=number, id=str(number))
+    await socket.receive("published", within=10, id=str(number))
+
+
+async def has_counted(org, number):
+    return await usage_of(org) == number
+
+
+async def test_primary_that_hangs_is_replaced(sentinel, primary):
+    client = RedisClient(sentinel.environ()["REDIS_URL"])
+    await client.check()
+    async with paused(sentinel.supervisor.pid(primary)):
+        with pytest.raises(StoreUnavailable):
+            await client.execute(lambda redis: redis.set("key", 1))
+        await eventually(lambda: accepts(client), within=FAILED_OVER_WITHIN_S)
+        assert await sentinel.find_primary() != primary
+    # It comes back with its old role, and nobody writes to it.
+    await eventually(lambda: replicated(sentinel), within=30)
+    await client.execute(lambda redis: redis.set("key", 2))
+    async with sentinel.connect_redis(await sentinel.find_primary()) as redis:
+        assert await redis.get("key") == "2"
+    await client.close()
+
+
+async def test_demoted_primary_is_left(sentinel, primary):
+    client = RedisClient(sentinel.environ()["REDIS_URL"])
+    write = client.script("return redis.call('SET', KEYS[1], ARGV[1])")
+    await write.run(["key"], ["before"])
+    await sentinel.fail_over()
+    await eventually(lambda: moved(sentinel, primary), within=FAILED_OVER_WITHIN_S)
+    # The old primary accepts writes for seconds more; the client does not go there.
+    await eventually(lambda: writes_to_primary(sentinel, write), within=3)
+    await client.close()
+
+
+async def writes_to_primary(sentinel, write):
+    await write.run(["key"], ["after"])
+    async with sentinel.connect_redis(await sentinel.find_primary()) as redis:
+        return await redis.get("key") == "after"
+
+
+async def moved(sentinel, primary):
+    return await sentinel.find_primary() != primary
+
+
+async def accepts(client):
+    try:
+        await client.execute(lambda redis: redis.set("key", 1))
+    except StoreUnavailable:
+        return False
+    return True
