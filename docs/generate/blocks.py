@@ -23,6 +23,7 @@ from docs.generate import (
     states,
     tables,
 )
+from docs.generate.store_states.dynamodb import DYNAMODB
 from docs.generate.store_states.provider import PROVIDER
 from docs.generate.store_states.redis import REDIS
 
@@ -35,6 +36,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "commands": contracts.commands,
     "common layers": layers.common,
     "dashboard frames": frames.dashboard_frames,
+    "dynamodb states": DYNAMODB.render,
     "errors": errors.sections,
     "events": contracts.events,
     "gateway layers": layers.gateway,

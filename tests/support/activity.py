@@ -20,6 +20,11 @@ async def list_entries(tenant, **query):
             return entries
 
 
+async def list_actions(tenant, **query):
+    """The actions of all pages of the activity log."""
+    return [entry["action"] for entry in await list_entries(tenant, **query)]
+
+
 async def wait_for_entries(tenant, count, **fields):
     """Wait until `count` entries match the fields; fails if there are more."""
 

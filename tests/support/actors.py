@@ -109,6 +109,11 @@ class Tenant:
             assert response.status_code == status, (response.status_code, response.text)
         return response.json() if response.content else None
 
+    async def list_items(self, path):
+        """The items on the first page of a list."""
+        (items,) = (each for each in (await self.call("GET", path, 200)).values() if isinstance(each, list))
+        return items
+
     async def create_client(self, name=None, **fields):
         body = {"name": name or f"agent {uuid.uuid4().hex[:8]}", **fields}
         return Client(self, await self.call("POST", "/clients", 201, json=body))
@@ -176,6 +181,14 @@ def _parse_int(digits):
     return int(digits) if len(digits) <= 4300 else digits
 
 
+class SocketClosed(ConnectionError):
+    """The server closed the WebSocket before it sent the frame that a test waits for."""
+
+    def __init__(self, closed, pending):
+        super().__init__(f"closed with {closed}; pending {pending}")
+        self.code, self.reason = closed
+
+
 class Socket:
     """A WebSocket that reads in the background and returns frames by type."""
 
@@ -219,7 +232,7 @@ class Socket:
                     self._pending.remove(frame)
                     return frame
             if self.closed:
-                raise ConnectionError(f"closed with {self.closed}; pending {self._pending}")
+                raise SocketClosed(self.closed, self._pending)
             self._changed.clear()
             try:
                 await asyncio.wait_for(self._changed.wait(), ends_at - time.monotonic())

@@ -75,3 +75,8 @@ def to_pem(key):
         .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
         .decode()
     )
+
+
+async def list_ids(tenant):
+    """The ids of the agents on the first page of an organization's list."""
+    return [each["agent_id"] for each in await tenant.list_items("/agents")]

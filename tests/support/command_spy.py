@@ -36,8 +36,12 @@ class CommandSpy:
 
     async def _record(self, message):
         caller = parse_caller(message)
-        if caller is not None:
-            self._commands[caller.request_id].append((message.subject, message.data.decode()))
+        if caller is None:
+            return
+        command = message.subject, message.data.decode()
+        # A command that is not answered in time is sent again.
+        if command not in self._commands[caller.request_id]:
+            self._commands[caller.request_id].append(command)
 
     def subjects_of_request(self, request_id, *, excluding=()):
         """The subjects of a request's commands, except those whose payload contains a text in `excluding`."""

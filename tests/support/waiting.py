@@ -40,3 +40,14 @@ async def holds(check, *, for_s=QUIET_PERIOD_S, every=0.05):
         if loop.time() >= deadline:
             return
         await asyncio.sleep(every)
+
+
+async def eventually_equals(read, expected, *, within=10.0, every=0.05):
+    """Poll `read` (async) until it returns `expected`, as a list does that follows changes later."""
+
+    async def check():
+        found = await read()
+        assert found == expected
+        return True
+
+    await eventually(check, within=within, every=every)

@@ -74,20 +74,26 @@ async def test_repeatedly_killed_tenancy_loses_no_entry_and_no_event(separate_st
 
     await eventually(delete, within=20)
     assert await socket.wait_closed(10) == (4403, "deleted")
-    log = await list_entries(org, limit=200)
-    recorded = Counter((entry["action"], entry["resource"]) for entry in log)
-    assert len({entry["activity_id"] for entry in log}) == len(log)
-    # Each acknowledged change is recorded once, and no change more often than attempted.
     assert {"channel.updated", "channel.deleted", "client.deleted"} <= {action for action, _ in attempted}
-    for key, attempts in attempted.items():
-        assert acknowledged[key] <= recorded[key] <= attempts, key
-    for kind, ids in (("channel", channel_ids), ("client", client_ids)):
-        assert {recorded[f"{kind}.created", f"{kind}:{each}"] for each in ids} == {1}
-        # A resource exists exactly if its creation and not its deletion is recorded.
-        created = {resource for action, resource in recorded if action == f"{kind}.created"}
-        deleted = {resource for action, resource in recorded if action == f"{kind}.deleted"}
-        existing = {f"{kind}:{each}" for each in await list_ids(org, f"{kind}s", f"{kind}_id")}
-        assert existing == created - deleted
+
+    async def log_is_exact():
+        log = await list_entries(org, limit=200)
+        recorded = Counter((entry["action"], entry["resource"]) for entry in log)
+        assert len({entry["activity_id"] for entry in log}) == len(log)
+        # Each acknowledged change is recorded once, and no change more often than attempted.
+        for key, attempts in attempted.items():
+            assert acknowledged[key] <= recorded[key] <= attempts, key
+        for kind, ids in (("channel", channel_ids), ("client", client_ids)):
+            assert {recorded[f"{kind}.created", f"{kind}:{each}"] for each in ids} == {1}
+            # A resource exists exactly if its creation and not its deletion is recorded.
+            created = {resource for action, resource in recorded if action == f"{kind}.created"}
+            deleted = {resource for action, resource in recorded if action == f"{kind}.deleted"}
+            existing = {f"{kind}:{each}" for each in await list_ids(org, f"{kind}s", f"{kind}_id")}
+            assert existing == created - deleted
+        return True
+
+    # The lists follow the changes.
+    await eventually(log_is_exact)
     await wait_until_published(separate_stack)
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from artcafe_common.broker.nkeys import KeyKind, KeyPair, create_key_pair
 from support.actors import Client
-from support.agents import LegacyAgent
+from support.agents import LegacyAgent, list_ids
+from support.waiting import eventually_equals
 
 
 async def migrate(tenant, *options):
@@ -34,13 +35,14 @@ async def test_migration_converts_agents_and_resumes_an_interrupted_run(tenant, 
     await tenant.create_client("twin")
     await tenant.call("PUT", f"/agents/{other.id}", 200, json={"status": "suspended"})
     live = await one.connect_websocket()
+    await eventually_equals(lambda: list_ids(tenant), [one.id, other.id, twin.id])
     seeds = tmp_path / "seeds.jsonl"
     # Without --apply it changes nothing.
     dry_run = await migrate(tenant, "--seeds", seeds)
     assert dry_run.returncode == 0
     assert one.id in dry_run.stdout
     assert not seeds.exists()
-    assert len((await tenant.call("GET", "/agents", 200))["agents"]) == 3
+    assert len(await list_ids(tenant)) == 3
     # A run was interrupted after it wrote the first seed, in the middle of the second line.
     pair = create_key_pair(KeyKind.USER)
     written = {"tenant_id": tenant.id, "client_id": one.id, "name": "One"}
@@ -61,7 +63,7 @@ async def test_migration_converts_agents_and_resumes_an_interrupted_run(tenant, 
     assert (client["name"], client["nkey_public"]) == ("One", pair.public)
     assert client["metadata"] == {"zone": "b", "description": "the first"}
     assert (await tenant.call("GET", f"/clients/{other.id}", 200))["status"] == "suspended"
-    assert [a["agent_id"] for a in (await tenant.call("GET", "/agents", 200))["agents"]] == [twin.id]
+    await eventually_equals(lambda: list_ids(tenant), [twin.id])
     template = await tenant.call("POST", "/clients", 201, json={"name": "new"})
     migrated = Client(tenant, {**template, "client": client, "nkey_seed": pair.seed})
     migrated.connection = {**migrated.connection, "websocket_url": f"{one.root}/ws/client/{one.id}"}
@@ -71,7 +73,7 @@ async def test_migration_converts_agents_and_resumes_an_interrupted_run(tenant, 
     await tenant.call("PUT", f"/agents/{twin.id}", 200, json={"name": "Twin the agent"})
     result = await migrate(tenant, "--seeds", seeds, "--apply")
     assert result.returncode == 0
-    assert (await tenant.call("GET", "/agents", 200))["agents"] == []
+    await eventually_equals(lambda: list_ids(tenant), [])
     public = KeyPair(written_seeds[twin.id]).public
     assert (await tenant.call("GET", f"/clients/{twin.id}", 200))["nkey_public"] == public
     assert (await migrate(tenant, "--seeds", seeds, "--apply")).returncode == 0

@@ -12,7 +12,7 @@ from support.api_examples import UNKNOWN_ID
 from support.history import connect_jetstream, create_subject, stored_messages, stream_holds
 from support.problems import assert_rejected
 from support.tokens import decode_claims
-from support.waiting import eventually
+from support.waiting import eventually, eventually_equals
 
 GB = 1024**3
 
@@ -31,7 +31,8 @@ async def test_subject_and_its_stream_are_created_updated_and_deleted(tenant):
     assert subject["metadata"] == {"team": "sales"}
     path = f"/subjects/{subject['subject_id']}"
     assert await tenant.call("GET", path, 200) == subject
-    assert (await tenant.call("GET", "/subjects/", 200)) == {"subjects": [subject], "next_cursor": None}
+    await eventually_equals(lambda: tenant.list_items("/subjects/"), [subject])
+    assert (await tenant.call("GET", "/subjects/", 200))["next_cursor"] is None
     js = await connect_jetstream(tenant)
     config = (await js.stream_info(subject["stream"])).config
     assert set(config.subjects) == {f"{tenant.id}.orders.>", f"tenant.{tenant.id}.orders.>"}
@@ -208,12 +209,18 @@ async def test_another_organization_has_no_access_to_subjects(tenant, other_tena
 async def test_list_is_paged_and_viewers_can_only_read(tenant):
     for number in range(5):
         await create_subject(tenant, f"S{number}", f"s{number}.>")
+    names = [f"S{number}" for number in range(5)]
+
+    async def list_names():
+        return [each["name"] for each in await tenant.list_items("/subjects")]
+
+    await eventually_equals(list_names, names)
     listed, cursor = [], ""
     while cursor is not None:
         page = await tenant.call("GET", f"/subjects?limit=2{cursor and '&cursor=' + cursor}", 200)
         listed += [each["name"] for each in page["subjects"]]
         cursor = page["next_cursor"]
-    assert listed == [f"S{number}" for number in range(5)]
+    assert listed == names
     viewer = await User.sign_up(tenant.stack)
     body = {"user_id": decode_claims(viewer.token)["sub"], "role": "viewer"}
     await tenant.call("POST", f"/accounts/{tenant.id}/members", 201, json=body)

@@ -4,15 +4,21 @@
 """
 
 import asyncio
+import sys
+from collections import Counter
 
+import httpx
 import pytest
 
 from artcafe_common.clock import new_id
+from artcafe_common.dev.stack import LOOPBACK
+from artcafe_common.dev.supervisor import Program
 from artcafe_common.plans import LIMITS, Plan
-from support.actors import User, set_plan
+from support.actors import Client, User, set_plan
 from support.dynamo_proxy.faults import BUSY, TRANSACTION, WRITES, Faults
 from support.faulty_stack import FaultyStack
-from support.stack import running_stack
+from support.metrics import parse, total
+from support.stack import free_ports, running_stack
 from support.waiting import eventually
 
 # Longer than the requests of a test take, so that nothing is seen by accident.
@@ -77,6 +83,100 @@ async def test_concurrent_creations_of_one_organization_all_succeed(stack, fault
     await limited.call("DELETE", f"/channels/{listed[0]['channel_id']}", 200)
     codes = [each.status_code for each in await create_channels(limited, 3)]
     assert sorted(codes) == [201] + [409] * 2
+
+
+@pytest.fixture
+async def second_instances(stack):
+    """Starts a second tenancy and a second identity; the URLs of their metrics and health."""
+    ports = free_ports()
+    urls = []
+    for service, port in (("tenancy", ports.tenancy_metrics), ("identity", ports.identity_metrics)):
+        name = f"{service}-2"
+        own = {"ARTCAFE_METRICS_PORT": str(port), "ARTCAFE_SERVER_ID": name}
+        stack.supervisor.start(
+            Program(
+                name=name,
+                command=[sys.executable, "-m", f"artcafe_{service}"],
+                environ=stack.environ(service) | own,
+                log=stack.directory / "logs" / f"{name}.log",
+            )
+        )
+        urls.append(f"http://{LOOPBACK}:{port}")
+    async with httpx.AsyncClient() as http:
+
+        async def are_healthy():
+            try:
+                return all([(await http.get(f"{url}/health")).is_success for url in urls])
+            except httpx.HTTPError:
+                return False
+
+        await eventually(are_healthy, within=20)
+    yield urls
+    for service in ("tenancy", "identity"):
+        await stack.supervisor.stop(f"{service}-2")
+
+
+async def send_at_once(tenant, *requests):
+    """How often each status code, and the responses; each request is a method, a path and a body."""
+    responses = await asyncio.gather(
+        *(tenant.http.request(method, path, json=body) for method, path, body in requests)
+    )
+    return Counter(each.status_code for each in responses), responses
+
+
+async def test_two_instances_change_one_organization_at_once(stack, faults, second_instances):
+    owner = await User.sign_up(stack)
+    tenant, limited = await owner.create_organization(), await owner.create_organization("Limited")
+    await set_plan(limited, "free")
+    limits = LIMITS[Plan.FREE]
+    await faults(BUSY)
+
+    # A limit is exact, and nothing is refused that has room.
+    codes, _ = await send_at_once(
+        limited, *(("POST", "/channels", {"name": f"c {n}"}) for n in range(limits.channels + 5))
+    )
+    assert codes == {201: limits.channels, 409: 5}
+    channels = [await limited.call("GET", f"/channels/c {n}") for n in range(limits.channels + 5)]
+    existing = [each["channel_id"] for each in channels if "channel_id" in each]
+    assert len(existing) == limits.channels
+    codes, _ = await send_at_once(limited, *(("DELETE", f"/channels/{each}", None) for each in existing[:3]))
+    assert codes == {200: 3}
+    codes, _ = await send_at_once(limited, *(("POST", "/channels", {"name": f"d {n}"}) for n in range(5)))
+    assert codes == {201: 3, 409: 2}
+    codes, responses = await send_at_once(
+        limited, *(("POST", "/clients", {"name": f"robot {n}"}) for n in range(limits.clients + 3))
+    )
+    assert codes == {201: limits.clients, 409: 3}
+    for created in (each.json() for each in responses if each.status_code == 201):
+        assert (await Client(limited, created).connect_nats()).is_connected
+
+    # A name has one holder, whoever creates or renames.
+    codes, _ = await send_at_once(tenant, *(("POST", "/channels", {"name": "Same"}) for _ in range(8)))
+    assert codes == {201: 1, 409: 7}
+    paths = [f"/channels/{(await tenant.create_channel())['channel_id']}" for _ in range(5)]
+    codes, _ = await send_at_once(tenant, *(("PUT", path, {"name": "Renamed"}) for path in paths))
+    assert codes == {200: 1, 409: 4}
+    codes, _ = await send_at_once(tenant, *(("PUT", paths[0], {"description": str(n)}) for n in range(6)))
+    assert codes == {200: 6}
+    codes, _ = await send_at_once(
+        tenant,
+        *(("DELETE", path, None) for path in paths),
+        *(("POST", "/channels", {"name": f"e {n}"}) for n in range(5)),
+    )
+    assert codes == {200: 5, 201: 5}
+
+    # The last of several new signing keys is the only one.
+    path = f"/accounts/generate-nkey/{tenant.id}"
+    codes, responses = await send_at_once(tenant, *(("POST", path, None) for _ in range(4)))
+    assert codes == {201: 4}
+    listed = await tenant.list_items(f"/accounts/{tenant.id}/signing-keys")
+    assert len(listed) == 1
+    assert listed[0]["nkey_public"] in {each.json()["nkey_public"] for each in responses}
+
+    async with httpx.AsyncClient() as http:
+        for url in second_instances:
+            samples = parse((await http.get(f"{url}/metrics")).text)
+            assert total(samples, "artcafe_commands_total", code="ok") > 5
 
 
 async def test_change_whose_response_is_lost_is_made_once(stack, faults):

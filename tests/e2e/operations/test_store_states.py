@@ -6,15 +6,21 @@ import uuid
 import httpx
 import pytest
 
+from docs.generate.store_states.dynamodb import DYNAMODB
 from docs.generate.store_states.redis import REDIS
-from support.actors import PASSWORD, Tenant, User
+from support.actors import PASSWORD, SocketClosed, Tenant, User
 from support.cleanup import close_after_test
+from support.dynamo_states import dynamodb_in
+from support.faulty_stack import QuietStack
 from support.health import wait_until_healthy
 from support.redis_states import redis_in
+from support.stack import running_stack
+from support.tokens import decode_claims
 from support.waiting import eventually
 
-# Services that report Redis in their health.
-SERVICES = ("gateway", "identity", "presence", "metering")
+# Services that report the store in their health.
+WITH_REDIS = ("gateway", "identity", "presence", "metering")
+WITH_DYNAMODB = ("identity", "tenancy", "presence", "metering")
 NOT_LIMITED = "not limited"
 # The messages of one `messages`, over REST, WebSocket and NATS.
 MESSAGES = 3
@@ -77,17 +83,20 @@ class Requests:
         )
 
     async def send_messages(self):
-        publisher, subscriber = self.sockets
         response = await self.http.post(f"{self.channel}/messages", json={"n": 1})
+        await self.exchange_messages()
+        another = await self.client.connect_websocket()
+        assert await another.send_and_receive("ping", "pong")
+        return [response]
+
+    async def exchange_messages(self):
+        publisher, subscriber = self.sockets
         await publisher.send(type="publish", subject="news", data="socket", id="p")
         await publisher.receive("published", id="p")
         await subscriber.receive("message", data="socket")
         await self.nc.publish(f"{self.org.id}.news", b'"direct"')
         await self.nc.flush()
         await subscriber.receive("message", data="direct")
-        another = await self.client.connect_websocket()
-        assert await another.send_and_receive("ping", "pong")
-        return [response]
 
     async def send_new_keys(self):
         return await asyncio.gather(
@@ -108,10 +117,62 @@ class Requests:
         return [await self.http.get(f"/clients/{self.client.id}/status")]
 
 
+class DynamoRequests(Requests):
+    """Sends the requests of each class of routes of DynamoDB's table."""
+
+    async def send_reads(self):
+        paths = (
+            "/clients",
+            f"/clients/{self.client.id}",
+            f"/clients/{self.client.id}/status",
+            "/channels",
+            "/accounts",
+            "/activity/logs",
+            "/profile/me",
+            "/usage/current",
+        )
+        return await asyncio.gather(*(self.http.get(path) for path in paths))
+
+    async def send_changes(self):
+        name = uuid.uuid4().hex
+        return await asyncio.gather(
+            self.http.post("/channels", json={"name": name}),
+            self.http.put(self.channel, json={"description": name}),
+            self.http.put("/profile/me", json={"name": name}),
+            self.http.post(f"/clients/{self.other.id}/regenerate-nkey"),
+            self.http.post(f"/accounts/generate-nkey/{self.org.id}"),
+        )
+
+    async def send_known(self):
+        paths = ("/usage/metrics", "/usage/local/stats")
+        return await asyncio.gather(
+            self.http.post(f"{self.channel}/messages", json={"n": 1}),
+            *(self.http.get(path) for path in paths),
+        )
+
+    async def send_messages(self):
+        await self.exchange_messages()
+        return []
+
+    async def send_connections(self):
+        socket = await self.client.connect_websocket()
+        assert await socket.send_and_receive("ping", "pong")
+        await (await self.client.connect_nats()).flush()
+        return []
+
+    async def send_first_connections(self):
+        try:
+            await self.new_client.connect_websocket()
+        except SocketClosed as error:
+            return [error]
+        return []
+
+
 @pytest.fixture(scope="module")
-async def limited_stack(new_stack):
+async def limited_stack(tmp_path_factory):
     """A stack whose organizations have a plan with limits, which must not apply while they cannot be counted."""
-    async with new_stack({"ARTCAFE_DEFAULT_PLAN": "basic"}) as stack:
+    directory, settings = tmp_path_factory.mktemp("stack"), {"ARTCAFE_DEFAULT_PLAN": "basic"}
+    async with running_stack(directory, settings, kind=QuietStack) as stack:
         yield stack
 
 
@@ -120,31 +181,82 @@ async def shared(limited_stack):
     return await Organization.create(limited_stack)
 
 
+@pytest.fixture(scope="module")
+async def lasting(limited_stack):
+    """As `shared`, for the states of DynamoDB."""
+    return await Organization.create(limited_stack)
+
+
 @pytest.mark.parametrize("state", REDIS.states, ids=lambda state: state.name)
 async def test_requests_are_answered_as_documented(limited_stack, shared, state):
     requests = await Requests.create(limited_stack, shared)
     async with redis_in(limited_stack, state.name):
-        await eventually(lambda: reports(requests.http, state.health))
-        responses = await asyncio.gather(*(requests.send(route) for route in REDIS.routes))
-        assert await reports(requests.http, state.health), "the state ended too early"
-    differing = [
-        f"{route.name}: {each.request.method} {each.request.url.path}: {each.status_code} {each.text}"
-        for route, group in zip(REDIS.routes, responses, strict=True)
-        for each in group
-        if not is_as_documented(each, state.answers[route.name])
-    ]
-    assert differing == []
+        await eventually(lambda: reports(requests.http, WITH_REDIS, "redis", state.health))
+        await send_all(requests, REDIS, state)
+        assert await reports(requests.http, WITH_REDIS, "redis", state.health), "the state ended too early"
     await wait_until_healthy(requests.org)
 
 
-async def reports(http, redis):
-    """Whether the health of every service says this about Redis."""
+@pytest.mark.parametrize("state", DYNAMODB.states, ids=lambda state: state.name)
+async def test_requests_are_answered_as_documented_with_dynamodb(limited_stack, lasting, state):
+    member, clients = await add_unknown(limited_stack, lasting)
+    requests = await DynamoRequests.create(limited_stack, member)
+    requests.new_client = clients[1]
+    for response in await requests.send_known():
+        assert response.is_success, response.text
+    async with dynamodb_in(limited_stack, state.name):
+        await eventually(lambda: reports(requests.http, WITH_DYNAMODB, "dynamodb", state.health))
+        await send_all(requests, DYNAMODB, state)
+        assert await reports(requests.http, WITH_DYNAMODB, "dynamodb", state.health)
+    await wait_until_healthy(requests.org)
+    for client in clients:
+        await requests.org.call("DELETE", f"/clients/{client.id}", 200)
+
+
+async def add_unknown(stack, shared):
+    """A new member of the organization with a new client and channel, of which nothing is cached; a second new client."""
+    org = shared.connect(stack)
+    user = await User.sign_up(stack)
+    body = {"user_id": decode_claims(user.token)["sub"], "role": "admin"}
+    await org.call("POST", f"/accounts/{org.id}/members", 201, json=body)
+    clients = [await org.create_client() for _ in range(2)]
+    member = Organization(
+        Tenant(user, org.account), [clients[0], shared.clients[1]], await org.create_channel()
+    )
+    return member, clients
+
+
+async def send_all(requests, table, state):
+    """Send the requests of every class, and compare the responses with the table."""
+    responses = await asyncio.gather(*(requests.send(route) for route in table.routes))
+    differing = [
+        f"{route.name}: {describe(each)}"
+        for route, group in zip(table.routes, responses, strict=True)
+        for each in group or [None]
+        if not is_as_documented(each, state.answers[route.name])
+    ]
+    assert differing == []
+
+
+def describe(response):
+    if isinstance(response, httpx.Response):
+        request = response.request
+        return f"{request.method} {request.url.path}: {response.status_code} {response.text}"
+    return response or "connected"
+
+
+async def reports(http, services, store, health):
+    """Whether the health of each of the services says this about a store."""
     report = (await http.get("/health")).json()
-    assert [report["services"][name]["checks"].get("redis") for name in SERVICES] == [redis] * len(SERVICES)
+    assert [report["services"][name]["checks"].get(store) for name in services] == [health] * len(services)
     return True
 
 
 def is_as_documented(response, answer):
+    if response is None:
+        return answer.is_usual
+    if isinstance(response, SocketClosed):
+        return (response.code, response.reason) == (answer.status, answer.code)
     if not answer.is_usual:
         problem = (response.status_code, response.json().get("code"))
         return (

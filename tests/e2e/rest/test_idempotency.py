@@ -19,7 +19,7 @@ from artcafe_gateway.http.idempotency_store import (
 )
 from support.actors import Tenant, User
 from support.tokens import decode_claims
-from support.waiting import eventually
+from support.waiting import eventually, eventually_equals
 
 
 def new_key():
@@ -46,11 +46,11 @@ async def test_repeated_request_gets_the_first_response(tenant):
         assert (again.status_code, again.content) == (first.status_code, first.content)
         assert again.headers["Content-Type"] == first.headers["Content-Type"]
         assert again.headers["X-Request-Id"] != first.headers["X-Request-Id"]
-    assert await list_names(tenant, "channels") == ["one"]
+    await eventually_equals(lambda: list_names(tenant, "channels"), ["one"])
     # A new key is a new request.
     other = await tenant.http.post("/channels", json={"name": "two"}, headers=new_key())
     assert not is_replayed(other)
-    assert sorted(await list_names(tenant, "channels")) == ["one", "two"]
+    await eventually_equals(lambda: list_names(tenant, "channels"), ["one", "two"])
 
 
 async def test_concurrent_requests_are_executed_once(tenant):
@@ -61,7 +61,7 @@ async def test_concurrent_requests_are_executed_once(tenant):
     assert {a.status_code for a in responses} == {201}
     assert len({a.content for a in responses}) == 1
     assert sorted(map(is_replayed, responses)) == [False] + [True] * 11
-    assert await list_names(tenant, "channels") == ["one"]
+    await eventually_equals(lambda: list_names(tenant, "channels"), ["one"])
 
 
 async def test_key_cannot_be_reused_for_another_request(tenant):
@@ -74,7 +74,7 @@ async def test_key_cannot_be_reused_for_another_request(tenant):
     ):
         response = await tenant.http.post(path, json=body, headers=headers)
         assert (response.status_code, response.json()["code"]) == (422, "idempotency_key_reused")
-    assert await list_names(tenant, "channels") == ["one"]
+    await eventually_equals(lambda: list_names(tenant, "channels"), ["one"])
     assert await list_names(tenant) == []
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from support.api_examples import API, ROUTES
 from support.problems import assert_problem
+from support.waiting import eventually
 
 LISTS = ["/accounts", "/accounts/{account_id}/members", "/clients", "/agents", "/channels", "/subjects"]
 LISTS += [f"/channels/{{channel_id}}/{what}" for what in ("messages", "subscribers")]
@@ -91,7 +92,11 @@ async def test_cursor_is_valid_only_for_its_list(api):
     for _ in range(2):
         await api.tenant.create_client()
     await api.tenant.create_channel()
-    cursor = (await api.send("GET /clients?limit=1")).json()["next_cursor"]
+
+    async def first_cursor():
+        return (await api.send("GET /clients?limit=1")).json()["next_cursor"]
+
+    cursor = await eventually(first_cursor)
     assert (await api.send(f"GET /clients?limit=1&cursor={cursor}")).status_code == 200
     assert_problem(await api.send(f"GET /channels?cursor={cursor}"), 400, "invalid_cursor")
     for position in (0, 20, len(cursor) - 2):

@@ -12,6 +12,7 @@ from support.api_examples import UNKNOWN_ID
 from support.invalid_tokens import invalid_tokens
 from support.problems import without_request_id
 from support.tokens import decode_claims, sign_token
+from support.waiting import eventually_equals
 
 
 async def test_invalid_token_is_rejected_the_same_for_every_route_and_organization(tenant):
@@ -101,8 +102,11 @@ async def test_organization_is_chosen_by_header_or_only_membership(stack, tenant
     assert (response.status_code, response.json()["code"]) == (403, "forbidden")
     first = await user.create_organization("First")
     await first.create_client("only")
-    response = await user.http.get("/clients")
-    assert [client["name"] for client in response.json()["clients"]] == ["only"]
+
+    async def list_names():
+        return [client["name"] for client in (await user.http.get("/clients")).json()["clients"]]
+
+    await eventually_equals(list_names, ["only"])
     second = await user.create_organization("Second")
     response = await user.http.get("/clients")
     assert (response.status_code, response.json()["code"]) == (400, "tenant_required")

@@ -1,18 +1,26 @@
 """What a call to DynamoDB does in each of its states; the services see the same errors."""
 
 import time
+from datetime import timedelta
 
+import msgspec
 import pytest
 from boto3.dynamodb.conditions import Attr
 
 from artcafe_common import clock
 from artcafe_common.bus.errors import InvalidRequest, StoreUnavailable
 from artcafe_common.dev.stack import REGION
+from artcafe_common.plans import Plan
 from artcafe_common.retrying import deadline
 from artcafe_common.storage.dynamo import Database
 from artcafe_common.storage.dynamo_errors import ConditionFailed, TransactionFailed
 from artcafe_common.storage.table import Table
-from artcafe_tenancy.tables import CHANNELS, PROFILES, ChannelItem, ProfileItem
+from artcafe_identity.store import Store
+from artcafe_identity.tables import ACCOUNTS, CHALLENGES, AccountItem
+from artcafe_metering.archive import UsageArchive
+from artcafe_metering.tables import USAGE_METRICS, DayItem, day_id
+from artcafe_tenancy.channel_subscription_table import SubscriptionTable
+from artcafe_tenancy.tables import CHANNELS, PROFILES, SUBSCRIPTIONS, ChannelItem, ProfileItem
 from support.aws import aws_environment
 from support.dynamo_proxy.faults import TRANSACTION, WRITES, Faults
 from support.faulty_stack import QuietStack
@@ -33,7 +41,7 @@ async def stack(tmp_path_factory):
 async def database(stack):
     with aws_environment(stack):
         async with Database(region=REGION, prefix="artcafe-") as database:
-            for spec in (PROFILES, CHANNELS):
+            for spec in (PROFILES, CHANNELS, SUBSCRIPTIONS, USAGE_METRICS, ACCOUNTS, CHALLENGES):
                 await database.create_table(spec)
             yield database
 
@@ -103,6 +111,46 @@ async def test_write_whose_response_is_lost_is_made_once(database, profiles, fau
         await database.write(new, once=True)
     with pytest.raises(TransactionFailed):
         await database.transact_write([new])
+
+
+async def test_account_is_replaced_once_although_the_response_is_lost(database, faults):
+    """Otherwise a new key would be recorded twice, and a changed quota be taken for an unchanged one."""
+    store = Store(database)
+    account = AccountItem(
+        seed_id="account#t",
+        tenant_id="t",
+        account="A",
+        platform_key="A",
+        sealed_seed="",
+        plan=Plan.FREE,
+        tenant_keys=[],
+        jwt="",
+        version=1,
+    )
+    assert await store.create_account(account)
+    changed = msgspec.structs.replace(account, quota_exhausted_until=1, version=2)
+    await faults(Faults(lost=1.0, first=1, operations=WRITES))
+    assert await store.replace_account(changed)
+    assert not await store.replace_account(changed)
+    assert await store.get_account("t") == changed
+
+
+async def test_totals_that_the_index_lacks_are_recovered(database, faults):
+    await faults(Faults(lag_s=0.5))
+    archive, today = UsageArchive(database), clock.now().date()
+    day = DayItem(id=day_id("t", today), tenant_id="t", date=str(today), messages=7)
+    await archive.raise_totals(day)
+    assert await archive.list_days("t", today, today) == []
+    assert await archive.list_current_days("t", today - timedelta(days=30), today, latest=2) == [day]
+
+
+async def test_latest_subscription_of_a_deleted_client_is_deleted(database, faults):
+    await faults(Faults(lag_s=0.5))
+    subscriptions = SubscriptionTable(database)
+    await subscriptions.put("t", "client", "channel", clock.now())
+    await subscriptions.delete_client("client")
+    stored = await Table(database, SUBSCRIPTIONS).query("client", consistent=True)
+    assert stored.items == []
 
 
 async def test_what_lags_is_an_index_and_a_read_that_is_not_consistent(database, profiles, faults):

@@ -35,6 +35,7 @@ from artcafe_common.storage.dynamo import Database
 from artcafe_common.storage.table import Table
 from artcafe_tenancy.tables import PROFILES
 from support.harness.tenancy import gather_outcomes, tampered
+from support.waiting import eventually_equals
 
 LIMIT = 10
 
@@ -54,6 +55,7 @@ async def test_account_is_created_and_updated(tenancy):
     assert (await ann(ListAccounts())).accounts == [created]
     owner = ann.acting_in(created.account_id, Role.OWNER)
     assert await owner(GetAccount()) == created
+    await eventually_equals(owner.list_roles, {ann.user_id: Role.OWNER})
     (member,) = (await owner(ListMembers())).members
     assert (member.user_id, member.email, member.role) == (ann.user_id, "ann@example.com", Role.OWNER)
 

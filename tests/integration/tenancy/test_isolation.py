@@ -1,5 +1,7 @@
 """Isolation of organizations, and lists."""
 
+from functools import partial
+
 import pytest
 
 from artcafe_common.bus.caller import CallerContext, current_caller
@@ -33,6 +35,11 @@ from artcafe_common.contracts.tenancy.members import (
 from artcafe_common.plans import Plan
 from artcafe_common.storage.dynamo import Database
 from support.harness.tenancy import tampered
+from support.waiting import eventually, eventually_equals
+
+
+async def list_channels(actor):
+    return (await actor(ListChannels())).channels
 
 
 async def test_other_tenants_records_are_not_found(tenancy):
@@ -65,10 +72,9 @@ async def test_other_tenants_records_are_not_found(tenancy):
             await ann(DeleteChannel(channel_id=cid))
     with pytest.raises(MemberNotFound):
         await bob(RemoveMember(user_id=ann.user_id))
-    assert (await bob(ListClients())).clients == []
-    assert (await bob(ListChannels())).channels == []
-    assert (await ann(ListClients())).clients == [client]
-    assert (await ann(ListChannels())).channels == [channel]
+    await eventually_equals(ann.list_clients, [client])
+    await eventually_equals(lambda: list_channels(ann), [channel])
+    assert await bob.list_clients() == await list_channels(bob) == []
 
 
 async def test_cursor_is_valid_for_one_tenant_and_list(tenancy):
@@ -78,7 +84,11 @@ async def test_cursor_is_valid_for_one_tenant_and_list(tenancy):
         await ann.create_channel(f"channel {n}")
         await ann.add_member(Role.VIEWER)
     lists = (ListClients, ListChannels, ListMembers)
-    cursors = {kind: (await ann(kind(limit=1))).next_cursor for kind in lists}
+
+    async def first_cursor(kind):
+        return (await ann(kind(limit=1))).next_cursor
+
+    cursors = {kind: await eventually(partial(first_cursor, kind)) for kind in lists}
     for kind, cursor in cursors.items():
         await ann(kind(limit=1, cursor=cursor))
         for actor, text in (
@@ -94,14 +104,17 @@ async def test_cursor_is_valid_for_one_tenant_and_list(tenancy):
 
 async def test_filtered_pages_are_full_despite_other_clients(tenancy):
     ann, bob = await tenancy.owner(Plan.BASIC), await tenancy.owner(Plan.BASIC)
-    mine = []
+    mine, theirs = [], []
     for n in range(6):
-        await bob.create_client(f"robot {n}")
+        theirs.append(await bob.create_client(f"robot {n}"))
         mine.append(await ann.create_client(f"robot {n}"))
     last = await ann(UpdateClient(client_id=mine[-1].client_id, status=ClientState.SUSPENDED))
-    for client in (await bob(ListClients())).clients:
+    for client in theirs:
         await bob(UpdateClient(client_id=client.client_id, status=ClientState.SUSPENDED))
-    assert (await ann(ListClients(limit=1, status=ClientStatus.SUSPENDED))).clients == [last]
+    await eventually_equals(
+        lambda: ann.list_clients(limit=1, status=ClientStatus.SUSPENDED),
+        [last],
+    )
     seen, cursor = [], None
     while True:
         page = await ann(ListClients(limit=2, cursor=cursor, status=ClientStatus.OFFLINE))

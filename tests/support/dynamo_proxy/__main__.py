@@ -81,6 +81,10 @@ class Proxy:
             names = [key["AttributeName"] for key in arguments["KeySchema"]]
             self._key_names[arguments["TableName"]] = names
         fault = self._dice.choose(operation)
+        if fault == "away":
+            self.shown[fault] += 1
+            _reset(request)
+            return web.Response()
         answer = self._answer(fault, operation, arguments)
         if answer is not None:
             return self._respond(fault, answer)
@@ -161,9 +165,7 @@ class Proxy:
                 passed = {name: response.headers[name] for name in _PASSED if name in response.headers}
                 return web.Response(body=await response.read(), status=response.status, headers=passed)
         except (aiohttp.ClientError, TimeoutError):
-            # As if nobody listened.
-            if request.transport is not None:
-                request.transport.abort()
+            _reset(request)
             raise
 
     async def _repeat_writes(self):
@@ -178,6 +180,12 @@ class Proxy:
                     await response.read()
             except (aiohttp.ClientError, TimeoutError):
                 self.shown["not_repeated"] += 1
+
+
+def _reset(request):
+    # As if nobody listened.
+    if request.transport is not None:
+        request.transport.abort()
 
 
 def _to_replica(headers):

@@ -27,8 +27,8 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True):
 
     `lag_s` is the age of what reads see that are not consistent, and all reads of an index. A transaction takes
     `transaction_s`, and conflicts with others on its items meanwhile. `conflicts` are cancelled besides. `errors` are
-    answered with 500 before they are executed, `lost` ones afterwards. `late` ones are answered after `late_s`. With
-    `first`, only that many of the next calls have a fault.
+    answered with 500 before they are executed, `lost` ones afterwards. `late` ones are answered after `late_s`. The
+    connections of `away` ones are reset. With `first`, only that many of the next calls have a fault.
     """
 
     lag_s: float = 0.0
@@ -39,6 +39,7 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True):
     lost: float = 0.0
     late: float = 0.0
     late_s: float = 0.0
+    away: float = 0.0
     operations: tuple[str, ...] = ()
     first: int | None = None
     seed: int = 1
@@ -78,6 +79,7 @@ class Dice:
             "errors": faults.errors,
             "lost": faults.lost if operation in WRITES else 0.0,
             "late": faults.late,
+            "away": faults.away,
         }
         for name, rate in rates.items():
             if chance < rate:

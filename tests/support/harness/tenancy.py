@@ -10,8 +10,8 @@ from artcafe_common.contracts.identity.accounts import BrokerAccount
 from artcafe_common.contracts.identity.clients import IssuedKeyPair
 from artcafe_common.contracts.tenancy.accounts import ChangePlan, CreateAccount
 from artcafe_common.contracts.tenancy.channels import CreateChannel
-from artcafe_common.contracts.tenancy.clients import CreateClient
-from artcafe_common.contracts.tenancy.members import AddMember, Role
+from artcafe_common.contracts.tenancy.clients import CreateClient, ListClients
+from artcafe_common.contracts.tenancy.members import AddMember, ListMembers, Role
 from artcafe_common.plans import Plan
 from support.waiting import eventually
 
@@ -103,6 +103,14 @@ class Actor:
         other = self.harness.user()
         await self(AddMember(user_id=other.user_id, email="c@example.com", role=role))
         return other.acting_in(self.tenant_id, role)
+
+    async def list_roles(self):
+        """The role of each member of this actor's organization; the list follows changes later."""
+        return {member.user_id: member.role for member in (await self(ListMembers())).members}
+
+    async def list_clients(self, **query):
+        """The first page of this organization's clients; the list follows changes later."""
+        return (await self(ListClients(**query))).clients
 
     async def create_client(self, name="robot", **fields):
         return (await self(CreateClient(name=name, **fields))).client

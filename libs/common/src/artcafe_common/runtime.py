@@ -24,6 +24,7 @@ from artcafe_common.contracts.health import (
 from artcafe_common.lifecycle import wait_until_available
 from artcafe_common.metrics.listener import serve_metrics
 from artcafe_common.metrics.process import ProcessMetrics
+from artcafe_common.retrying import deadline
 from artcafe_common.settings import ServiceSettings, SettingsError, StoreSettings
 from artcafe_common.tracing import Tracer, TracingNotInstalled, create_tracer
 
@@ -216,7 +217,9 @@ async def check_health(settings: ServiceSettings, checks: dict[str, Check]) -> H
 
 async def _run_check(check: Check) -> str:
     try:
-        await asyncio.wait_for(asyncio.ensure_future(check()), CHECK_TIMEOUT_S)
+        # A store that is called again until the deadline says in time what is wrong.
+        with deadline(CHECK_TIMEOUT_S):
+            await asyncio.wait_for(asyncio.ensure_future(check()), CHECK_TIMEOUT_S)
     except TimeoutError:
         return "no answer"
     except CommandError as error:

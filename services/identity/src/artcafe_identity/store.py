@@ -53,8 +53,9 @@ class Store:
 
     async def replace_account(self, item: AccountItem) -> bool:
         """Store the next version of an account; False on a version conflict."""
+        replace = self._accounts.build_put(item, condition=Attr("version").eq(item.version - 1))
         try:
-            await self._accounts.put(item, condition=Attr("version").eq(item.version - 1))
+            await self._database.write(replace, once=True)
         except ConditionFailed:
             return False
         return True

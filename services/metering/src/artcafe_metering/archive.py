@@ -1,15 +1,16 @@
 """The archive of daily totals: the only code that accesses DynamoDB."""
 
-from datetime import date
+from datetime import date, timedelta
 
 import msgspec
 from boto3.dynamodb.conditions import Attr, Key
 
 from artcafe_common.bus.errors import StoreUnavailable
+from artcafe_common.concurrency import run_together
 from artcafe_common.storage.dynamo import Database
 from artcafe_common.storage.dynamo_errors import ConditionFailed
 from artcafe_common.storage.tenant_table import TenantTable
-from artcafe_metering.tables import TABLES, TOTALS, USAGE_METRICS, DayItem
+from artcafe_metering.tables import TABLES, TOTALS, USAGE_METRICS, DayItem, day_id
 
 # Each failure means that another instance has raised the totals meanwhile.
 MAX_ATTEMPTS = 5
@@ -66,3 +67,13 @@ class UsageArchive:
             tenant_id, limit=(last - first).days + 1, range_=Key("date").between(str(first), str(last))
         )
         return page.items
+
+    async def list_current_days(
+        self, tenant_id: str, first: date, last: date, *, latest: int
+    ) -> list[DayItem]:
+        """As `list_days`, but the `latest` days, which are still written, are strongly consistent."""
+        days = {day.id: day for day in await self.list_days(tenant_id, first, last)}
+        ids = [day_id(tenant_id, last - timedelta(days=back)) for back in range(latest)]
+        read = await run_together(*(self._days.get(tenant_id, each, consistent=True) for each in ids))
+        days |= {day.id: day for day in read if day is not None}
+        return [days[each] for each in sorted(days)]

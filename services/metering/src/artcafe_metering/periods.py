@@ -12,6 +12,8 @@ DEFAULT_DAYS = 7
 MAX_DAYS = 366
 # Older days have expired in Redis and are read from DynamoDB.
 REDIS_RETENTION_DAYS = 90
+# The events stream keeps a gateway's batch for this long, so it can arrive this late.
+LATE_DAYS = 8
 # Keeps the first minutes of a month from projecting to a huge total.
 MIN_ELAPSED = timedelta(hours=1)
 

@@ -12,7 +12,7 @@ import structlog
 
 from artcafe_common.clock import now
 from artcafe_metering.archive import UsageArchive
-from artcafe_metering.periods import REDIS_RETENTION_DAYS
+from artcafe_metering.periods import LATE_DAYS, REDIS_RETENTION_DAYS
 from artcafe_metering.store import UsageCounters
 
 MAX_CONCURRENT_READS = 16
@@ -35,8 +35,8 @@ class UsageRecovery:
     async def _recover(self, run_id: str, tenant_id: str) -> None:
         async with self._reads:
             today = now().date()
-            days = await self._archive.list_days(
-                tenant_id, today - timedelta(days=REDIS_RETENTION_DAYS - 1), today
+            days = await self._archive.list_current_days(
+                tenant_id, today - timedelta(days=REDIS_RETENTION_DAYS - 1), today, latest=LATE_DAYS
             )
             if await self._counters.recover(run_id, tenant_id, days, now()):
                 log.warning("usage_recovered", tenant_id=tenant_id)

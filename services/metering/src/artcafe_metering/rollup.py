@@ -4,12 +4,11 @@ from datetime import timedelta
 
 from artcafe_common.clock import now
 from artcafe_metering.archive import UsageArchive
+from artcafe_metering.periods import LATE_DAYS
 from artcafe_metering.store import UsageCounters
 from artcafe_metering.tables import DayItem
 
 RECENT_DAYS = 2
-# The events stream keeps a gateway's batch for this long, so it can arrive this late.
-LATE_DAYS = 8
 LATE_EVERY_RUNS = 60
 TENANTS_PER_READ = 500
 

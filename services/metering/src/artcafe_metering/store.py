@@ -17,7 +17,7 @@ from artcafe_common.storage.redis_client import RedisClient
 from artcafe_metering.connections import ConnectionSnapshot, TrafficTotals, connection_key
 from artcafe_metering.owners import ConnectionOwner
 from artcafe_metering.periods import day_key, time_bucket
-from artcafe_metering.tables import DayItem
+from artcafe_metering.tables import DayItem, day_id
 
 # A script counts up to BATCH connections.
 TIMEOUT_S = 3.0
@@ -208,7 +208,7 @@ class UsageCounters:
         replies = await self._send(pipeline)
         return [
             DayItem(
-                id=f"{tenant_id}#{day}",
+                id=day_id(tenant_id, day),
                 tenant_id=tenant_id,
                 date=str(day),
                 active_clients=replies[3 * n + 1],

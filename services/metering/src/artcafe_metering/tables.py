@@ -1,5 +1,6 @@
 """The metering service's DynamoDB table."""
 
+from datetime import date
 from typing import Any
 
 import msgspec
@@ -21,6 +22,11 @@ class DayItem(msgspec.Struct, frozen=True, kw_only=True):
     connection_seconds: int = 0
     active_clients: int = 0
     active_channels: int = 0
+
+
+def day_id(tenant_id: str, day: date) -> str:
+    """The id of a tenant's day."""
+    return f"{tenant_id}#{day}"
 
 
 # These only grow; the other fields identify the tenant and the day.

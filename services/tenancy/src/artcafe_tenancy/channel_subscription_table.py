@@ -37,7 +37,7 @@ class SubscriptionTable:
 
     async def delete_client(self, client_id: str) -> None:
         """Delete all subscriptions of a client."""
-        while items := (await self._items.query(client_id, limit=PAGE_SIZE)).items:
+        while items := (await self._items.query(client_id, limit=PAGE_SIZE, consistent=True)).items:
             for item in items:
                 await self._items.delete(item.agent_id, item.channel_id)
 

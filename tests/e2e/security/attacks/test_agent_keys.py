@@ -11,8 +11,9 @@ from websockets.asyncio.client import connect
 from artcafe_common.storage.tenant_table import TenantTable
 from artcafe_tenancy.tables import AGENTS
 from support.activity import open_database
-from support.agents import LegacyAgent
+from support.agents import LegacyAgent, list_ids
 from support.agents import to_openssh as openssh_of
+from support.waiting import eventually_equals
 from support.weak_keys import CONSTANT_SIGNATURE, small_order_encodings, to_openssh, to_pem
 
 
@@ -37,8 +38,7 @@ async def test_weak_and_ambiguous_keys_are_rejected(tenant):
             problem = await tenant.call(method, path, 400, json=body)
             assert problem["code"] == "invalid_request"
             assert [error["field"] for error in problem["errors"]] == ["public_key"]
-    agents = (await tenant.call("GET", "/agents", 200))["agents"]
-    assert [each["agent_id"] for each in agents] == [agent.id]
+    await eventually_equals(lambda: list_ids(tenant), [agent.id])
     await agent.connect_websocket()
 
 

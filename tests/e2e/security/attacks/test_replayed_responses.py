@@ -8,7 +8,7 @@ from artcafe_common.clock import new_id
 from support.actors import Tenant, User
 from support.api_examples import SSH_PUBLIC_KEY
 from support.tokens import decode_claims
-from support.waiting import eventually
+from support.waiting import eventually, eventually_equals
 
 
 def new_key():
@@ -46,8 +46,11 @@ async def test_secret_is_shown_once(tenant, what):
         assert "Idempotency-Replayed" not in again.headers
     # It was executed once.
     if body is not None:
-        names = [each["name"] for each in (await tenant.call("GET", path, 200))[path.strip("/")]]
-        assert names.count("one") == 1
+
+        async def count():
+            return [each["name"] for each in await tenant.list_items(path)].count("one")
+
+        await eventually_equals(count, 1)
 
 
 async def test_agent_with_its_own_key_is_replayed(tenant):
