@@ -94,6 +94,16 @@ def test_storage(used, reserved, status):
     assert statuses(check_storage(report(servers=[server]))) == [status]
 
 
+def test_other_numbers_of_replicas_are_reported():
+    streams = [StreamState(name="EVENTS", replicas=1, replicas_current=1)]
+    tenants = TenantStreams(total=7, other_replicas=2, other_examples=["A/CHANNELS"])
+    found = check_streams(report(streams=streams, tenant_streams=tenants, stream_replicas=3))
+    assert statuses(found) == ["ok", "warn", "warn", "ok"]
+    assert "A/CHANNELS" in found[2].detail
+    # Of a metering that does not say how many there should be.
+    assert statuses(check_streams(report(streams=streams, tenant_streams=tenants))) == ["ok", "ok"]
+
+
 def test_several_versions_are_reported():
     def instance(version):
         result = ok("tenancy", "answers")

@@ -25,6 +25,10 @@ WANTED = EnsureStream(
 )
 
 
+async def ignore(_streams):
+    return None
+
+
 def reported(**changes):
     """The configuration as the broker reports it: without empty settings, with its defaults."""
     config = json.loads(json.dumps(stream_config(WANTED, replicas=1).as_dict()))
@@ -98,7 +102,9 @@ def bus():
 @pytest.fixture
 def comparison(broker, bus):
     accounts = SimpleNamespace(streams_accounts={TENANT: "STREAMS"})
-    return StreamComparison(system=None, bus=bus, accounts=accounts, streams=broker)
+    return StreamComparison(
+        system=None, bus=bus, accounts=accounts, streams=broker, own_streams=SimpleNamespace(run=ignore)
+    )
 
 
 async def test_deleted_stream_is_restored_after_it_was_missing_twice(broker, comparison):

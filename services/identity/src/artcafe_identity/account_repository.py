@@ -77,6 +77,8 @@ class AccountRepository:
         self.streams_accounts: dict[str, str] = {}
         # The accounts of the clients by tenant id, as last read or created.
         self.clients_accounts: dict[str, str] = {}
+        # The accounts of own streams by tenant id, as last read, with the number of replicas that was set last.
+        self.own_accounts: dict[str, tuple[str, int]] = {}
         # Called with the key of each clients' account that is created.
         self.on_created: list[Callable[[str], Awaitable[None]]] = []
         # The tenants whose own streams are being moved, as last read.
@@ -181,6 +183,10 @@ class AccountRepository:
             return msgspec.structs.replace(item, own_streams=state, own_move_until=until)
 
         return await self._change(tenant_id, change)
+
+    async def set_own_replicas(self, tenant_id: str, replicas: int) -> None:
+        """Record the number of replicas that the tenant's own streams were given."""
+        await self._change(tenant_id, lambda item: msgspec.structs.replace(item, own_replicas=replicas))
 
     async def add_own_roots(
         self, tenant_id: str, roots: set[str], find_used: Callable[[], Awaitable[set[str]]]
@@ -356,6 +362,11 @@ class AccountRepository:
         for accounts in (self.streams_accounts, self.clients_accounts):
             for tenant_id in accounts.keys() - {item.tenant_id for item in items}:
                 del accounts[tenant_id]
+        self.own_accounts = {
+            item.tenant_id: (item.own.account, item.own_replicas)
+            for item in items
+            if item.own is not None and item.own_streams is not OwnStreams.MOVING
+        }
         self.moving = {
             item.tenant_id
             for item in items

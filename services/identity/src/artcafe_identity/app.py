@@ -45,6 +45,7 @@ from artcafe_identity.login_failures import LoginFailureReporter
 from artcafe_identity.message_quota import MessageQuota
 from artcafe_identity.metrics import register as register_metrics
 from artcafe_identity.operator_key import OperatorKey
+from artcafe_identity.own_stream_replicas import OwnStreamReplicas
 from artcafe_identity.rate_limits import IssuanceLimits
 from artcafe_identity.recent_logins import RecentLogins
 from artcafe_identity.revocation import ClientKicker, RevocationHandler
@@ -263,6 +264,12 @@ async def app(settings: Settings) -> AsyncIterator[None]:  # noqa: PLR0915 - rea
                         bus=runtime.bus,
                         accounts=accounts,
                         streams=streams,
+                        own_streams=OwnStreamReplicas(
+                            accounts=accounts,
+                            nats_url=settings.nats_url,
+                            ca_file=settings.ca_file,
+                            replicas=settings.stream_replicas,
+                        ),
                         replicas=settings.stream_replicas,
                     ).run,
                     name="compare_streams",

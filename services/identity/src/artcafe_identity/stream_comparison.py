@@ -20,6 +20,7 @@ from artcafe_common.bus.stream_replicas import choose_replicas
 from artcafe_common.contracts.identity.streams import EnsureStream
 from artcafe_common.contracts.tenancy.history import ListWantedStreams
 from artcafe_identity.account_repository import AccountRepository
+from artcafe_identity.own_stream_replicas import OwnStreamReplicas
 from artcafe_identity.tenant_streams import TenantStreamManager, stream_config
 
 MAX_CONCURRENT = 8
@@ -93,9 +94,11 @@ class StreamComparison:
         bus: Bus,
         accounts: AccountRepository,
         streams: TenantStreamManager,
+        own_streams: OwnStreamReplicas,
         replicas: int = 1,
     ) -> None:
         self._replicas = replicas
+        self._own_streams = own_streams
         self._system = system
         self._bus = bus
         self._accounts = accounts
@@ -106,6 +109,7 @@ class StreamComparison:
     async def run(self) -> None:
         """Compare all tenants once. Raises ServiceUnavailable while the broker does not answer."""
         actual = await list_streams(self._system)
+        await self._own_streams.run(actual)
         due: list[tuple[str, Streams, bytes]] = []
         for tenant_id, account in self._accounts.streams_accounts.items():
             streams = actual.get(account, {})

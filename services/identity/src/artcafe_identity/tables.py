@@ -68,6 +68,7 @@ class AccountItem(msgspec.Struct, frozen=True, kw_only=True):
     `own` is the account of the streams that the tenant's clients keep, and `own_roots` the first tokens of the subjects
     that these store, besides those that they may always store. A tenant whose plan never had such streams has none.
     Until `own_move_until` (Unix seconds) one instance moves these streams, and others do not continue the move.
+    `own_replicas` is the number of replicas that they were given last; 0 if that is not known.
     """
 
     seed_id: str
@@ -87,6 +88,7 @@ class AccountItem(msgspec.Struct, frozen=True, kw_only=True):
     own_roots: list[str] = []
     own_streams: OwnStreams = OwnStreams.IN_CLIENTS_ACCOUNT
     own_move_until: int = 0
+    own_replicas: int = 0
 
     @property
     def signing_keys(self) -> list[SigningKey]:

@@ -78,7 +78,9 @@ async def app(settings: Settings) -> AsyncIterator[None]:
         host.metrics.add_consumers(usage_events)
         host.metrics.add_stores(redis=counters.statistics, dynamodb=database.statistics)
 
-        monitor = BrokerMonitor(system, _account_of(read_key(settings.keys_dir / "metering.creds")))
+        monitor = BrokerMonitor(
+            system, _account_of(read_key(settings.keys_dir / "metering.creds")), settings.stream_replicas
+        )
         register_metrics(host.metrics, monitor=monitor)
 
         await host.serve_when_ready(Endpoints(counters, archive, monitor, broker_usage, recovery))

@@ -30,7 +30,8 @@ log = structlog.get_logger()
 class BrokerMonitor:
     """Holds the last report; None until the first one was read."""
 
-    def __init__(self, system: Nats, platform_account: str) -> None:
+    def __init__(self, system: Nats, platform_account: str, stream_replicas: int = 1) -> None:
+        self._stream_replicas = stream_replicas
         self._system = system
         self._platform_account = platform_account
         self._may_read_statistics = True
@@ -43,6 +44,7 @@ class BrokerMonitor:
         statistics = await self._read_statistics()
         tenants = [each for each in streams if each.account != self._platform_account]
         headless, incomplete = problems_of(tenants)
+        others = [each for each in tenants if each.replicas != self._stream_replicas]
         self.report = BrokerReport(
             read_at=now(),
             servers=[
@@ -55,7 +57,10 @@ class BrokerMonitor:
                 without_leader=len(headless),
                 missing_replica=len(incomplete),
                 examples=[f"{each.account}/{each.name}" for each in (*headless, *incomplete)[:MAX_EXAMPLES]],
+                other_replicas=len(others),
+                other_examples=[f"{each.account}/{each.name}" for each in others[:MAX_EXAMPLES]],
             ),
+            stream_replicas=self._stream_replicas,
         )
 
     async def current(self) -> BrokerReport:

@@ -6,6 +6,9 @@ from artcafe_common.contracts.broker import BrokerReport, BrokerServer, StreamSt
 MAX_PENDING = 1_000
 STORAGE_WARN, STORAGE_FAIL, RESERVED_WARN = 0.75, 0.9, 0.9
 GIB = 1024**3
+CHOSEN_BY_HAND = (
+    "wait a minute after a change of ARTCAFE_STREAM_REPLICAS; a number that was set by hand stays"
+)
 START_SERVERS = "start the missing nats-servers, and wait until they have caught up"
 
 
@@ -25,6 +28,7 @@ def check_servers(report: BrokerReport) -> list[CheckResult]:
 def check_streams(report: BrokerReport) -> list[CheckResult]:
     """Leader, replicas and consumers of each stream."""
     results = [result for stream in report.streams for result in _check_stream(stream)]
+    results += _check_replicas(report)
     tenants = report.tenant_streams
     examples = f", for example {', '.join(tenants.examples)}" if tenants.examples else ""
     if tenants.without_leader:
@@ -43,6 +47,23 @@ def check_streams(report: BrokerReport) -> list[CheckResult]:
 def check_storage(report: BrokerReport) -> list[CheckResult]:
     """What is stored and reserved on each server, against its limit."""
     return [_check_storage(server) for server in report.servers]
+
+
+def _check_replicas(report: BrokerReport) -> list[CheckResult]:
+    """Streams with another number of replicas than the installation's; an operator may have chosen it."""
+    if not report.stream_replicas:
+        return []
+    wanted, tenants = report.stream_replicas, report.tenant_streams
+    results = [
+        warn("streams", f"{each.name} has {each.replicas} replicas instead of {wanted}", CHOSEN_BY_HAND)
+        for each in report.streams
+        if each.replicas != wanted
+    ]
+    if tenants.other_replicas:
+        detail = f"{tenants.other_replicas} of {tenants.total} streams of organizations have other than {wanted} replicas"
+        examples = f", for example {', '.join(tenants.other_examples)}"
+        results.append(warn("streams", detail + examples, CHOSEN_BY_HAND))
+    return results
 
 
 def _check_stream(stream: StreamState) -> list[CheckResult]:

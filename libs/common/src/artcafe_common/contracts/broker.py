@@ -51,18 +51,27 @@ class StreamState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TenantStreams(msgspec.Struct, frozen=True, kw_only=True):
-    """The streams of all organizations together; `examples` names some of those with a problem."""
+    """The streams of all organizations together; `examples` names some of those with a problem.
+
+    `other_replicas` counts those with another number of replicas than the installation's.
+    """
 
     total: int = 0
     without_leader: int = 0
     missing_replica: int = 0
     examples: list[str] = []
+    other_replicas: int = 0
+    other_examples: list[str] = []
 
 
 class BrokerReport(msgspec.Struct, frozen=True, kw_only=True):
-    """The state of the broker as one instance of metering read it at `read_at`."""
+    """The state of the broker as one instance of metering read it at `read_at`.
+
+    `stream_replicas` is the installation's number of replicas, as metering has it; 0 if it does not say.
+    """
 
     read_at: datetime
     servers: list[BrokerServer] = []
     streams: list[StreamState] = []
     tenant_streams: TenantStreams = TenantStreams()
+    stream_replicas: int = 0
