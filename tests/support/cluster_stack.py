@@ -2,6 +2,7 @@
 
 import ssl
 
+import httpx
 import msgspec
 
 from artcafe_common.dev.stack import LOOPBACK, Stack
@@ -36,6 +37,10 @@ class ClusterStack(Stack):
         ]
         self.node_urls = {config.server_name: f"tls://{LOOPBACK}:{config.port}" for config in self._configs}
 
+        self.stores = {config.server_name: config.store for config in self._configs}
+        # The ports of all gateways.
+        self.gateways = [ports.api]
+
     def prepare(self):
         create_certificates(self.ca_file.parent, self._nodes)
         super().prepare()
@@ -62,3 +67,14 @@ class ClusterStack(Stack):
             return super()._server_command(name)
         program, option, _ = super()._server_command("nats")
         return [program, option, str(self.directory / f"keys/nats-server-{name}.conf")]
+
+    async def is_healthy(self):
+        """Whether each node has caught up, and both gateways reach all services."""
+        urls = [f"http://127.0.0.1:{each.monitor_port}/healthz" for each in self.nats_servers()]
+        urls += [f"http://127.0.0.1:{port}/api/v1/health" for port in self.gateways]
+        async with httpx.AsyncClient(timeout=3) as http:
+            try:
+                answers = [(await http.get(url)).json()["status"] for url in urls]
+            except (httpx.HTTPError, ValueError):
+                return False
+        return set(answers) == {"ok"}

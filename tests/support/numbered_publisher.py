@@ -21,6 +21,7 @@ class NumberedPublisher:
         self._next = 0
         self.acknowledged = {}
         self.reconnects = []
+        self.attempts = 0
         self._run_id = uuid.uuid4().hex[:8]
 
     def stop(self):
@@ -59,6 +60,7 @@ class NumberedPublisher:
             # So that a number whose acknowledgement was lost is stored once.
             "message_id": f"{self._run_id}-{number}",
         }
+        self.attempts += 1
         await ws.send(json.dumps(frame))
         answer = await receive(ws, "published", "error", "reconnect", within=15)
         if answer["type"] == "reconnect":

@@ -1,0 +1,1 @@
+"""Numbered traffic while one part after another fails: what is lost, doubled, late or refused."""

@@ -1,0 +1,84 @@
+"""A cluster with two of each service, and a small disk for one node."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+
+from artcafe_common.dev.stack import SERVICES
+from artcafe_common.dev.supervisor import Program
+from support.cluster_stack import NODES, ClusterStack
+from support.stack import free_ports
+
+DISK_BYTES = 96 * 2**20
+# The node whose data lies on a disk of its own.
+SMALL_DISK_NODE = NODES[-1]
+SECOND = "-copy"
+
+
+class ChaosStack(ClusterStack):
+    """`gateway-copy` and so on are second copies; the second gateway has a port of its own."""
+
+    def __init__(self, directory, ports, *, settings=None):
+        super().__init__(directory, ports, settings=settings)
+        self.gateways = [ports.api, free_ports().api]
+        self._disk = self.stores[SMALL_DISK_NODE]
+        self._mounted = False
+
+    def prepare(self):
+        if self._disk.is_mount():  # of a run that was killed
+            subprocess.run(["umount", "--lazy", str(self._disk)], check=False)
+        super().prepare()
+        self._disk.mkdir(parents=True, exist_ok=True)
+        if os.geteuid() == 0:
+            options = ["-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(self._disk)]
+            self._mounted = subprocess.run(["mount", *options], check=False).returncode == 0
+
+    @property
+    def has_small_disk(self):
+        """Whether this process may mount one."""
+        return self._mounted
+
+    async def up(self, report=lambda _: None):
+        await super().up(report)
+        for service in SERVICES:
+            self.start(service + SECOND)
+        self.write_pids()
+
+    def start(self, name):
+        service = name.removesuffix(SECOND)
+        if service == name:
+            super().start(name)
+            return
+        environ = {**self.environ(name), "ARTCAFE_PORT": str(self.gateways[1])}
+        self.supervisor.start(
+            Program(
+                name=name,
+                command=[sys.executable, "-m", f"artcafe_{service}"],
+                environ=environ,
+                log=self.directory / "logs" / f"{name}.log",
+            )
+        )
+
+    async def kill(self, name):
+        """Kill a process, which stays away until `start`."""
+        await self.supervisor.stop(name, how=signal.SIGKILL)
+
+    def fill_disk(self):
+        """Leave no free byte on the small disk."""
+        with (self._disk / "filler").open("wb", buffering=0) as file:
+            try:
+                while True:
+                    file.write(bytes(65536))
+            except OSError:
+                return
+
+    def free_disk(self):
+        (self._disk / "filler").unlink(missing_ok=True)
+
+    async def down(self):
+        await super().down()
+        if self._mounted:
+            await asyncio.to_thread(subprocess.run, ["umount", "--lazy", str(self._disk)], check=False)
+            self._mounted = False
