@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import signal
 import sys
 import time
 import traceback
@@ -28,6 +27,7 @@ from bench.rows import (
     soak,
     tracing,
 )
+from support.cancellable import run_cancellable
 
 ROOT = Path(__file__).parents[2]
 ROWS = {
@@ -100,14 +100,8 @@ async def main(given):
 
 
 def run():
-    async def run_cancellable():
-        task = asyncio.current_task()
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-        return await main(parse_arguments())
-
     try:
-        failed = asyncio.run(run_cancellable())
+        failed = run_cancellable(main(parse_arguments()))
     except AlreadyRunning as error:
         sys.exit(f"bench: {error}")
     except (KeyboardInterrupt, asyncio.CancelledError):

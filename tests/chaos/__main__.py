@@ -14,6 +14,7 @@ from chaos import disk, report
 from chaos.faults import FAULTS
 from chaos.stack import ChaosStack
 from chaos.trial import run_trial
+from support.cancellable import run_cancellable
 from support.cleanup import close_all
 from support.stack import running_stack
 
@@ -39,6 +40,8 @@ async def main(given):
     """Returns the number of rounds that failed and of promises that were broken."""
     found, failed = {}, 0
     about = f"{dt.datetime.now(dt.UTC):%Y-%m-%d}; {psutil.cpu_count()} processors; rounds of each fault: {given.rounds}."
+    if not given.faults:
+        about += f"\n\n{await disk.describe()}"
     async with running_stack(given.directory, SETTINGS, kind=ChaosStack) as stack:
         for name in given.faults or FAULTS:
             inject, node = FAULTS[name]
@@ -61,11 +64,7 @@ async def main(given):
                     else:
                         found[key] = each
             record(given, found, about)
-    if not given.faults:
-        about += f"\n\n{await disk.describe()}"
-    record(given, found, about)
-    results = list(found.values())
-    broken = [each for one in results for each in report.list_violations(one)]
+    broken = [each for one in found.values() for each in report.list_violations(one)]
     print("\n".join(broken))
     return failed + len(broken)
 
@@ -77,4 +76,7 @@ def record(given, found, about):
 
 
 if __name__ == "__main__":
-    sys.exit(1 if asyncio.run(main(parse_arguments())) else 0)
+    try:
+        sys.exit(1 if run_cancellable(main(parse_arguments())) else 0)
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        sys.exit("stopped")

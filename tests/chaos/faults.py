@@ -71,13 +71,16 @@ async def wait_healthy(stack):
 
 # By name: (the function, the node that direct clients are connected to first).
 FAULTS = {
-    **{f"kill {node}": (kill(node), node) for node in NODES},
-    **{f"pause {node}": (pause(node), node) for node in NODES},
-    **{f"kill {service}": (kill(service), None) for service in SERVICES},
+    f"kill {NODES[0]}": (kill(NODES[0]), NODES[0]),
+    f"pause {NODES[1]}": (pause(NODES[1]), NODES[1]),
+    "kill gateway": (kill("gateway"), None),
     "kill redis": (kill("redis"), None),
-    "pause redis": (pause("redis"), None),
     "pause dynamodb": (pause("moto"), None),
     f"full disk of {SMALL_DISK_NODE}": (fill_disk, SMALL_DISK_NODE),
     f"power loss of {NODES[0]}": (lose_power, NODES[0]),
+    "pause redis": (pause("redis"), None),
+    **{f"kill {service}": (kill(service), None) for service in SERVICES if service != "gateway"},
+    **{f"kill {node}": (kill(node), node) for node in NODES[1:]},
+    **{f"pause {node}": (pause(node), node) for node in (NODES[0], NODES[2])},
     "rolling restart": (restart_everything, None),
 }
