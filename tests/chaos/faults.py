@@ -4,7 +4,7 @@ import asyncio
 import os
 
 from artcafe_common.dev.stack import SERVICES
-from chaos.stack import SECOND, SMALL_DISK_NODE
+from chaos.stack import OWN_DISK_NODE, SECOND
 from support.cluster_stack import NODES
 from support.pausing import paused
 
@@ -33,14 +33,14 @@ def pause(name):
 
 
 async def fill_disk(stack):
-    if not stack.has_small_disk:
-        raise RuntimeError("mounting a small disk needs root")
+    if not stack.has_own_disk:
+        raise RuntimeError("mounting a disk needs root")
     await asyncio.to_thread(stack.fill_disk)
     await asyncio.sleep(PAUSED_S)
     stack.free_disk()
     # JetStream stays off after a failed write until the node is restarted.
-    await stack.supervisor.stop(SMALL_DISK_NODE)
-    stack.start(SMALL_DISK_NODE)
+    await stack.supervisor.stop(OWN_DISK_NODE)
+    stack.start(OWN_DISK_NODE)
 
 
 async def lose_power(stack):
@@ -76,7 +76,7 @@ FAULTS = {
     "kill gateway": (kill("gateway"), None),
     "kill redis": (kill("redis"), None),
     "pause dynamodb": (pause("moto"), None),
-    f"full disk of {SMALL_DISK_NODE}": (fill_disk, SMALL_DISK_NODE),
+    f"full disk of {OWN_DISK_NODE}": (fill_disk, OWN_DISK_NODE),
     f"power loss of {NODES[0]}": (lose_power, NODES[0]),
     "pause redis": (pause("redis"), None),
     **{f"kill {service}": (kill(service), None) for service in SERVICES if service != "gateway"},

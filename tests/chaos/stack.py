@@ -1,7 +1,8 @@
-"""A cluster with two of each service, and a small disk for one node."""
+"""A cluster with two of each service, and a disk for one node."""
 
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,9 +12,11 @@ from artcafe_common.dev.supervisor import Program
 from support.cluster_stack import NODES, ClusterStack
 from support.stack import free_ports
 
-DISK_BYTES = 96 * 2**20
+# JetStream reserves what the plans promise. Memory is used only for what is stored.
+DISK_BYTES = 256 * 2**30
+FREE_BYTES = 65536
 # The node whose data lies on a disk of its own.
-SMALL_DISK_NODE = NODES[-1]
+OWN_DISK_NODE = NODES[-1]
 SECOND = "-copy"
 
 
@@ -23,7 +26,7 @@ class ChaosStack(ClusterStack):
     def __init__(self, directory, ports, *, settings=None):
         super().__init__(directory, ports, settings=settings)
         self.gateways = [ports.api, free_ports().api]
-        self._disk = self.stores[SMALL_DISK_NODE]
+        self._disk = self.stores[OWN_DISK_NODE]
         self._mounted = False
 
     def prepare(self):
@@ -32,11 +35,10 @@ class ChaosStack(ClusterStack):
         super().prepare()
         self._disk.mkdir(parents=True, exist_ok=True)
         if os.geteuid() == 0:
-            options = ["-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(self._disk)]
-            self._mounted = subprocess.run(["mount", *options], check=False).returncode == 0
+            self._mounted = self._mount("rw", DISK_BYTES)
 
     @property
-    def has_small_disk(self):
+    def has_own_disk(self):
         """Whether this process may mount one."""
         return self._mounted
 
@@ -66,16 +68,15 @@ class ChaosStack(ClusterStack):
         await self.supervisor.stop(name, how=signal.SIGKILL)
 
     def fill_disk(self):
-        """Leave no free byte on the small disk."""
-        with (self._disk / "filler").open("wb", buffering=0) as file:
-            try:
-                while True:
-                    file.write(bytes(65536))
-            except OSError:
-                return
+        """Leave next to nothing free on the disk, whose size follows what it contains."""
+        self._mount("remount", shutil.disk_usage(self._disk).used + FREE_BYTES)
 
     def free_disk(self):
-        (self._disk / "filler").unlink(missing_ok=True)
+        self._mount("remount", DISK_BYTES)
+
+    def _mount(self, option, size):
+        command = ["mount", "-t", "tmpfs", "-o", f"{option},size={size}", "tmpfs", str(self._disk)]
+        return subprocess.run(command, check=False).returncode == 0
 
     async def down(self):
         await super().down()

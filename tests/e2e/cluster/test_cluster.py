@@ -8,9 +8,6 @@ import time
 import httpx
 import pytest
 
-from chaos.faults import FAULTS
-from chaos.report import AT_MOST_ONCE
-from chaos.trial import run_trial
 from support.cli import Terminal
 from support.cluster_stack import NODES
 from support.raw_nats import RawNats
@@ -105,19 +102,6 @@ async def test_client_is_revoked_while_the_events_have_no_leader(cluster, org, t
     await eventually(lambda: is_ready(cluster), within=20)
     cluster.start(leader)
     await eventually(lambda: has_caught_up(cluster), within=60)
-
-
-@pytest.mark.timeout(240)
-@pytest.mark.parametrize("fault", ["pause nats-2", "kill metering"])
-async def test_numbered_traffic_while_a_part_fails(cluster, fault):
-    """The short form of `make chaos`, without its bounds on times, which need a machine of their own."""
-    inject, node = FAULTS[fault]
-    results = await run_trial(cluster, fault, inject, node)
-    stored = [each for each in results if each.lost is not None and each.traffic != AT_MOST_ONCE]
-    assert len(stored) == 3
-    assert all(each.acknowledged > 0 for each in stored)
-    assert [(each.traffic, each.lost, each.doubled) for each in stored if each.lost or each.doubled] == []
-    assert [(each.traffic, each.counts_off) for each in results if each.counts_off] == []
 
 
 async def test_client_without_tls_is_refused(cluster, org):
