@@ -15,6 +15,8 @@ ROUTES = {
     "POST /accounts": {"name": "x", "description": "", "metadata": {}},
     "GET /accounts/{account_id}": None,
     "PUT /accounts/{account_id}": {"name": "x", "description": "", "metadata": {}},
+    "DELETE /accounts/{account_id}": None,
+    "POST /accounts/{account_id}/restore": None,
     "POST /accounts/generate-nkey/{account_id}": None,
     "GET /accounts/{account_id}/signing-keys": None,
     "DELETE /accounts/{account_id}/signing-keys/{nkey_public}": None,

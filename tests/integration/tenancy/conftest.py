@@ -10,6 +10,8 @@ from artcafe_common.bus.endpoints import EndpointServer
 from artcafe_common.contracts.identity.accounts import EnsureAccount
 from artcafe_common.contracts.identity.clients import IssueClientKey
 from artcafe_common.contracts.tenancy.events import (
+    AccountExpired,
+    AccountStatusChanged,
     ChannelChanged,
     ClientChanged,
     ClientRevoked,
@@ -25,7 +27,15 @@ from artcafe_tenancy.tables import TABLES
 from support.aws import aws_environment
 from support.harness.tenancy import FakeIdentity, TenancyHarness
 
-EVENTS = (ChannelChanged, ClientChanged, ClientRevoked, MembershipChanged, PlanChanged)
+EVENTS = (
+    AccountExpired,
+    AccountStatusChanged,
+    ChannelChanged,
+    ClientChanged,
+    ClientRevoked,
+    MembershipChanged,
+    PlanChanged,
+)
 
 
 @pytest.fixture(scope="module")

@@ -77,7 +77,7 @@ class TenancyHarness:
                 None,
             )
 
-        return await eventually(find, within=3, every=0.01)
+        return await eventually(find, within=8, every=0.01)
 
 
 class Actor:

@@ -40,7 +40,7 @@ class Accounts:
             account=self._account.public,
             platform_key=self._account.platform_key.public,
             is_quota_exhausted=self.exhausted[tenant_id],
-            suspended=self.suspended,
+            is_blocked=self.suspended,
         )
         return SimpleNamespace(item=item)
 

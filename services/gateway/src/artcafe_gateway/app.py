@@ -11,10 +11,13 @@ from artcafe_common.activity_reporting import DenialReporter
 from artcafe_common.broker.connect import connect
 from artcafe_common.broker.renewable import RenewableNats
 from artcafe_common.bus.client import Bus
+from artcafe_common.bus.consumer import EventConsumer
 from artcafe_common.contracts.gateway import CloseConnections
 from artcafe_common.contracts.presence import PresenceChanged
 from artcafe_common.contracts.tenancy.activity import ActivityRecorded
 from artcafe_common.contracts.tenancy.events import (
+    AccountDataDeleted,
+    AccountExpired,
     AccountStatusChanged,
     AgentRevoked,
     ClientRevoked,
@@ -89,6 +92,16 @@ async def app(settings: Settings) -> AsyncIterator[None]:
         stack.push_async_callback(gateway.sessions.drain)
         stack.callback(http.stop_accepting)
 
+        async def delete_tenant(event: AccountExpired) -> None:
+            await idempotency_store.delete_tenant(event.tenant_id)
+            await gateway.rate_limits.remove_tenant(event.tenant_id)
+            await gateway.bus.publish(
+                AccountDataDeleted(tenant_id=event.tenant_id, round=event.round, service="gateway")
+            )
+
+        consumer = EventConsumer(gateway.bus, "gateway", {AccountExpired: delete_tenant})
+        gateway.metrics.process.add_consumers(consumer)
+
         async def refresh_caches() -> None:
             # Events may have been missed while the broker was unreachable.
             gateway.lookup_cache.clear()
@@ -121,6 +134,7 @@ async def app(settings: Settings) -> AsyncIterator[None]:
         await stack.enter_async_context(
             run_background(
                 wait_until_available("events", gateway.bus.ensure_events_stream),
+                consumer.run(),
                 gateway.presence.run(),
                 run_periodically(
                     REFRESH_INTERVAL_S,

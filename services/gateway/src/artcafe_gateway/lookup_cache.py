@@ -46,7 +46,7 @@ class LookupCache:
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
         self._users: Cache[bytes, User] = Cache(size=20_000, age_s=60)
-        self._memberships: Cache[tuple[str, str | None], Membership] = Cache(size=20_000, age_s=30)
+        self._memberships: Cache[tuple[str, str | None, bool], Membership] = Cache(size=20_000, age_s=30)
         # Channels by tenant, version of the tenant's channels, and id or name.
         self._channels: Cache[tuple[str, int, str], Channel] = Cache(size=20_000, age_s=CHANNEL_AGE_S)
         self._missing_channels: TTLCache[tuple[str, int, str], None] = TTLCache(20_000, MISSING_CHANNEL_AGE_S)
@@ -73,12 +73,15 @@ class LookupCache:
             raise InvalidToken
         return user
 
-    async def membership(self, user: User, tenant_id: str | None, caller: CallerContext) -> Membership:
-        """The user's membership of a tenant, or of the only one; Forbidden, TenantRequired, AccountSuspended."""
+    async def membership(
+        self, user: User, tenant_id: str | None, caller: CallerContext, *, include_deleted: bool = False
+    ) -> Membership:
+        """The user's membership of a tenant, or of the only one; as ResolveMembership."""
         return await self._memberships.get(
-            (user.user_id, tenant_id),
+            (user.user_id, tenant_id, include_deleted),
             lambda: self._bus.call(
-                ResolveMembership(user_id=user.user_id, tenant_id=tenant_id), caller=caller
+                ResolveMembership(user_id=user.user_id, tenant_id=tenant_id, include_deleted=include_deleted),
+                caller=caller,
             ),
         )
 
@@ -140,8 +143,9 @@ class LookupCache:
 
     def invalidate_membership(self, user_id: str, tenant_id: str) -> None:
         """Look up a user's membership again."""
-        self._memberships.invalidate((user_id, tenant_id))
-        self._memberships.invalidate((user_id, None))
+        for requested in (tenant_id, None):
+            for include_deleted in (False, True):
+                self._memberships.invalidate((user_id, requested, include_deleted))
 
     def clear(self) -> None:
         """Invalidate all entries, after events may have been missed."""

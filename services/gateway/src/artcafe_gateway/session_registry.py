@@ -6,7 +6,7 @@ from collections import OrderedDict
 from typing import Protocol
 
 from artcafe_common.contracts.gateway import CloseConnections, CloseReason
-from artcafe_common.contracts.identity.clients import AccountSuspended
+from artcafe_common.contracts.identity.clients import AccountDeleted, AccountSuspended
 from artcafe_common.contracts.tenancy.accounts import AccountStatus
 from artcafe_common.contracts.tenancy.events import (
     AccountStatusChanged,
@@ -26,6 +26,7 @@ from artcafe_gateway.wire.socket import (
 )
 
 MAX_RECENT_REVOCATIONS = 10_000
+_BLOCKED = {AccountStatus.SUSPENDED: AccountSuspended, AccountStatus.DELETED: AccountDeleted}
 # In place of an owner: everybody of an organization.
 EVERY_OWNER = "*"
 # Each session is checked once a second; a tick checks one slot of them.
@@ -113,13 +114,14 @@ class SessionRegistry:
             self._revoke(event.tenant_id, f"user:{event.user_id}", CLOSE_REVOKED, "membership_ended")
 
     async def on_account_status_changed(self, event: AccountStatusChanged) -> None:
-        """Close every session of a suspended organization."""
-        if event.status is not AccountStatus.SUSPENDED:
+        """Close every session of a suspended or deleted organization."""
+        error = _BLOCKED.get(event.status)
+        if error is None:
             return
         self._note_revocation(event.tenant_id, EVERY_OWNER)
         for session in self.all():
             if session.tenant_id == event.tenant_id:
-                session.socket.close(CLOSE_REVOKED, AccountSuspended.code)
+                session.socket.close(CLOSE_REVOKED, error.code)
 
     async def on_close_connections(self, signal: CloseConnections) -> None:
         """Close the sessions that are over the plan's number of connections, or that an admin ends."""

@@ -9,7 +9,6 @@ import nats.errors
 import structlog
 from nats.aio.client import Client as Nats
 
-from artcafe_common.broker.nkeys import KeyPair
 from artcafe_common.bus.client import Bus
 from artcafe_common.bus.errors import CommandError, ServiceUnavailable
 from artcafe_common.cache import Cache
@@ -20,9 +19,10 @@ from artcafe_common.contracts.identity.accounts import (
     SealedSeeds,
     SigningKey,
 )
-from artcafe_common.contracts.identity.clients import AccountSuspended
+from artcafe_common.contracts.identity.clients import AccountDeleted, AccountSuspended
+from artcafe_common.contracts.tenancy.accounts import AccountStatus
 from artcafe_common.plans import Plan
-from artcafe_identity.account_signing import AccountSigner
+from artcafe_identity.account_signing import AccountSigner, SigningAccount
 from artcafe_identity.broker_accounts import BrokerAccounts, is_rejection
 from artcafe_identity.store import Store
 from artcafe_identity.tables import AccountItem, OwnStreams
@@ -37,27 +37,6 @@ MAX_SEALED = 200
 PUBLISH_WAIT_S = 1.5
 _PUBLISH_FAILURES = (CommandError, nats.errors.Error, OSError, TimeoutError)
 log = structlog.get_logger()
-
-
-class SigningAccount(msgspec.Struct, frozen=True, kw_only=True):
-    """A tenant's accounts with the platform's decrypted signing keys; `own_account` is that of its own streams."""
-
-    item: AccountItem
-    signing_key: KeyPair
-    streams_account: str
-    streams_key: KeyPair
-    own_account: str | None = None
-    own_key: KeyPair | None = None
-
-    @property
-    def stream_keys(self) -> dict[str, tuple[str, KeyPair]]:
-        """The accounts that may contain streams with the keys that sign their users, as `AccountItem.stream_accounts`."""
-        keys = {"clients": self.signing_key, "streams": self.streams_key, "own": self.own_key}
-        return {
-            kind: (account, key)
-            for kind, account in self.item.stream_accounts.items()
-            if (key := keys[kind]) is not None
-        }
 
 
 class AccountRepository:
@@ -144,12 +123,16 @@ class AccountRepository:
                 await self._publish(changed)
                 return changed, True
 
-    async def set_suspended(self, tenant_id: str, *, suspended: bool) -> AccountItem:
+    async def set_status(self, tenant_id: str, status: AccountStatus) -> AccountItem:
         """Store and push whether the tenant's clients may connect at all. Raises AccountMissing.
 
         While they may not, the broker also closes the connections of users that the tenant's keys signed.
         """
-        item = await self._change(tenant_id, lambda item: msgspec.structs.replace(item, suspended=suspended))
+        blocked = {
+            "suspended": status is AccountStatus.SUSPENDED,
+            "deleted": status is AccountStatus.DELETED,
+        }
+        item = await self._change(tenant_id, lambda item: msgspec.structs.replace(item, **blocked))
         # An earlier attempt may have stored it, but not have reached the broker.
         await self._broker.push(item.jwt)
         return item
@@ -254,11 +237,24 @@ class AccountRepository:
         return await self._signing_accounts.get(tenant_id, load)
 
     async def get_active_account(self, tenant_id: str) -> SigningAccount:
-        """The same, for a client that wants to connect. Raises AccountMissing, AccountSuspended."""
+        """The same, for a client that wants to connect. Raises AccountMissing, AccountSuspended, AccountDeleted."""
         account = await self.get_signing_account(tenant_id)
         if account.item.suspended:
             raise AccountSuspended
+        if account.item.deleted:
+            raise AccountDeleted
         return account
+
+    async def delete(self, item: AccountItem) -> None:
+        """Delete a tenant's accounts, at the broker and here. Idempotent."""
+        request = self._signer.sign_deletion(item)
+        await self._broker.delete(request)
+        await self._store.delete_account(item)
+        self._signing_accounts.invalidate(item.tenant_id)
+        self.exhausted_until.pop(item.tenant_id, None)
+        await self._bus.notify(AccountUpdated(tenant_id=item.tenant_id))
+        # A comparison may have pushed them again before they were removed here.
+        await self._broker.delete(request)
 
     async def seal_seeds(self) -> SealedSeeds:
         """Encrypt the seeds of some accounts with the present sealing key. Idempotent."""

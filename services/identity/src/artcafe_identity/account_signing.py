@@ -4,7 +4,14 @@ import time
 
 import msgspec
 
-from artcafe_common.broker.claims import AccountClaims, claims_of, encode, issuer_of, to_claims
+from artcafe_common.broker.claims import (
+    AccountClaims,
+    AccountDeletionClaims,
+    claims_of,
+    encode,
+    issuer_of,
+    to_claims,
+)
 from artcafe_common.broker.nkeys import KeyKind, KeyPair, create_key_pair
 from artcafe_common.installation.platform_keys import PlatformKeys
 from artcafe_common.plans import LIMITS, Plan
@@ -17,6 +24,27 @@ from artcafe_identity.tenant_claims import (
     streams_account_claims,
     tenant_account_claims,
 )
+
+
+class SigningAccount(msgspec.Struct, frozen=True, kw_only=True):
+    """A tenant's accounts with the platform's decrypted signing keys; `own_account` is that of its own streams."""
+
+    item: AccountItem
+    signing_key: KeyPair
+    streams_account: str
+    streams_key: KeyPair
+    own_account: str | None = None
+    own_key: KeyPair | None = None
+
+    @property
+    def stream_keys(self) -> dict[str, tuple[str, KeyPair]]:
+        """The accounts that may contain streams with the keys that sign their users, as `AccountItem.stream_accounts`."""
+        keys = {"clients": self.signing_key, "streams": self.streams_key, "own": self.own_key}
+        return {
+            kind: (account, key)
+            for kind, account in self.item.stream_accounts.items()
+            if (key := keys[kind]) is not None
+        }
 
 
 class AccountSigner:
@@ -79,6 +107,17 @@ class AccountSigner:
                     self._own_claims(item, own), own.account, f"own streams {item.tenant_id}", own.jwt
                 ),
             ),
+        )
+
+    def sign_deletion(self, item: AccountItem) -> str:
+        """The request that the broker deletes a tenant's accounts."""
+        accounts = [each.account for each in (item, item.streams, item.own) if each is not None]
+        return encode(
+            AccountDeletionClaims(accounts=accounts),
+            issuer=self._operator.pair,
+            subject=self._operator.pair.public,
+            name="delete accounts",
+            issued_at=int(time.time()),
         )
 
     def is_current(self, item: AccountItem) -> bool:

@@ -20,6 +20,7 @@ from artcafe_common.contracts.identity.accounts import (
 )
 from artcafe_common.contracts.metering import QuotaCrossed
 from artcafe_common.contracts.tenancy.events import (
+    AccountExpired,
     AccountStatusChanged,
     ClientRevoked,
     MembershipChanged,
@@ -32,6 +33,7 @@ from artcafe_common.runtime import run_service
 from artcafe_common.settings import read_key
 from artcafe_common.storage.dynamo import Database
 from artcafe_common.storage.redis_client import RedisClient
+from artcafe_identity.account_deletion import AccountDeleter
 from artcafe_identity.account_repository import AccountRepository
 from artcafe_identity.account_signing import AccountSigner
 from artcafe_identity.agent_authenticator import AgentAuthenticator
@@ -194,6 +196,13 @@ async def app(settings: Settings) -> AsyncIterator[None]:  # noqa: PLR0915 - rea
             recent_logins=recent_logins,
         )
         suspensions = SuspensionHandler(bus=runtime.bus, accounts=accounts, clients=clients)
+        deleter = AccountDeleter(
+            bus=runtime.bus,
+            store=store,
+            accounts=accounts,
+            limits=issuance_limits,
+            nats_url=settings.nats_url,
+        )
         quota = MessageQuota(bus=runtime.bus, accounts=accounts, clients=clients)
         consumer = EventConsumer(
             runtime.bus,
@@ -204,6 +213,7 @@ async def app(settings: Settings) -> AsyncIterator[None]:  # noqa: PLR0915 - rea
                 QuotaCrossed: quota.on_quota_crossed,
                 PlanChanged: quota.on_plan_changed,
                 AccountStatusChanged: suspensions.on_status_changed,
+                AccountExpired: deleter.on_account_expired,
             },
             concurrent=True,
         )

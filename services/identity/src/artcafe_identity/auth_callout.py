@@ -24,7 +24,7 @@ from artcafe_common.bus.client import Bus
 from artcafe_common.bus.errors import CommandError, ServiceUnavailable
 from artcafe_common.connection_limit import reserve_connection
 from artcafe_common.contracts.identity.accounts import AccountUpdated
-from artcafe_common.contracts.identity.clients import AccountSuspended, AuthenticationFailed
+from artcafe_common.contracts.identity.clients import ACCOUNT_BLOCKED, AuthenticationFailed
 from artcafe_common.contracts.tenancy.fields import PlanLimitReached
 from artcafe_common.installation.nats_server import AUTHORIZATION_TIMEOUT_S
 from artcafe_common.latency import LatencyHistogram
@@ -44,6 +44,8 @@ ATTEMPT_TIMEOUT_S = 3.0
 RESERVE_DEADLINE_S = 0.8
 RETRY_PAUSE_S = 0.1
 MAX_RETRY_PAUSE_S = 1.0
+# Refusals of which the client is told the reason.
+_REFUSALS: tuple[type[CommandError], ...] = (*ACCOUNT_BLOCKED, PlanLimitReached)
 log = structlog.get_logger()
 
 
@@ -112,7 +114,7 @@ class AuthCallout:
                 response = AuthorizationResponse(jwt=await self._issue_when_available(request))
         except AuthenticationFailed:
             response = AuthorizationResponse(error="authentication failed")
-        except (AccountSuspended, PlanLimitReached) as error:
+        except _REFUSALS as error:
             log.info("callout_refused", reason=error.code)
             response = AuthorizationResponse(error=error.detail)
         except (CommandError, TimeoutError) as error:
@@ -136,7 +138,9 @@ class AuthCallout:
             try:
                 async with self._slots, asyncio.timeout(ATTEMPT_TIMEOUT_S):
                     return await self._issue_user_jwt(request)
-            except (AuthenticationFailed, AccountSuspended, PlanLimitReached):
+            except AuthenticationFailed:
+                raise
+            except _REFUSALS:
                 raise
             except (CommandError, TimeoutError) as error:
                 log.debug("callout_postponed", reason=str(error))

@@ -21,7 +21,8 @@ from artcafe_common.broker.nkeys import KeyPair
 from artcafe_common.bus.errors import CommandError, ServiceUnavailable
 from artcafe_common.contracts.identity.streams import StreamRefused
 from artcafe_identity.account_connections import close_quietly, connect_to_account
-from artcafe_identity.account_repository import AccountRepository, SigningAccount
+from artcafe_identity.account_repository import AccountRepository
+from artcafe_identity.account_signing import SigningAccount
 from artcafe_identity.stream_api_checks import CallRefused, check_consumer, check_stream, subject_root
 from artcafe_identity.stream_transfer import copy_stream
 from artcafe_identity.tables import OwnStreams

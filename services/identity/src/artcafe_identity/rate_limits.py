@@ -24,6 +24,10 @@ class IssuanceLimits:
         if not verdict.allowed:
             raise KeyRateExceeded(retry_after_s=verdict.retry_after_s)
 
+    async def remove(self, tenant_id: str) -> None:
+        """Forget the keys of an organization that is deleted."""
+        await self._limiter.remove(f"keys:{tenant_id}")
+
     async def acquire_challenge(self, agent_id: str, ip: str) -> None:
         """Count a new challenge. Raises ChallengeRateExceeded; without Redis there is no limit."""
         try:

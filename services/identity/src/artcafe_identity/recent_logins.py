@@ -72,7 +72,7 @@ class RecentLogins:
             return 0
         may_publish = not item.is_quota_exhausted
         return await self._end(
-            [each for each, login in logins if item.suspended or login.may_publish != may_publish]
+            [each for each, login in logins if item.is_blocked or login.may_publish != may_publish]
         )
 
     async def end_revoked(self, client_id: str, current: ClientCredential | None) -> int:

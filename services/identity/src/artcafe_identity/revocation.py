@@ -71,7 +71,7 @@ class ClientKicker:
         return await self._kick(
             account,
             lambda user: bool(ULID_PATTERN.match(user)),
-            keeps=lambda login: not account.suspended and login.may_publish == may_publish,
+            keeps=lambda login: not account.is_blocked and login.may_publish == may_publish,
         )
 
     async def _kick(

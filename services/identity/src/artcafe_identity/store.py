@@ -60,6 +60,12 @@ class Store:
             return False
         return True
 
+    async def delete_account(self, item: AccountItem) -> None:
+        """Remove an account and its lookup. Idempotent."""
+        await self._database.transact_write(
+            [self._accounts.build_delete(item.seed_id), self._owners.build_delete(_owner_key(item.account))]
+        )
+
     async def create_challenge(self, challenge: str, subject_id: str, ttl_s: int) -> int:
         """Store a challenge for its subject; returns the expiry in Unix seconds."""
         expires_at = int(time.time()) + ttl_s

@@ -58,8 +58,8 @@ class AccountItem(msgspec.Struct, frozen=True, kw_only=True):
     `sealed_seed` is the encrypted seed of `platform_key`, the platform's signing key in the account;
     `tenant_keys` are the signing keys that the tenant owns; items of earlier releases contain only
     their public keys. Until `quota_exhausted_until` (Unix seconds, 0 while messages of the month are left)
-    clients may not publish, and the tenant's keys are not part of the account. While it is `suspended`, they are not
-    either, and no client is let in. The account's identity key signs nothing in operator mode, so its seed is not
+    clients may not publish, and the tenant's keys are not part of the account. While it is `suspended` or `deleted`,
+    they are not either, and no client is let in. The account's identity key signs nothing in operator mode, so its seed is not
     stored.
 
     `streams` is the account of the platform's streams of the tenant; rows of earlier releases have none, and their
@@ -82,6 +82,7 @@ class AccountItem(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     quota_exhausted_until: int = 0
     suspended: bool = False
+    deleted: bool = False
     streams: StreamsAccount | None = None
     streams_moved: bool = False
     own: StreamsAccount | None = None
@@ -101,6 +102,11 @@ class AccountItem(msgspec.Struct, frozen=True, kw_only=True):
         return self.quota_exhausted_until > time.time()
 
     @property
+    def is_blocked(self) -> bool:
+        """Whether no client may connect."""
+        return self.suspended or self.deleted
+
+    @property
     def stream_accounts(self) -> dict[str, str]:
         """The accounts that may contain streams, by what they are for; `SigningAccount.stream_keys` has the same."""
         # JetStream is off in the others.
@@ -117,7 +123,7 @@ class AccountItem(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def active_tenant_keys(self) -> list[str]:
         """The public keys of the tenant that may sign users now."""
-        if self.quota_exhausted_until or self.suspended:
+        if self.quota_exhausted_until or self.is_blocked:
             return []
         return [key.nkey_public for key in self.signing_keys]
 

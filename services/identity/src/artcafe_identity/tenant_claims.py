@@ -306,6 +306,15 @@ def stream_backup_user_claims(*, account: str, restore: bool) -> UserClaims:
     )
 
 
+def stream_removal_user_claims(*, account: str) -> UserClaims:
+    """Claims of identity's own connection that deletes all streams of an account."""
+    return UserClaims(
+        issuer_account=account,
+        pub=Permission(allow=["$JS.API.STREAM.LIST", "$JS.API.STREAM.DELETE.*"]),
+        sub=Permission(allow=[f"{PRIVATE_INBOX_PREFIX}.>"]),
+    )
+
+
 def own_streams_move_user_claims(*, account: str) -> UserClaims:
     """Claims of identity's own connection that moves the clients' own streams to another account."""
     calls = (

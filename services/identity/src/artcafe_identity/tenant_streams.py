@@ -21,7 +21,8 @@ from artcafe_common.bus.errors import ServiceUnavailable
 from artcafe_common.bus.stream_replicas import choose_replicas, replicas_metadata
 from artcafe_common.contracts.identity.streams import EnsureStream, PurgeStream, StreamRefused, SubjectOverlap
 from artcafe_identity.account_connections import close_quietly, connect_to_account
-from artcafe_identity.account_repository import AccountRepository, SigningAccount
+from artcafe_identity.account_repository import AccountRepository
+from artcafe_identity.account_signing import SigningAccount
 from artcafe_identity.own_streams_move import OwnStreamsMove
 from artcafe_identity.stream_transfer import copy_stream
 from artcafe_identity.tenant_claims import stream_user_claims

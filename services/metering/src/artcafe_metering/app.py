@@ -8,6 +8,7 @@ from artcafe_common.broker.connect import connect
 from artcafe_common.bus.consumer import EventConsumer
 from artcafe_common.contracts.ingest import IngestReceived
 from artcafe_common.contracts.metering import UsageRecorded
+from artcafe_common.contracts.tenancy.events import AccountDataDeleted, AccountExpired
 from artcafe_common.lifecycle import run_background, run_periodically
 from artcafe_common.runtime import run_service
 from artcafe_common.settings import read_key
@@ -65,6 +66,16 @@ async def app(settings: Settings) -> AsyncIterator[None]:
         usage_events = EventConsumer(
             host.bus, CONSUMER, {UsageRecorded: apply_batch, IngestReceived: subtract_ingest}
         )
+
+        async def delete_usage(event: AccountExpired) -> None:
+            await counters.delete_tenant(event.tenant_id)
+            await archive.delete_tenant(event.tenant_id)
+            await host.bus.publish(
+                AccountDataDeleted(tenant_id=event.tenant_id, round=event.round, service="metering")
+            )
+
+        # A separate consumer, so that usage does not wait for deletions.
+        deletions = EventConsumer(host.bus, f"{CONSUMER}-deletion", {AccountExpired: delete_usage})
         broker_usage = BrokerUsageCollector(
             system=system, owners=OwnerResolver(host.bus), counters=counters, recovery=recovery
         )
@@ -75,7 +86,7 @@ async def app(settings: Settings) -> AsyncIterator[None]:
         host.on_reconnect.append(quotas.on_reconnect)
         rollup = Rollup(counters, archive)
         host.metrics.add_connections(system=system)
-        host.metrics.add_consumers(usage_events)
+        host.metrics.add_consumers(usage_events, deletions)
         host.metrics.add_stores(redis=counters.statistics, dynamodb=database.statistics)
 
         monitor = BrokerMonitor(
@@ -89,6 +100,7 @@ async def app(settings: Settings) -> AsyncIterator[None]:
         await stack.enter_async_context(
             run_background(
                 usage_events.run(),
+                deletions.run(),
                 run_periodically(settings.poll_interval_s, broker_usage.collect_open, name="collect_open"),
                 run_periodically(
                     settings.closed_interval_s, broker_usage.collect_closed, name="collect_closed"

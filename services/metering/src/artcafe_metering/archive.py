@@ -61,6 +61,10 @@ class UsageArchive:
             return False
         return True
 
+    async def delete_tenant(self, tenant_id: str) -> None:
+        """Remove all days of a tenant. Idempotent."""
+        await self._days.delete_all(tenant_id)
+
     async def list_days(self, tenant_id: str, first: date, last: date) -> list[DayItem]:
         """The stored days of a period, both ends included."""
         page = await self._days.list(

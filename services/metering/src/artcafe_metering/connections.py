@@ -125,6 +125,6 @@ class ConnectionSnapshot(msgspec.Struct, frozen=True, kw_only=True):
         return row
 
 
-def connection_key(server: str, cid: int) -> str:
-    """The Redis key of a connection's counters."""
+def connection_key(server: str, cid: int | str) -> str:
+    """The Redis key of a connection's counters; with `*`, the pattern of such keys."""
     return f"meter:conn:{server}:{cid}"

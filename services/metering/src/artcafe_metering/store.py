@@ -33,6 +33,7 @@ OTHER = "other"
 FIRST_WITH_SORT_RO = 7
 FIELDS = ("messages", "deliveries", "bytes_in", "bytes_out", "api_calls", "connection_seconds")
 _TRAFFIC_FIELDS = FIELDS[:4]
+_PREFIXES = ("stats:", "active:", "meter:")
 
 _SCRIPTS = ("apply_gateway_batch", "apply_broker_totals", "count_unreported", "recover")
 
@@ -237,6 +238,23 @@ class UsageCounters:
     async def mark_crossing_published(self, crossing: str) -> None:
         """Mark a crossed threshold as published."""
         await self._call(lambda client: client.set(f"meter:crossed:{crossing}", 1, ex=CROSSING_TTL_S))
+
+    async def delete_tenant(self, tenant_id: str) -> None:
+        """Remove all counters of a tenant. Idempotent."""
+        async for keys in self._client.scan(f"*:{tenant_id}*"):
+            # Other services may have keys in the same Redis.
+            if own := [key for key in keys if key.startswith(_PREFIXES)]:
+                await self._client.unlink(*own)
+        pipeline = self._client.pipeline()
+        async for keys in self._client.scan_hashes(connection_key("*", "*"), "tenant", tenant_id):
+            pipeline.unlink(*keys)
+            pipeline.zrem(CLOSED_BRIDGES, *keys)
+        pipeline.hdel(RECOVERED, tenant_id)
+        async for keys in self._client.scan("meter:tenants:*"):
+            for key in keys:
+                pipeline.srem(key, tenant_id)
+        await self._send(pipeline)
+        self.changed_tenants.discard(tenant_id)
 
     async def daily_totals_of(
         self, tenant_id: str, kind: CounterKind, item_id: str, days: Sequence[date]

@@ -13,7 +13,7 @@ from artcafe_common.broker.connect import connect
 from artcafe_common.bus.consumer import EventConsumer
 from artcafe_common.bus.errors import CommandError
 from artcafe_common.contracts.presence import GatewayAlive, HeartbeatsReceived
-from artcafe_common.contracts.tenancy.events import PlanChanged
+from artcafe_common.contracts.tenancy.events import AccountDataDeleted, AccountExpired, PlanChanged
 from artcafe_common.lifecycle import run_background, run_periodically
 from artcafe_common.runtime import Check, run_service
 from artcafe_common.storage.dynamo import Database
@@ -79,8 +79,22 @@ async def app(settings: Settings) -> AsyncIterator[None]:
         deadlines = DeadlineChecker(store, host.bus.nc, on_state_restored=requests.request)
         limit = ConnectionLimitEnforcer(bus=host.bus, ender=ender, store=store)
         host.on_reconnect.append(limit.on_reconnect)
+
+        async def delete_presence(event: AccountExpired) -> None:
+            await store.delete_tenant(event.tenant_id)
+            await host.bus.publish(
+                AccountDataDeleted(tenant_id=event.tenant_id, round=event.round, service=NAME)
+            )
+
         consumer = EventConsumer(
-            host.bus, NAME, {**gateways.handlers(), PlanChanged: limit.on_plan_changed}, concurrent=True
+            host.bus,
+            NAME,
+            {
+                **gateways.handlers(),
+                PlanChanged: limit.on_plan_changed,
+                AccountExpired: delete_presence,
+            },
+            concurrent=True,
         )
 
         register_metrics(host.metrics, gateways=gateways, ingest=ingest, reports=reports)

@@ -20,6 +20,7 @@ from artcafe_common.contracts.presence import Transport
 from artcafe_common.storage.dynamo import Database
 from artcafe_common.storage.redis_client import RedisClient
 from artcafe_common.storage.table import Table
+from artcafe_common.storage.tenant_table import TenantTable
 from artcafe_presence.records import (
     ClosedConnection,
     ConnectionReport,
@@ -68,6 +69,7 @@ class Store:
     def __init__(self, database: Database, settings: Settings) -> None:
         self._database = database
         self._rows = Table(database, CONNECTIONS)
+        self._tenant_rows = TenantTable(database, CONNECTIONS)
         self._timeout_ms = int(settings.heartbeat_timeout_s * 1000)
         self._gateway_grace_ms = int(settings.gateway_grace_s * 1000)
         self._max_check_gap_ms = int(MAX_CHECK_GAP * settings.deadline_check_s * 1000)
@@ -207,6 +209,23 @@ class Store:
                 "reserve_connection", tenant_id, connection_id, limit, duration, wait_for_recovery=False
             )
         )
+
+    # -- deleted organizations ---------------------------------------------------------------
+
+    async def delete_tenant(self, tenant_id: str) -> None:
+        """Remove everything of a tenant. Idempotent."""
+        prefix = "presence:connection:"
+        async for keys in self._redis.scan_hashes(f"{prefix}*", "tenant", tenant_id):
+            ids = [key.removeprefix(prefix) for key in keys]
+            await self.close_connections(
+                [ClosedConnection(id=each, tenant=tenant_id, reason="deleted") for each in ids]
+            )
+        prefix = "presence:client:"
+        async for keys in self._redis.scan_hashes(f"{prefix}*", "tenant", tenant_id):
+            ids = [key.removeprefix(prefix) for key in keys]
+            await self._redis.unlink(*keys, *(f"presence:live:{each}" for each in ids))
+        await self._redis.unlink(f"presence:tenant:{tenant_id}", f"presence:reserved:{tenant_id}")
+        await self._tenant_rows.delete_all(tenant_id)
 
     # -- direct NATS connections -------------------------------------------------------------
 

@@ -1,5 +1,6 @@
 """Endpoints of organizations, which the API calls accounts."""
 
+from datetime import timedelta
 from typing import Any
 
 import structlog
@@ -8,7 +9,7 @@ from artcafe_common import authorization, clock
 from artcafe_common.bus.caller import current_caller
 from artcafe_common.bus.command import Event
 from artcafe_common.bus.endpoints import handles
-from artcafe_common.bus.errors import CommandError
+from artcafe_common.bus.errors import CommandError, InvalidRequest
 from artcafe_common.concurrency import run_together
 from artcafe_common.contracts.identity.accounts import EnsureAccount
 from artcafe_common.contracts.tenancy.accounts import (
@@ -18,10 +19,12 @@ from artcafe_common.contracts.tenancy.accounts import (
     AccountStatus,
     ChangePlan,
     CreateAccount,
+    DeleteAccount,
     GetAccount,
     GetResourceUsage,
     ListAccounts,
     ResourceUsage,
+    RestoreAccount,
     SetAccountStatus,
     UpdateAccount,
 )
@@ -31,9 +34,11 @@ from artcafe_common.contracts.tenancy.members import Role
 from artcafe_common.plans import LIMITS
 from artcafe_tenancy import metadata, names
 from artcafe_tenancy.endpoint_base import EndpointBase, changed_fields, require_found
-from artcafe_tenancy.outbox import OutboxEntry, build_entry
+from artcafe_tenancy.outbox import OutboxEntry, build_entry, to_timestamp
 from artcafe_tenancy.tables import MemberItem, TenantItem
 
+# How long a deleted organization can be restored.
+GRACE = timedelta(days=7)
 log = structlog.get_logger()
 
 
@@ -110,6 +115,41 @@ class AccountEndpoints(EndpointBase):
         tenant = await self.store.update_tenant(tenant_id, changes, entry, request.check_version)
         return _to_account(tenant, authorization.role_of(current_caller()))
 
+    @handles(DeleteAccount)
+    async def delete_account(self, request: DeleteAccount) -> Account:
+        tenant_id = authorization.require_role(Role.OWNER)
+        deletion_at = clock.now() + GRACE
+        entry = _build_entry(
+            tenant_id,
+            "account.deleted",
+            AccountStatusChanged(tenant_id=tenant_id, status=AccountStatus.DELETED),
+            metadata={"deletion_at": to_timestamp(deletion_at)},
+        )
+        tenant = await self.store.update_tenant(
+            tenant_id,
+            lambda before: {"deletion_at": deletion_at} if before.deletion_at is None else None,
+            entry,
+            request.check_version,
+            further=[self.store.deletions.build_schedule(tenant_id, deletion_at)],
+        )
+        return _to_account(tenant, Role.OWNER)
+
+    @handles(RestoreAccount)
+    async def restore_account(self, request: RestoreAccount) -> Account:  # noqa: ARG002 - it has no fields
+        tenant_id = authorization.require_role(Role.OWNER)
+        entry = _build_entry(
+            tenant_id,
+            "account.restored",
+            AccountStatusChanged(tenant_id=tenant_id, status=AccountStatus.ACTIVE),
+        )
+        tenant = await self.store.update_tenant(
+            tenant_id,
+            lambda before: None if before.deletion_at is None else {"deletion_at": None},
+            entry,
+            further=[self.store.deletions.build_cancel(tenant_id)],
+        )
+        return _to_account(tenant, Role.OWNER)
+
     @handles(ChangePlan)
     async def change_plan(self, request: ChangePlan) -> Account:
         authorization.require_operator()
@@ -130,6 +170,8 @@ class AccountEndpoints(EndpointBase):
     @handles(SetAccountStatus)
     async def set_account_status(self, request: SetAccountStatus) -> Account:
         authorization.require_operator()
+        if request.status is AccountStatus.DELETED:
+            raise InvalidRequest("only an owner deletes an organization")
         entry = _build_entry(
             request.tenant_id,
             "account.suspended" if request.status is AccountStatus.SUSPENDED else "account.resumed",
@@ -153,11 +195,18 @@ def _to_account(tenant: TenantItem, role: Role) -> Account:
         account_id=tenant.id,
         name=tenant.name,
         description=tenant.description,
-        status=tenant.status,
+        status=_status_of(tenant),
         plan=tenant.plan,
         role=role,
         limits=LIMITS[tenant.plan],
         metadata=tenant.metadata,
         created_at=tenant.created_at,
         updated_at=tenant.updated_at,
+        deletion_at=tenant.deletion_at,
     )
+
+
+def _status_of(tenant: TenantItem) -> AccountStatus:
+    # An operator's decision comes before an owner's.
+    is_deleted = tenant.deletion_at is not None and tenant.status is AccountStatus.ACTIVE
+    return AccountStatus.DELETED if is_deleted else tenant.status

@@ -42,6 +42,10 @@ class ActivityTable:
         except ConditionFailed:
             return
 
+    async def delete_all(self, tenant_id: str) -> None:
+        """Remove all entries of a tenant. Idempotent."""
+        await self._items.delete_all(tenant_id)
+
     async def list(
         self,
         tenant_id: str,

@@ -8,6 +8,7 @@ from artcafe_common.contracts.metering import QuotaCrossed
 from artcafe_common.contracts.presence import PresenceChanged
 from artcafe_common.contracts.tenancy.activity import ActivityRecorded
 from artcafe_common.contracts.tenancy.events import (
+    AccountDataDeleted,
     AgentRevoked,
     ChannelChanged,
     ChannelSubscribed,
@@ -19,6 +20,7 @@ from artcafe_common.key_ring import REFRESH_INTERVAL_S, KeyRing
 from artcafe_common.lifecycle import run_background, run_periodically
 from artcafe_common.runtime import run_service
 from artcafe_common.storage.dynamo import Database
+from artcafe_tenancy.account_deletion import CHECK_INTERVAL_S, AccountDeleter
 from artcafe_tenancy.activity import ActivityRecorder
 from artcafe_tenancy.activity_table import ActivityTable
 from artcafe_tenancy.channel_subscriptions import ChannelSubscriptionRecorder
@@ -57,6 +59,7 @@ async def app(settings: Settings) -> AsyncIterator[None]:
         mirror = PresenceMirror(store)
         recorder = ActivityRecorder(store, activity, runtime.bus)
         subscriptions = ChannelSubscriptionRecorder(store, streams)
+        deleter = AccountDeleter(store, activity, runtime.bus)
 
         async def on_presence_changed(event: PresenceChanged) -> None:
             await mirror.on_presence_changed(event)
@@ -73,6 +76,7 @@ async def app(settings: Settings) -> AsyncIterator[None]:
                 ChannelSubscribed: subscriptions.on_channel_subscribed,
                 ClientRevoked: subscriptions.on_credential_revoked,
                 AgentRevoked: subscriptions.on_credential_revoked,
+                AccountDataDeleted: deleter.on_data_deleted,
             },
             concurrent=True,
         )
@@ -97,6 +101,7 @@ async def app(settings: Settings) -> AsyncIterator[None]:
             stream_consumer.run(),
             run_periodically(REFRESH_INTERVAL_S, cursor_keys.refresh, name="refresh_keys"),
             run_periodically(PENDING_AFTER_S, outbox.publish_pending, name="publish_pending"),
+            run_periodically(CHECK_INTERVAL_S, deleter.run, name="delete_accounts"),
         ):
             try:
                 yield

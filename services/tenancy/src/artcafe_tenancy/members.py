@@ -7,7 +7,7 @@ from artcafe_common.bus.caller import CallerContext, current_caller
 from artcafe_common.bus.endpoints import handles
 from artcafe_common.bus.errors import CommandError, Forbidden
 from artcafe_common.concurrency import run_together
-from artcafe_common.contracts.identity.clients import AccountSuspended
+from artcafe_common.contracts.identity.clients import AccountDeleted, AccountSuspended
 from artcafe_common.contracts.tenancy.accounts import AccountStatus
 from artcafe_common.contracts.tenancy.activity import ActivityType
 from artcafe_common.contracts.tenancy.events import MembershipChanged
@@ -48,6 +48,8 @@ class MemberEndpoints(EndpointBase):
             raise Forbidden
         if tenant.status is AccountStatus.SUSPENDED:
             raise AccountSuspended
+        if tenant.deletion_at is not None and not request.include_deleted:
+            raise AccountDeleted
         if not member.visited:
             # Once for each member; the membership does not depend on it.
             with suppress(CommandError, ConditionFailed):

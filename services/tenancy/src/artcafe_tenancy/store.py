@@ -20,6 +20,7 @@ from artcafe_common.storage.table import Page, Table
 from artcafe_tenancy import names
 from artcafe_tenancy.channel_subscription_table import SubscriptionTable
 from artcafe_tenancy.client_table import ClientTable
+from artcafe_tenancy.deletion_table import DeletionTable
 from artcafe_tenancy.names import is_ulid, is_user_id
 from artcafe_tenancy.outbox import Outbox, OutboxEntry
 from artcafe_tenancy.subject_table import SubjectTable
@@ -39,6 +40,7 @@ from artcafe_tenancy.write_conflicts import WriteConflict, repeat_on_conflict
 
 # Memberships that are read at once while a user's organizations are counted.
 FOUNDED_PAGE = 50
+DELETED_PAGE = 100
 
 
 class OrganizationCount(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,6 +66,7 @@ class Store:
         )
         self.subjects = SubjectTable(database, outbox)
         self.subscriptions = SubscriptionTable(database)
+        self.deletions = DeletionTable(database)
 
     # -- organizations ---------------------------------------------------------------------------
 
@@ -100,8 +103,9 @@ class Store:
         return OrganizationCount(count=count, stored=stored is not None)
 
     async def get_tenant(self, tenant_id: str) -> TenantItem | None:
-        """An organization (strongly consistent); None for a text that is not a well-formed id."""
-        return await self._tenants.get(tenant_id, consistent=True) if is_ulid(tenant_id) else None
+        """An organization (strongly consistent); None for one whose data are being deleted, and for a malformed id."""
+        tenant = await self._tenants.get(tenant_id, consistent=True) if is_ulid(tenant_id) else None
+        return None if tenant is None or tenant.purging else tenant
 
     async def get_tenants(self, tenant_ids: list[str]) -> list[TenantItem | None]:
         """Organizations, read concurrently, in the order of the ids."""
@@ -114,13 +118,16 @@ class Store:
     async def update_tenant(
         self,
         tenant_id: str,
-        changes: dict[str, Any],
+        changes: dict[str, Any] | Callable[[TenantItem], dict[str, Any] | None],
         entry: OutboxEntry,
         check_version: VersionCheck | None = None,
+        *,
+        further: Sequence[Write] = (),
     ) -> TenantItem:
         """Set attributes of an organization and publish the entry. Raises AccountNotFound.
 
-        The write is conditional on the version that `check_version` accepted.
+        `changes` may be built from the organization before; nothing is written then if they are None. The write is
+        conditional on the version that `check_version` accepted. `further` are written in the same transaction.
         """
 
         async def change() -> TenantItem:
@@ -129,19 +136,59 @@ class Store:
                 raise AccountNotFound
             if check_version is not None:
                 check_version(tenant.updated_at)
-            names.check_change(tenant.name, changes.get("name", tenant.name))
-            values = {**changes, "updated_at": clock.now()}
+            new_values = changes(tenant) if callable(changes) else changes
+            if new_values is None:
+                return tenant
+            names.check_change(tenant.name, new_values.get("name", tenant.name))
+            values = {**new_values, "updated_at": clock.now()}
             update = self._tenants.build_update(
                 tenant_id, set_=values, condition=_unchanged(tenant.updated_at) & Attr("id").exists()
             )
             try:
-                await self._database.transact_write([update, self._outbox.write_for(entry)])
+                await self._database.transact_write([update, self._outbox.write_for(entry), *further])
             except TransactionFailed:
                 raise WriteConflict from None
             await self._outbox.publish(entry)
             return msgspec.structs.replace(tenant, **values)
 
         return await repeat_on_conflict(change)
+
+    async def delete_members(self, tenant_id: str) -> None:
+        """Remove all members of an organization. Idempotent."""
+        position = None
+        while True:
+            page = await self.list_members(tenant_id, limit=DELETED_PAGE, position=position)
+            await self._database.batch_write(
+                [self._members.build_delete(member.user_id, tenant_id) for member in page.items]
+            )
+            position = page.position
+            if position is None:
+                return
+
+    async def delete_tenant(self, tenant: TenantItem) -> None:
+        """Remove an organization, which then no longer counts for the user who created it."""
+        writes = [self._tenants.build_delete(tenant.id, condition=Attr("id").exists())]
+        if tenant.created_by and (await self.get_profile(tenant.created_by)).organizations_count:
+            writes.append(
+                self._profiles.build_update(
+                    tenant.created_by,
+                    add={"organizations_count": -1},
+                    condition=Attr("organizations_count").gt(0),
+                )
+            )
+        await self._database.transact_write(writes)
+
+    async def find_founder(self, tenant: TenantItem) -> str:
+        """The user whose number of organizations includes one of an earlier release; empty if that user left."""
+        position = None
+        while True:
+            page = await self.list_members(tenant.id, limit=DELETED_PAGE, position=position)
+            for member in page.items:
+                if member.role is Role.OWNER and member.created_at == tenant.created_at:
+                    return member.user_id
+            position = page.position
+            if position is None:
+                return ""
 
     # -- agents ----------------------------------------------------------------------------------
 

@@ -164,6 +164,11 @@ class SubjectTable:
 
         await self._repeat_alone(item.tenant_id, change)
 
+    async def delete_all(self, tenant_id: str) -> None:
+        """Remove all records of a tenant and what they reserve, whose streams are deleted elsewhere. Idempotent."""
+        await self._items.delete_all(tenant_id)
+        await self._ledgers.delete(_ledger_key(tenant_id))
+
     async def set_status(self, item: SubjectItem, status: SubjectStatus, refusal: str | None) -> bool:
         """Store the status of this version's stream; False if the record has a newer version."""
         try:

@@ -17,11 +17,16 @@ from artcafe_common.contracts.tenancy.subjects import Retention, SubjectStatus
 from artcafe_common.plans import Plan
 from artcafe_common.storage.tables import Index, TableSpec
 
+# The partitions of the PendingIndex: entries to publish, and deletions of organizations.
+PENDING = "yes"
+DELETIONS = "deletions"
+
 
 class TenantItem(msgspec.Struct, frozen=True, kw_only=True):
     """An organization. Each counter changes in the transaction that adds or removes a counted item.
 
-    `status` is missing in items of earlier releases. `created_by` is the user whose number of organizations includes it; empty in items of earlier releases.
+    `status` is missing in items of earlier releases; it does not tell of a deletion, whose states are described in
+    `deletion_table`. `created_by` is the user whose number of organizations includes it; empty in items of earlier releases.
     """
 
     id: str
@@ -31,6 +36,8 @@ class TenantItem(msgspec.Struct, frozen=True, kw_only=True):
     metadata: Metadata
     owners_count: int
     status: AccountStatus = AccountStatus.ACTIVE
+    deletion_at: datetime | None = None
+    purging: bool = False
     created_by: str = ""
     clients_count: int = 0
     channels_count: int = 0
@@ -198,6 +205,24 @@ class PendingEvent(msgspec.Struct, frozen=True, kw_only=True):
     body: str
 
 
+class DeletionItem(msgspec.Struct, frozen=True, kw_only=True):
+    """The deletion of the organization `holder`, in the table of activities, whose PendingIndex lists it.
+
+    `timestamp` is when the next step is due, in the form of activities' times. In each `round` the services confirm
+    that they deleted their data. It has no `tenant_id`, so indexes and reads by tenant exclude it.
+    """
+
+    id: str
+    holder: str
+    timestamp: str
+    pending: str = DELETIONS
+    round: int = 0
+    gateway: bool = False
+    identity: bool = False
+    metering: bool = False
+    presence: bool = False
+
+
 class ActivitySummaryFields(msgspec.Struct, frozen=True, kw_only=True):
     """The fields of an activity that its summary reads; `timestamp` has microseconds."""
 
@@ -225,8 +250,6 @@ class ActivityItem(ActivitySummaryFields, frozen=True, kw_only=True):
     events: list[PendingEvent] = []
     pending: str | None = None
 
-
-PENDING = "yes"
 
 TENANTS = TableSpec(name="tenants", item=TenantItem, partition="id")
 MEMBERS = TableSpec(

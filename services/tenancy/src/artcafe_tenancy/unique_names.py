@@ -4,7 +4,7 @@ Every update is conditional on the version that was read, and stored together wi
 name is reserved by a `NameReservation`, which is written and removed in one transaction with its item.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Generic, TypeVar
 
@@ -12,6 +12,7 @@ import msgspec
 from boto3.dynamodb.conditions import Attr, ConditionBase
 
 from artcafe_common import clock
+from artcafe_common.concurrency import run_together
 from artcafe_common.contracts.tenancy.clients import ClientState, ClientStatus
 from artcafe_common.contracts.tenancy.conditional import VersionCheck
 from artcafe_common.contracts.tenancy.fields import MAX_NAME_LENGTH, NameTaken, PlanLimitReached
@@ -196,6 +197,24 @@ class UniqueNameTable(Generic[T]):
             return item
 
         return await repeat_on_conflict(change)
+
+    async def delete_all(
+        self, tenant_id: str, before: Callable[[Sequence[T]], Awaitable[None]] | None = None
+    ) -> None:
+        """Remove all items of a tenant, with their names and lookups; `before` gets the items of each page. Idempotent."""
+
+        async def release(items: Sequence[T]) -> None:
+            if before is not None:
+                await before(items)
+            keys = {key for item in items for key in reservation_keys(tenant_id, item.name)}
+            await self._database.batch_write([self._reservations.build_delete(key) for key in keys])
+            await run_together(*map(self._delete_lookups, items))
+
+        await self._items.delete_all(tenant_id, before=release)
+
+    async def _delete_lookups(self, item: T) -> None:
+        for write in self._lookups_to_remove(item):
+            await self._database.write(write)
 
     def transfer_in_writes(self, item: T) -> tuple[Write, ...]:
         """The writes that add an item from another table with the same counter: item, lookups, names."""

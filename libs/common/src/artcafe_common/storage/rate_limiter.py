@@ -31,6 +31,7 @@ class RateLimiter:
 
     def __init__(self, redis: RedisClient) -> None:
         script = files("artcafe_common.storage") / "lua" / "acquire_tokens.lua"
+        self._redis = redis
         self._acquire = redis.script(script.read_text())
 
     async def acquire(
@@ -51,3 +52,7 @@ class RateLimiter:
             for limit, (allowed, remaining, reset_ms, retry_ms) in zip(limits.values(), rows, strict=True)
         ]
         return min(results, key=lambda result: (result.allowed, -result.retry_after_s, result.remaining))
+
+    async def remove(self, name: str) -> None:
+        """Remove a bucket, which then is full. Raises StoreUnavailable."""
+        await self._redis.unlink(f"rate:{name}")

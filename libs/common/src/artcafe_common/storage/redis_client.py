@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ RECOVERY_TIMEOUT_S = 1.0
 # In an outage, callers that can continue without Redis fail at once for this time after each failure.
 RETRY_PAUSE_S = 1.0
 CHECK_INTERVAL_S = 1.0
+# Keys that Redis looks at in one step of a scan.
+SCANNED_KEYS = 1000
 # Reads first: a replica without its primary refuses both, a replica only writes.
 _PROBE = "redis.call('GET', KEYS[1]) return redis.call('SET', KEYS[1], 1, 'PX', 60000)"
 _PROBE_KEY = "health:probe"
@@ -112,6 +114,34 @@ class RedisClient:
         """Redis's clock, in Unix seconds."""
         seconds, micros = await self.execute(lambda client: client.time())
         return float(seconds) + float(micros) / 1e6
+
+    async def scan(self, pattern: str) -> AsyncIterator[list[Any]]:
+        """The keys that match a pattern, in batches, each at least once. For rare work: Redis looks at all its keys."""
+
+        async def step(client: Redis) -> tuple[int, list[Any]]:
+            return await client.scan(cursor, match=pattern, count=SCANNED_KEYS)
+
+        cursor = 0
+        while True:
+            cursor, keys = await self.execute(step, operation="scan")
+            if keys:
+                yield keys
+            if not cursor:
+                return
+
+    async def scan_hashes(self, pattern: str, field: str, value: str) -> AsyncIterator[list[Any]]:
+        """Those of the keys of `scan` whose hashes have a value in a field; for a client that decodes."""
+        pipeline = self.pipeline()
+        async for keys in self.scan(pattern):
+            for key in keys:
+                pipeline.hget(key, field)
+            values = await self.execute(lambda _client: pipeline.execute(), operation="scan")
+            if found := [key for key, each in zip(keys, values, strict=True) if each == value]:
+                yield found
+
+    async def unlink(self, *keys: str) -> None:
+        """Remove keys, if they exist."""
+        await self.execute(lambda client: client.unlink(*keys))
 
     async def execute(
         self,

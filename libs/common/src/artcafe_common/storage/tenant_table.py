@@ -1,5 +1,6 @@
 """Access to items of tenants: every read and write is restricted to one tenant here."""
 
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -10,6 +11,7 @@ from artcafe_common.storage.table import MAX_PAGE_BYTES, Page, Table
 from artcafe_common.storage.tables import TableSpec
 
 T = TypeVar("T", bound=msgspec.Struct)
+DELETED_PAGE = 100
 
 
 class TenantTable(Generic[T]):
@@ -96,6 +98,21 @@ class TenantTable(Generic[T]):
     async def delete(self, tenant_id: str, key: str) -> None:
         """Remove the tenant's item. Raises ConditionFailed if it does not exist."""
         await self._table.database.write(self.build_delete(tenant_id, key))
+
+    async def delete_all(
+        self, tenant_id: str, *, before: Callable[[Sequence[T]], Awaitable[None]] | None = None
+    ) -> None:
+        """Remove all items of the tenant, page by page; `before` is called with the items of each page. Idempotent."""
+        position = None
+        while True:
+            page = await self.list(tenant_id, limit=DELETED_PAGE, position=position)
+            if before is not None:
+                await before(page.items)
+            keys = [getattr(item, self.spec.partition) for item in page.items]
+            await self._table.database.batch_write([self._table.build_delete(key) for key in keys])
+            position = page.position
+            if position is None:
+                return
 
     async def update(
         self,

@@ -69,7 +69,12 @@ async def provide_tenant_user(
     requested_tenant_id = request.path_params.get("account_id") or named_tenant_id
     if requested_tenant_id:
         state[REQUESTED_TENANT] = (user.caller, requested_tenant_id)
-    tenant_user = await select_tenant(gateway, user, validate_tenant_id(requested_tenant_id))
+    tenant_user = await select_tenant(
+        gateway,
+        user,
+        validate_tenant_id(requested_tenant_id),
+        include_deleted=bool(request.route_handler.opt.get("deleted_organization")),
+    )
     state[TENANT_ID] = tenant_user.caller.tenant_id
     state[REQUESTED_TENANT] = (tenant_user.caller, tenant_user.caller.tenant_id)
     membership = tenant_user.membership
@@ -87,9 +92,13 @@ async def authenticate(connection: HttpConnection, gateway: Gateway, token: str)
     return AuthenticatedUser(identity=identity, caller=caller)
 
 
-async def select_tenant(gateway: Gateway, user: AuthenticatedUser, tenant_id: str | None) -> TenantUser:
+async def select_tenant(
+    gateway: Gateway, user: AuthenticatedUser, tenant_id: str | None, *, include_deleted: bool = False
+) -> TenantUser:
     """The user as a member of a tenant; Forbidden for another tenant, TenantRequired."""
-    membership = await gateway.lookup_cache.membership(user.identity, tenant_id, user.caller)
+    membership = await gateway.lookup_cache.membership(
+        user.identity, tenant_id, user.caller, include_deleted=include_deleted
+    )
     caller = msgspec.structs.replace(user.caller, tenant_id=membership.tenant_id, role=membership.role.value)
     return TenantUser(identity=user.identity, membership=membership, caller=caller)
 

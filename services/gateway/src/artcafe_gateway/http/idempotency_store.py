@@ -106,6 +106,7 @@ class IdempotencyStore:
     """Shared by all gateways. `claim` raises StoreUnavailable rather than risk processing a request twice."""
 
     def __init__(self, redis: RedisClient, keys: KeyRing) -> None:
+        self._redis = redis
         folder = files("artcafe_gateway.http") / "lua"
         self._claim_script = redis.script((folder / "claim.lua").read_text())
         self._complete_script = redis.script((folder / "complete.lua").read_text())
@@ -158,6 +159,17 @@ class IdempotencyStore:
         """Release a claim without a response, so that the request can be repeated; StoreUnavailable."""
         await self._release_script.run([claim.redis_key], [claim.pending_record], wait_for_recovery=True)
 
+    async def delete_tenant(self, tenant_id: str) -> None:
+        """Delete the stored responses of an organization. Idempotent; StoreUnavailable."""
+        list_key = _list_key(tenant_id)
+        entries = await self._redis.execute(lambda client: client.lrange(list_key, 0, -1))
+        records = [entry.split(b" ", 2)[2].decode() for entry in entries]
+        await self._redis.unlink(*records, list_key, f"{list_key}:bytes")
+
+
+def _list_key(owner: str) -> str:
+    return f"answers:{hashlib.sha256(owner.encode()).hexdigest()[:32]}"
+
 
 def _build_claim(secret: bytes, owner: str, key: str, request: bytes) -> IdempotencyClaim:
     derived = HKDF(SHA256(), 3 * _KEY_BYTES, secret, b"answer|" + owner.encode()).derive(key.encode())
@@ -170,7 +182,7 @@ def _build_claim(secret: bytes, owner: str, key: str, request: bytes) -> Idempot
     tenant_id, _, actor = owner.partition("|")
     return IdempotencyClaim(
         redis_key=f"answer:{name.hex()}",
-        list_key=f"answers:{hashlib.sha256((tenant_id or actor).encode()).hexdigest()[:32]}",
+        list_key=_list_key(tenant_id or actor),
         request_digest=request_digest,
         # Random, so that only this claim can be completed or released.
         pending_record=_PENDING + request_digest + secrets.token_bytes(16),

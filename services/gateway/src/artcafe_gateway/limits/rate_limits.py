@@ -27,6 +27,10 @@ class RateLimits:
         """Count a call on behalf of an organization."""
         return await self._acquire({f"tenant:{tenant_id}": LIMITS[plan].api_calls_per_minute or 0})
 
+    async def remove_tenant(self, tenant_id: str) -> None:
+        """Forget the calls on behalf of an organization that is deleted. Raises StoreUnavailable."""
+        await self._limiter.remove(f"tenant:{tenant_id}")
+
     async def check_user(self, user_id: str) -> RateLimitResult | None:
         """Count a call of a user that names no organization."""
         return await self._acquire({f"user:{user_id}": self._settings.user_calls_per_minute})

@@ -4,7 +4,7 @@ A route declares `commands=[Command, …]`: the first is the type of its body or
 contribute the errors that they declare. A route may also declare `request_type` (another type),
 `other_request_schema` (the JSON schema of bodies of another form), `server_fields` (fields that the server sets),
 `response_type` (where the return annotation is bytes), `extra_statuses` (further statuses with the same body),
-`plain_text`, `optional_tenant` (the `X-Tenant-Id` header is not needed, but obeyed) and `errors` (further errors).
+`plain_text`, `deleted_organization` (it serves members of a deleted organization too), `optional_tenant` (the `X-Tenant-Id` header is not needed, but obeyed) and `errors` (further errors).
 """
 
 import inspect
@@ -27,7 +27,7 @@ from artcafe_common.bus.errors import (
     StoreUnavailable,
     Unauthenticated,
 )
-from artcafe_common.contracts.identity.clients import AccountSuspended
+from artcafe_common.contracts.identity.clients import AccountDeleted, AccountSuspended
 from artcafe_common.contracts.identity.users import InvalidToken, ProviderUnavailable
 from artcafe_common.contracts.tenancy.conditional import ConditionalCommand
 from artcafe_common.contracts.tenancy.members import TenantRequired
@@ -181,6 +181,8 @@ class Operation:
             errors.update(_USER_ERRORS)
         if self.requires_tenant:
             errors.update((Forbidden, TenantRequired, InvalidRequest, AccountSuspended))
+            if not self.opt.get("deleted_organization"):
+                errors.add(AccountDeleted)
         if self.path_fields:
             errors.add(NotFound)
         if self.request_type is not None or self.accepts_tenant:

@@ -19,8 +19,10 @@ from artcafe_common.contracts.tenancy.accounts import (
     Account,
     Accounts,
     CreateAccount,
+    DeleteAccount,
     GetAccount,
     ListAccounts,
+    RestoreAccount,
     UpdateAccount,
 )
 from artcafe_common.contracts.tenancy.members import (
@@ -80,7 +82,12 @@ class AccountsController(Controller):
         )
         return account
 
-    @get("/{account_id:str}", summary="Get an organization", commands=[GetAccount])
+    @get(
+        "/{account_id:str}",
+        summary="Get an organization",
+        commands=[GetAccount],
+        deleted_organization=True,
+    )
     async def get_account(
         self, gateway: NamedDependency[Gateway], tenant_user: NamedDependency[TenantUser]
     ) -> Account:
@@ -96,6 +103,33 @@ class AccountsController(Controller):
         return await gateway.bus.call(
             await read_body(request, UpdateAccount, if_match=if_match(request)), caller=tenant_user.caller
         )
+
+    @delete(
+        "/{account_id:str}",
+        status_code=200,
+        summary="Delete an organization after 7 days of grace",
+        commands=[DeleteAccount],
+        deleted_organization=True,
+    )
+    async def delete_account(
+        self,
+        request: Request[Any, Any, Any],
+        gateway: NamedDependency[Gateway],
+        tenant_user: NamedDependency[TenantUser],
+    ) -> Account:
+        return await gateway.bus.call(DeleteAccount(if_match=if_match(request)), caller=tenant_user.caller)
+
+    @post(
+        "/{account_id:str}/restore",
+        status_code=200,
+        summary="Restore a deleted organization",
+        commands=[RestoreAccount],
+        deleted_organization=True,
+    )
+    async def restore(
+        self, gateway: NamedDependency[Gateway], tenant_user: NamedDependency[TenantUser]
+    ) -> Account:
+        return await gateway.bus.call(RestoreAccount(), caller=tenant_user.caller)
 
     @post(
         "/generate-nkey/{account_id:str}",

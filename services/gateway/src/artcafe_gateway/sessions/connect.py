@@ -10,7 +10,7 @@ from litestar import WebSocket
 
 from artcafe_common.bus.caller import CallerContext, set_caller
 from artcafe_common.bus.errors import CommandError, InternalError
-from artcafe_common.contracts.identity.clients import AccountSuspended, AuthenticationFailed, ClientIdentity
+from artcafe_common.contracts.identity.clients import ACCOUNT_BLOCKED, AuthenticationFailed, ClientIdentity
 from artcafe_common.contracts.tenancy.fields import PlanLimitReached
 from artcafe_gateway.bridges.bridge import Bridge
 from artcafe_gateway.gateway import Gateway
@@ -95,7 +95,7 @@ async def _open(
     except AuthenticationFailed as error:
         connection.send_error(error)
         connection.close(CLOSE_UNAUTHENTICATED, error.code)
-    except AccountSuspended as error:
+    except ACCOUNT_BLOCKED as error:
         connection.send_error(error)
         connection.close(CLOSE_REVOKED, error.code)
     except CommandError as error:

@@ -10,7 +10,7 @@ from msgspec import Meta
 from artcafe_common.bus.command import Command
 from artcafe_common.bus.errors import CommandError
 from artcafe_common.contracts.identity.clients import (
-    AccountSuspended,
+    ACCOUNT_BLOCKED,
     AuthenticationFailed,
     ClientIdentity,
     KeyRateExceeded,
@@ -96,7 +96,7 @@ class VerifyAgent(Command[AgentToken], frozen=True, kw_only=True):
     """Exchange a challenge and its signature (base64) for a token; `tenant_id`, if given, must be the agent's."""
 
     subject = "artcafe.identity.agent.verify"
-    raises = (AuthenticationFailed, AccountSuspended)
+    raises = (AuthenticationFailed, *ACCOUNT_BLOCKED)
     agent_id: Id
     challenge: Annotated[str, Meta(max_length=256)]
     signature: Annotated[str, Meta(max_length=2048)]
@@ -110,7 +110,7 @@ class AuthenticateAgent(Command[ClientIdentity], frozen=True, kw_only=True):
     """
 
     subject = "artcafe.identity.agent.authenticate"
-    raises = (AuthenticationFailed, AccountSuspended)
+    raises = (AuthenticationFailed, *ACCOUNT_BLOCKED)
     agent_id: str
     challenge: str
     signature: str
@@ -124,7 +124,7 @@ class AuthenticateAgentToken(Command[ClientIdentity], frozen=True, kw_only=True)
     """
 
     subject = "artcafe.identity.agent.admit"
-    raises = (AuthenticationFailed, AccountSuspended)
+    raises = (AuthenticationFailed, *ACCOUNT_BLOCKED)
     agent_id: str
     token: str
     tenant_id: str | None = None

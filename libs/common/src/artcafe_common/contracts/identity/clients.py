@@ -19,6 +19,21 @@ class AccountSuspended(CommandError):
     remedy = "Ask the operator. Nothing of the organization was deleted."
 
 
+class AccountDeleted(CommandError):
+    """An owner deleted the organization: its clients cannot connect, and its members can only read, export or restore it."""
+
+    status = 403
+    code = "account_deleted"
+    title = "The organization is deleted"
+    remedy = (
+        "An owner can restore it with `POST /api/v1/accounts/{account_id}/restore` until its `deletion_at`."
+    )
+
+
+# What keeps all clients and members of an organization out.
+ACCOUNT_BLOCKED: tuple[type[CommandError], ...] = (AccountSuspended, AccountDeleted)
+
+
 class AuthenticationFailed(CommandError):
     """The signature, key, challenge or token was rejected; the reason is not disclosed."""
 
@@ -108,7 +123,7 @@ class AuthenticateClient(Command[ClientIdentity], frozen=True, kw_only=True):
     """
 
     subject = "artcafe.identity.client.authenticate"
-    raises = (AuthenticationFailed, AccountSuspended)
+    raises = (AuthenticationFailed, *ACCOUNT_BLOCKED)
     client_id: str
     nonce: str
     signature: str

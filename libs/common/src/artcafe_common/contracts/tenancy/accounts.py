@@ -34,14 +34,21 @@ class OrganizationLimitReached(CommandError):
 
 
 class AccountStatus(StrEnum):
-    """Whether an organization can be used. A suspended one keeps everything that it has."""
+    """Whether an organization can be used.
+
+    A suspended one keeps everything that it has, a deleted one until its `deletion_at`.
+    """
 
     ACTIVE = "active"
     SUSPENDED = "suspended"
+    DELETED = "deleted"
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):
-    """An organization; `role` is the caller's role in it."""
+    """An organization; `role` is the caller's role in it.
+
+    Of a deleted one, `deletion_at` is when its data are deleted; until then an owner can restore it.
+    """
 
     account_id: str
     name: str
@@ -53,6 +60,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     metadata: Metadata
     created_at: datetime
     updated_at: datetime
+    deletion_at: datetime | None = None
 
 
 class Accounts(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,6 +123,24 @@ class UpdateAccount(ConditionalCommand[Account], frozen=True, kw_only=True):
     name: DisplayName | UnsetType = UNSET
     description: Description | UnsetType = UNSET
     metadata: Metadata | UnsetType = UNSET
+
+
+class DeleteAccount(ConditionalCommand[Account], frozen=True, kw_only=True):
+    """Delete the caller's organization: its connections end at once, its data are deleted after 7 days.
+
+    Idempotent: the time does not change with a repetition. Until then, an owner can restore the organization.
+    """
+
+    subject = "artcafe.tenancy.account.delete"
+    raises = (AccountNotFound, PreconditionFailed)
+
+
+class RestoreAccount(Command[Account], frozen=True, kw_only=True):
+    """Take back the deletion of the caller's organization, which is then as it was. Idempotent."""
+
+    subject = "artcafe.tenancy.account.restore"
+    raises = (AccountNotFound,)
+    idempotent = True
 
 
 class ChangePlan(Command[Account], frozen=True, kw_only=True):

@@ -98,13 +98,38 @@ class ChannelSubscribed(Event, frozen=True, kw_only=True):
 
 
 class AccountStatusChanged(Event, frozen=True, kw_only=True):
-    """A tenant was suspended, so all its connections must end, or it resumes."""
+    """A tenant was suspended or deleted, so all its connections must end, or it can be used again."""
 
     subject = "artcafe.events.account.status_changed"
     publishers = ("tenancy",)
     consumers = ("identity",)
     tenant_id: str
     status: AccountStatus
+
+
+class AccountExpired(Event, frozen=True, kw_only=True):
+    """The grace of a deleted tenant is over, so every service deletes its data of it, and confirms that.
+
+    Published again until all have confirmed. `round` numbers the passes over all data: a later one deletes what was
+    still under way in an earlier one.
+    """
+
+    subject = "artcafe.events.account.expired"
+    publishers = ("tenancy",)
+    consumers = ("gateway", "identity", "metering-deletion", "presence")
+    tenant_id: str
+    round: int
+
+
+class AccountDataDeleted(Event, frozen=True, kw_only=True):
+    """A service has deleted its data of a tenant in a round of its deletion."""
+
+    subject = "artcafe.events.deletion.confirmed"
+    publishers = ("gateway", "identity", "metering", "presence")
+    consumers = ("tenancy",)
+    tenant_id: str
+    round: int
+    service: str
 
 
 class PlanChanged(Event, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ import msgspec
 
 from artcafe_common.bus.command import Command, Query
 from artcafe_common.bus.errors import CommandError, Forbidden
-from artcafe_common.contracts.identity.clients import AccountSuspended
+from artcafe_common.contracts.identity.clients import ACCOUNT_BLOCKED
 from artcafe_common.contracts.tenancy.conditional import ConditionalCommand, PreconditionFailed
 from artcafe_common.contracts.tenancy.fields import Email, UserId
 from artcafe_common.contracts.tenancy.list_query import ListQuery
@@ -94,14 +94,16 @@ class ResolveMembership(Query[Membership], frozen=True, kw_only=True):
     """Resolve the tenant that a user acts for: the requested one, or the user's only one.
 
     Raises Forbidden if the user is not a member of the requested tenant (whether or not it exists) or of any tenant,
-    TenantRequired if the user has several tenants and requested none, AccountSuspended to a member of a suspended one.
+    TenantRequired if the user has several tenants and requested none, AccountSuspended to a member of a suspended one,
+    and unless `include_deleted`, AccountDeleted to a member of one that can still be restored.
     """
 
     subject = "artcafe.tenancy.membership.resolve"
     callers = ("gateway", "identity")
-    raises = (Forbidden, TenantRequired, AccountSuspended)
+    raises = (Forbidden, TenantRequired, *ACCOUNT_BLOCKED)
     user_id: str
     tenant_id: str | None = None
+    include_deleted: bool = False
 
 
 class AddMember(Command[Member], frozen=True, kw_only=True):
