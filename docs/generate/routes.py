@@ -122,4 +122,5 @@ def _example(content: dict[str, Any]) -> str:
     if "examples" not in content:
         return "Plain text."
     (example,) = content["examples"].values()
-    return json_block(example["value"])
+    value = example["value"]
+    return f"```text\n{value}```" if isinstance(value, str) and value.endswith("\n") else json_block(value)

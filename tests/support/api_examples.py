@@ -17,6 +17,7 @@ ROUTES = {
     "PUT /accounts/{account_id}": {"name": "x", "description": "", "metadata": {}},
     "DELETE /accounts/{account_id}": None,
     "POST /accounts/{account_id}/restore": None,
+    "GET /accounts/{account_id}/export": None,
     "POST /accounts/generate-nkey/{account_id}": None,
     "GET /accounts/{account_id}/signing-keys": None,
     "DELETE /accounts/{account_id}/signing-keys/{nkey_public}": None,

@@ -1,8 +1,15 @@
 """What the stores of a stack have of an organization."""
 
-import httpx
+import contextlib
+
 from redis.asyncio import Redis
 
+from artcafe_common.broker.connect import connect
+from artcafe_common.broker.system_account import list_streams
+from artcafe_common.dev.stack import REGION
+from artcafe_common.storage.dynamo import Database
+from artcafe_common.storage.table import Table
+from artcafe_identity.tables import ACCOUNTS
 from support.aws import call_dynamodb
 
 
@@ -40,23 +47,26 @@ async def list_redis_keys(stack, text):
         ]
 
 
-async def list_streams(stack, accounts):
+@contextlib.asynccontextmanager
+async def system_connection(stack):
+    """A connection to the broker's system account, as identity."""
+    credentials = stack.directory / "keys/identity-system.creds"
+    system = await connect(stack.environ()["NATS_URL"], credentials, name="identity")
+    try:
+        yield system
+    finally:
+        await system.close()
+
+
+async def list_stream_names(stack, accounts):
     """The JetStream streams in NATS accounts, by their public keys."""
-    url = f"http://127.0.0.1:{stack.ports.nats_monitor}/jsz"
-    async with httpx.AsyncClient() as http:
-        report = (await http.get(url, params={"accounts": "true", "streams": "true"})).json()
-    return [
-        stream["name"]
-        for account in report.get("account_details", [])
-        if account["id"] in accounts
-        for stream in account.get("stream_detail", [])
-    ]
+    async with system_connection(stack) as system:
+        found = await list_streams(system)
+    return sorted(name for account in accounts for name in found.get(account, {}))
 
 
 async def accounts_of(tenant):
     """The public keys of all NATS accounts of an organization."""
-    key = {"seed_id": {"S": f"account#{tenant.id}"}}
-    response = await call_dynamodb(tenant.stack, "get_item", TableName="artcafe-nkey-seeds", Key=key)
-    item = response["Item"]
-    others = [item[name]["M"]["account"]["S"] for name in ("streams", "own") if "M" in item.get(name, {})]
-    return [item["account"]["S"], *others]
+    async with Database(region=REGION, prefix="artcafe-", environ=tenant.stack.environ()) as database:
+        item = await Table(database, ACCOUNTS).get(f"account#{tenant.id}", consistent=True)
+    return [each.account for each in (item, item.streams, item.own) if each is not None]

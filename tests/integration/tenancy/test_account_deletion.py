@@ -17,7 +17,6 @@ from artcafe_common.contracts.tenancy.accounts import (
     RestoreAccount,
     SetAccountStatus,
 )
-from artcafe_common.contracts.tenancy.agents import CreateAgent
 from artcafe_common.contracts.tenancy.channels import ListChannels
 from artcafe_common.contracts.tenancy.conditional import PreconditionFailed
 from artcafe_common.contracts.tenancy.events import AccountDataDeleted, AccountExpired, AccountStatusChanged
@@ -51,7 +50,6 @@ async def _filled_organization(user):
     account = await user(CreateAccount(name="Acme"))
     owner = user.acting_in(account.account_id, Role.OWNER)
     await owner.create_client()
-    await owner(CreateAgent(name="legacy", key_type="ed25519"))
     await owner.create_channel()
     await owner(CreateSubject(name="orders", pattern="orders.>"))
     await owner.add_member(Role.ADMIN)

@@ -240,6 +240,9 @@ def _responses(operation: Operation, schemas: dict[int, Any]) -> dict[str, Any]:
 def _content(operation: Operation, schemas: dict[int, Any]) -> dict[str, Any]:
     if operation.opt.get("plain_text"):
         return {"text/plain": {"schema": {"type": "string"}}}
+    if media_type := operation.opt.get("response_media_type"):
+        example = {"value": operation.opt["response_example"]}
+        return {media_type: {"schema": {"type": "string"}, "examples": {"response": example}}}
     content: dict[str, Any] = {
         JSON: {
             "schema": schemas[id(operation.response_type)],

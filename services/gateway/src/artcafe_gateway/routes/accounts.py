@@ -7,7 +7,10 @@ from litestar import Controller, delete, get, post, put
 from litestar.connection import Request
 from litestar.di import NamedDependency
 from litestar.params import FromPath
+from litestar.response import Stream
 
+from artcafe_common.authorization import includes
+from artcafe_common.bus.errors import Forbidden
 from artcafe_common.contracts.identity.accounts import (
     IssueAccountKey,
     ListSigningKeys,
@@ -31,15 +34,22 @@ from artcafe_common.contracts.tenancy.members import (
     Member,
     Members,
     RemoveMember,
+    Role,
     UpdateMember,
 )
 from artcafe_gateway.gateway import Gateway
+from artcafe_gateway.http import account_export
 from artcafe_gateway.http.auth import AuthenticatedUser, TenantUser
 from artcafe_gateway.http.conditional import if_match
 from artcafe_gateway.http.idempotency import EXECUTED_AS
 from artcafe_gateway.http.idempotency_store import ExecutedAs
 from artcafe_gateway.http.request import read_body, read_query, validate_id
 
+EXPORT_EXAMPLE = (
+    '{"type":"export","data":{"version":1,"account_id":"01JNB5W0K1M2N3P4Q5R6S7T8V9","exported_at":"2026-03-01T12:00:00Z"}}\n'
+    '{"type":"client","data":{"client_id":"01JNB5X8S2Z4T6V8X0A2C4E6G8","name":"planner"}}\n'
+    '{"type":"end","data":{"records":1}}\n'
+)
 KEY_WARNING = "This seed is shown only once and is not stored: save it now. The previous key is revoked."
 
 
@@ -130,6 +140,27 @@ class AccountsController(Controller):
         self, gateway: NamedDependency[Gateway], tenant_user: NamedDependency[TenantUser]
     ) -> Account:
         return await gateway.bus.call(RestoreAccount(), caller=tenant_user.caller)
+
+    @get(
+        "/{account_id:str}/export",
+        summary="Export everything of an organization as JSON Lines",
+        commands=[GetAccount, *account_export.COMMANDS],
+        deleted_organization=True,
+        response_type=str,
+        response_example=EXPORT_EXAMPLE,
+        response_media_type=account_export.MEDIA_TYPE,
+    )
+    async def export(
+        self, gateway: NamedDependency[Gateway], tenant_user: NamedDependency[TenantUser]
+    ) -> Stream:
+        if not includes(tenant_user.membership.role, Role.ADMIN):
+            raise Forbidden
+        account = await gateway.bus.call(GetAccount(), caller=tenant_user.caller)
+        return Stream(
+            account_export.export_account(gateway.bus, account, tenant_user.caller),
+            media_type=account_export.MEDIA_TYPE,
+            headers={"Content-Disposition": f'attachment; filename="{account.account_id}.jsonl"'},
+        )
 
     @post(
         "/generate-nkey/{account_id:str}",
