@@ -34,6 +34,10 @@ async def test_accounts_are_created_listed_and_selected(stack, tmp_path, other_t
     # --account selects an account for one command.
     await terminal.run_json("clients", "create", "in the first", "--account", first["account_id"])
     assert (await terminal.run_json("clients", "list"))["clients"] == []
+    deleted = await terminal.run_json("accounts", "delete", first["account_id"])
+    assert deleted["status"] == "deleted"
+    restored = await terminal.run("accounts", "restore", first["account_id"])
+    assert restored.out == f"restored {first['account_id']} First\n"
 
 
 async def test_clients_are_created_listed_and_deleted(terminal, tenant):

@@ -251,7 +251,8 @@ class AccountRepository:
         await self._broker.delete(request)
         await self._store.delete_account(item)
         self._signing_accounts.invalidate(item.tenant_id)
-        self.exhausted_until.pop(item.tenant_id, None)
+        for known in (self.exhausted_until, self.streams_accounts):
+            known.pop(item.tenant_id, None)
         await self._bus.notify(AccountUpdated(tenant_id=item.tenant_id))
         # A comparison may have pushed them again before they were removed here.
         await self._broker.delete(request)

@@ -13,6 +13,7 @@ import typer
 
 from artcafe_common import __version__
 from artcafe_common.cli import (
+    account_deletion,
     agent_commands,
     backup_commands,
     client_commands,
@@ -50,6 +51,8 @@ tables = typer.Typer(no_args_is_help=True, help="The DynamoDB tables.")
 plan = typer.Typer(no_args_is_help=True, help="The plans of organizations.")
 app.command(rich_help_panel=FOR_USERS)(user_commands.login)
 app.command(rich_help_panel=FOR_USERS)(user_commands.logout)
+user_commands.accounts.command("delete")(account_deletion.delete_account)
+user_commands.accounts.command("restore")(account_deletion.restore_account)
 app.add_typer(user_commands.accounts, name="accounts", rich_help_panel=FOR_USERS)
 app.add_typer(client_commands.clients, name="clients", rich_help_panel=FOR_USERS)
 app.add_typer(agent_commands.agents, name="agents", rich_help_panel=FOR_USERS)
