@@ -13,11 +13,13 @@ from support.waiting import eventually
 OUTSIDER = {"X-Forwarded-For": "203.0.113.9"}
 # Headers that differ from one response to the next, or depend on what other tests do.
 VARYING = {"x-request-id", "ratelimit-remaining", "ratelimit-reset", "date"}
+# Says how a body without a known length is sent.
+OF_BODY = {"transfer-encoding"}
 GET_ROUTES = [route.removeprefix("GET ") for route in ROUTES if route.startswith("GET ")]
 
 
 def stable_headers(response):
-    return {name: value for name, value in response.headers.items() if name not in VARYING}
+    return {name: value for name, value in response.headers.items() if name not in VARYING | OF_BODY}
 
 
 async def test_head_is_get_without_a_body(api):
@@ -25,7 +27,7 @@ async def test_head_is_get_without_a_body(api):
         target = path.format(**api.ids)
         head, get = await api.tenant.http.head(target), await api.tenant.http.get(target)
         assert (head.status_code, head.content) == (get.status_code, b""), path
-        assert head.headers.keys() == get.headers.keys(), path
+        assert head.headers.keys() == get.headers.keys() - OF_BODY, path
         # The bodies of some differ from one moment to the next.
         if not path.startswith(("/metrics", "/health", "/usage", "/activity")) and "challenge" not in path:
             assert stable_headers(head) == stable_headers(get), path
