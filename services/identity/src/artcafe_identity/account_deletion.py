@@ -1,6 +1,7 @@
 """Deletes what identity has of an organization whose grace is over: its streams, accounts, keys and limits."""
 
 from contextlib import suppress
+from pathlib import Path
 
 import nats.errors
 import structlog
@@ -26,13 +27,21 @@ class AccountDeleter:
     """Handles AccountExpired. Idempotent; raises CommandError to be called again."""
 
     def __init__(
-        self, *, bus: Bus, store: Store, accounts: AccountRepository, limits: IssuanceLimits, nats_url: str
+        self,
+        *,
+        bus: Bus,
+        store: Store,
+        accounts: AccountRepository,
+        limits: IssuanceLimits,
+        nats_url: str,
+        ca_file: Path | None,
     ) -> None:
         self._bus = bus
         self._store = store
         self._accounts = accounts
         self._limits = limits
         self._servers = nats_url.split(",")
+        self._ca_file = ca_file
 
     async def on_account_expired(self, event: AccountExpired) -> None:
         """Delete the streams, then the accounts that they are in, and confirm it."""
@@ -53,7 +62,10 @@ class AccountDeleter:
 
     async def _delete_streams(self, account: str, key: KeyPair) -> None:
         nc = await connect_to_account(
-            self._servers, claims=stream_removal_user_claims(account=account), signing_key=key
+            self._servers,
+            claims=stream_removal_user_claims(account=account),
+            signing_key=key,
+            ca_file=self._ca_file,
         )
         try:
             js = nc.jetstream(timeout=API_TIMEOUT_S)

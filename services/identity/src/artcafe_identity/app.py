@@ -202,6 +202,7 @@ async def app(settings: Settings) -> AsyncIterator[None]:  # noqa: PLR0915 - rea
             accounts=accounts,
             limits=issuance_limits,
             nats_url=settings.nats_url,
+            ca_file=settings.ca_file,
         )
         quota = MessageQuota(bus=runtime.bus, accounts=accounts, clients=clients)
         consumer = EventConsumer(
