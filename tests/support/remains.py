@@ -13,22 +13,26 @@ from artcafe_identity.tables import ACCOUNTS
 from support.aws import call_dynamodb
 
 
-async def list_items(stack, text):
-    """The table and key of every DynamoDB item that contains a text."""
+def _contains(content, texts):
+    return any(text in str(content) for text in texts)
+
+
+async def list_items(stack, *texts):
+    """The table and content of every DynamoDB item that contains one of some texts."""
     found = []
     for table in (await call_dynamodb(stack, "list_tables"))["TableNames"]:
         start = {}
         while True:
             page = await call_dynamodb(stack, "scan", TableName=table, **start)
-            found += [(table, str(item)) for item in page["Items"] if text in str(item)]
+            found += [(table, str(item)) for item in page["Items"] if _contains(item, texts)]
             if "LastEvaluatedKey" not in page:
                 break
             start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
     return found
 
 
-async def list_redis_keys(stack, text):
-    """Every Redis key whose name or content contains a text."""
+async def list_redis_keys(stack, *texts):
+    """Every Redis key whose name or content contains one of some texts."""
     async with Redis.from_url(stack.endpoints["redis"]) as redis:
         read = {
             b"string": redis.get,
@@ -43,7 +47,7 @@ async def list_redis_keys(stack, text):
             key
             for key, kind in kinds.items()
             # A key may have expired since.
-            if kind in read and text in f"{key} {await read[kind](key)}"
+            if kind in read and _contains((key, await read[kind](key)), texts)
         ]
 
 
