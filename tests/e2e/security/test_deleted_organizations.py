@@ -15,6 +15,7 @@ from support.history import create_subject, read_history
 from support.problems import assert_rejected
 from support.remains import accounts_of, list_items, list_redis_keys, list_stream_names, system_connection
 from support.snapshot import snapshot
+from support.tokens import decode_claims
 from support.waiting import eventually
 
 MANAGE = {"publish": [">"], "subscribe": [">"], "streams": "manage"}
@@ -138,7 +139,9 @@ async def test_nothing_remains_of_a_deleted_organization_after_its_grace(tenant)
     async with system_connection(stack) as system:
         for account in accounts:
             lookup = await system.request(f"$SYS.REQ.ACCOUNT.{account}.CLAIMS.LOOKUP", b"", timeout=2)
-            assert lookup.data == b""
+            token = decode_claims(lookup.data.decode())
+            assert (token["name"], token["nats"]["limits"]["conn"]) == ("deleted", 0)
+            assert tenant.id not in str(token)
 
     # The person and the other organization stay, and the names can be used again.
     after = await snapshot(other)

@@ -246,16 +246,23 @@ class AccountRepository:
         return account
 
     async def delete(self, item: AccountItem) -> None:
-        """Delete a tenant's accounts, at the broker and here. Idempotent."""
-        request = self._signer.sign_deletion(item)
-        await self._broker.delete(request)
+        """Empty a tenant's accounts at the broker, and remove them here. Idempotent.
+
+        The broker keeps their public keys. Of accounts that it deletes, it looks for the JWTs whenever it lists their
+        closed connections, for 2 s each, in which its system account does not reply. And a node that was away would
+        bring them back, but not over a newer JWT.
+        """
+        empty = self._signer.sign_empty(item)
+        for jwt in empty:
+            await self._broker.push(jwt)
         await self._store.delete_account(item)
         self._signing_accounts.invalidate(item.tenant_id)
         for known in (self.exhausted_until, self.streams_accounts):
             known.pop(item.tenant_id, None)
         await self._bus.notify(AccountUpdated(tenant_id=item.tenant_id))
         # A comparison may have pushed them again before they were removed here.
-        await self._broker.delete(request)
+        for jwt in empty:
+            await self._broker.push(jwt)
 
     async def seal_seeds(self) -> SealedSeeds:
         """Encrypt the seeds of some accounts with the present sealing key. Idempotent."""

@@ -6,7 +6,7 @@ import msgspec
 
 from artcafe_common.broker.claims import (
     AccountClaims,
-    AccountDeletionClaims,
+    AccountLimits,
     claims_of,
     encode,
     issuer_of,
@@ -109,16 +109,11 @@ class AccountSigner:
             ),
         )
 
-    def sign_deletion(self, item: AccountItem) -> str:
-        """The request that the broker deletes a tenant's accounts."""
+    def sign_empty(self, item: AccountItem) -> list[str]:
+        """JWTs that empty a deleted tenant's accounts: nobody can enter them, and nothing tells whose they were."""
+        empty = AccountClaims(limits=AccountLimits(subs=0, conn=0, leaf=0, imports=0, exports=0))
         accounts = [each.account for each in (item, item.streams, item.own) if each is not None]
-        return encode(
-            AccountDeletionClaims(accounts=accounts),
-            issuer=self._operator.pair,
-            subject=self._operator.pair.public,
-            name="delete accounts",
-            issued_at=int(time.time()),
-        )
+        return [self._encode(empty, account, "deleted", "") for account in accounts]
 
     def is_current(self, item: AccountItem) -> bool:
         """Whether the stored JWTs are of this installation's operator, and have the claims of this release."""

@@ -28,21 +28,14 @@ class BrokerAccounts:
 
     async def push(self, jwt: str) -> None:
         """Replace the copy of one account."""
-        await self._send("UPDATE", jwt)
-
-    async def delete(self, request: str) -> None:
-        """Delete accounts, as the operator's request says; the broker ends their connections."""
-        await self._send("DELETE", request)
-
-    async def _send(self, verb: str, jwt: str) -> None:
         try:
             response = await self._system.request(
-                f"$SYS.REQ.CLAIMS.{verb}", jwt.encode(), timeout=PUSH_TIMEOUT_S
+                "$SYS.REQ.CLAIMS.UPDATE", jwt.encode(), timeout=PUSH_TIMEOUT_S
             )
         except (nats.errors.Error, OSError, TimeoutError) as error:
             raise ServiceUnavailable("the broker cannot accept account updates now") from error
         if b'"code":200' not in response.data:
-            log.error("account_rejected", verb=verb, response=response.data.decode(errors="replace"))
+            log.error("account_rejected", response=response.data.decode(errors="replace"))
             raise _AccountRejected("the broker rejected the account")
 
     async def push_all(self, item: AccountItem) -> None:

@@ -119,14 +119,6 @@ class OperatorClaims(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     version: int = msgspec.field(default_factory=lambda: 2)
 
 
-class AccountDeletionClaims(msgspec.Struct, frozen=True, kw_only=True):
-    """The `nats` part of an operator's request that the broker deletes accounts."""
-
-    accounts: list[str]
-    type: str = msgspec.field(default_factory=lambda: "generic")
-    version: int = msgspec.field(default_factory=lambda: 2)
-
-
 class ServerId(msgspec.Struct, frozen=True, kw_only=True):
     """The nats-server that sends an authorization request."""
 
@@ -181,7 +173,7 @@ class AuthorizationRequestJwt(msgspec.Struct, frozen=True, kw_only=True):
     nats: AuthorizationRequest
 
 
-Claims = AccountClaims | UserClaims | OperatorClaims | AccountDeletionClaims | AuthorizationResponse
+Claims = AccountClaims | UserClaims | OperatorClaims | AuthorizationResponse
 
 
 def encode(
