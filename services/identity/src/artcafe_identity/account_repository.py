@@ -246,12 +246,7 @@ class AccountRepository:
         return account
 
     async def delete(self, item: AccountItem) -> None:
-        """Empty a tenant's accounts at the broker, and remove them here. Idempotent.
-
-        The broker keeps their public keys. Of accounts that it deletes, it looks for the JWTs whenever it lists their
-        closed connections, for 2 s each, in which its system account does not reply. And a node that was away would
-        bring them back, but not over a newer JWT.
-        """
+        """Empty a tenant's accounts at the broker (see `sign_empty`), and remove them here. Idempotent."""
         empty = self._signer.sign_empty(item)
         for jwt in empty:
             await self._broker.push(jwt)

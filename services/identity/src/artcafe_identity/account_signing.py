@@ -110,7 +110,12 @@ class AccountSigner:
         )
 
     def sign_empty(self, item: AccountItem) -> list[str]:
-        """JWTs that empty a deleted tenant's accounts: nobody can enter them, and nothing tells whose they were."""
+        """JWTs that empty a deleted tenant's accounts: nobody can enter them, and nothing tells whose they were.
+
+        They stay at the broker. Of accounts that it deletes, it looks for the JWTs whenever it lists their closed
+        connections, for 2 s each, in which its system account does not reply. And a node that was away would bring
+        them back, but not over a newer JWT.
+        """
         empty = AccountClaims(limits=AccountLimits(subs=0, conn=0, leaf=0, imports=0, exports=0))
         accounts = [each.account for each in (item, item.streams, item.own) if each is not None]
         return [self._encode(empty, account, "deleted", "") for account in accounts]
