@@ -119,6 +119,7 @@ class SubjectTraffic:
     async def stop(self):
         self._stopping = True
         await self._publishing
+        gap = self.arrivals.longest_gap_s
         await asyncio.sleep(SETTLED_AFTER_S)
         found = compare(range(self._sent), self.arrivals.numbers)
-        return {"acknowledged": 0, "longest_gap_s": self.arrivals.longest_gap_s, **found}
+        return {"acknowledged": 0, "longest_gap_s": gap, **found}

@@ -1,6 +1,7 @@
 """What the checkers count in one round."""
 
 import time
+from itertools import pairwise
 
 import msgspec
 
@@ -46,8 +47,8 @@ class Arrivals:
 
     @property
     def longest_gap_s(self):
-        """The longest time without an arrival."""
-        return max((b - a for a, b in zip(self._times, self._times[1:], strict=False)), default=0.0)
+        """The longest time without an arrival, until now."""
+        return max(after - before for before, after in pairwise([*self._times, time.monotonic()]))
 
 
 def compare(acknowledged, numbers):

@@ -1,6 +1,7 @@
 """The checkers of `make chaos` find what they look for."""
 
-from chaos.findings import Findings, compare
+from chaos import findings
+from chaos.findings import Arrivals, Findings, compare
 from chaos.report import AT_MOST_ONCE, list_violations
 
 
@@ -21,3 +22,13 @@ def test_second_round_adds_counts_and_keeps_the_longest_times():
     found = Findings(fault="f", traffic="t", lost=1, slowest_write_s=0.5, errors={"503": 1})
     found.add(Findings(fault="f", traffic="t", lost=2, slowest_write_s=0.1, errors={"503": 2}))
     assert (found.lost, found.slowest_write_s, found.errors) == (3, 0.5, {"503": 3})
+
+
+def test_time_after_the_last_arrival_is_a_gap(monkeypatch):
+    now = 0.0
+    monkeypatch.setattr(findings.time, "monotonic", lambda: now)
+    arrivals = Arrivals()
+    for now in (1.0, 3.0):
+        arrivals.add(now)
+    now = 10.0
+    assert arrivals.longest_gap_s == 7.0
