@@ -157,7 +157,9 @@ class UniqueNameTable(Generic[T]):
             await self._outbox.publish(entry)
             return updated
 
-        return await repeat_on_conflict(change)
+        # Concurrent changes of one item would conflict until their deadline.
+        async with self._database.exclusive(f"{tenant_id} {key}"):
+            return await repeat_on_conflict(change)
 
     async def delete(
         self,
