@@ -1,7 +1,10 @@
 """Waits for a stack to recover."""
 
+import asyncio
+
 import httpx
 
+from artcafe_gateway.http.health_report import AGE_S
 from support.waiting import eventually
 
 
@@ -22,4 +25,7 @@ async def is_ready(tenant):
 
 
 async def wait_until_healthy(tenant):
+    """Wait until a look at the services, made after this call, finds all of them healthy."""
+    # A report may be of an earlier look.
+    await asyncio.sleep(AGE_S)
     await eventually(lambda: is_healthy(tenant), within=30)

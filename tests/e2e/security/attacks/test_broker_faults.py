@@ -11,6 +11,7 @@ from support.actors import User
 from support.history import publish
 from support.raw_nats import RawNats
 from support.signing_keys import account_of, connect_minted_user
+from support.waiting import eventually
 
 MANAGE = {"streams": "manage"}
 ONE_BYTE = b"X"
@@ -126,8 +127,17 @@ async def test_consumer_of_headers_only_is_refused(stack, tenant, kind):
     raw = await RawNats.connect(client)
     raw.write(b"SUB _INBOX.raw 1\r\n")
     raw.publish(b"$JS.API.CONSUMER.MSG.NEXT.MINE.w", b"3", reply=b"_INBOX.raw")
-    assert any(line.startswith(b"HMSG mine") for line in await raw.ping() + await raw.ping())
+    await wait_for_line(raw, b"HMSG mine")
     assert stack.supervisor.pid("nats") == broker
+
+
+async def wait_for_line(raw, start):
+    """Wait until a connection receives a line that begins with `start`."""
+
+    async def is_received():
+        return any(line.startswith(start) for line in await raw.ping())
+
+    await eventually(is_received)
 
 
 async def test_keys_of_a_bucket_are_listed_by_whole_messages(stack, tenant):
@@ -147,8 +157,7 @@ async def test_keys_of_a_bucket_are_listed_by_whole_messages(stack, tenant):
         nc, "CONSUMER.CREATE.KV_settings", json.dumps({"stream_name": "KV_settings", "config": config})
     )
     assert not answer["config"].get("headers_only")
-    lines = await raw.ping() + await raw.ping()
-    assert any(line.startswith(b"HMSG $KV.settings.odd") for line in lines)
+    await wait_for_line(raw, b"HMSG $KV.settings.odd")
     assert stack.supervisor.pid("nats") == broker
 
 
