@@ -1,5 +1,6 @@
 """Adjusts generated requests where the OpenAPI document cannot express a rule; see schemathesis.toml."""
 
+import os
 import uuid
 
 import schemathesis
@@ -8,7 +9,11 @@ from schemathesis import GenerationMode
 
 @schemathesis.hook
 def before_call(context, case, kwargs):
-    """Give valid requests a fresh idempotency key no cursor, and no condition."""
+    """Give valid requests a fresh idempotency key, no cursor and no condition; keep the organization of the run."""
+    parameters = case.path_parameters or {}
+    if case.method == "DELETE" and parameters == {"account_id": os.environ["ARTCAFE_TEST_TENANT"]}:
+        # Known from responses. Of a deleted organization, all other operations are forbidden.
+        case.path_parameters["account_id"] = uuid.uuid4().hex
     mode = case.meta.generation.mode if case.meta is not None else None
     if mode is GenerationMode.NEGATIVE:
         return

@@ -44,7 +44,11 @@ async def test_every_response_conforms_to_the_openapi_document(fuzzed_stack, tmp
     run = await asyncio.create_subprocess_exec(
         *command,
         cwd=tmp_path,
-        env={**os.environ, "SCHEMATHESIS_HOOKS": str(SUPPORT / "schemathesis_hooks.py")},
+        env={
+            **os.environ,
+            "SCHEMATHESIS_HOOKS": str(SUPPORT / "schemathesis_hooks.py"),
+            "ARTCAFE_TEST_TENANT": tenant.id,
+        },
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
