@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from artcafe_gateway.errors import BrokerUnavailable
 from artcafe_gateway.history import tail as tail_module
 from artcafe_gateway.history.tail import StreamTail
 from support.fakes.history import FakeHistory
@@ -83,3 +84,22 @@ async def test_nothing_is_read_after_the_release(bridge, broker, history, tail):
     tail.on_message(CHANNEL_SUBJECT, "", b"1", b"")
     await asyncio.sleep(0.02)
     assert history.reads == reads
+
+
+async def test_reader_ends_if_its_cancellation_is_reported_as_an_error(bridge, broker, tail, monkeypatch):
+    reading = asyncio.Event()
+
+    async def wait_for_page(*_):
+        reading.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise BrokerUnavailable from None
+
+    monkeypatch.setattr(tail_module, "get_last_seq", lambda *_: asyncio.sleep(0, 0))
+    monkeypatch.setattr(tail_module, "read_stream_page", wait_for_page)
+    await tail.start(bridge, CHANNEL_SUBJECT)
+    broker.route(CHANNEL_SUBJECT, b"1")
+    await asyncio.wait_for(reading.wait(), 5)
+    tail.on_released()
+    await eventually(tail._reader.done, every=0.001, within=2)

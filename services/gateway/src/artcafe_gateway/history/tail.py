@@ -50,6 +50,7 @@ class StreamTail(BrokerSubscription):
         "_deadline",
         "_expected",
         "_reader",
+        "_released",
         "_retry_pause_s",
         "_rung",
         "_starting",
@@ -65,6 +66,7 @@ class StreamTail(BrokerSubscription):
         self._expected = 0
         self._deadline = 0.0
         self._rung = asyncio.Event()
+        self._released = False
         self._starting: asyncio.Task[None] | None = None
         self._reader: asyncio.Task[None] | None = None
         self.readers: dict[TailReader, None] = {}
@@ -94,7 +96,8 @@ class StreamTail(BrokerSubscription):
         self._expect_message()
 
     def on_released(self) -> None:
-        """Ends reading: nobody is subscribed any more."""
+        """Ends reading: no socket is subscribed any more."""
+        self._released = True
         for task in (self._starting, self._reader):
             if task is not None:
                 task.cancel()
@@ -106,7 +109,9 @@ class StreamTail(BrokerSubscription):
 
     async def _run(self) -> None:
         delay = FIRST_DELAY_S
-        while True:
+        # nats-py turns the cancellation of a wait into an error if the connection has closed, so cancelling does
+        # not always end the loop.
+        while not self._released:
             try:
                 async with asyncio.timeout(delay if self._expected else None):
                     await self._rung.wait()
