@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import datetime as dt
+import logging
 import sys
 import traceback
 from pathlib import Path
@@ -76,6 +77,8 @@ def record(given, found, about):
 
 
 if __name__ == "__main__":
+    # asyncio warns at each TLS connection that the other side closes.
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
     try:
         sys.exit(1 if run_cancellable(main(parse_arguments())) else 0)
     except (KeyboardInterrupt, asyncio.CancelledError):

@@ -11,11 +11,14 @@ class Findings(msgspec.Struct, kw_only=True):
 
     fault: str
     traffic: str
+    rounds: int = 1
     acknowledged: int = 0
     lost: int | None = None
     doubled: int | None = None
     disordered: int | None = None
-    counts_off: int | None = None
+    # Counted messages beyond those that were sent, and acknowledged ones that were not counted.
+    overcounted: int | None = None
+    uncounted: int | None = None
     longest_gap_s: float | None = None
     revocation_s: float | None = None
     errors: dict[str, int] = {}
@@ -24,7 +27,7 @@ class Findings(msgspec.Struct, kw_only=True):
 
     def add(self, other):
         """The worst of two rounds; what is counted is added."""
-        for name in ("acknowledged", "lost", "doubled", "disordered", "counts_off"):
+        for name in ("rounds", "acknowledged", "lost", "doubled", "disordered", "overcounted", "uncounted"):
             values = [each for each in (getattr(self, name), getattr(other, name)) if each is not None]
             setattr(self, name, sum(values) if values else None)
         for name in ("longest_gap_s", "revocation_s", "slowest_read_s", "slowest_write_s"):

@@ -53,13 +53,11 @@ async def run_trial(stack, fault, inject, node):
             found = [Findings(fault=fault, traffic=each.name, **await each.stop()) for each in traffic]
             found.append(Findings(fault=fault, traffic=REVOCATION, **await revoking))
         accepted = found[0].acknowledged + found[1].acknowledged
-        off = await read_counts_off(calls, accepted, sockets.attempts + rest.attempts)
-        found.append(
-            Findings(fault=fault, traffic=f"{USAGE}, gateways", acknowledged=accepted, counts_off=off)
-        )
+        off = await compare_counts(calls, accepted, sockets.attempts + rest.attempts)
+        found.append(Findings(fault=fault, traffic=f"{USAGE}, gateways", acknowledged=accepted, **off))
         accepted = found[2].acknowledged + len(subject.arrivals.numbers)
-        off = await read_counts_off(reads, accepted, stored.attempts + subject.attempts)
-        found.append(Findings(fault=fault, traffic=f"{USAGE}, direct", acknowledged=accepted, counts_off=off))
+        off = await compare_counts(reads, accepted, stored.attempts + subject.attempts)
+        found.append(Findings(fault=fault, traffic=f"{USAGE}, direct", acknowledged=accepted, **off))
     finally:
         for nc in (*connections, revocation.nc):
             await nc.close()
@@ -68,20 +66,19 @@ async def run_trial(stack, fault, inject, node):
     return found
 
 
-async def read_counts_off(gateways, accepted, attempts):
-    """By how much the count of messages lies outside of what the broker may have accepted.
+async def compare_counts(gateways, accepted, attempts):
+    """By how much the count of messages lies above or below what the broker may have accepted.
 
     An attempt whose answer was lost may have been accepted, or not.
     """
     ends_at = time.monotonic() + COUNTED_WITHIN_S
     while True:
         response = await gateways.send("GET", "/usage/metrics")
-        off = accepted
+        counted = 0
         if response is not None and response.is_success:
             counted = response.json()["totals"]["messages"]
-            off = max(accepted - counted, counted - attempts, 0)
-        if off == 0 or time.monotonic() > ends_at:
-            return off
+        if accepted <= counted <= attempts or time.monotonic() > ends_at:
+            return {"overcounted": max(counted - attempts, 0), "uncounted": max(accepted - counted, 0)}
         await asyncio.sleep(0.5)
 
 

@@ -88,6 +88,8 @@ class FakeBroker:
 class FakeConnection:
     """As `BridgeConnection`. Commands wait in `pending` until a flush, as in a real write buffer."""
 
+    url = "nats://fake"
+
     def __init__(self, broker, cid):
         self.broker = broker
         self.client_id = cid

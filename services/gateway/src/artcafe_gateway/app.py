@@ -31,6 +31,7 @@ from artcafe_common.storage.rate_limiter import RateLimiter
 from artcafe_common.storage.redis_client import RedisClient
 from artcafe_gateway.api import create_api
 from artcafe_gateway.bridges.pool import BridgePool
+from artcafe_gateway.bridges.server_watch import ServerWatch
 from artcafe_gateway.delivery.client_keys import ClientKeys
 from artcafe_gateway.delivery.signatures import derive_signing_key
 from artcafe_gateway.gateway import Gateway
@@ -55,6 +56,7 @@ from artcafe_gateway.session_registry import TICK_S, SessionRegistry
 from artcafe_gateway.settings import Settings
 
 IDLE_CHECK_S = 5
+SERVER_CHECK_S = 1
 QUOTA_CHECK_S = 30
 PRESENCE_S = 1
 DRAIN_TIMEOUT_S = 2
@@ -83,6 +85,7 @@ async def app(settings: Settings) -> AsyncIterator[None]:
             cursor_keys,
         )
         gateway.metrics.process.add_connections(platform=nc)
+        server_watch = ServerWatch(settings.nats_url, lambda: gateway.bridges.open_connections)
         await stack.enter_async_context(gateway.metrics.workers.listen())
         stack.push_async_callback(gateway.usage.flush)
         stack.push_async_callback(gateway.bridges.close)
@@ -147,6 +150,7 @@ async def app(settings: Settings) -> AsyncIterator[None]:
                 run_periodically(QUOTA_CHECK_S, gateway.quotas.refresh_all, name="quotas"),
                 run_periodically(IDLE_CHECK_S, gateway.bridges.close_idle, name="bridges"),
                 run_periodically(IDLE_CHECK_S, gateway.denials.flush, name="denials"),
+                run_periodically(SERVER_CHECK_S, server_watch.check, name="servers"),
             )
         )
         gateway.sessions.accepting = True

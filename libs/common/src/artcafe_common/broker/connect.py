@@ -19,6 +19,8 @@ from artcafe_common.tls import create_tls
 
 CONNECT_TIMEOUT_S = 3
 PING_INTERVAL_S = 10
+# With several servers: one that hangs is left after two of these.
+CLUSTER_PING_INTERVAL_S = 1
 MAX_PENDING_BYTES = 32 * 1024 * 1024
 RETRY_PAUSE_S = 0.1
 MAX_RETRY_PAUSE_S = 2.0
@@ -99,16 +101,17 @@ async def _open(
             except Exception:
                 log.exception("reconnect_hook_failed", connection=name)
 
+    servers = url.split(",")
     await nc.connect(
-        servers=url.split(","),
+        servers=servers,
         tls=create_tls(ca_file),
         user_credentials=credentials,
         name=name,
         inbox_prefix=inbox_prefix(name),
         connect_timeout=CONNECT_TIMEOUT_S,
         max_reconnect_attempts=-1,
-        ping_interval=PING_INTERVAL_S,
-        max_outstanding_pings=2,
+        ping_interval=PING_INTERVAL_S if len(servers) == 1 else CLUSTER_PING_INTERVAL_S,
+        max_outstanding_pings=2 if len(servers) == 1 else 1,
         pending_size=MAX_PENDING_BYTES,
         error_cb=on_error,
         disconnected_cb=on_disconnect,

@@ -11,6 +11,8 @@ MAX_PAYLOAD = 1024 * 1024 + 64 * 1024
 # How long a connection may take to authenticate, and so how long identity may be away without a client's login being
 # refused: libraries take a refusal for a wrong key, and some give up at the second one.
 AUTHORIZATION_TIMEOUT_S = 15
+# A node that hangs is left after three seconds; nats-server's own default for routes is a minute.
+ROUTE_PINGS = 'ping_interval: "1s", ping_max: 2'
 # The operator's and the preloaded accounts' JWTs, which the configuration contains.
 ACCOUNTS_FILE = "accounts.json"
 CONFIGURATION_FILE = "nats-server.conf"
@@ -74,7 +76,9 @@ def _cluster(server: NatsServerConfig) -> str:
         if server.tls is None or cluster.ca is None
         else f', tls {{ {_certificate(server.tls)}, ca_file: "{cluster.ca}", verify: true, timeout: 5 }}'
     )
-    return f'cluster {{ name: artcafe, listen: "{cluster.listen}", routes: [{routes}]{tls} }}\n'
+    return (
+        f'cluster {{ name: artcafe, listen: "{cluster.listen}", routes: [{routes}], {ROUTE_PINGS}{tls} }}\n'
+    )
 
 
 def write_server_configuration(directory: Path, server: NatsServerConfig) -> Path:

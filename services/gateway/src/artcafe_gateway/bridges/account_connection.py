@@ -43,6 +43,11 @@ class AccountConnection:
         await self._connector.close()
 
     @property
+    def connection(self) -> BridgeConnection | None:
+        """The open connection; None while there is none."""
+        return self._connector.connection
+
+    @property
     def state(self) -> BridgeState:
         """The state of the connection."""
         return self._connector.state

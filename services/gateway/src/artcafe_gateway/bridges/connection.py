@@ -31,9 +31,25 @@ class BridgeConnection(HardenedNats):
         self._turn_started_at = self._last_message_at = 0.0
 
     @property
+    def url(self) -> str:
+        """The address of the connected server, as it was given."""
+        return self.connected_url.geturl() if self.connected_url is not None else ""
+
+    @property
     def server_id(self) -> str:
         """The id of the connected server."""
         return str(self._server_info["server_id"])
+
+    async def end_unless_answered(self, within_s: float) -> bool:
+        """Whether the server answers in time; if not, the connection ends as one that was lost."""
+        try:
+            await self.flush(within_s)
+        except nats.errors.FlushTimeoutError:
+            await self._process_op_err(nats.errors.StaleConnectionError())
+            return False
+        except nats.errors.Error:
+            return False
+        return True
 
     async def attach(self, subject: str, subscription: BrokerSubscription) -> None:
         """Subscribes, and passes every message to `subscription`."""

@@ -1,6 +1,7 @@
 """Keeps one bridge connected: the states of its connection, and the transitions between them."""
 
 import asyncio
+import random
 import secrets
 from contextlib import suppress
 from enum import Enum
@@ -72,6 +73,7 @@ class BridgeConnector:
         self._settings = settings
         self._subscriptions = subscriptions
         self._reconnect_task: asyncio.Task[None] | None = None
+        self._last_server = ""
 
     def _enter(self, state: BridgeState, connection: BridgeConnection | None = None) -> None:
         if state not in TRANSITIONS[self.state]:
@@ -124,7 +126,8 @@ class BridgeConnector:
         connection = BridgeConnection()
         try:
             await connection.connect(
-                servers=self._settings.nats_url.split(","),
+                servers=self._order_servers(),
+                dont_randomize=True,
                 tls=create_tls(self._settings.ca_file),
                 user_credentials=RawCredentials(Credentials(jwt=issued.jwt, seed=pair.seed).render()),
                 name=f"gateway {self._settings.server_id}",
@@ -137,6 +140,7 @@ class BridgeConnector:
                 error_cb=self._on_error,
                 closed_cb=partial(self._on_connection_closed, connection),
             )
+            self._last_server = connection.url
             attached = await self._subscriptions.attach_all(connection, FLUSH_TIMEOUT_S)
             self._enter(BridgeState.CONNECTED, connection)
             await self._subscriptions.attach_changes(connection, attached)
@@ -145,6 +149,12 @@ class BridgeConnector:
             with suppress(nats.errors.Error, OSError, TimeoutError):
                 await connection.close()
             raise
+
+    def _order_servers(self) -> list[str]:
+        """The servers in random order, and the one of the lost connection last: it may accept, and not answer."""
+        servers = self._settings.nats_url.split(",")
+        random.shuffle(servers)
+        return sorted(servers, key=lambda server: server == self._last_server)
 
     async def _on_error(self, error: Exception) -> None:
         log.warning("bridge_error", tenant_id=self._tenant_id, reason=repr(error))

@@ -11,6 +11,7 @@ from artcafe_common.bus.errors import ServiceUnavailable
 from artcafe_common.concurrency import run_together
 from artcafe_common.key_ring import KeyRing
 from artcafe_gateway.bridges.bridge import Bridge
+from artcafe_gateway.bridges.connection import BridgeConnection
 from artcafe_gateway.bridges.connector import CONNECT_TIMEOUT_S
 from artcafe_gateway.delivery.client_keys import ClientKeys
 from artcafe_gateway.settings import Settings
@@ -88,6 +89,12 @@ class BridgePool:
             for task in self._bridges.values()
             if task.done() and not task.cancelled() and task.exception() is None
         ]
+
+    @property
+    def open_connections(self) -> list[BridgeConnection]:
+        """The connections of the open bridges."""
+        accounts = [account for bridge in self.open_bridges for account in (bridge, bridge.streams)]
+        return [account.connection for account in accounts if account.connection is not None]
 
     async def close_idle(self) -> None:
         """Closes the bridges that were unused for `LINGER_S`."""
