@@ -17,6 +17,7 @@ from support.snippets import (
     snippets,
     start_program,
 )
+from support.waiting import eventually
 
 PAGE = "docs/guide/quickstart.md"
 needs_curl = pytest.mark.skipif(not shutil.which("curl"), reason="needs curl, which is not installed")
@@ -45,7 +46,19 @@ async def test_curl_creates_a_client(directory):
     created, end = decoder.raw_decode(output)
     listed, _ = decoder.raw_decode(output[end:].lstrip())
     assert created["nkey_seed"].startswith("SU")
-    assert created["client"]["client_id"] in [client["client_id"] for client in listed["clients"]]
+    if is_listed(created, listed):
+        return
+    login, _, list_clients = (directory / "client.sh").read_text().split("\n\n")
+    (directory / "list.sh").write_text(f"{login}\n\n{list_clients}")
+
+    async def follows():
+        return is_listed(created, json.loads(await run_shell("list.sh", cwd=directory)))
+
+    await eventually(follows)
+
+
+def is_listed(created, listed):
+    return created["client"]["client_id"] in [client["client_id"] for client in listed["clients"]]
 
 
 @needs_curl

@@ -52,7 +52,7 @@ async def test_subject_and_its_stream_are_created_updated_and_deleted(tenant):
     await assert_rejected(tenant, "GET", path, 404, "subject_not_found")
     await assert_rejected(tenant, "PUT", path, 404, "subject_not_found", json={"name": "x"})
     await assert_rejected(tenant, "DELETE", path, 404, "subject_not_found")
-    assert (await tenant.call("GET", "/subjects", 200))["subjects"] == []
+    await eventually_equals(lambda: tenant.list_items("/subjects"), [])
     with pytest.raises(NotFoundError):
         await js.stream_info(subject["stream"])
     # Its name and pattern can be used again.
