@@ -7,7 +7,9 @@ import uuid
 import msgspec
 import pytest
 
+from artcafe_common.bus.errors import StoreUnavailable
 from artcafe_common.key_ring import KeyRing, TimedKey
+from artcafe_common.storage.redis_client import RedisClient
 from artcafe_gateway.http import idempotency_store as store_module
 from artcafe_gateway.http.idempotency_store import (
     CLAIM_TTL_S,
@@ -18,6 +20,8 @@ from artcafe_gateway.http.idempotency_store import (
     IdempotencyStore,
     StoredResponse,
 )
+from support.pausing import paused
+from support.waiting import eventually
 
 OWNER = "tenant|user:u"
 RESPONSE = StoredResponse(
@@ -79,6 +83,55 @@ async def test_repetition_of_a_long_request_is_rejected_after_a_while(store, key
     with pytest.raises(IdempotencyInProgress) as error:
         await store.claim(owner=OWNER, key=key, request=b"request")
     assert error.value.retry_after_s == 1
+
+
+@pytest.fixture
+async def hanging(redis_stack):
+    """A store whose calls end soon while Redis hangs, and the context in which it does."""
+    client = RedisClient(redis_stack.environ()["REDIS_URL"], timeout_s=0.2)
+    yield IdempotencyStore(client, KeyRing.of(b"k" * 32)), paused(redis_stack.supervisor.pid("redis"))
+    await client.close()
+
+
+async def test_claim_that_a_hung_redis_executes_later_is_released(hanging, key, monkeypatch):
+    monkeypatch.setattr(store_module, "WAIT_S", 0.1)
+    store, hung = hanging
+    await store.claim(owner=OWNER, key=uuid.uuid4().hex, request=b"connects")
+    async with hung:
+        with pytest.raises(StoreUnavailable):
+            await store.claim(owner=OWNER, key=key, request=b"request")
+    # The claim that nobody owns is there now.
+    with pytest.raises(IdempotencyInProgress):
+        await store.claim(owner=OWNER, key=key, request=b"request")
+    await store.settle_unconfirmed()
+    claim = await store.claim(owner=OWNER, key=key, request=b"request")
+    # Released again, it is not the new one that ends.
+    await store.settle_unconfirmed()
+    await store.complete(claim, RESPONSE)
+    assert await store.claim(owner=OWNER, key=key, request=b"request") == RESPONSE
+
+
+async def test_response_that_a_hung_redis_did_not_store_is_stored_later(hanging, key):
+    store, hung = hanging
+    claim = await store.claim(owner=OWNER, key=key, request=b"request")
+    failed = await store.claim(owner=OWNER, key=f"{key} failed", request=b"request")
+    async with hung:
+        with pytest.raises(StoreUnavailable):
+            await store.complete(claim, RESPONSE)
+        with pytest.raises(StoreUnavailable):
+            await store.release(failed)
+    await eventually(lambda: settles(store))
+    assert await store.claim(owner=OWNER, key=key, request=b"request") == RESPONSE
+    repeated = await store.claim(owner=OWNER, key=f"{key} failed", request=b"request")
+    assert isinstance(repeated, IdempotencyClaim)
+
+
+async def settles(store):
+    try:
+        await store.settle_unconfirmed()
+    except StoreUnavailable:
+        return False
+    return True
 
 
 async def test_of_concurrent_requests_one_is_processed(store, key):

@@ -59,6 +59,7 @@ IDLE_CHECK_S = 5
 SERVER_CHECK_S = 1
 QUOTA_CHECK_S = 30
 PRESENCE_S = 1
+SETTLE_S = 0.5
 DRAIN_TIMEOUT_S = 2
 
 
@@ -151,6 +152,7 @@ async def app(settings: Settings) -> AsyncIterator[None]:
                 run_periodically(IDLE_CHECK_S, gateway.bridges.close_idle, name="bridges"),
                 run_periodically(IDLE_CHECK_S, gateway.denials.flush, name="denials"),
                 run_periodically(SERVER_CHECK_S, server_watch.check, name="servers"),
+                run_periodically(SETTLE_S, idempotency_store.settle_unconfirmed, name="idempotency"),
             )
         )
         gateway.sessions.accepting = True

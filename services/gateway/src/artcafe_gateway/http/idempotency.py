@@ -127,7 +127,7 @@ class IdempotencyMiddleware(ASGIMiddleware):
             else:
                 await self._store.complete(claim, response)
         except StoreUnavailable:
-            # The request was processed, so its response is sent. Until the claim expires a repetition is refused.
+            # The request was processed, so its response is sent. Until Redis is back, a repetition is refused.
             log.warning("idempotent_response_not_stored", status=response.status)
 
 

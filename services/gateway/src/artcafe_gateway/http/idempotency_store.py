@@ -12,6 +12,8 @@ import hmac
 import os
 import secrets
 import time
+from collections.abc import Awaitable, Callable
+from functools import partial
 from importlib.resources import files
 
 import msgspec
@@ -19,9 +21,10 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from artcafe_common.bus.errors import CommandError
+from artcafe_common.bus.errors import CommandError, StoreUnavailable
 from artcafe_common.key_ring import KeyRing
 from artcafe_common.storage.redis_client import RedisClient
+from artcafe_gateway.http.unconfirmed_writes import UnconfirmedWrites
 
 RESPONSE_TTL_S = 24 * 3600
 # Longer than any request. A request whose gateway was killed can be repeated after it.
@@ -30,7 +33,8 @@ CLAIM_TTL_S = 60.0
 # bounded, too.
 MAX_STORED_BYTES = 4 * 1024 * 1024
 OVERHEAD_BYTES = 320
-WAIT_S = 5.0
+# With what comes before, a repetition has an answer within 2 s.
+WAIT_S = 1.0
 FIRST_PAUSE_S = 0.05
 MAX_PAUSE_S = 0.4
 _KEY_BYTES = 32
@@ -103,10 +107,14 @@ class IdempotencyClaim(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class IdempotencyStore:
-    """Shared by all gateways. `claim` raises StoreUnavailable rather than risk processing a request twice."""
+    """Shared by all gateways. `claim` raises StoreUnavailable rather than risk processing a request twice.
+
+    What Redis does not confirm is repeated by `settle_unconfirmed`, as long as the claim lasts.
+    """
 
     def __init__(self, redis: RedisClient, keys: KeyRing) -> None:
         self._redis = redis
+        self._unconfirmed = UnconfirmedWrites(lifetime_s=CLAIM_TTL_S)
         folder = files("artcafe_gateway.http") / "lua"
         self._claim_script = redis.script((folder / "claim.lua").read_text())
         self._complete_script = redis.script((folder / "complete.lua").read_text())
@@ -123,11 +131,7 @@ class IdempotencyStore:
         claim = claims[0]
         deadline, pause = time.monotonic() + WAIT_S, FIRST_PAUSE_S
         while True:
-            found: tuple[int, bytes] | None = await self._claim_script.run(
-                [each.redis_key for each in claims],
-                [claim.pending_record, int(CLAIM_TTL_S * 1000)],
-                wait_for_recovery=True,
-            )
+            found = await self._try_to_claim(claims)
             if found is None:
                 return claim
             place, record = found
@@ -146,17 +150,49 @@ class IdempotencyStore:
             await asyncio.sleep(pause)
             pause = min(pause * 2, MAX_PAUSE_S)
 
+    async def _try_to_claim(self, claims: list[IdempotencyClaim]) -> tuple[int, bytes] | None:
+        # The place and the record of another request.
+        claim = claims[0]
+        try:
+            found: tuple[int, bytes] | None = await self._claim_script.run(
+                [each.redis_key for each in claims],
+                [claim.pending_record, int(CLAIM_TTL_S * 1000)],
+                wait_for_recovery=True,
+            )
+        except StoreUnavailable:
+            # A Redis that hung executes the script later: nobody would own the claim.
+            self._unconfirmed.add(partial(self._release, claim), repeated=True)
+            raise
+        return found
+
     async def complete(self, claim: IdempotencyClaim, response: StoredResponse) -> None:
         """Store the response of a claimed request, in place of the oldest ones if need be; StoreUnavailable."""
         record = _DONE + claim.request_digest + _encrypt(claim, response)
+        await self._settle(partial(self._complete, claim, record))
+
+    async def release(self, claim: IdempotencyClaim) -> None:
+        """Release a claim without a response, so that the request can be repeated; StoreUnavailable."""
+        await self._settle(partial(self._release, claim))
+
+    async def settle_unconfirmed(self) -> None:
+        """Repeat what Redis has not confirmed, until Redis fails again; StoreUnavailable."""
+        await self._unconfirmed.repeat()
+
+    async def _settle(self, write: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await write()
+        except StoreUnavailable:
+            self._unconfirmed.add(write)
+            raise
+
+    async def _complete(self, claim: IdempotencyClaim, record: bytes) -> None:
         await self._complete_script.run(
             [claim.redis_key, claim.list_key, f"{claim.list_key}:bytes"],
             [claim.pending_record, record, int(RESPONSE_TTL_S * 1000), MAX_STORED_BYTES, OVERHEAD_BYTES],
             wait_for_recovery=True,
         )
 
-    async def release(self, claim: IdempotencyClaim) -> None:
-        """Release a claim without a response, so that the request can be repeated; StoreUnavailable."""
+    async def _release(self, claim: IdempotencyClaim) -> None:
         await self._release_script.run([claim.redis_key], [claim.pending_record], wait_for_recovery=True)
 
     async def delete_tenant(self, tenant_id: str) -> None:
