@@ -8,6 +8,9 @@ import pytest
 from redis.exceptions import RedisError
 
 from artcafe_common.bus.errors import StoreUnavailable
+from artcafe_common.cli.doctor_clocks import ClockOffsets
+from artcafe_common.cli.doctor_redis import check_redis
+from artcafe_common.cli.doctor_sentinel import check_sentinels
 from artcafe_common.storage.redis_client import RedisClient
 from support.actors import User
 from support.pausing import paused
@@ -108,6 +111,34 @@ async def test_primary_that_hangs_is_replaced(sentinel, primary):
     async with sentinel.connect_redis(await sentinel.find_primary()) as redis:
         assert await redis.get("key") == "2"
     await client.close()
+
+
+async def test_doctor_reports_a_missing_replica_and_sentinels(sentinel, primary):
+    url = sentinel.environ()["REDIS_URL"]
+    (redis,) = await check_redis(url, ClockOffsets())
+    assert (redis.status, "replicas: 1" in redis.detail, "of-sentinel" in redis.detail) == ("ok", True, False)
+    await eventually(lambda: finds(url, "ok", "3 Sentinels, primary"))
+    (replica,) = sentinel.redis_ports.keys() - {primary}
+    await sentinel.supervisor.stop(replica)
+    try:
+        await eventually(lambda: finds(url, "warn", "the replica"))
+        (redis,) = await check_redis(url, ClockOffsets())
+        assert (redis.status, "had a replica" in redis.detail) == ("warn", True)
+        for number, (status, text) in enumerate((("warn", "2 of 3 Sentinels"), ("fail", "NOQUORUM")), 2):
+            await sentinel.supervisor.stop(f"sentinel-{number}")
+            await eventually(lambda status=status, text=text: finds(url, status, text))
+    finally:
+        for name in (replica, "sentinel-2", "sentinel-3"):
+            if name not in sentinel.supervisor.names:
+                sentinel.start(name)
+    await eventually(lambda: finds(url, "ok", "3 Sentinels, primary"), within=20)
+
+
+async def finds(url, status, text):
+    """Whether one of the results is as expected; each that is not ok has a remedy."""
+    results = await check_sentinels(url)
+    assert all(each.remedy for each in results if each.status != "ok")
+    return any(each.status == status and text in each.detail for each in results)
 
 
 async def test_demoted_primary_is_left(sentinel, primary):

@@ -10,6 +10,7 @@ from artcafe_common.cli.doctor_certificates import check_certificates
 from artcafe_common.cli.doctor_clocks import ClockOffsets, check_clocks
 from artcafe_common.cli.doctor_instances import check_versions
 from artcafe_common.cli.doctor_results import ok
+from artcafe_common.cli.doctor_sentinel import SentinelReport, conclude
 from artcafe_common.cli.doctor_streams import check_servers, check_storage, check_streams
 from artcafe_common.clock import now
 from artcafe_common.contracts.broker import (
@@ -19,6 +20,7 @@ from artcafe_common.contracts.broker import (
     StreamState,
     TenantStreams,
 )
+from artcafe_common.sentinel_url import parse_sentinel_url
 from support.certificates import create_certificate
 
 
@@ -142,3 +144,41 @@ async def test_without_tls_there_is_nothing_to_check():
     assert statuses(await check_certificates(["http://127.0.0.1:1", "nats://127.0.0.1:2", "redis://x"])) == [
         "ok"
     ]
+
+
+SENTINELS = parse_sentinel_url("redis+sentinel://s1,s2/artcafe")
+DOWN = "does not answer"
+
+
+@pytest.mark.parametrize(
+    ("differing", "status", "text", "remedy"),
+    [
+        ({}, "ok", "primary r1:6379", ""),
+        ({"failure": "timed out"}, "warn", "s2:26379 (timed out)", "--sentinel"),
+        ({"primary": "r2:6379"}, "fail", "several primaries", "sentinel reset artcafe"),
+        ({"no_quorum": "NOQUORUM 1 usable"}, "fail", "NOQUORUM 1 usable", "sentinel ckquorum artcafe"),
+        # The other one sees the replica.
+        ({"replicas": {"r2:6379": DOWN}}, "ok", "r2:6379", ""),
+    ],
+    ids=["healthy", "silent", "several primaries", "no quorum", "cut off from a replica"],
+)
+def test_sentinels(differing, status, text, remedy):
+    healthy = {"primary": "r1:6379", "replicas": {"r2:6379": ""}}
+    reports = [
+        SentinelReport(address="s1:26379", **healthy),
+        SentinelReport(address="s2:26379", **healthy | differing),
+    ]
+    (result,) = conclude(SENTINELS, reports)
+    assert (result.status, text in result.detail, remedy in result.remedy) == (status, True, True)
+
+
+@pytest.mark.parametrize("replicas", [{}, {"r2:6379": DOWN}], ids=["none", "down"])
+def test_missing_replica_is_reported(replicas):
+    reports = [SentinelReport(address=each, primary="r1:6379", replicas=replicas) for each in ("s1", "s2")]
+    (result,) = conclude(SENTINELS, reports)
+    assert (result.status, bool(result.remedy)) == ("warn", True)
+
+
+def test_no_sentinel_answers():
+    reports = [SentinelReport(address=each, failure="refused") for each in ("s1", "s2")]
+    assert statuses(conclude(SENTINELS, reports)) == ["fail"]

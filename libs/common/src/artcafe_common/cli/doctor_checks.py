@@ -25,6 +25,7 @@ from artcafe_common.cli.doctor_results import (
     start_command,
     warn,
 )
+from artcafe_common.cli.doctor_sentinel import check_sentinels
 from artcafe_common.contracts.health import HEALTH_COMMANDS
 from artcafe_common.settings import HTTP_SCHEMES, MAX_PORT, NATS_SCHEMES, REDIS_SCHEMES, StoreSettings, env
 from artcafe_common.storage.create import installed_tables
@@ -77,6 +78,7 @@ async def run_checks(settings: Settings, api: str | None = None) -> list[CheckRe
             "streams": broker.check_streams,
             "storage": broker.check_broker,
             "redis": servers.check_redis,
+            "sentinels": servers.check_sentinels,
             "dynamodb": servers.check_dynamodb,
             "jwks": servers.check_jwks,
             "accounts": broker.check_accounts,
@@ -113,6 +115,10 @@ class ServerChecks:
     async def check_redis(self) -> list[CheckResult]:
         """Check Redis."""
         return await check_redis(self._settings.redis_url, self._clocks, self._settings.ca_file)
+
+    async def check_sentinels(self) -> list[CheckResult]:
+        """Check the Sentinels that `REDIS_URL` names, if any."""
+        return await check_sentinels(self._settings.redis_url, self._settings.ca_file)
 
     async def check_dynamodb(self) -> list[CheckResult]:
         """Check that DynamoDB answers and each table matches its declaration."""

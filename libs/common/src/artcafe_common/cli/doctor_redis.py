@@ -26,12 +26,16 @@ _REMEDIES = {
 async def check_redis(url: str, clocks: ClockOffsets, ca_file: Path | None = None) -> list[CheckResult]:
     """Check that Redis accepts writes, keeps them on disk, and has a limit of memory at which it evicts nothing."""
     redis = RedisClient(url, ca_file=ca_file)
-    address = url.rpartition("@")[2]  # without the password
+    address = url.rpartition("@")[2].partition("?")[0]  # without passwords
     try:
         requested_at = time.time()
         clocks.record("redis", await redis.time(), requested_at)
         await redis.check()
-        info = {**await redis.info("persistence"), **await redis.info("memory")}
+        info = {
+            key: value
+            for section in ("persistence", "memory", "replication")
+            for key, value in (await redis.info(section)).items()
+        }
     except StoreUnavailable as error:
         remedy = _REMEDIES.get(redis.state) if redis.state else None
         return [fail("redis", f"{address}: {error_reason(error)}", remedy or default_remedy("redis"))]
@@ -53,4 +57,18 @@ def _conclude(address: str, info: dict[str, Any]) -> CheckResult:
     if not info.get("maxmemory"):
         remedy = f"{_CLI} config set maxmemory 1gb   # and maxmemory in redis.conf"
         return warn("redis", f"{address}: its memory has no limit", remedy)
-    return ok("redis", f"{address}, AOF enabled")
+    return _check_replicas(address, info)
+
+
+def _check_replicas(address: str, info: dict[str, Any]) -> CheckResult:
+    replicas = [info[f"slave{number}"] for number in range(info.get("connected_slaves", 0))]
+    behind = [f"{each['ip']}:{each['port']}" for each in replicas if each["state"] != "online"]
+    if behind:
+        remedy = f"{_CLI} info replication   # until its state is online; else see the replica's log"
+        return warn("redis", f"{address}: replicas are not up to date: {', '.join(behind)}", remedy)
+    # A primary keeps its backlog for an hour after the last replica has left.
+    if not replicas and info.get("repl_backlog_active"):
+        remedy = f"start the replica   # or, if there is to be none: {_CLI} config set repl-backlog-ttl 1"
+        return warn("redis", f"{address}: it had a replica, and has none now", remedy)
+    detail = f", replicas: {len(replicas)}" if replicas else ""
+    return ok("redis", f"{address}, AOF enabled{detail}")

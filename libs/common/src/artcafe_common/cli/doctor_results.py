@@ -13,6 +13,7 @@ _REMEDIES = {
     "nats": "nats-server -c $ARTCAFE_KEYS_DIR/nats-server.conf   # or set NATS_URL",
     "streams": "restart nats-server",
     "redis": "redis-server --appendonly yes --appendfsync everysec --save 30 1000 --maxmemory 1gb   # or set REDIS_URL",
+    "sentinels": "redis-server /etc/redis/sentinel.conf --sentinel   # or set REDIS_URL",
     "dynamodb": "aws dynamodb list-tables   # the same AWS_REGION, AWS_ENDPOINT_URL and credentials",
     "jwks": "set ARTCAFE_OIDC_ISSUER, ARTCAFE_OIDC_JWKS_URL",
     "accounts": "artcafe sync-accounts",

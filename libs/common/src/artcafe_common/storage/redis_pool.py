@@ -84,7 +84,7 @@ def create_pool(url: str, *, timeout_s: float, decode: bool, ca_file: Path | Non
         target = parse_sentinel_url(url)
     except ValueError as error:
         raise SettingsError(f"REDIS_URL is not valid: {error}") from None
-    sentinel = _create_sentinel(target, ca_file)
+    sentinel = create_sentinel(target, ca_file)
     login = {"username": target.login.username, "password": target.login.password}
     options |= {"ssl": target.tls, "db": target.database, **login}
     return SentinelPool(target.name, sentinel, **options)
@@ -95,7 +95,7 @@ async def find_primary(url: str, ca_file: Path | None) -> str:
     if not is_sentinel_url(url):
         return url
     target = parse_sentinel_url(url)
-    sentinel = _create_sentinel(target, ca_file)
+    sentinel = create_sentinel(target, ca_file)
     try:
         host, port = await sentinel.discover_master(target.name)
     except redis.exceptions.RedisError as error:
@@ -108,12 +108,15 @@ async def find_primary(url: str, ca_file: Path | None) -> str:
     return f"{'rediss' if target.tls else 'redis'}://{login}{address}:{port}/{target.database}"
 
 
-def _create_sentinel(target: SentinelUrl, ca_file: Path | None) -> Sentinel:
+def create_sentinel(
+    target: SentinelUrl, ca_file: Path | None, *, timeout_s: float = SENTINEL_TIMEOUT_S
+) -> Sentinel:
+    """A client of all Sentinels, each of which has `timeout_s` to answer."""
     options: dict[str, Any] = {
         "username": target.sentinel_login.username,
         "password": target.sentinel_login.password,
-        "socket_timeout": SENTINEL_TIMEOUT_S,
-        "socket_connect_timeout": SENTINEL_TIMEOUT_S,
+        "socket_timeout": timeout_s,
+        "socket_connect_timeout": timeout_s,
         "retry": Retry(NoBackoff(), 0),
         "ssl": target.tls,
     }
