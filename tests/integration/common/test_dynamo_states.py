@@ -1,5 +1,6 @@
 """What a call to DynamoDB does in each of its states; the services see the same errors."""
 
+import asyncio
 import time
 from datetime import timedelta
 
@@ -86,6 +87,20 @@ async def test_short_fault_is_not_noticed(stack, profiles, faults, fault):
     await faults(fault)
     await profiles.database.transact_write([profiles.build_put(ProfileItem(user_id="short"))])
     assert sum((await stack.count_faults()).values()) == 2
+
+
+async def test_busy_dynamodb_that_serves_others_is_waited_for(profiles, faults):
+    """A call is given up when DynamoDB has served none for a while."""
+    await profiles.put(ProfileItem(user_id="slow"))
+    await faults(Faults(late=1.0, late_s=DEADLINE_S, operations=("GetItem",)))
+    with deadline(30, patience_s=DEADLINE_S / 2):
+        with pytest.raises(StoreUnavailable, match="did not respond"):
+            await profiles.get("slow")
+        reading = asyncio.create_task(profiles.get("slow"))
+        while not reading.done():
+            await profiles.put(ProfileItem(user_id="other"))
+            await asyncio.sleep(DEADLINE_S / 10)
+        assert await reading is not None
 
 
 async def test_batch_is_written_although_items_are_refused(stack, profiles, faults):

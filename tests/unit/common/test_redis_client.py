@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 from artcafe_common.bus.errors import StoreUnavailable
 from artcafe_common.cli.doctor_clocks import ClockOffsets
 from artcafe_common.cli.doctor_redis import check_redis
+from artcafe_common.retrying import deadline
 from artcafe_common.storage import redis_client
 from artcafe_common.storage.redis_client import RedisClient
 from artcafe_common.storage.redis_errors import DETAILS, REFUSING_WRITES, RedisState
@@ -85,6 +86,15 @@ def state_words(state):
 async def ended(client):
     await accepts(client)
     return client.state is None
+
+
+async def test_caller_gets_an_error_when_its_patience_ends(redis_stack):
+    client = RedisClient(redis_stack.environ()["REDIS_URL"], timeout_s=60)
+    assert await accepts(client)
+    async with redis_in(redis_stack, RedisState.TIMEOUT):
+        with deadline(30, patience_s=0.1), pytest.raises(StoreUnavailable, match="respond"):
+            await client.script(READ).run(["key"], [], wait_for_recovery=True)
+    await client.close()
 
 
 async def test_check_writes_at_most_once_a_second(client):

@@ -16,22 +16,33 @@ DEFAULT_S = 4.0
 ANSWER_S = 0.2
 # In `time.monotonic()`; None for callers that can wait.
 _deadline: ContextVar[float | None] = ContextVar("_deadline", default=None)
+_patience_s: ContextVar[float] = ContextVar("_patience_s", default=DEFAULT_S)
 
 
 @contextmanager
-def deadline(seconds: float | None) -> Iterator[None]:
-    """Let the work in this context end within `seconds`; None for work that outlives its caller."""
-    token = _deadline.set(None if seconds is None else time.monotonic() + seconds)
+def deadline(seconds: float | None, *, patience_s: float = DEFAULT_S) -> Iterator[None]:
+    """Let the work in this context end within `seconds`; None for work that outlives its caller.
+
+    `patience_s` is how long one of its calls waits for a store that does not respond or only fails.
+    """
+    ends_at = _deadline.set(None if seconds is None else time.monotonic() + seconds)
+    patience = _patience_s.set(patience_s)
     try:
         yield
     finally:
-        _deadline.reset(token)
+        _deadline.reset(ends_at)
+        _patience_s.reset(patience)
 
 
 def time_left(default: float = DEFAULT_S) -> float:
     """The seconds in which the caller needs a result, at most `default`; 0 if it is too late."""
     until = _deadline.get()
     return default if until is None else max(0.0, min(default, until - time.monotonic() - ANSWER_S))
+
+
+def patience() -> float:
+    """The seconds that a call waits for a store that does not respond or only fails."""
+    return _patience_s.get()
 
 
 def retrying(

@@ -16,7 +16,7 @@ from artcafe_presence.records import StoredConnection, parse_nats_connection_id
 from artcafe_presence.store import Store
 
 MAX_CONCURRENT_KICKS = 50
-END_TIMEOUT_S = 3.0
+END_TIMEOUT_S = 1.5
 REPEAT_AFTER_S = 0.5
 POLL_INTERVAL_S = 0.05
 

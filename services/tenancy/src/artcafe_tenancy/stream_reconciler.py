@@ -38,7 +38,7 @@ from artcafe_tenancy.write_conflicts import WriteConflict, repeat_on_conflict
 HISTORY_RETENTION = Retention(max_age_s=7 * 24 * 3600, max_bytes=64 * 1024**2)
 HISTORY_MESSAGES_PER_CHANNEL = 10_000
 # After this time a caller gets the record while its stream is still pending.
-RECONCILE_TIMEOUT_S = 3.0
+RECONCILE_TIMEOUT_S = 1.5
 ACTIVE_HISTORY_AGE_S = 600
 POLL_INTERVAL_S = 0.03
 MAX_POLL_INTERVAL_S = 0.3

@@ -23,13 +23,15 @@ class Command(msgspec.Struct, Generic[R], frozen=True, kw_only=True, forbid_unkn
     `subject` is the NATS subject, whose second token is the answering service. `callers` are the services
     that may send it; `admin` is the operator's command line. `raises` are its errors apart from
     COMMON_ERRORS, `deadline_s` is the time limit of a call in seconds. An `idempotent` command is sent again
-    when the service answers that it is unavailable, or when no instance handles it any more.
+    when the service answers that it is unavailable, or when no instance handles it any more. `patience_s` is how long
+    the handler waits for a store that does not respond: a change has an answer within 2 s.
     """
 
     subject: ClassVar[str] = ""
     callers: ClassVar[tuple[str, ...]] = ("gateway",)
     raises: ClassVar[tuple[type[CommandError], ...]] = ()
     deadline_s: ClassVar[float] = 5.0
+    patience_s: ClassVar[float] = 1.4
     idempotent: ClassVar[bool] = False
 
 

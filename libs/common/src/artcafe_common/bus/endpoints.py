@@ -217,7 +217,7 @@ class EndpointServer:
         failure: CommandError | None = None
         try:
             left = ends_at - time.monotonic()
-            with traced(span), deadline(left):
+            with traced(span), deadline(left, patience_s=command.patience_s):
                 async with asyncio.timeout(left):
                     reply = await handler(_decode(decoder, request.data))
         except CommandError as error:

@@ -7,7 +7,7 @@ of tenants through `TenantTable` in `tenant_table.py`.
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Self, TypeVar
 
@@ -22,7 +22,8 @@ from artcafe_common import tracing
 from artcafe_common.bus.errors import StoreUnavailable
 from artcafe_common.concurrency import run_together
 from artcafe_common.latency import CallStatistics
-from artcafe_common.retrying import retrying, time_left
+from artcafe_common.retrying import patience, retrying, time_left
+from artcafe_common.settings import SettingsError
 from artcafe_common.storage.dynamo_errors import (
     ConditionFailed,
     Conflict,
@@ -36,10 +37,8 @@ from artcafe_common.storage.tables import TableSpec, create_table_request
 T = TypeVar("T", bound=msgspec.Struct)
 MAX_POOL_CONNECTIONS = 64
 CONNECT_TIMEOUT_S = 1
-# Long enough for a busy DynamoDB, and short enough for a second attempt within a command's deadline.
+# Long enough for a busy DynamoDB, and short enough for a second attempt of a caller that can wait.
 READ_TIMEOUT_S = 2
-# A caller waits for the end of conflicts until its deadline, and no longer than this for the end of other failures.
-GIVE_UP_S = 2.5
 # DynamoDB's limit for one BatchWriteItem.
 MAX_BATCH_WRITES = 25
 
@@ -76,9 +75,14 @@ class Database:
         self._stack = AsyncExitStack()
         self._client: Any = None
         self._busy_items = KeyedLocks()
+        # When a call of any task was last served, in `time.monotonic()`.
+        self._served_at = 0.0
+        # Why the last call was given up; empty once a call has been served again.
+        self._outage = ""
         self.statistics = CallStatistics()
 
     async def __aenter__(self) -> Self:
+        """Raises SettingsError."""
         config = AioConfig(
             connect_timeout=CONNECT_TIMEOUT_S,
             read_timeout=READ_TIMEOUT_S,
@@ -86,11 +90,16 @@ class Database:
             # Repeated here instead, within the deadline.
             retries={"mode": "standard", "total_max_attempts": 1},
         )
-        self._client = await self._stack.enter_async_context(
-            get_session().create_client(
-                "dynamodb", region_name=self._region, config=config, **self._client_options
+        try:
+            self._client = await self._stack.enter_async_context(
+                get_session().create_client(
+                    "dynamodb", region_name=self._region, config=config, **self._client_options
+                )
             )
-        )
+        except (BotoCoreError, ValueError) as error:
+            raise SettingsError(
+                f"AWS_REGION, AWS_ENDPOINT_URL or another AWS_… is not valid: {error}"
+            ) from None
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -113,13 +122,18 @@ class Database:
             self.statistics.record(operation, result, time.perf_counter() - started_at)
 
     async def _call_until_deadline(self, operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
-        give_up_at = time.monotonic() + GIVE_UP_S
+        failing_since = time.monotonic()
         reasons: list[str] = []
         attempts = retrying(TemporaryFailure, on_failure=lambda error: reasons.append(str(error)))
         try:
             async for attempt in attempts:
                 with attempt:
-                    return await self._call(operation, arguments, give_up_at)
+                    try:
+                        return await self._call(operation, arguments, failing_since)
+                    except Conflict:
+                        # DynamoDB responds, so the end of conflicts is waited for until the deadline.
+                        failing_since = time.monotonic()
+                        raise
         except (TemporaryFailure, _GivenUp) as error:
             # The last attempt may have had no time for a response.
             reason = reasons[-1] if reasons else str(error)
@@ -127,22 +141,53 @@ class Database:
             raise StoreUnavailable(reason) from error.__cause__
         raise AssertionError("unreachable")
 
-    async def _call(self, operation: str, arguments: dict[str, Any], give_up_at: float) -> dict[str, Any]:
+    async def _call(self, operation: str, arguments: dict[str, Any], failing_since: float) -> dict[str, Any]:
         failure: Exception
         cause: Exception
+        request = getattr(self._client, operation)(**arguments)
         try:
-            async with asyncio.timeout(time_left()):
-                return await getattr(self._client, operation)(**arguments)  # type: ignore[no-any-return]
+            response = await self._wait_for_response(request, failing_since)
         except ClientError as error:
             failure, cause = to_error(error), error
             if isinstance(failure, StoreUnavailable):
                 log.error("dynamodb_call_rejected", operation=operation, reason=str(error))
         except (BotoCoreError, OSError, aiohttp.ClientError, TimeoutError) as error:
             failure, cause = TemporaryFailure("DynamoDB did not respond"), error
-        lasts = isinstance(failure, TemporaryFailure) and not isinstance(failure, Conflict)
-        if lasts and time.monotonic() > give_up_at:
-            failure = _GivenUp(str(failure))
+            failing_since = self._silent_since(failing_since)
+        else:
+            self._on_served()
+            return response
+        if not isinstance(failure, TemporaryFailure) or isinstance(failure, Conflict):
+            self._on_served()
+        elif time.monotonic() - failing_since >= patience():
+            self._outage = str(failure)
+            failure = _GivenUp(self._outage)
         raise failure from cause
+
+    async def _wait_for_response(
+        self, request: Coroutine[Any, Any, dict[str, Any]], failing_since: float
+    ) -> dict[str, Any]:
+        """The response, which is waited for as long as DynamoDB serves others; TimeoutError."""
+        running = asyncio.create_task(request)
+        try:
+            while not running.done():
+                silent_s = time.monotonic() - self._silent_since(failing_since)
+                left = min(time_left(), patience() - silent_s)
+                if left <= 0:
+                    raise TimeoutError
+                await asyncio.wait({running}, timeout=left)
+            return running.result()
+        finally:
+            if not running.done():
+                running.cancel()
+                await asyncio.wait({running})
+
+    def _silent_since(self, failing_since: float) -> float:
+        # A busy DynamoDB serves others meanwhile; one that is away, nobody.
+        return max(failing_since, self._served_at)
+
+    def _on_served(self) -> None:
+        self._served_at, self._outage = time.monotonic(), ""
 
     async def write(self, write: Write, *, once: bool = False) -> None:
         """Execute one write. Raises ConditionFailed: with `once`, never because of its own first attempt."""
@@ -163,14 +208,17 @@ class Database:
     async def exclusive(self, item: str) -> AsyncIterator[None]:
         """Change a much written item in this context; other tasks of this process wait, so as not to conflict.
 
-        Transactions of other processes conflict, and are repeated. Raises StoreUnavailable if it takes too long.
+        Transactions of other processes conflict, and are repeated. Raises StoreUnavailable if it takes too long, and
+        if the tasks before this one ended because DynamoDB does not respond: this one has waited as long.
         """
         try:
             async with asyncio.timeout(time_left()):
-                await self._busy_items.acquire(item)
+                has_waited = await self._busy_items.acquire(item)
         except TimeoutError:
             raise StoreUnavailable("too many concurrent changes") from None
         try:
+            if has_waited and self._outage:
+                raise StoreUnavailable(self._outage)
             yield
         finally:
             self._busy_items.release(item)

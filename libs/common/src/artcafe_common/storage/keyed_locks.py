@@ -9,8 +9,8 @@ class KeyedLocks:
     def __init__(self) -> None:
         self._locks: dict[str, tuple[asyncio.Lock, int]] = {}
 
-    async def acquire(self, key: str) -> None:
-        """Wait for the lock of a key."""
+    async def acquire(self, key: str) -> bool:
+        """Acquire the lock of a key; True if another task had it."""
         lock, users = self._locks.get(key) or (asyncio.Lock(), 0)
         self._locks[key] = lock, users + 1
         try:
@@ -18,6 +18,7 @@ class KeyedLocks:
         except BaseException:
             self._forget(key)
             raise
+        return users > 0
 
     def release(self, key: str) -> None:
         """Release the lock of a key."""

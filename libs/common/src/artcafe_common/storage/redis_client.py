@@ -16,6 +16,7 @@ from redis.asyncio.client import Pipeline
 from artcafe_common import tracing
 from artcafe_common.bus.errors import StoreUnavailable
 from artcafe_common.latency import CallStatistics
+from artcafe_common.retrying import patience
 from artcafe_common.storage.redis_errors import DETAILS, REFUSING_WRITES, RedisState, state_of
 from artcafe_common.storage.redis_pool import create_pool
 
@@ -53,7 +54,8 @@ class RedisClient:
         decode: bool = False,
         ca_file: Path | None = None,
     ) -> None:
-        """With `decode`, replies are text. `timeout_s` is the deadline of callers that wait for a recovery.
+        """With `decode`, replies are text. `timeout_s` is the deadline of callers that wait for a recovery, unless
+        their patience ends before.
 
         `ca_file` has the authorities that are trusted besides the system's. Raises SettingsError.
         """
@@ -168,7 +170,9 @@ class RedisClient:
                 raise StoreUnavailable(DETAILS[self._state])
             self._retry_at = time.monotonic() + RETRY_PAUSE_S
         try:
-            async with asyncio.timeout(self._timeout_s if wait_for_recovery else FAST_TIMEOUT_S):
+            async with asyncio.timeout(
+                min(self._timeout_s, patience()) if wait_for_recovery else FAST_TIMEOUT_S
+            ):
                 result = await command(self._redis)
         except (redis.exceptions.RedisError, OSError, TimeoutError) as error:
             state = state_of(error)

@@ -120,4 +120,5 @@ class GetActivitySummary(Query[ActivitySummary], frozen=True, kw_only=True):
 
     subject = "artcafe.tenancy.activity.summary"
     deadline_s = 10.0
+    patience_s = 4.0
     hours: Hours = 24

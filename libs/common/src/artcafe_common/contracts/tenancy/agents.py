@@ -144,3 +144,4 @@ class SummarizeAgents(Query[AgentSummary], frozen=True, kw_only=True):
 
     subject = "artcafe.tenancy.agent.summarize"
     deadline_s = 10.0
+    patience_s = 4.0

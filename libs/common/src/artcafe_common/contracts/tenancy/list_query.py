@@ -13,5 +13,7 @@ class ListQuery(Query[R], Generic[R], frozen=True, kw_only=True):
     """Reads one page of at most `limit` items; `cursor` is the `next_cursor` of the previous page."""
 
     raises: ClassVar[tuple[type[CommandError], ...]] = (InvalidCursor,)
+    # A page may be large, and nobody waits for a list to change something.
+    patience_s = 4.0
     limit: Limit = 50
     cursor: CursorText | None = None
