@@ -10,7 +10,7 @@ from artcafe_common.cli.doctor_certificates import check_certificates
 from artcafe_common.cli.doctor_clocks import ClockOffsets, check_clocks
 from artcafe_common.cli.doctor_instances import check_versions
 from artcafe_common.cli.doctor_results import ok
-from artcafe_common.cli.doctor_sentinel import SentinelReport, conclude
+from artcafe_common.cli.doctor_sentinel import conclude
 from artcafe_common.cli.doctor_streams import check_servers, check_storage, check_streams
 from artcafe_common.clock import now
 from artcafe_common.contracts.broker import (
@@ -21,6 +21,7 @@ from artcafe_common.contracts.broker import (
     TenantStreams,
 )
 from artcafe_common.sentinel_url import parse_sentinel_url
+from artcafe_common.storage.sentinels import SentinelReport
 from support.certificates import create_certificate
 
 

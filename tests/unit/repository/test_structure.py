@@ -24,6 +24,7 @@ MAY_IMPORT_STORE_CLIENTS = {
     "libs/common/src/artcafe_common/storage/redis_client.py",
     "libs/common/src/artcafe_common/storage/redis_pool.py",
     "libs/common/src/artcafe_common/storage/redis_errors.py",
+    "libs/common/src/artcafe_common/storage/sentinels.py",
     "libs/common/src/artcafe_common/storage/table.py",
     "libs/common/src/artcafe_common/storage/tenant_table.py",
     "services/identity/src/artcafe_identity/app.py",

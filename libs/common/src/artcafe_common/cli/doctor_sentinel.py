@@ -1,28 +1,12 @@
 """The doctor's check of the Sentinels, and of the replicas that they know."""
 
-import asyncio
 from pathlib import Path
-from typing import Any
 
-import msgspec
-import redis.exceptions
-from redis.asyncio import Redis
-
-from artcafe_common.cli.doctor_results import REQUEST_TIMEOUT_S, CheckResult, error_reason, fail, ok, warn
+from artcafe_common.cli.doctor_results import REQUEST_TIMEOUT_S, CheckResult, fail, ok, warn
 from artcafe_common.sentinel_url import SentinelUrl, is_sentinel_url, parse_sentinel_url
-from artcafe_common.storage.redis_pool import create_sentinel
+from artcafe_common.storage.sentinels import SentinelReport, ask_sentinels
 
 CHECK = "sentinels"
-
-
-class SentinelReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What one Sentinel says; `failure` if it does not answer, `no_quorum` if it could not replace the primary."""
-
-    address: str
-    primary: str = ""
-    replicas: dict[str, str] = {}
-    no_quorum: str = ""
-    failure: str = ""
 
 
 async def check_sentinels(url: str, ca_file: Path | None = None) -> list[CheckResult]:
@@ -30,53 +14,7 @@ async def check_sentinels(url: str, ca_file: Path | None = None) -> list[CheckRe
     if not is_sentinel_url(url):
         return []
     target = parse_sentinel_url(url)
-    sentinel = create_sentinel(target, ca_file, timeout_s=REQUEST_TIMEOUT_S)
-    try:
-        reports = await asyncio.gather(
-            *(
-                _ask(client, f"{host}:{port}", target.name)
-                for client, (host, port) in zip(sentinel.sentinels, target.sentinels, strict=True)
-            )
-        )
-    finally:
-        await sentinel.aclose()
-    return conclude(target, reports)
-
-
-async def _ask(sentinel: Redis, address: str, name: str) -> SentinelReport:
-    try:
-        async with asyncio.timeout(REQUEST_TIMEOUT_S):
-            primary: Any = await sentinel.sentinel_master(name)
-            replicas: Any = await sentinel.sentinel_slaves(name)
-            no_quorum = await _check_quorum(sentinel, name)
-    except (redis.exceptions.RedisError, OSError, TimeoutError) as error:
-        return SentinelReport(address=address, failure=error_reason(error))
-    return SentinelReport(
-        address=address,
-        primary=_address(primary),
-        replicas={_address(each): _problem(each) for each in replicas},
-        no_quorum=no_quorum,
-    )
-
-
-async def _check_quorum(sentinel: Redis, name: str) -> str:
-    try:
-        await sentinel.sentinel_ckquorum(name)
-    except redis.exceptions.ResponseError as error:
-        return str(error)
-    return ""
-
-
-def _address(server: dict[str, Any]) -> str:
-    return f"{server['ip']}:{server['port']}"
-
-
-def _problem(replica: dict[str, Any]) -> str:
-    if replica["is_sdown"] or replica["is_disconnected"]:
-        return "does not answer"
-    if replica.get("master-link-status") != "ok":
-        return "does not follow the primary"
-    return ""
+    return conclude(target, await ask_sentinels(target, ca_file, timeout_s=REQUEST_TIMEOUT_S))
 
 
 def conclude(target: SentinelUrl, reports: list[SentinelReport]) -> list[CheckResult]:
