@@ -1,44 +1,10 @@
 """A platform stream that was deleted or changed is restored within a minute."""
 
-import json
-import time
-
-from nats.aio.client import Client, RawCredentials
 from nats.js.errors import NotFoundError
 
-from artcafe_common.broker.claims import Credentials, UserClaims, encode
-from artcafe_common.broker.nkeys import KeyKind, KeyPair, create_key_pair
 from artcafe_common.broker.subjects import HISTORY_STREAM
-from artcafe_common.key_ring import KeyRing
-from artcafe_identity.seed_cipher import SeedCipher
-from support.aws import call_dynamodb
-from support.cleanup import close_after_test
+from support.streams_account import enter_streams_account
 from support.waiting import eventually
-
-
-async def enter_streams_account(tenant):
-    """A connection into the account of the platform's streams, as only the platform's keys allow it."""
-    stack = tenant.stack
-    key = {"seed_id": {"S": f"account#{tenant.id}"}}
-    item = (await call_dynamodb(stack, "get_item", TableName="artcafe-nkey-seeds", Key=key))["Item"]
-    streams = json.loads(item["streams"]["S"])
-    cipher = SeedCipher(KeyRing.from_file(stack.directory / "keys/sealing.key"))
-    signing_key = cipher.decrypt(streams["sealed_seed"], tenant_id=tenant.id, public=streams["platform_key"])
-    user = create_key_pair(KeyKind.USER)
-    jwt = encode(
-        UserClaims(issuer_account=streams["account"]),
-        issuer=KeyPair(signing_key),
-        subject=user.public,
-        name="operator",
-        issued_at=int(time.time()),
-    )
-    nc = Client()
-    close_after_test(nc, nc.close)
-    await nc.connect(
-        f"nats://127.0.0.1:{stack.ports.nats}",
-        user_credentials=RawCredentials(Credentials(jwt=jwt, seed=user.seed).render()),
-    )
-    return nc.jetstream()
 
 
 async def test_nothing_is_acknowledged_while_the_stream_is_missing(tenant):

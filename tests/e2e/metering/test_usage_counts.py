@@ -118,6 +118,17 @@ async def test_one_message_to_one_subscriber_counts_one_message_and_one_delivery
     assert (today["bytes_in"], today["bytes_out"]) == (6, 6)
 
 
+async def test_message_to_a_queue_group_counts_one_delivery(tenant):
+    publisher, *members = [await (await tenant.create_client()).connect_websocket() for _ in range(3)]
+    for member in members:
+        await member.subscribe(subject="x.>", queue="workers")
+    for number in range(10):
+        await publisher.send_and_receive("publish", "published", subject="x.y", data="four", id=number)
+    await eventually(lambda: sum(len(each.pending("message")) for each in members) == 10)
+    today = (await wait_for_stats(tenant, 10))["today"]
+    assert (today["messages"], today["deliveries"], today["bytes_out"]) == (10, 10, 60)
+
+
 async def test_api_calls_and_messages_are_counted_independently(tenant):
     socket = await (await tenant.create_client()).connect_websocket()
     before = (await wait_for_stats(tenant, 0))["today"]["api_calls"]

@@ -30,6 +30,7 @@ class FakeBroker:
         self._resumed = asyncio.Event()
         self._resumed.set()
         self._cids = itertools.count(1)
+        self._turns = itertools.count()
 
     def create_connection(self):
         """Replaces `BridgeConnection` in the connector."""
@@ -47,7 +48,7 @@ class FakeBroker:
     @property
     def subjects(self):
         """The subscribed subjects of all open connections, without inboxes."""
-        subjects = [subject for each in self.open_connections for subject, _ in each.attached.values()]
+        subjects = [subject for each in self.open_connections for subject, *_ in each.attached.values()]
         return sorted(subject for subject in subjects if not subject.startswith("_INBOX."))
 
     def pause(self):
@@ -64,7 +65,7 @@ class FakeBroker:
             each.cancel()
 
     def route(self, subject, payload, headers=b"", reply=""):
-        """Deliver a message to every subscription that matches."""
+        """Deliver a message to every subscription that matches, and to one member of each queue group in turn."""
         self.received.append((subject, payload))
         self.deliver(subject, reply, payload, headers)
         if subject in self.responders:
@@ -74,10 +75,17 @@ class FakeBroker:
             self.deliver(reply, "", b"", b"NATS/1.0 503\r\nNats-Subject: %b\r\n\r\n" % subject.encode())
 
     def deliver(self, subject, reply, payload, headers):
+        members = {}
         for connection in self.open_connections:
-            for pattern, subscription in tuple(connection.attached.values()):
-                if matches(pattern, subject):
+            for pattern, subscription, queue in tuple(connection.attached.values()):
+                if not matches(pattern, subject):
+                    continue
+                if queue:
+                    members.setdefault(queue, []).append(subscription)
+                else:
                     subscription.on_message(subject, reply, payload, headers)
+        for group in members.values():
+            group[next(self._turns) % len(group)].on_message(subject, reply, payload, headers)
 
     async def restart(self):
         """Break every connection."""
@@ -151,11 +159,14 @@ class FakeConnection:
         self.process()
         await asyncio.sleep(0)
 
-    async def attach(self, subject, subscription):
+    async def attach(self, subject, subscription, queue=""):
         self._require_open()
         subscription.sid = next(self._sids)
-        entry = (subscription.sid, (subject, subscription))
+        entry = (subscription.sid, (subject, subscription, queue))
         self.pending.append(lambda: self.attached.update([entry]))
+
+    async def unsubscribe(self, subscription):
+        await self.detach(subscription)
 
     async def detach(self, subscription):
         self._require_open()

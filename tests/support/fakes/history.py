@@ -1,11 +1,12 @@
 """A JetStream stream of a tenant's channels, and its direct get, as nats-server does them."""
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import msgspec
 
 from artcafe_common.broker.subjects import HISTORY_STREAM
-from artcafe_gateway.history.stream import DIRECT_GET_SUBJECT
+from artcafe_gateway.history.stream import ANY_SUBJECT, DIRECT_GET_SUBJECT, STREAM_INFO_PREFIX
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -22,6 +23,7 @@ class FakeHistory:
         self._last_seq = 0
         self._published_blocks = {}
         broker.responders[DIRECT_GET_SUBJECT] = self._direct_get
+        broker.responders[f"{STREAM_INFO_PREFIX}.{HISTORY_STREAM}"] = self._stream_info
 
     def append(self, subject, payload, *, announce=True, headers=b""):
         """Store a published message with its header block; unless `announce`, no connection receives it. Returns `seq`."""
@@ -39,6 +41,18 @@ class FakeHistory:
 
     def delete(self, seq):
         self.stored = [each for each in self.stored if each[0] != seq]
+
+    def evict(self, *, before):
+        """Remove the oldest messages, as a stream does that is full."""
+        self.stored = [each for each in self.stored if each[0] >= before]
+
+    def recreate(self):
+        """An empty stream in place of this one."""
+        self.stored, self._last_seq = [], 0
+
+    def _stream_info(self, _payload):
+        last_ts = (START + timedelta(seconds=self._last_seq)).isoformat()
+        yield json.dumps({"state": {"last_seq": self._last_seq, "last_ts": last_ts}}).encode(), None
 
     def _stored_block(self, seq, **more):
         """The publisher's header block, and the broker's headers after it."""
@@ -62,9 +76,11 @@ class FakeHistory:
     def _direct_get(self, payload):
         self.reads += 1
         query = msgspec.json.decode(payload)
-        subject = query.get("next_by_subj") or query["last_by_subj"]
-        found = [(seq, data) for seq, stored, data in self.stored if stored == subject]
-        if "last_by_subj" in query:
+        subject = query.get("next_by_subj") or query.get("last_by_subj", ANY_SUBJECT)
+        found = [(seq, data) for seq, stored, data in self.stored if subject in (stored, ANY_SUBJECT)]
+        if "batch" not in query and "seq" in query:
+            found = [each for each in found if each[0] == query["seq"]]
+        if "batch" not in query:
             if found:
                 seq, data = found[-1]
                 yield data, self._stored_block(seq)

@@ -1,8 +1,10 @@
-"""Sockets that receive a channel with history."""
+"""Sockets that subscribe: to subjects, and to a channel with history."""
 
 import asyncio
 
-from artcafe_common.broker.subjects import resolve_channel
+import msgspec
+
+from artcafe_common.broker.subjects import resolve, resolve_channel
 from artcafe_gateway.history.reader import HistoryQuery
 from artcafe_gateway.subscriptions.recovery import RecoveryState
 from artcafe_gateway.subscriptions.socket_subscriptions import SocketSubscriptions
@@ -28,6 +30,41 @@ def socket_subscriptions(bridge, send_queue, usage, channel_subscribers, close_s
     )
 
 
+class Peer:
+    """A WebSocket client's side of the subscriptions."""
+
+    def __init__(self, bridge, broker):
+        self.bridge = bridge
+        self.broker = broker
+        self.send_queue = FakeSendQueue()
+        self.usage = FakeUsage()
+        self.channel_subscribers = FakeChannelSubscribers()
+        self.subscriptions = socket_subscriptions(
+            bridge, self.send_queue, self.usage, self.channel_subscribers
+        )
+
+    async def subscribe(self, text, queue=""):
+        await self.subscriptions.subscribe(text + queue, resolve(TENANT, text, wildcards=True), queue)
+        self.subscriptions.activate(text + queue)
+
+    async def subscribe_channel(self, channel, queue=""):
+        await self.subscriptions.subscribe(channel + queue, resolve_channel(TENANT, channel), queue)
+        self.subscriptions.activate(channel + queue)
+
+    async def unsubscribe(self, text, queue=""):
+        await self.subscriptions.unsubscribe(text + queue)
+
+    async def receive(self, subject, payload=b"1", reply=""):
+        """Publish a message at the broker; returns the frames that the socket receives."""
+        self.send_queue.drain()
+        self.broker.route(subject, payload, b"", reply)
+        await asyncio.sleep(0)
+        return self.send_queue.drain()
+
+    async def subjects(self, subject):
+        return [frame["subject"] for frame in await self.receive(subject)]
+
+
 class ChannelPeer:
     """A socket that subscribes to a channel from a position in its history."""
 
@@ -46,10 +83,12 @@ class ChannelPeer:
         self.closed.append((code, reason))
         self.send_queue.open = False
 
-    async def subscribe(self, **query):
-        name = resolve_channel(TENANT, CHANNEL)
-        await self.subscriptions.subscribe_from(CHANNEL, name, HistoryQuery(**query))
+    async def subscribe(self, *, created_at=None, **query):
+        """Subscribe; returns what is missing at the beginning."""
+        name = msgspec.structs.replace(resolve_channel(TENANT, CHANNEL), created_at=created_at)
+        gap = await self.subscriptions.subscribe_from(CHANNEL, name, HistoryQuery(**query))
         self.subscriptions.activate(CHANNEL)
+        return gap
 
     def publish(self, *numbers, **options):
         """Store messages; a message's number is its payload."""
@@ -58,11 +97,15 @@ class ChannelPeer:
 
     @property
     def received(self):
-        return [frame["data"] for frame in self.send_queue.frames]
+        """The data of the messages; of a gap its two numbers."""
+        return [
+            frame["data"] if frame["type"] == "message" else (frame["from_seq"], frame["to_seq"])
+            for frame in self.send_queue.frames
+        ]
 
     @property
     def state(self):
-        return self.subscriptions._by_subject[CHANNEL_SUBJECT]._state
+        return self.subscriptions._by_subject[CHANNEL_SUBJECT, ""]._state
 
     async def wait_until_caught_up(self):
         live = (RecoveryState.CAUGHT_UP, RecoveryState.LIVE)

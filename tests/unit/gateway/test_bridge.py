@@ -220,9 +220,9 @@ def attaching(broker, monkeypatch):
     """Attaching a subscription waits until the event is set, as while the connection's queue of commands is full."""
     go_on, attach = asyncio.Event(), type(broker.connection).attach
 
-    async def attach_later(connection, subject, subscription):
+    async def attach_later(connection, subject, subscription, queue):
         await go_on.wait()
-        await attach(connection, subject, subscription)
+        await attach(connection, subject, subscription, queue)
 
     monkeypatch.setattr(type(broker.connection), "attach", attach_later)
     return go_on

@@ -131,7 +131,7 @@ async def test_header_of_a_stored_message_neither_ends_nor_hides_the_history(
 
 async def test_status_in_the_newest_message_does_not_hide_the_history(reader, bridge, history):
     history.append(SUBJECT, b"1", headers=b"NATS/1.0 503\r\n\r\n")
-    assert (await find_replay_position(bridge, SUBJECT, HistoryQuery(last=1))).after_seq == 0
+    assert (await find_replay_position(bridge, SUBJECT, HistoryQuery(last=1), None)).after_seq == 0
     assert await reader.get_acks(bridge, SUBJECT, has_history=False) is not None
 
 

@@ -56,7 +56,7 @@ async def replay(before, steps):
         for kind, value in steps:
             if kind in ("publish", "miss"):
                 # Without a reconnect, a gap is noticed only after a first live message.
-                last_seq = peer.subscriptions._by_subject[CHANNEL_SUBJECT].broker_subscription.last_seq
+                last_seq = peer.subscriptions._by_subject[CHANNEL_SUBJECT, ""].broker_subscription.last_seq
                 may_miss = last_seq > 0
                 announce = kind == "publish" or not may_miss
                 peer.publish(*range(number + 1, number + value + 1), announce=announce)

@@ -22,6 +22,7 @@ from support.fakes.clock import FakeClock
 from support.fakes.ids import CLIENT, OTHER_CLIENT, OTHER_TENANT, TENANT
 from support.fakes.reporting import FakeUsage
 from support.fakes.sockets import FakeSocket
+from support.waiting import eventually
 
 TIMEOUT_S, PING_S = 90, 20
 
@@ -34,6 +35,11 @@ class Session:
         self.tenant_id = tenant_id
         self.owner = owner
         self.recorded_until = clock.now
+        # Whether the peer was asked to reconnect when the session left its queue groups.
+        self.reconnect_ms_when_left = []
+
+    async def leave_groups(self):
+        self.reconnect_ms_when_left.append(self.socket.reconnect_ms)
 
 
 @pytest.fixture
@@ -261,10 +267,10 @@ async def test_drain_closes_every_session_and_waits_for_their_end(registry, cloc
     registry.accepting = True
     sessions = [add(registry, clock, f"client:{number}") for number in range(3)]
     drain = asyncio.create_task(registry.drain())
-    await asyncio.sleep(0.005)
+    closed = [(CLOSE_RESTART, "restarting")] * 3
+    await eventually(lambda: [session.socket.closed for session in sessions] == closed, every=0.001)
     assert not drain.done()
     assert not registry.accepting
-    assert [session.socket.closed for session in sessions] == [(CLOSE_RESTART, "restarting")] * 3
     for session in sessions:
         registry.remove(session)
     await drain
@@ -282,17 +288,31 @@ async def test_drain_spreads_the_reconnects_of_many_sessions(registry, clock, mo
     assert {session.socket.reconnect_ms for session in sessions} == {4_000}
 
 
+async def test_drain_leaves_queue_groups_before_it_asks_for_a_reconnect(registry, clock, monkeypatch):
+    monkeypatch.setattr(registry_module, "_SHUTDOWN_POLL_S", 0.0001)
+    sessions = [add(registry, clock) for _ in range(3)]
+    await registry.drain()
+    assert [session.reconnect_ms_when_left for session in sessions] == [[None]] * 3
+
+
+async def test_drain_does_not_wait_for_a_broker_that_does_not_answer(registry, clock, monkeypatch):
+    monkeypatch.setattr(registry_module, "_SHUTDOWN_POLL_S", 0.0001)
+    monkeypatch.setattr(registry_module, "LEAVE_TIMEOUT_S", 0.001)
+    session = add(registry, clock)
+    monkeypatch.setattr(session, "leave_groups", asyncio.Event().wait)
+    await asyncio.wait_for(registry.drain(), 5)
+    assert session.socket.closed == (CLOSE_RESTART, "restarting")
+
+
 async def test_drain_closes_a_session_after_its_frames_are_answered(registry, clock, monkeypatch):
     monkeypatch.setattr(registry_module, "_SHUTDOWN_POLL_S", 0.001)
     busy, idle = add(registry, clock), add(registry, clock)
     busy.busy = True
     drain = asyncio.create_task(registry.drain())
-    await asyncio.sleep(0.005)
-    assert idle.socket.closed == (CLOSE_RESTART, "restarting")
+    await eventually(lambda: idle.socket.closed == (CLOSE_RESTART, "restarting"), every=0.001)
     assert busy.socket.closed is None
     busy.busy = False
-    await asyncio.sleep(0.005)
-    assert busy.socket.closed == (CLOSE_RESTART, "restarting")
+    await eventually(lambda: busy.socket.closed == (CLOSE_RESTART, "restarting"), every=0.001)
     for session in (busy, idle):
         registry.remove(session)
     await drain

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from artcafe_common.broker.subjects import matches, resolve, resolve_channel
+from artcafe_common.broker.subjects import matches, resolve
 from artcafe_common.contracts.identity.accounts import IssueBridgeCredentials
 from artcafe_gateway.bridges import connector
 from artcafe_gateway.bridges.bridge import Bridge
@@ -18,45 +18,8 @@ from artcafe_gateway.settings import Settings
 from support.fakes.broker import BRIDGE_CREDENTIALS, FakeBroker
 from support.fakes.bus import FakeBus
 from support.fakes.ids import CHANNEL, CLIENT, SIGNING_KEYS, TENANT
-from support.fakes.peers import socket_subscriptions
-from support.fakes.reporting import FakeChannelSubscribers, FakeUsage
-from support.fakes.sockets import FakeSendQueue
+from support.fakes.peers import Peer
 from support.waiting import eventually
-
-
-class Peer:
-    """A WebSocket client's side of the subscriptions."""
-
-    def __init__(self, bridge, broker):
-        self.bridge = bridge
-        self.broker = broker
-        self.send_queue = FakeSendQueue()
-        self.usage = FakeUsage()
-        self.channel_subscribers = FakeChannelSubscribers()
-        self.subscriptions = socket_subscriptions(
-            bridge, self.send_queue, self.usage, self.channel_subscribers
-        )
-
-    async def subscribe(self, text):
-        await self.subscriptions.subscribe(text, resolve(TENANT, text, wildcards=True))
-        self.subscriptions.activate(text)
-
-    async def subscribe_channel(self, channel):
-        await self.subscriptions.subscribe(channel, resolve_channel(TENANT, channel))
-        self.subscriptions.activate(channel)
-
-    async def unsubscribe(self, text):
-        await self.subscriptions.unsubscribe(text)
-
-    async def receive(self, subject, payload=b"1", reply=""):
-        """Publish a message at the broker; returns the frames that the socket receives."""
-        self.send_queue.drain()
-        self.broker.route(subject, payload, b"", reply)
-        await asyncio.sleep(0)
-        return self.send_queue.drain()
-
-    async def subjects(self, subject):
-        return [frame["subject"] for frame in await self.receive(subject)]
 
 
 @pytest.fixture

@@ -118,6 +118,15 @@ class HistoryUnavailable(CommandError):
     remedy = "Request the history of a channel or subject that stores messages, or omit `since` and `last`."
 
 
+class QueueHasNoHistory(CommandError):
+    """A member of a queue group receives new messages only: what each of its members received is not recorded."""
+
+    status = 400
+    code = "queue_has_no_history"
+    title = "A queue group has no history"
+    remedy = "Omit `since` and `last`, or `queue`."
+
+
 class TooManySubscriptions(CommandError):
     """The WebSocket has the maximum number of subscriptions."""
 

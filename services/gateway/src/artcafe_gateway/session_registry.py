@@ -3,8 +3,10 @@
 import asyncio
 import time
 from collections import OrderedDict
+from contextlib import suppress
 from typing import Protocol
 
+from artcafe_common.concurrency import run_bounded
 from artcafe_common.contracts.gateway import CloseConnections, CloseReason
 from artcafe_common.contracts.identity.clients import AccountDeleted, AccountSuspended
 from artcafe_common.contracts.tenancy.accounts import AccountStatus
@@ -34,6 +36,9 @@ SLOTS = 4
 TICK_S = 1 / SLOTS
 # The owners whose connection time is billed, and that must send heartbeats.
 _CLIENT_PREFIXES = ("client:", "agent:")
+# A broker that does not answer holds up a shutdown for no longer than this.
+LEAVE_TIMEOUT_S = 1.0
+MAX_CONCURRENT_LEAVES = 100
 _SHUTDOWN_POLLS, _SHUTDOWN_POLL_S = 40, 0.05
 # The delays of the sessions that a shutdown closes are spread over this time for each of them, so that other gateways
 # are not asked for more handshakes than they serve.
@@ -51,6 +56,9 @@ class RegisteredSession(Protocol):
     @property
     def busy(self) -> bool:
         """Whether a frame of the peer is not answered yet."""
+
+    async def leave_groups(self) -> None:
+        """Leave the queue groups, after the messages for which the session was chosen."""
 
 
 class SessionRegistry:
@@ -149,9 +157,15 @@ class SessionRegistry:
     async def drain(self) -> None:
         """Close every session with 1012, and wait up to 2 s until they have ended.
 
-        Sessions with unanswered frames get their answers first, for up to 2 s.
+        Sessions with unanswered frames get their answers first, for up to 2 s. All leave their queue groups before they
+        are asked to reconnect, so that other members receive the messages from then on.
         """
         self.accepting = False
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LEAVE_TIMEOUT_S):
+                await run_bounded(
+                    (session.leave_groups for session in self.all()), limit=MAX_CONCURRENT_LEAVES
+                )
         spread_ms = min(max(len(self) * SPREAD_PER_SESSION_MS, MIN_SPREAD_MS), MAX_SPREAD_MS)
         for session in self.all():
             session.socket.send_reconnect(spread_ms)

@@ -273,7 +273,9 @@ def history_user_claims(*, tenant_id: str, account: str) -> UserClaims:
     """
     return UserClaims(
         issuer_account=account,
-        pub=Permission(allow=["$JS.API.DIRECT.GET.*", f"tenant.{tenant_id}.channel.*"]),
+        pub=Permission(
+            allow=["$JS.API.DIRECT.GET.*", "$JS.API.STREAM.INFO.*", f"tenant.{tenant_id}.channel.*"]
+        ),
         sub=Permission(
             allow=[f"{PRIVATE_INBOX_PREFIX}.>", f"{ACK_PREFIX}.>", f"tenant.{tenant_id}.channel.>"]
         ),

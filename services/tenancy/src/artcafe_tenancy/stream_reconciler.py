@@ -26,6 +26,7 @@ from artcafe_common.contracts.identity.streams import (
 from artcafe_common.contracts.tenancy.activity import ActivityType
 from artcafe_common.contracts.tenancy.events import SubjectChanged
 from artcafe_common.contracts.tenancy.fields import PlanLimitReached
+from artcafe_common.contracts.tenancy.history import MESSAGES_PER_CHANNEL
 from artcafe_common.contracts.tenancy.subjects import Retention, SubjectStatus
 from artcafe_common.plans import LIMITS
 from artcafe_common.storage.dynamo_errors import ConditionFailed
@@ -36,7 +37,6 @@ from artcafe_tenancy.tables import SubjectItem, TenantItem
 from artcafe_tenancy.write_conflicts import WriteConflict, repeat_on_conflict
 
 HISTORY_RETENTION = Retention(max_age_s=7 * 24 * 3600, max_bytes=64 * 1024**2)
-HISTORY_MESSAGES_PER_CHANNEL = 10_000
 # After this time a caller gets the record while its stream is still pending.
 RECONCILE_TIMEOUT_S = 1.5
 ACTIVE_HISTORY_AGE_S = 600
@@ -182,7 +182,7 @@ class StreamReconciler:
             raw=[all_channels_subject(tenant.id)],
             stream=HISTORY_STREAM,
             retention=HISTORY_RETENTION,
-            max_messages_per_subject=HISTORY_MESSAGES_PER_CHANNEL,
+            max_messages_per_subject=MESSAGES_PER_CHANNEL,
             description="",
             metadata={},
             created_at=now,

@@ -5,6 +5,7 @@ The forms `x`, `{tid}.x` and `tenant.{tid}.x` of a subject are equivalent. A cha
 """
 
 import re
+from datetime import datetime
 from enum import StrEnum
 
 import msgspec
@@ -48,6 +49,15 @@ class ForbiddenSubject(CommandError):
     remedy = "Use a subject of your own organization, or change the client's permissions."
 
 
+class BadQueue(CommandError):
+    """The name of the queue group has an empty token, white space, a control character, a wildcard or over 255 bytes."""
+
+    status = 400
+    code = "bad_queue"
+    title = "The name of the queue group is malformed"
+    remedy = "Use a name like a subject without wildcards, for example `workers` or `orders.workers`."
+
+
 class SubjectForm(StrEnum):
     """The form of a subject in a request; messages are delivered with subjects of the same form."""
 
@@ -62,7 +72,7 @@ class ResolvedSubject(msgspec.Struct, frozen=True, kw_only=True):
 
     `original` is the subject as the caller wrote it, in the form `form`. The gateway publishes on `publish_subject`
     and subscribes to `subscribe_subjects`. `channel` is the id of the channel that the subject belongs to;
-    `has_history` if the channel is known to store its messages.
+    `has_history` if the channel is known to store its messages, and `created_at` is when it was created.
     """
 
     original: str
@@ -71,6 +81,7 @@ class ResolvedSubject(msgspec.Struct, frozen=True, kw_only=True):
     subscribe_subjects: tuple[str, ...]
     channel: str | None = None
     has_history: bool = False
+    created_at: datetime | None = None
 
 
 def validate(subject: str, *, wildcards: bool) -> list[str]:
@@ -93,6 +104,14 @@ def validate(subject: str, *, wildcards: bool) -> list[str]:
         if token == FULL_WILDCARD and position != len(tokens) - 1:
             raise BadSubject("`>` must be the last token")
     return tokens
+
+
+def validate_queue(queue: str) -> None:
+    """Raise BadQueue unless the name of a queue group has the form of a subject without wildcards."""
+    try:
+        validate(queue, wildcards=False)
+    except BadSubject as error:
+        raise BadQueue(f"a queue group is named like a subject without wildcards: {error.detail}") from None
 
 
 def channel_subject(tenant_id: str, channel_id: str) -> str:

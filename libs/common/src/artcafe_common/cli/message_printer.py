@@ -13,7 +13,13 @@ import msgspec
 
 from artcafe_common.cli import output
 from artcafe_common.cli.exit_codes import Failure
-from artcafe_common.cli.transport import ConnectionLost, StopReceiving, Subject, Transport
+from artcafe_common.cli.transport import (
+    ConnectionLost,
+    StopReceiving,
+    Subject,
+    SubscribeOptions,
+    Transport,
+)
 from artcafe_common.cli.user_commands import open_api, path_segment
 
 MIN_BACKOFF_S = 0.5
@@ -42,6 +48,7 @@ class MessagePrinter:
         count: int,
         as_json: bool,
         replay: dict[str, int] | None = None,
+        queue: str = "",
         load_history: Callable[[], list[dict[str, Any]]] | None = None,
     ) -> None:
         self._transport = transport
@@ -53,6 +60,7 @@ class MessagePrinter:
         self._history: list[dict[str, Any]] = []
         self._backoff_s = MIN_BACKOFF_S
         self._replay = replay or {}
+        self._queue = queue
         self._load_history = load_history
 
     async def run(self, timeout_s: float) -> None:
@@ -73,9 +81,8 @@ class MessagePrinter:
     async def _receive(self) -> None:
         while True:
             try:
-                await self._transport.subscribe(
-                    self._subject, self._replay, self._on_subscribed, self._on_message
-                )
+                options = SubscribeOptions(replay=self._replay, queue=self._queue)
+                await self._transport.subscribe(self._subject, options, self._on_subscribed, self._on_message)
             except ConnectionLost as error:
                 if not self._was_connected and not error.retry_after_s:
                     raise error.to_failure() from None

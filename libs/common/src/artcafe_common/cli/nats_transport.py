@@ -18,7 +18,7 @@ from artcafe_common.broker.nkeys import KeyPair
 from artcafe_common.broker.subjects import ResolvedSubject, channel_id_of, resolve, resolve_channel, to_form
 from artcafe_common.bus.errors import CommandError
 from artcafe_common.cli.exit_codes import ExitCode, Failure, exit_code_for_status
-from artcafe_common.cli.transport import REPLY_TIMEOUT_S, ConnectionLost, Subject
+from artcafe_common.cli.transport import REPLY_TIMEOUT_S, ConnectionLost, Subject, SubscribeOptions
 from artcafe_common.tls import create_tls
 
 # A broker that restarted rejects every key until identity is connected to it again.
@@ -52,11 +52,11 @@ class NatsTransport:
     async def subscribe(
         self,
         subject: Subject,
-        replay: dict[str, int],  # noqa: ARG002 - core NATS stores nothing
+        options: SubscribeOptions,
         on_ready: Callable[[], Awaitable[None]],
         on_message: Callable[[dict[str, Any]], None],
     ) -> None:
-        """Receive messages until `on_message` raises or the connection is lost."""
+        """Receive messages until `on_message` raises or the connection is lost; core NATS replays nothing."""
         resolved = self._resolve(subject, wildcards=True)
         ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -76,7 +76,7 @@ class NatsTransport:
 
         async with self._connect(on_closed) as (nc, errors):
             for pattern in resolved.subscribe_subjects:
-                await nc.subscribe(pattern, cb=receive)
+                await nc.subscribe(pattern, queue=options.queue, cb=receive)
             await _flush(nc, errors)
             await on_ready()
             while not ended.done():

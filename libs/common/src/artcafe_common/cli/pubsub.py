@@ -92,6 +92,12 @@ def sub(
             help="Start with the channel's last N stored messages, and recover messages after a reconnect.",
         ),
     ] = None,
+    queue: Annotated[
+        str,
+        typer.Option(
+            "--queue", metavar="NAME", help="Share the messages with the others of this queue group."
+        ),
+    ] = "",
     seed_file: SeedFile = None,
     client: ClientId = "",
     nats_url: NatsUrl = "",
@@ -110,6 +116,8 @@ def sub(
 
     if last is not None and not channel:
         raise Failure("--last needs --channel and a channel's id", ExitCode.USAGE)
+    if last is not None and queue:
+        raise Failure("a queue group has no history: give --last or --queue", ExitCode.USAGE)
     transport = create_transport(seed_file, client, nats_url, ws, nats=nats, account=account, api=api)
     printer = MessagePrinter(
         transport,
@@ -117,6 +125,7 @@ def sub(
         count=count,
         as_json=as_json,
         replay={"last": last} if last is not None and not nats else None,
+        queue=queue,
         load_history=partial(fetch_history, subject, last, account=account, api=api)
         if last and nats
         else None,

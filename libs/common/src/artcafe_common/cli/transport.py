@@ -22,6 +22,13 @@ class Subject(msgspec.Struct, frozen=True):
         return {"channel" if self.is_channel else "subject": self.text}
 
 
+class SubscribeOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """Where to start in a channel's history (`since` or `last`), or the queue group to join."""
+
+    replay: dict[str, int] = {}
+    queue: str = ""
+
+
 class ConnectionLost(Exception):
     """The connection broke or could not be made; a retry may help. `code` is the server's error code."""
 
@@ -49,7 +56,7 @@ class Transport(Protocol):
     async def subscribe(
         self,
         subject: Subject,
-        replay: dict[str, int],
+        options: SubscribeOptions,
         on_ready: Callable[[], Awaitable[None]],
         on_message: Callable[[dict[str, Any]], None],
     ) -> None: ...

@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 from artcafe_common.broker.nkeys import KeyPair
 from artcafe_common.cli import output
 from artcafe_common.cli.exit_codes import ExitCode, Failure, exit_code_for_error
-from artcafe_common.cli.transport import REPLY_TIMEOUT_S, ConnectionLost, Subject
+from artcafe_common.cli.transport import REPLY_TIMEOUT_S, ConnectionLost, Subject, SubscribeOptions
 
 CONNECT_TIMEOUT_S = 10.0
 MAX_FRAME_BYTES = 4 * 1024 * 1024
@@ -50,16 +50,16 @@ class WebSocketTransport:
     async def subscribe(
         self,
         subject: Subject,
-        replay: dict[str, int],
+        options: SubscribeOptions,
         on_ready: Callable[[], Awaitable[None]],
         on_message: Callable[[dict[str, Any]], None],
     ) -> None:
-        """Receive messages until `on_message` raises or the connection is lost.
-
-        `replay` is `since` or `last` of a channel with history.
-        """
+        """Receive messages until `on_message` raises or the connection is lost."""
+        queue = {"queue": options.queue} if options.queue else {}
         async with self._connect() as (ws, interval_s):
-            await ws.send(json.dumps({"type": "subscribe", "id": "sub", **subject.fields, **replay}))
+            await ws.send(
+                json.dumps({"type": "subscribe", "id": "sub", **subject.fields, **options.replay, **queue})
+            )
             async with asyncio.timeout(REPLY_TIMEOUT_S):
                 await _wait_for_reply(ws, "subscribed", "sub")
             await on_ready()
@@ -69,6 +69,10 @@ class WebSocketTransport:
                     frame = _decode(await ws.recv())
                     if frame.get("type") == "message":
                         on_message({name: value for name, value in frame.items() if name != "type"})
+                    elif frame.get("type") == "gap":
+                        output.print_notice(
+                            f"messages {frame.get('from_seq')} to {frame.get('to_seq')} are not stored any more"
+                        )
                     elif frame.get("type") == "reconnect":
                         self._last_error["retry_after_ms"] = frame.get("retry_after_ms", 0)
             finally:

@@ -1,15 +1,17 @@
 """A gateway's NATS connection into one account of a tenant, with subscriptions that its users share."""
 
+from contextlib import suppress
 from typing import TypeVar
 
 import nats.errors
 
 from artcafe_common.bus.client import Bus
+from artcafe_common.bus.errors import CommandError
 from artcafe_common.contracts.identity.accounts import AccountKind
 from artcafe_gateway.bridges.connection import BridgeConnection
 from artcafe_gateway.bridges.connector import BridgeConnector, BridgeState
 from artcafe_gateway.bridges.flushing import FlushCoalescer, OnFlushed
-from artcafe_gateway.bridges.subscriptions import BridgeSubscriptions
+from artcafe_gateway.bridges.subscriptions import BridgeSubscriptions, QueueMember
 from artcafe_gateway.delivery.fanout import BrokerSubscription, NaiveRenderGroup, RenderGroup
 from artcafe_gateway.delivery.message import MAX_PAYLOAD_BYTES
 from artcafe_gateway.delivery.signatures import MessageSigner
@@ -56,9 +58,12 @@ class AccountConnection:
         """Returns once the broker has everything published before the call; BrokerUnavailable."""
         await self._flushes.flush()
 
-    async def acquire_subscription(self, subject: str, subscription_type: type[S]) -> S:
+    async def acquire_subscription(
+        self, subject: str, subscription_type: type[S], member: QueueMember | None = None
+    ) -> S:
         """Returns the subscription of a NATS subject, created if necessary; release it after use."""
-        return await self._subscriptions.acquire(subject, subscription_type, self._connector.connection)
+        key = (subject, member)
+        return await self._subscriptions.acquire(key, subscription_type, self._connector.connection)
 
     async def confirm_subscription(self, subscription: BrokerSubscription) -> None:
         """Returns once the broker has the subscription; BrokerUnavailable."""
@@ -77,9 +82,22 @@ class AccountConnection:
             raise
         return subscription
 
-    async def release_subscription(self, subject: str) -> None:
+    async def release_subscription(self, subject: str, member: QueueMember | None = None) -> None:
         """Releases a subscription, and unsubscribes it with its last user."""
-        await self._subscriptions.release(subject, self._connector.connection)
+        await self._subscriptions.release((subject, member), self._connector.connection)
+
+    async def leave_groups(self, members: list[BrokerSubscription]) -> None:
+        """Ends memberships of queue groups, and returns once the messages for which they were chosen have arrived.
+
+        The subscriptions are released afterwards.
+        """
+        connection = self._connector.connection
+        if connection is None or not members:
+            return
+        with suppress(nats.errors.Error, OSError, CommandError):
+            for member in members:
+                await connection.unsubscribe(member)
+            await self.flush()
 
     def call_when_flushed(self, on_flushed: OnFlushed) -> None:
         """Calls `on_flushed` once the broker has everything published before, or with the error."""

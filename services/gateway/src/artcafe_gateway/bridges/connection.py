@@ -51,13 +51,20 @@ class BridgeConnection(HardenedNats):
             return False
         return True
 
-    async def attach(self, subject: str, subscription: BrokerSubscription) -> None:
-        """Subscribes, and passes every message to `subscription`."""
+    async def attach(self, subject: str, subscription: BrokerSubscription, queue: str = "") -> None:
+        """Subscribes, as a member of the group `queue` if it has a name, and passes every message to `subscription`."""
         self._sid += 1
         subscription.sid = self._sid
         self._broker_subscriptions[subscription.sid] = subscription
-        await self._send_command(b"SUB %b %d\r\n" % (subject.encode(), subscription.sid))
+        address = f"{subject} {queue}" if queue else subject
+        await self._send_command(b"SUB %b %d\r\n" % (address.encode(), subscription.sid))
         await self._flush_pending()
+
+    async def unsubscribe(self, subscription: BrokerSubscription) -> None:
+        """Unsubscribes `subscription`, which still receives what the broker has sent before; call `detach` after a flush."""
+        if self._broker_subscriptions.get(subscription.sid) is subscription:
+            await self._send_unsubscribe(subscription.sid)
+            await self._flush_pending()
 
     async def detach(self, subscription: BrokerSubscription) -> None:
         """Unsubscribes `subscription`."""

@@ -13,6 +13,7 @@ from artcafe_common.contracts.identity.accounts import AccountKind
 from artcafe_gateway.bridges.account_connection import AccountConnection, S
 from artcafe_gateway.bridges.connector import BridgeState
 from artcafe_gateway.bridges.replies import Reply
+from artcafe_gateway.bridges.subscriptions import QueueMember
 from artcafe_gateway.delivery.signatures import MessageSigner
 from artcafe_gateway.errors import BrokerUnavailable
 from artcafe_gateway.settings import Settings
@@ -45,10 +46,12 @@ class TenantStreams(AccountConnection):
             self._opening.cancel()
         await super().close()
 
-    async def acquire_subscription(self, subject: str, subscription_type: type[S]) -> S:
+    async def acquire_subscription(
+        self, subject: str, subscription_type: type[S], member: QueueMember | None = None
+    ) -> S:
         """Returns the subscription of a NATS subject, created if necessary; release it after use. CommandError."""
         await self.open()
-        return await super().acquire_subscription(subject, subscription_type)
+        return await super().acquire_subscription(subject, subscription_type, member)
 
     def publish(self, subject: str, payload: bytes, headers: bytes, *, reply: str) -> None:
         """Writes a message that the streams store and no client receives. CommandError."""

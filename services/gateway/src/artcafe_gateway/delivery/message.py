@@ -186,20 +186,22 @@ def as_json(payload: bytes) -> bytes:
     return payload
 
 
-def message_frame(message: BrokerMessage, subject: str) -> bytes:
-    """Renders `message`, for clients."""
-    return _message_frame(message, subject, b',"data":')
+def message_frame(message: BrokerMessage, subject: str, *, queue: str = "") -> bytes:
+    """Renders `message`, for clients; `queue` is the group that it is for."""
+    return _message_frame(message, subject, b',"data":', queue)
 
 
-def agent_message_frame(message: BrokerMessage, subject: str) -> bytes:
+def agent_message_frame(message: BrokerMessage, subject: str, *, queue: str = "") -> bytes:
     """Renders `message` with the body in `message`, for agents of the published SDK."""
-    return _message_frame(message, subject, b',"message":')
+    return _message_frame(message, subject, b',"message":', queue)
 
 
-def _message_frame(message: BrokerMessage, subject: str, body_field: bytes) -> bytes:
+def _message_frame(message: BrokerMessage, subject: str, body_field: bytes, queue: str) -> bytes:
     parts = [b'{"type":"message","subject":', _encode(subject)]
     if message.channel is not None:
         parts += [b',"channel":', _encode(message.channel)]
+    if queue:
+        parts += [b',"queue":', _encode(queue)]
     parts += [body_field, message.data]
     if message.reply is not None:
         parts += [b',"reply":', _encode(message.reply)]

@@ -27,6 +27,7 @@ from artcafe_gateway.delivery.message import (
 from artcafe_gateway.delivery.signatures import MessageSigner
 from artcafe_gateway.errors import BrokerUnavailable, HistoryUnavailable, PublishUncertain, StreamUnavailable
 from artcafe_gateway.history.acks import Ack, OnAck, PublishAcks
+from artcafe_gateway.history.gaps import CLOCK_MARGIN, Gap, find_gap
 from artcafe_gateway.history.published_ids import PublishedIds
 from artcafe_gateway.history.stream import (
     ANY_SUBJECT,
@@ -258,24 +259,34 @@ async def _flush(bridge: Bridge) -> None:
 
 
 class ReplayPosition(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a subscription starts to replay: it reads from `start`, and delivers what is after `after_seq`."""
+    """Where a subscription starts to replay: after `after_seq`, and after what is missing of it."""
 
-    start: StreamStart
     after_seq: int
+    gap: Gap | None = None
 
 
-async def find_replay_position(bridge: Bridge, subject: str, query: HistoryQuery) -> ReplayPosition:
-    """Returns where a subscription starts; HistoryUnavailable, BrokerUnavailable, InvalidRequest."""
+async def find_replay_position(
+    bridge: Bridge, subject: str, query: HistoryQuery, created_at: datetime | None = None
+) -> ReplayPosition:
+    """Returns where a subscription to a channel starts; HistoryUnavailable, BrokerUnavailable, InvalidRequest."""
     last_seq = await get_last_seq(bridge, subject)
     if query.last == 0:
-        return ReplayPosition(start={"seq": last_seq + 1}, after_seq=last_seq)
+        return ReplayPosition(after_seq=last_seq)
     start = await _find_start(bridge, subject, query)
-    seq = start.get("seq")
-    if isinstance(seq, int):
-        return ReplayPosition(start=start, after_seq=min(seq - 1, last_seq))
-    page, _ = await read_stream_page(bridge, subject, start, 1)
-    after_seq = page[0].seq - 1 if page else last_seq
-    return ReplayPosition(start={"seq": after_seq + 1}, after_seq=after_seq)
+    if query.last is not None:
+        return ReplayPosition(after_seq=min(start.get("seq", 1) - 1, last_seq))
+    seen_until = None if created_at is None else created_at - CLOCK_MARGIN
+    since = start.get("start_time")
+    if since is not None:
+        seen_until = since if seen_until is None else max(since, seen_until)
+        gap = await find_gap(bridge, subject, 1, seen_until=seen_until)
+        page, _ = await read_stream_page(bridge, subject, start, 1)
+        return ReplayPosition(after_seq=page[0].seq - 1 if page else last_seq, gap=gap)
+    seq = start.get("seq", 1)
+    if seq == last_seq + 1 and last_seq:
+        return ReplayPosition(after_seq=last_seq)
+    gap = await find_gap(bridge, subject, seq, seen_until=seen_until)
+    return ReplayPosition(after_seq=min(seq - 1 if gap is None else gap.to_seq, last_seq), gap=gap)
 
 
 async def _find_start(
@@ -298,7 +309,7 @@ async def _find_start(
         since = None
     if since is None or since.tzinfo is None:
         raise _invalid("since", "Expected a seq, or an RFC 3339 time with its zone")
-    return {"start_time": since.isoformat()}
+    return {"start_time": since}
 
 
 def _to_history_message(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import TypedDict
 
 import msgspec
 
@@ -14,14 +15,19 @@ from artcafe_gateway.delivery.message import to_milliseconds
 from artcafe_gateway.errors import HistoryUnavailable
 
 DIRECT_GET_PREFIX = "$JS.API.DIRECT.GET"
+STREAM_INFO_PREFIX = "$JS.API.STREAM.INFO"
 DIRECT_GET_SUBJECT = f"{DIRECT_GET_PREFIX}.{HISTORY_STREAM}"
 # Every subject of a stream.
 ANY_SUBJECT = ">"
 # A page ends early when its payloads exceed about this size.
 MAX_PAGE_BYTES = 4 * 1024 * 1024
 
-# Where the broker starts to read: `{"seq": …}` or `{"start_time": …}`.
-StreamStart = dict[str, object]
+
+class StreamStart(TypedDict, total=False):
+    """Where the broker starts to read."""
+
+    seq: int
+    start_time: datetime
 
 
 class StreamMessage(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,6 +68,36 @@ async def _prepare_senders(bridge: Bridge, messages: list[StreamMessage]) -> Non
             for each in signed
         )
         await clients.prepare(each for each in signatures if each is not None)
+
+
+class StreamState(msgspec.Struct, frozen=True, kw_only=True):
+    """The last message that a stream has stored, even if it is removed."""
+
+    last_seq: int
+    last_ts: datetime
+
+
+class _StreamInfo(msgspec.Struct, frozen=True, kw_only=True):
+    state: StreamState
+
+
+async def get_stream_state(bridge: Bridge) -> StreamState:
+    """Returns the state of the channels' stream, as its leader knows it; HistoryUnavailable, BrokerUnavailable."""
+    subject = f"{STREAM_INFO_PREFIX}.{HISTORY_STREAM}"
+    (reply,) = await bridge.streams.request(subject, b"", is_last=lambda _: True)
+    if reply.is_no_responders:
+        raise HistoryUnavailable
+    try:
+        return msgspec.json.decode(reply.data, type=_StreamInfo).state
+    except msgspec.DecodeError:
+        # An error in place of the information.
+        raise HistoryUnavailable from None
+
+
+async def get_message(bridge: Bridge, seq: int) -> StreamMessage | None:
+    """Returns one stored message of any channel; None if it is not stored."""
+    messages = await _direct_get(bridge, HISTORY_STREAM, {"seq": seq}, is_last=lambda _: True)
+    return messages[0] if messages else None
 
 
 async def get_last_seq(bridge: Bridge, subject: str, *, stream: str = HISTORY_STREAM) -> int:

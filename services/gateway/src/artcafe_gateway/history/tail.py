@@ -6,6 +6,7 @@ together are read as one page.
 """
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Protocol
 
 from artcafe_common.backoff import Backoff
@@ -14,6 +15,7 @@ from artcafe_gateway.bridges.bridge import Bridge
 from artcafe_gateway.delivery.fanout import BrokerSubscription, RenderGroup
 from artcafe_gateway.delivery.message import BrokerMessage
 from artcafe_gateway.delivery.signatures import MessageSigner
+from artcafe_gateway.history.gaps import CLOCK_MARGIN, Gap, read_page_after
 from artcafe_gateway.history.stream import StreamMessage, get_last_seq, read_stream_page
 
 PAGE_MESSAGES = 200
@@ -29,7 +31,10 @@ MAX_RETRY_PAUSE_S = 2.0
 
 
 class TailReader(Protocol):
-    """Learns whether a tail can be read."""
+    """Learns whether a tail can be read, and what is missing in it."""
+
+    def on_gap(self, gap: Gap) -> None:
+        """Messages were removed from the stream before the tail read them."""
 
     def on_read(self) -> None:
         """The tail was read."""
@@ -47,8 +52,10 @@ class StreamTail(BrokerSubscription):
     __slots__ = (
         "_backoff",
         "_bridge",
+        "_complete_at",
         "_deadline",
         "_expected",
+        "_is_behind",
         "_reader",
         "_released",
         "_retry_pause_s",
@@ -73,6 +80,9 @@ class StreamTail(BrokerSubscription):
         self._backoff = Backoff(FIRST_RETRY_PAUSE_S, MAX_RETRY_PAUSE_S)
         # While reading fails.
         self._retry_pause_s = 0.0
+        # When the tail had read everything; None while there is more, and messages may be removed before they are read.
+        self._complete_at: datetime | None = None
+        self._is_behind = False
 
     async def start(self, bridge: Bridge, subject: str) -> None:
         """Begins at the newest stored message, unless the tail is read already. CommandError."""
@@ -84,6 +94,7 @@ class StreamTail(BrokerSubscription):
 
     async def _start(self, bridge: Bridge, subject: str) -> None:
         self._bridge, self._subject = bridge, subject
+        self._complete_at = datetime.now(UTC) - CLOCK_MARGIN
         self.last_seq = await get_last_seq(bridge, subject)
         self._reader = asyncio.create_task(self._run())
 
@@ -93,6 +104,7 @@ class StreamTail(BrokerSubscription):
 
     def on_resubscribed(self) -> None:
         """Messages may have been published meanwhile."""
+        self._is_behind = True
         self._expect_message()
 
     def on_released(self) -> None:
@@ -131,13 +143,12 @@ class StreamTail(BrokerSubscription):
 
     async def _read_page(self) -> tuple[int, bool]:
         """Dispatches what is stored after `last_seq`; returns the number of messages, and whether more follow."""
-        start: dict[str, object] = {"seq": self.last_seq + 1}
+        started_at = datetime.now(UTC)
         try:
-            page, has_more = await read_stream_page(
-                self._bridge, self._subject, start, PAGE_MESSAGES, PAGE_BYTES
-            )
+            page, has_more, gap = await self._read_after()
         except CommandError:
             # The broker or the stream is away: this says nothing about the messages.
+            self._is_behind = True
             self._retry_pause_s = self._backoff.next_pause_s()
             self._deadline = asyncio.get_running_loop().time() + STORE_TIMEOUT_S + self._retry_pause_s
             for reader in tuple(self.readers):
@@ -148,11 +159,32 @@ class StreamTail(BrokerSubscription):
             self._backoff.reset()
             for reader in tuple(self.readers):
                 reader.on_read()
+        self._is_behind, self._complete_at = has_more, None if has_more else started_at - CLOCK_MARGIN
+        if gap is not None:
+            self.last_seq = gap.to_seq
+            for reader in tuple(self.readers):
+                reader.on_gap(gap)
         for stored in page:
             message = to_broker_message(self._signer, stored)
             message.previous_seq, self.last_seq = self.last_seq, stored.seq
             self.dispatch(message)
         return len(page), has_more
+
+    async def _read_after(self) -> tuple[list[StreamMessage], bool, Gap | None]:
+        if self._is_behind:
+            return await read_page_after(
+                self._bridge,
+                self._subject,
+                self.last_seq,
+                PAGE_MESSAGES,
+                PAGE_BYTES,
+                seen_until=self._complete_at,
+            )
+        # The stream keeps messages for longer than it takes to read them when they arrive.
+        page, has_more = await read_stream_page(
+            self._bridge, self._subject, {"seq": self.last_seq + 1}, PAGE_MESSAGES, PAGE_BYTES
+        )
+        return page, has_more, None
 
 
 def to_broker_message(signer: MessageSigner, stored: StreamMessage) -> BrokerMessage:

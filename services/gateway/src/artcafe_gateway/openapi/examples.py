@@ -168,6 +168,13 @@ _OMITTED_FIELDS = {
     ("Message", "channel"),
     ("Message", "seq"),
     ("Welcome", "user_id"),
+    *(
+        (frame, "queue")
+        for frame in (
+            *("Subscribe", "Unsubscribe", "Subscribed", "Unsubscribed", "Message"),
+            *("AgentSubscribe", "AgentUnsubscribe", "AgentMessage"),
+        )
+    ),
     ("Subscribed", "subject"),
     ("Unsubscribed", "channel"),
     ("SubscriptionConfirmed", "channel_id"),

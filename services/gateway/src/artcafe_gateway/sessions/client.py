@@ -6,12 +6,18 @@ from typing import Any
 
 import msgspec
 
+from artcafe_common.broker.subjects import validate_queue
 from artcafe_common.bus.caller import CallerContext, set_caller
 from artcafe_common.clock import now
 from artcafe_common.contracts.identity.clients import ClientIdentity
 from artcafe_common.contracts.presence import ClientKind, ConnectionClosed, ConnectionOpened, parse_status
 from artcafe_gateway.bridges.bridge import Bridge
-from artcafe_gateway.errors import BadStatus, HistoryUnavailable, TooManySubscriptions
+from artcafe_gateway.errors import (
+    BadStatus,
+    HistoryUnavailable,
+    QueueHasNoHistory,
+    TooManySubscriptions,
+)
 from artcafe_gateway.gateway import Gateway
 from artcafe_gateway.history.reader import HistoryQuery
 from artcafe_gateway.reporting.activity import report_forbidden_frame
@@ -102,6 +108,10 @@ class ClientSession(FrameDispatcher):
         self.socket.send_queue.protocol.fast_path = self.handle_fast_path
         await self.socket.serve_frames(self.decoder, self.dispatch)
 
+    async def leave_groups(self) -> None:
+        """Leave the queue groups before the socket is closed, so that no message of theirs is lost."""
+        await self._subscriptions.leave_groups()
+
     async def end(self) -> None:
         """Release the session's resources, and report its end."""
         self._gateway.sessions.remove(self)
@@ -183,33 +193,47 @@ class ClientSession(FrameDispatcher):
         """Subscribe to a subject or a channel, with its history if that is requested."""
         name = await self._names.resolve(received.subject, received.channel, wildcards=True)
         history = _history_query(received)
+        if received.queue is not None:
+            validate_queue(received.queue)
+            if history is not None:
+                raise QueueHasNoHistory
         if history is not None and name.channel is None:
             raise HistoryUnavailable
         self._names.require_subscribe(name)
         if len(self._subscriptions.names) >= self._gateway.settings.max_subscriptions:
             raise TooManySubscriptions
-        confirmation = frames.Subscribed(subject=received.subject, channel=received.channel, id=received.id)
-        key = _subscription_key(received.subject, received.channel)
+        gap = None
+        key = _subscription_key(received)
         subscribed = self._subscriptions.names.get(key)
         if subscribed is not None and subscribed.publish_subject != name.publish_subject:
             # Another channel has the name now.
             await self._subscriptions.unsubscribe(key)
         if history is None:
-            await self._subscriptions.subscribe(key, name)
+            await self._subscriptions.subscribe(key, name, received.queue or "")
         else:
-            await self._subscriptions.subscribe_from(key, name, history)
-        self.socket.send(confirmation)
+            gap = await self._subscriptions.subscribe_from(key, name, history)
+        self.socket.send(
+            frames.Subscribed(
+                subject=received.subject,
+                channel=received.channel,
+                id=received.id,
+                queue=received.queue,
+                gap=True if gap is not None else None,
+            )
+        )
         self._subscriptions.activate(key)
 
     @handles_frame(frames.Unsubscribe)
     async def handle_unsubscribe(self, received: frames.Unsubscribe) -> None:
         """End a subscription."""
-        key = _subscription_key(received.subject, received.channel)
+        key = _subscription_key(received)
         if key not in self._subscriptions.names:
             await self._names.resolve(received.subject, received.channel, wildcards=True)
         await self._subscriptions.unsubscribe(key)
         self.socket.send(
-            frames.Unsubscribed(subject=received.subject, channel=received.channel, id=received.id)
+            frames.Unsubscribed(
+                subject=received.subject, channel=received.channel, id=received.id, queue=received.queue
+            )
         )
 
     # -- messages and presence -----------------------------------------------------------------
@@ -243,8 +267,9 @@ def _require_known(status: str | None) -> str | None:
     return known.value
 
 
-def _subscription_key(subject: str | None, channel: str | None) -> str:
-    return f"channel {channel}" if channel is not None else f"subject {subject}"
+def _subscription_key(frame: frames.Subscribe | frames.Unsubscribe) -> str:
+    name = f"channel {frame.channel}" if frame.channel is not None else f"subject {frame.subject}"
+    return name if frame.queue is None else f"queue {frame.queue} {name}"
 
 
 def _history_query(received: frames.Subscribe) -> HistoryQuery | None:

@@ -147,6 +147,9 @@ class DashboardSession(FrameDispatcher):
             max(token_lifetime_s, 0), socket.close, CLOSE_UNAUTHENTICATED, "token_expired"
         )
 
+    async def leave_groups(self) -> None:
+        """A dashboard is in no queue group."""
+
     async def run(self) -> None:
         """Send the welcome, and handle frames until the connection ends."""
         set_caller(self._tenant_user.caller)

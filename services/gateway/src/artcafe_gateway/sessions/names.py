@@ -134,7 +134,7 @@ class AgentNameResolver(NameResolver):
 
 
 def _with_history(name: ResolvedSubject, channel: Channel) -> ResolvedSubject:
-    return msgspec.structs.replace(name, has_history=channel.has_history)
+    return msgspec.structs.replace(name, has_history=channel.has_history, created_at=channel.created_at)
 
 
 def _require_id(channel: Channel, channel_id: str) -> None:

@@ -11,9 +11,9 @@ from artcafe_common.backoff import Backoff
 from artcafe_common.bus.errors import CommandError
 from artcafe_gateway.bridges.bridge import Bridge
 from artcafe_gateway.delivery.message import BrokerMessage
+from artcafe_gateway.history.gaps import Gap, read_page_after
 from artcafe_gateway.history.outage import Outage, OutageStage, RecoveryDelayed, RecoveryFailed
 from artcafe_gateway.history.reader import ReplayPosition
-from artcafe_gateway.history.stream import StreamStart, read_stream_page
 from artcafe_gateway.history.tail import PAGE_BYTES, PAGE_MESSAGES, StreamTail, to_broker_message
 from artcafe_gateway.subscriptions.subject_subscription import SubjectSubscription, SubscriptionOwner
 
@@ -107,7 +107,9 @@ class RecoveringSubscription(SubjectSubscription):
         position, self._position = self._position, None
         self.broker_subscription.readers[self] = None
         self._delivered_seq = position.after_seq
-        self._start_reading(position.start)
+        if position.gap is not None:
+            self._owner.on_gap(self, position.gap)
+        self._start_reading()
 
     def deactivate(self) -> None:
         self._enter(RecoveryState.IDLE)
@@ -136,7 +138,7 @@ class RecoveringSubscription(SubjectSubscription):
         elif self._state is not RecoveryState.CAUGHT_UP:
             return
         elif message.previous_seq > self._delivered_seq:
-            self._start_reading({"seq": self._delivered_seq + 1})
+            self._start_reading()
         elif self._send_if_new(message):
             # From here on no message of the tail can be one that the pages contained.
             self.broker_subscription.listeners.pop(self, None)
@@ -146,6 +148,15 @@ class RecoveringSubscription(SubjectSubscription):
     def on_read(self) -> None:
         """The stream, or its tail, could be read again."""
         self._outage.record_success()
+
+    def on_gap(self, gap: Gap) -> None:
+        """The tail has missed messages; a subscription that reads the stream itself finds out itself."""
+        if self._state in (RecoveryState.CAUGHT_UP, RecoveryState.LIVE):
+            self._report_gap(gap)
+
+    def _report_gap(self, gap: Gap) -> None:
+        self._delivered_seq = max(self._delivered_seq, gap.to_seq)
+        self._owner.on_gap(self, gap)
 
     def on_read_failed(self) -> None:
         """The stream, or its tail, could not be read: tells the client in time, and ends in the end."""
@@ -169,19 +180,19 @@ class RecoveringSubscription(SubjectSubscription):
         self.send(message)
         return True
 
-    def _start_reading(self, start: StreamStart) -> None:
+    def _start_reading(self) -> None:
         self._enter(RecoveryState.READING)
         self._buffer, self._buffered_bytes = deque(), 0
         self.broker_subscription.add_listener(self)
         self._cancel_reader()
-        self._reader = asyncio.create_task(self._read_pages(start))
+        self._reader = asyncio.create_task(self._read_pages())
 
     def _cancel_reader(self) -> None:
         if self._reader is not None:
             self._reader.cancel()
             self._reader = None
 
-    async def _read_pages(self, start: StreamStart) -> None:
+    async def _read_pages(self) -> None:
         # nats-py turns the cancellation of a wait into an error if the connection has closed, so
         # cancelling does not always end the loop.
         backoff = Backoff(FIRST_RETRY_PAUSE_S, MAX_RETRY_PAUSE_S)
@@ -190,8 +201,8 @@ class RecoveringSubscription(SubjectSubscription):
                 await asyncio.sleep(SEND_QUEUE_POLL_S)
             self._missed = False
             try:
-                page, has_more = await read_stream_page(
-                    self._bridge, self.subject, start, PAGE_MESSAGES, PAGE_BYTES
+                page, has_more, gap = await read_page_after(
+                    self._bridge, self.subject, self._delivered_seq, PAGE_MESSAGES, PAGE_BYTES
                 )
             except CommandError:
                 # Until the broker or the stream is back, or the subscription ends.
@@ -200,9 +211,10 @@ class RecoveringSubscription(SubjectSubscription):
                 continue
             backoff.reset()
             self.on_read()
+            if gap is not None:
+                self._report_gap(gap)
             for stored in page:
                 self._send_if_new(to_broker_message(self._bridge.signer, stored))
-            start = {"seq": page[-1].seq + 1} if page else start
             if not has_more and self._try_catch_up(page_was_empty=not page):
                 return
 

@@ -5,10 +5,19 @@ from typing import Protocol
 
 from artcafe_common.broker.subjects import SubjectForm, matches, to_form
 from artcafe_common.bus.errors import CommandError
+from artcafe_gateway.bridges.subscriptions import QueueMember
 from artcafe_gateway.delivery.fanout import BrokerSubscription, DeliveryCounts, Render
 from artcafe_gateway.delivery.message import BrokerMessage
+from artcafe_gateway.history.gaps import Gap
 from artcafe_gateway.reporting.usage import UsageRecorder
 from artcafe_gateway.wire.transport import SendQueue, text_frame
+
+
+class MessageRender(Protocol):
+    """Writes the JSON text of a message's frame."""
+
+    def __call__(self, message: BrokerMessage, subject: str, *, queue: str = "") -> bytes:
+        """The frame, with the subject in the subscriber's form; `queue` is the group that it is for."""
 
 
 class SubscriptionOwner(Protocol):
@@ -19,10 +28,13 @@ class SubscriptionOwner(Protocol):
     send_queue: SendQueue
     usage: UsageRecorder
     frame_type: str
-    render: Render
+    render: MessageRender
 
     def allow_reply_to(self, message: BrokerMessage) -> None:
         """Allows the client to answer a message."""
+
+    def on_gap(self, subscription: "SubjectSubscription", gap: Gap) -> None:
+        """Messages of a channel are missing before the next one that is sent."""
 
     def on_recovery_error(
         self, subscription: "SubjectSubscription", error: CommandError, last_seq: int
@@ -36,7 +48,7 @@ class SubjectSubscription:
     `earlier_subjects` are the subjects that the socket subscribed to before and that overlap with
     this one: they deliver the messages that they match. With them the subscription listens to each
     message; without them it joins a render group. `forms` has the subject form of each name by key,
-    and `broker_subject` is the subject subscribed to at the broker.
+    and `broker_subject` is the subject subscribed to at the broker. With a `member`, the socket is in a queue group.
     """
 
     __slots__ = (
@@ -47,6 +59,7 @@ class SubjectSubscription:
         "broker_subscription",
         "earlier_subjects",
         "forms",
+        "member",
         "send_queue",
         "subject",
     )
@@ -59,8 +72,10 @@ class SubjectSubscription:
         subject: str,
         broker_subscription: BrokerSubscription,
         earlier_subjects: tuple[str, ...],
+        member: QueueMember | None = None,
     ) -> None:
         self._owner = owner
+        self.member = member
         # The render group that the subscription is in; no form when it is in none.
         self._group_form: SubjectForm | None = None
         self._group_frame_type = owner.frame_type
@@ -88,6 +103,9 @@ class SubjectSubscription:
 
     def deactivate(self) -> None:
         """Stops delivery."""
+        if self.member is not None:
+            # No other member receives what is held here.
+            self.broker_subscription.release_held()
         self.broker_subscription.listeners.pop(self, None)
         self._leave_group()
 
@@ -102,8 +120,13 @@ class SubjectSubscription:
         self._group_frame_type = self._owner.frame_type
         format_subject = partial(_format_subject, self._owner.tenant_id, self._group_form)
         self.broker_subscription.add_subscriber(
-            (self._group_frame_type, self._group_form), self, format_subject, self._owner.render
+            (self._group_frame_type, self._group_form), self, format_subject, self._render
         )
+
+    @property
+    def _render(self) -> Render:
+        render = self._owner.render
+        return render if self.member is None else partial(render, queue=self.member.queue)
 
     def _leave_group(self) -> None:
         if self._group_form is not None:
@@ -122,7 +145,7 @@ class SubjectSubscription:
     def send(self, message: BrokerMessage) -> None:
         """Sends one message and records its delivery."""
         subject = _format_subject(self._owner.tenant_id, self.form, message.subject)
-        if self.send_queue.push(text_frame(self._owner.render(message, subject))):
+        if self.send_queue.push(text_frame(self._render(message, subject))):
             self.on_delivered({message.channel or "": [1, message.payload_size]})
 
     def on_delivered(self, counts: DeliveryCounts) -> None:

@@ -31,6 +31,7 @@ class AgentSubjects(ClientFrame, frozen=True, kw_only=True):
     id: FrameId | None = None
     since: Since | None = None
     last: Last | None = None
+    queue: str | None = None
 
     def _subscriptions(self) -> list[Subscribe]:
         names = [self.subject, self.channel, self.topic, self.subjects]
@@ -40,7 +41,7 @@ class AgentSubjects(ClientFrame, frozen=True, kw_only=True):
             if len(self.subjects) > MAX_SUBJECTS:
                 raise BadFrame(f"give at most {MAX_SUBJECTS} subjects at once")
             return [
-                Subscribe(subject=subject, id=self.id, since=self.since, last=self.last)
+                Subscribe(subject=subject, id=self.id, since=self.since, last=self.last, queue=self.queue)
                 for subject in self.subjects
             ]
         return [
@@ -50,6 +51,7 @@ class AgentSubjects(ClientFrame, frozen=True, kw_only=True):
                 id=self.id,
                 since=self.since,
                 last=self.last,
+                queue=self.queue,
             )
         ]
 
@@ -68,7 +70,7 @@ class AgentUnsubscribe(AgentSubjects, frozen=True, kw_only=True, tag="unsubscrib
     def normalize(self) -> list[Unsubscribe]:
         """One `Unsubscribe` for each name; BadFrame unless exactly one field names them."""
         return [
-            Unsubscribe(subject=each.subject, channel=each.channel, id=each.id)
+            Unsubscribe(subject=each.subject, channel=each.channel, id=each.id, queue=each.queue)
             for each in self._subscriptions()
         ]
 
@@ -107,6 +109,7 @@ class AgentMessage(ServerFrame, frozen=True, kw_only=True, tag="message"):
     message: Any
     timestamp: datetime
     channel: str | None = None
+    queue: str | None = None
     reply: str | None = None
     from_: str | None = field(name="from", default=None)
     headers: dict[str, str] | None = None

@@ -58,7 +58,8 @@ class Ping(ClientFrame, frozen=True, kw_only=True, tag="ping"):
 class Subscribe(ClientFrame, frozen=True, kw_only=True, tag="subscribe"):
     """Subscribes to a subject (wildcards allowed) or a channel.
 
-    For a channel, stored messages can be replayed first: the `last` N, or all `since` a time or a `seq`.
+    For a channel, stored messages can be replayed first: the `last` N, or all `since` a time or a `seq`. The members
+    of a `queue` group share the messages: each goes to one of them.
     """
 
     subject: str | None = None
@@ -66,14 +67,16 @@ class Subscribe(ClientFrame, frozen=True, kw_only=True, tag="subscribe"):
     id: FrameId | None = None
     since: Since | None = None
     last: Last | None = None
+    queue: str | None = None
 
 
 class Unsubscribe(ClientFrame, frozen=True, kw_only=True, tag="unsubscribe"):
-    """Ends a subscription."""
+    """Ends a subscription: the plain one, or that of a `queue` group."""
 
     subject: str | None = None
     channel: str | None = None
     id: FrameId | None = None
+    queue: str | None = None
 
 
 class Publish(ClientFrame, frozen=True, kw_only=True, tag="publish"):
@@ -205,19 +208,33 @@ class Pong(ServerFrame, frozen=True, kw_only=True, tag="pong"):
 
 
 class Subscribed(ServerFrame, frozen=True, kw_only=True, tag="subscribed"):
-    """Confirms a subscription; messages follow."""
+    """Confirms a subscription; messages follow. `gap` is true if a `gap` frame follows first."""
 
     subject: str | None = None
     channel: str | None = None
     id: FrameId | None = None
+    queue: str | None = None
+    gap: bool | None = None
+
+
+class Gap(ServerFrame, frozen=True, kw_only=True, tag="gap"):
+    """Messages of a channel that are not stored any more, and that may be missing before the next `message` of it.
+
+    Both sequence numbers are included.
+    """
+
+    channel: str
+    from_seq: int
+    to_seq: int
 
 
 class Unsubscribed(ServerFrame, frozen=True, kw_only=True, tag="unsubscribed"):
-    """Confirms the end of a subscription."""
+    """Confirms the end of a subscription; no message of it follows."""
 
     subject: str | None = None
     channel: str | None = None
     id: FrameId | None = None
+    queue: str | None = None
 
 
 class Published(ServerFrame, frozen=True, kw_only=True, tag="published"):
@@ -272,12 +289,16 @@ class PresenceChange(ServerFrame, frozen=True, kw_only=True, tag="presence"):
 
 
 class Message(ServerFrame, frozen=True, kw_only=True, tag="message"):
-    """A message of a subscription; `channel` is set for a channel, `reply` when a reply is requested."""
+    """A message of a subscription; `channel` is set for a channel, `reply` when a reply is requested.
+
+    `queue` is set if the message is for that queue group, of which this socket is the member that receives it.
+    """
 
     subject: str
     data: Any
     timestamp: datetime
     channel: str | None = None
+    queue: str | None = None
     reply: str | None = None
     from_: str | None = msgspec.field(name="from", default=None)
     headers: dict[str, str] | None = None

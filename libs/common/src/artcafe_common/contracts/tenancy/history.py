@@ -7,6 +7,9 @@ from artcafe_common.bus.errors import InvalidCursor
 from artcafe_common.contracts.identity.streams import EnsureStream
 from artcafe_common.contracts.tenancy.fields import CursorText, Limit
 
+# A channel keeps this many messages; the oldest are removed.
+MESSAGES_PER_CHANNEL = 10_000
+
 
 class HistorySyncResult(msgspec.Struct, frozen=True, kw_only=True):
     """The number of streams that match their records now, and the tenants whose stream the broker rejected."""
