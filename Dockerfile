@@ -6,9 +6,10 @@ WORKDIR /src
 # The pinned packages first, so that a change of the sources does not install them again.
 COPY requirements-server.lock ./
 RUN /opt/artcafe/bin/pip install --quiet --no-cache-dir --require-hashes -r requirements-server.lock
+COPY libs/client libs/client
 COPY libs/common libs/common
 COPY services services
-RUN /opt/artcafe/bin/pip install --quiet --no-cache-dir --no-deps ./libs/common ./services/* \
+RUN /opt/artcafe/bin/pip install --quiet --no-cache-dir --no-deps ./libs/client ./libs/common ./services/* \
  && /opt/artcafe/bin/python -m compileall -q -j 0 /opt/artcafe/lib \
  && /opt/artcafe/bin/pip uninstall --quiet --yes pip
 

@@ -6,7 +6,7 @@ PYTHONS := 3.11 3.12 3.13 3.14
 MACHINES := $(foreach cpu,x86_64 aarch64,$(cpu)-unknown-linux-gnu $(cpu)-apple-darwin)
 # One more than there are processors, since tests wait for servers a third of their time.
 TEST_PROCESSES ?= $(shell $(PYTHON) -c 'import os; print(min((os.cpu_count() or 1) + 1, 5))')
-MEMBERS := libs/common services/gateway services/identity services/metering services/presence services/tenancy
+MEMBERS := libs/client libs/common services/gateway services/identity services/metering services/presence services/tenancy
 
 .PHONY: dev test test-containers test-generators test-faults fuzz bench chaos docs lint lock setup clean
 
@@ -57,6 +57,7 @@ docs: setup
 lint: setup
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy --python-version 3.10 libs/client/src
 	@$(VENV)/bin/mypy libs/common/src $(foreach s,gateway identity metering presence tenancy,services/$(s)/src) docs/generate
 	@$(VENV)/bin/lint-imports --no-cache
 
@@ -77,10 +78,10 @@ lock:
 	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check uv
 	@$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-		--no-emit-package artcafe-common $(foreach s,gateway identity metering presence tenancy,--no-emit-package artcafe-$(s)) \
+		--no-emit-package artcafe-client --no-emit-package artcafe-common $(foreach s,gateway identity metering presence tenancy,--no-emit-package artcafe-$(s)) \
 		--group test --custom-compile-command "make lock" pyproject.toml -o requirements.lock
 	@$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
-		--no-emit-package artcafe-common --constraint requirements.lock --custom-compile-command "make lock" \
+		--no-emit-package artcafe-client --no-emit-package artcafe-common --constraint requirements.lock --custom-compile-command "make lock" \
 		--extra cli $(MEMBERS:%=%/pyproject.toml) -o requirements-server.lock
 	@# Fails if a pinned package would need a compiler. nkeys is published as source only, and is pure Python.
 	@for python in $(PYTHONS); do for machine in $(MACHINES); do echo $$python $$machine; done; done | \

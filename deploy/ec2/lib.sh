@@ -74,7 +74,7 @@ build_release() {
   site_packages "$environment" >"$(site_packages "$release/.venv")/environment.pth" || return 1
   # The build tool is in the environment too, so that a release with a known lock file needs no registry.
   "$environment/bin/python" -m pip --quiet --disable-pip-version-check --python "$release/.venv/bin/python" install \
-    --no-index --no-deps --no-build-isolation "$release/libs/common" "$release"/services/*/ || return 1
+    --no-index --no-deps --no-build-isolation "$release/libs/client" "$release/libs/common" "$release"/services/*/ || return 1
   chmod -R go+rX,go-w "$release" || return 1
   # Written last: its presence means that the release is complete.
   echo "ARTCAFE_REVISION=$revision" >"$release/revision.env" || return 1

@@ -4,6 +4,7 @@ import argparse
 import sys
 
 from docs.generate.blocks import ROOT, pages, regenerate
+from docs.generate.client_errors import CLIENT_FILES
 from docs.generate.deployment import FILES
 
 
@@ -13,7 +14,7 @@ def main() -> None:
     parser.add_argument("--check", action="store_true", help="change nothing; exit with 1 if a file is stale")
     check = parser.parse_args().check
     stale = 0
-    for path, generate in {**dict.fromkeys(pages(), regenerate), **FILES}.items():
+    for path, generate in {**dict.fromkeys(pages(), regenerate), **FILES, **CLIENT_FILES}.items():
         text = path.read_text() if path.exists() else ""
         generated = generate(text)
         if generated != text:

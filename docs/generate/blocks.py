@@ -9,6 +9,8 @@ from pathlib import Path
 
 from docs.generate import (
     cli_commands,
+    client_api,
+    client_states,
     close_codes,
     contracts,
     errors,
@@ -31,6 +33,7 @@ ROOT = Path(__file__).parents[2]
 BLOCKS: dict[str, Callable[[], str]] = {
     "agent frames": frames.agent_frames,
     "bridge states": states.bridge,
+    "client behaviour": client_states.behaviour,
     "client frames": frames.client_frames,
     "close codes": close_codes.table,
     "commands": contracts.commands,
@@ -45,6 +48,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "nats subjects": nats_subjects.table,
     "operator commands": cli_commands.for_operators,
     "plans": plans.table,
+    "python client": client_api.reference,
     "presence comparison": states.presence_comparison,
     "provider states": PROVIDER.render,
     "recovery states": states.recovery,

@@ -99,5 +99,5 @@ def _keys(schema: list[dict[str, str]], indent: int) -> list[str]:
     ]
 
 
-# Each generated file, and what makes its text from its present one.
+# Each generated file of the deployment, and what makes its text from its present one.
 FILES: dict[Path, Callable[[str], str]] = {ENVIRONMENT_FILE: environment_file, TEMPLATE: template}

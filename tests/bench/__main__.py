@@ -23,6 +23,7 @@ from bench.rows import (
     pairs,
     rest,
     resume,
+    sdk,
     slow,
     soak,
     tracing,
@@ -44,6 +45,7 @@ ROWS = {
     "api_flood": api_flood,
     "counting": counting,
     "resume": resume,
+    "sdk": sdk,
     "soak": soak,
     # Last: all of its clients go offline when it ends.
     "heartbeats": heartbeats,

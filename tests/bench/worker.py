@@ -14,9 +14,9 @@ import traceback
 import structlog
 import uvloop
 
-from bench import jobs_connections, jobs_rest, jobs_services, jobs_throughput
+from bench import jobs_connections, jobs_rest, jobs_sdk, jobs_services, jobs_throughput
 
-JOBS = {**jobs_throughput.JOBS, **jobs_connections.JOBS, **jobs_rest.JOBS, **jobs_services.JOBS}
+JOBS = {**jobs_throughput.JOBS, **jobs_connections.JOBS, **jobs_rest.JOBS, **jobs_services.JOBS, **jobs_sdk.JOBS}
 
 
 async def main():

@@ -1,0 +1,93 @@
+"""Opens connections: over NATS where the broker can be reached, else over WebSocket."""
+
+import logging
+
+from artcafe_client.errors import ConfigurationError
+from artcafe_client.identity import Identity
+from artcafe_client.settings import Options, Settings
+from artcafe_client.states import Event
+from artcafe_client.transports.link import DialFailed, Link, Loss, OnError
+from artcafe_client.transports.nats import NatsLink
+from artcafe_client.transports.websocket import WebSocketLink
+
+# Until it has answered once, the broker gets this long before WebSocket is tried.
+NATS_PROBE_S = 3.0
+# A broker that has just started refuses every key until the platform is connected to it again.
+MAX_PASSING_REFUSALS = 5
+log = logging.getLogger("artcafe_client")
+
+
+class Dialer:
+    """Opens one connection after another; the transport of the first one is kept.
+
+    It is kept because a message that is published again is recognized by its id within one transport only.
+    """
+
+    def __init__(self, settings: Settings, options: Options, on_error: OnError) -> None:
+        self._settings = settings
+        self._options = options
+        self._on_error = on_error
+        self._identity = Identity(settings.client_id, settings.seed)
+        self._transport = settings.transport
+        self._was_accepted = False
+        self._refusals = 0
+        if self._transport == "auto" and not (settings.nats_url and settings.tenant_id):
+            if settings.nats_url:
+                log.info("using WebSocket: direct NATS needs tenant_id")
+            self._transport = "websocket" if settings.websocket_url else "nats"
+
+    async def dial(self) -> Link:
+        """Opens a connection. DialFailed."""
+        if self._transport != "auto":
+            link = await self._dial(self._transport, self._options.attempt_timeout)
+        else:
+            link = await self._choose()
+            self._transport = "nats" if link.transport == "nats" else "websocket"
+        self._was_accepted = True
+        self._refusals = 0
+        return link
+
+    async def _choose(self) -> Link:
+        if not self._settings.websocket_url:
+            return await self._dial("nats", self._options.attempt_timeout)
+        try:
+            return await self._dial("nats", min(NATS_PROBE_S, self._options.attempt_timeout))
+        except DialFailed as failed:
+            if failed.loss.event is Event.REFUSED:
+                raise
+            log.info("using WebSocket: %s", failed)
+            return await self._dial("websocket", self._options.attempt_timeout)
+
+    async def _dial(self, transport: str, timeout_s: float) -> Link:
+        settings, options = self._settings, self._options
+        if transport == "websocket":
+            return await WebSocketLink.dial(
+                settings.websocket_url,
+                self._identity,
+                timeout_s=timeout_s,
+                tls=options.tls,
+                on_error=self._on_error,
+            )
+        if transport != "nats":
+            raise ConfigurationError(f"{transport} is not a transport")
+        try:
+            return await NatsLink.dial(
+                settings.nats_url,
+                self._identity,
+                settings.tenant_id,
+                timeout_s=timeout_s,
+                tls=options.tls,
+                sign=options.sign,
+                on_error=self._on_error,
+            )
+        except DialFailed as failed:
+            raise self._weigh(failed) from None
+
+    def _weigh(self, failed: DialFailed) -> DialFailed:
+        """A refusal of a key that was accepted before may pass."""
+        if failed.loss.event is not Event.REFUSED or not self._was_accepted:
+            return failed
+        self._refusals += 1
+        if self._refusals > MAX_PASSING_REFUSALS:
+            return failed
+        return DialFailed(Loss(Event.LOST, failed.loss.error))

@@ -1,0 +1,272 @@
+"""Reads a channel's history and what follows, over JetStream.
+
+The messages are pulled, as many as the subscription has room for, so a slow program holds up nothing but itself.
+"""
+
+import asyncio
+import contextlib
+import logging
+import secrets
+from collections.abc import Callable
+from datetime import datetime, timezone
+from typing import Any, NamedTuple
+
+import msgspec
+import nats.errors
+from nats.aio.client import Client as Nats
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+
+from artcafe_client.error_codes import HistoryUnavailable
+from artcafe_client.errors import ConnectionLost
+from artcafe_client.message import Message
+from artcafe_client.transports.link import Feed, Start
+
+STREAM = "CHANNELS"
+API = "$JS.PLATFORM.API"
+MAX_BATCH = 256
+EXPIRES_S = 30.0
+HEARTBEAT_S = 5.0
+API_TIMEOUT_S = 5.0
+FULL_POLL_S = 0.02
+RETRY_S = 0.5
+# The broker deletes the consumer of a reader that does not come back.
+INACTIVE_THRESHOLD_S = 60.0
+log = logging.getLogger("artcafe_client")
+
+
+class Place(NamedTuple):
+    """What a delivery says of itself: its number in the stream and of this consumer, and when it was stored."""
+
+    seq: int
+    delivery: int
+    time: float
+
+    @classmethod
+    def of(cls, reply: str) -> "Place | None":
+        """Parse a reply subject of JetStream, in its older form or the one with a domain."""
+        tokens = reply.split(".")
+        if tokens[:2] != ["$JS", "ACK"] or len(tokens) < 9:
+            return None
+        at = 5 if len(tokens) == 9 else 7
+        try:
+            return cls(int(tokens[at]), int(tokens[at + 1]), int(tokens[at + 2]) / 1e9)
+        except (ValueError, IndexError):
+            return None
+
+
+class ChannelReader:
+    """Delivers the messages of one channel to one subscription, in order, each once."""
+
+    def __init__(
+        self, nc: Nats, subject: str, feed: Feed, to_message: Callable[[Msg, int, float], Message]
+    ) -> None:
+        self._nc = nc
+        self._subject = subject
+        self._feed = feed
+        self._to_message = to_message
+        self._next_seq: int | None = None
+        self._consumer = ""
+        self._delivery = 0
+        # Messages that were asked for and have not arrived.
+        self._expected = 0
+        self._inbox = ""
+        self._inbox_subscription: Subscription | None = None
+        self._heard = asyncio.Event()
+        self._heard_at = 0.0
+        self._broken = False
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self, start: Start) -> None:
+        """Begins; HistoryUnavailable if the client may not read the stream, or there is none."""
+        after = await self._create_consumer(await self._policy(start))
+        if start.is_now or isinstance(start.since, int):
+            first = after + 1 if start.is_now else start.since
+            self._next_seq = first if isinstance(first, int) else None
+        if isinstance(start.since, int):
+            await self._check_gap(start.since)
+        self._feed.started(after if start.is_now else None)
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def stop(self) -> None:
+        """Ends, and deletes the consumer."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+        await self._leave()
+
+    # -- the consumer --------------------------------------------------------------------------
+
+    async def _policy(self, start: Start) -> dict[str, Any]:
+        if self._next_seq is not None:
+            return {"deliver_policy": "by_start_sequence", "opt_start_seq": self._next_seq}
+        if isinstance(start.since, datetime):
+            since = start.since if start.since.tzinfo else start.since.replace(tzinfo=timezone.utc)
+            return {"deliver_policy": "by_start_time", "opt_start_time": since.isoformat()}
+        if start.since is not None:
+            return {"deliver_policy": "by_start_sequence", "opt_start_seq": max(1, start.since)}
+        if start.last:
+            seq = await self._seq_from_end(start.last)
+            return {"deliver_policy": "by_start_sequence", "opt_start_seq": seq}
+        return {"deliver_policy": "new"}
+
+    async def _create_consumer(self, policy: dict[str, Any]) -> int:
+        """Returns the last `seq` before the first message that will be delivered."""
+        await self._leave()
+        self._consumer = f"sdk-{secrets.token_hex(8)}"
+        self._delivery = self._expected = 0
+        self._broken = False
+        # A subscription of its own for each consumer: what is late for another one is not mixed in.
+        self._inbox = self._nc.new_inbox()
+        self._inbox_subscription = await self._nc.subscribe(self._inbox, cb=self._receive)
+        config = {
+            "name": self._consumer,
+            "ack_policy": "none",
+            "replay_policy": "instant",
+            "filter_subject": self._subject,
+            "inactive_threshold": int(INACTIVE_THRESHOLD_S * 1e9),
+            "mem_storage": True,
+            **policy,
+        }
+        body = {"stream_name": STREAM, "config": config, "action": "create"}
+        created = await self._call(f"CONSUMER.CREATE.{STREAM}.{self._consumer}.{self._subject}", body)
+        return int(created.get("delivered", {}).get("stream_seq", 0))
+
+    async def _call(self, call: str, body: Any) -> dict[str, Any]:
+        """Calls JetStream's API; HistoryUnavailable when it refuses, is not there or may not be called."""
+        payload = msgspec.json.encode(body) if body is not None else b""
+        try:
+            reply = await self._nc.request(f"{API}.{call}", payload, API_TIMEOUT_S)
+        except (nats.errors.NoRespondersError, nats.errors.TimeoutError):
+            raise HistoryUnavailable("the channel's history does not answer over NATS") from None
+        answer: dict[str, Any] = msgspec.json.decode(reply.data)
+        if "error" in answer:
+            raise HistoryUnavailable(str(answer["error"].get("description", "")))
+        return answer
+
+    async def _leave(self) -> None:
+        if self._inbox_subscription is not None:
+            with contextlib.suppress(nats.errors.Error):
+                await self._inbox_subscription.unsubscribe()
+            self._inbox_subscription = None
+        if self._consumer:
+            consumer, self._consumer = self._consumer, ""
+            with contextlib.suppress(nats.errors.Error):
+                # Its answer is of no interest.
+                await self._nc.publish(f"{API}.CONSUMER.DELETE.{STREAM}.{consumer}")
+
+    async def _check_gap(self, since: int) -> None:
+        """Tells of messages that are not kept any more."""
+        info = await self._call(f"STREAM.INFO.{STREAM}", None)
+        first = int(info.get("state", {}).get("first_seq", 0))
+        if since < first:
+            self._feed.deliver_gap(since, first - 1)
+
+    async def _seq_from_end(self, count: int) -> int:
+        """The `seq` of the first of the newest `count` messages, by bisection; 1 if there are no more."""
+        first, stored = await self._count_from(1)
+        if stored <= count:
+            return 1
+        low, high = first, await self._last_seq()
+        while low < high:
+            middle = (low + high + 1) // 2
+            seq, following = await self._count_from(middle)
+            if following >= count:
+                low = max(seq, middle)
+                if following == count:
+                    break
+            else:
+                high = middle - 1
+        return low
+
+    async def _count_from(self, seq: int) -> tuple[int, int]:
+        reply = await self._direct_get({"seq": seq, "next_by_subj": self._subject, "batch": 1})
+        if reply is None:
+            return seq, 0
+        headers = reply.headers or {}
+        return int(headers["Nats-Sequence"]), int(headers.get("Nats-Num-Pending", 0)) + 1
+
+    async def _last_seq(self) -> int:
+        reply = await self._direct_get({"last_by_subj": self._subject})
+        return int((reply.headers or {})["Nats-Sequence"]) if reply is not None else 0
+
+    async def _direct_get(self, query: dict[str, Any]) -> "Msg | None":
+        try:
+            reply = await self._nc.request(f"{API}.DIRECT.GET.{STREAM}", msgspec.json.encode(query), API_TIMEOUT_S)
+        except (nats.errors.NoRespondersError, nats.errors.TimeoutError):
+            raise HistoryUnavailable("the channel's history does not answer over NATS") from None
+        return reply if "Nats-Sequence" in (reply.headers or {}) else None
+
+    # -- reading -------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        try:
+            while True:
+                try:
+                    await self._pull()
+                except HistoryUnavailable as error:
+                    log.info("the channel cannot be read now: %s", error)
+                    await asyncio.sleep(RETRY_S)
+                    self._broken = True
+        except (nats.errors.Error, ConnectionLost, OSError):
+            # The connection is lost; the next one begins the subscription again.
+            return
+
+    async def _pull(self) -> None:
+        if self._broken:
+            await self._create_consumer(await self._policy(Start(since=self._next_seq)))
+        room = self._feed.room - self._expected
+        if room <= 0 and not self._expected:
+            await asyncio.sleep(FULL_POLL_S)
+            return
+        if room > 0 and self._expected <= MAX_BATCH // 2:
+            await self._ask(min(MAX_BATCH, room))
+        try:
+            await asyncio.wait_for(self._heard.wait(), HEARTBEAT_S)
+        except asyncio.TimeoutError:
+            if asyncio.get_running_loop().time() - self._heard_at > HEARTBEAT_S * 2.5:
+                log.info("the channel's reader does not answer; it is made again")
+                self._broken = True
+        self._heard.clear()
+
+    async def _ask(self, count: int) -> None:
+        """Asks for messages; the broker sends them as they are stored."""
+        if not self._expected:
+            self._heard_at = asyncio.get_running_loop().time()
+        self._expected += count
+        query = {"batch": count, "expires": int(EXPIRES_S * 1e9), "idle_heartbeat": int(HEARTBEAT_S * 1e9)}
+        await self._nc.publish(
+            f"{API}.CONSUMER.MSG.NEXT.{STREAM}.{self._consumer}", msgspec.json.encode(query), reply=self._inbox
+        )
+
+    async def _receive(self, message: Msg) -> None:
+        self._heard_at = asyncio.get_running_loop().time()
+        headers = message.headers
+        if headers and "Status" in headers and not message.data:
+            self._on_status(headers)
+            return
+        place = Place.of(message.reply)
+        if place is None or self._broken:
+            return
+        self._delivery += 1
+        if place.delivery != self._delivery:
+            # A delivery was lost on the way: read again from there.
+            self._broken = True
+            self._heard.set()
+            return
+        self._expected -= 1
+        if self._expected <= MAX_BATCH // 2:
+            self._heard.set()
+        if self._next_seq is None or place.seq >= self._next_seq:
+            self._next_seq = place.seq + 1
+            self._feed.deliver(self._to_message(message, place.seq, place.time))
+
+    def _on_status(self, headers: dict[str, str]) -> None:
+        """100 is a sign of life; 404 and 408 end a request; anything else ends the consumer."""
+        status = headers["Status"]
+        if status in ("404", "408"):
+            self._expected = max(0, self._expected - int(headers.get("Nats-Pending-Messages", self._expected)))
+        elif status != "100":
+            self._broken = True
+        self._heard.set()

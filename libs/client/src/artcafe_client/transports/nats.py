@@ -1,0 +1,336 @@
+"""A connection to the broker, over NATS."""
+
+import asyncio
+import contextlib
+import logging
+import ssl
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import msgspec
+import nats.errors
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription as NatsSubscription
+
+from artcafe_client import names
+from artcafe_client.error_codes import (
+    AuthenticationFailed,
+    ChannelNotFound,
+    ForbiddenSubject,
+    NoResponders,
+    PayloadTooLarge,
+    PublishUncertain,
+    RequestTimeout,
+)
+from artcafe_client.errors import ArtcafeError, ConnectionFailed, ConnectionLost, ServerError
+from artcafe_client.identity import Identity
+from artcafe_client.message import Ack, Message
+from artcafe_client.states import Event
+from artcafe_client.transports.channel_reader import ChannelReader
+from artcafe_client.transports.confirmations import Confirmations
+from artcafe_client.transports.link import DialFailed, Feed, Loss, OnError, Report, Target
+from artcafe_client.transports.nats_client import NatsClient
+
+PING_INTERVAL_S = 10
+ANSWER_TIMEOUT_S = 10.0
+HEARTBEAT_INTERVAL_S = 30.0
+CLOSE_TIMEOUT_S = 2.0
+MAX_CACHED_NAMES = 10_000
+_PLATFORM_HEADERS = ("nats-", "artcafe-")
+log = logging.getLogger("artcafe_client")
+
+
+class NatsLink:
+    """One connection to the broker, in the organization's account."""
+
+    transport = "nats"
+    heartbeat_interval_s = HEARTBEAT_INTERVAL_S
+
+    def __init__(self, nc: NatsClient, identity: Identity, tenant_id: str, *, sign: bool, on_error: OnError) -> None:
+        self.tenant_id = tenant_id
+        self.connection_id = str(nc.client_id)
+        self.lost: asyncio.Future[Loss] = asyncio.get_running_loop().create_future()
+        self._nc = nc
+        self._identity = identity
+        self._sign = sign
+        self._on_error = on_error
+        self._confirmations = Confirmations(nc.flush)
+        self._names: dict[Target, str] = {}
+        self._subscriptions: dict[Feed, list[NatsSubscription]] = {}
+        self._readers: dict[Feed, ChannelReader] = {}
+        self._loss: Loss | None = None
+        nc.ended.add_done_callback(lambda _: self._end(Loss(Event.LOST, ConnectionLost("the connection was lost"))))
+
+    @classmethod
+    async def dial(
+        cls,
+        url: str,
+        identity: Identity,
+        tenant_id: str,
+        *,
+        timeout_s: float,
+        tls: ssl.SSLContext | None,
+        sign: bool,
+        on_error: OnError,
+    ) -> "NatsLink":
+        """Connects with the client's key. DialFailed."""
+        nc = NatsClient()
+        link: NatsLink | None = None
+        errors: list[Exception] = []
+
+        async def report(error: Exception) -> None:
+            errors.append(error)
+            if link is not None:
+                link.on_broker_error(error)
+
+        try:
+            await asyncio.wait_for(
+                nc.open(
+                    url.split(","),
+                    tls=tls,
+                    nkeys_seed_str=identity.seed,
+                    name="artcafe-client",
+                    inbox_prefix=f"_INBOX.{identity.client_id}".encode(),
+                    connect_timeout=max(1, int(timeout_s)),
+                    ping_interval=PING_INTERVAL_S,
+                    max_outstanding_pings=2,
+                    error_cb=report,
+                ),
+                timeout_s,
+            )
+            link = cls(nc, identity, tenant_id, sign=sign, on_error=on_error)
+            return link
+        except (nats.errors.Error, OSError, asyncio.TimeoutError) as error:
+            said = " ".join(map(repr, (error, *errors))).lower()
+            if "authorization" in said:
+                raise DialFailed(Loss(Event.REFUSED, AuthenticationFailed("the broker refused the key"))) from None
+            reason = str(error) or type(error).__name__
+            raise DialFailed(Loss(Event.LOST, ConnectionFailed(f"cannot reach {url}: {reason}"))) from None
+        finally:
+            if link is None:
+                await _close(nc)
+
+    # -- sending -------------------------------------------------------------------------------
+
+    async def publish(
+        self, target: Target, body: bytes, headers: Mapping[str, str] | None, message_id: str | None
+    ) -> Ack:
+        subject = self._subject(target)
+        if names.channel_of(self.tenant_id, subject) is not None:
+            return await self._publish_to_channel(subject, body, headers, message_id)
+        await self._publish(subject, body, headers)
+        await self._confirmations.add(subject)
+        return Ack()
+
+    async def send(self, target: Target, body: bytes, headers: Mapping[str, str] | None) -> None:
+        subject = self._names.get(target) or self._subject(target)
+        await self._publish(subject, body, headers)
+
+    async def flush(self, timeout_s: float) -> None:
+        with _translated():
+            await self._nc.flush(max(1, int(timeout_s)))
+
+    async def request(
+        self, target: Target, body: bytes, headers: Mapping[str, str] | None, timeout_s: float
+    ) -> Message:
+        with _translated():
+            reply = await self._until_lost(
+                self._nc.request(self._subject(target), body, timeout_s, headers=self._headers("", body, headers))
+            )
+            return self._message(reply)
+
+    async def respond(self, message: Message, body: bytes) -> None:
+        """Publish the answer to a request."""
+        await self._publish(message.reply or "", body, None)
+
+    async def report(self, report: Report, *, heartbeat: bool) -> None:
+        suffix = f"tenant.{self.tenant_id}.client.{self._identity.client_id}"
+        fields = msgspec.to_builtins(report)
+        if not heartbeat:
+            await self._publish(f"_PRESENCE.{suffix}", msgspec.json.encode({"type": "connect", **fields}), None)
+        await self._publish(f"_HEARTBEAT.{suffix}", msgspec.json.encode(fields), None)
+
+    async def roster(self, timeout_s: float) -> list[dict[str, Any]]:
+        raise NotImplementedError("the roster is read over WebSocket or REST")
+
+    # -- subscriptions -------------------------------------------------------------------------
+
+    async def subscribe(self, feed: Feed) -> None:
+        subjects = self._patterns(feed.target)
+        start = feed.start
+        if start is not None:
+            reader = self._readers[feed] = ChannelReader(self._nc, subjects[0], feed, self._message)
+            with _translated():
+                await self._until_lost(reader.start(start))
+            return
+        with _translated():
+            self._subscriptions[feed] = [
+                await self._nc.subscribe(subject, queue=feed.queue or "", cb=self._receiver(feed))
+                for subject in subjects
+            ]
+        for confirmed in [self._confirmations.add(subject) for subject in subjects]:
+            await confirmed
+        feed.started(None)
+
+    async def unsubscribe(self, feed: Feed) -> None:
+        reader = self._readers.pop(feed, None)
+        with _translated():
+            if reader is not None:
+                await reader.stop()
+            for each in self._subscriptions.pop(feed, ()):
+                await each.unsubscribe()
+            await self._confirmations.add("")
+
+    def _receiver(self, feed: Feed) -> Callable[[Msg], Awaitable[None]]:
+        deliver, to_message = feed.deliver, self._message
+
+        async def receive(message: Msg) -> None:
+            deliver(to_message(message))
+
+        return receive
+
+    # -- the connection ------------------------------------------------------------------------
+
+    def on_broker_error(self, error: Exception) -> None:
+        """What the broker says outside of any call."""
+        text = str(error)
+        if "permissions violation" in text.lower():
+            refused = ForbiddenSubject(text)
+            if not self._confirmations.refuse(text, refused):
+                self._on_error(refused)
+        elif "authorization" in text.lower() or "authentication" in text.lower():
+            self._loss = Loss(Event.LOST, AuthenticationFailed(text))
+        elif not isinstance(error, (OSError, nats.errors.UnexpectedEOF)):
+            log.warning("the connection reports: %s", error)
+
+    def abort(self, reason: str) -> None:
+        self._end(Loss(Event.LOST, ConnectionLost(reason)))
+
+    async def close(self) -> None:
+        if not self.lost.done():
+            goodbye = msgspec.json.encode({"type": "disconnect"})
+            subject = f"_PRESENCE.tenant.{self.tenant_id}.client.{self._identity.client_id}"
+            with contextlib.suppress(ArtcafeError, nats.errors.Error):
+                await self._publish(subject, goodbye, None)
+                await asyncio.wait_for(self._nc.flush(1), CLOSE_TIMEOUT_S)
+        for reader in tuple(self._readers.values()):
+            await reader.stop()
+        self._readers.clear()
+        await _close(self._nc)
+
+    def _end(self, loss: Loss) -> None:
+        if not self.lost.done():
+            self.lost.set_result(self._loss or loss)
+            self._confirmations.end(ConnectionLost(str(self.lost.result().error)))
+
+    async def _until_lost(self, work: Awaitable[Any]) -> Any:
+        task = asyncio.ensure_future(work)
+        try:
+            await asyncio.wait({task, self.lost}, return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                raise ConnectionLost("the connection was lost")
+            return await task
+        finally:
+            task.cancel()
+
+    # -- messages ------------------------------------------------------------------------------
+
+    async def _publish(self, subject: str, body: bytes, headers: Mapping[str, str] | None) -> None:
+        if self.lost.done():
+            raise ConnectionLost("the connection was lost")
+        try:
+            if headers or self._sign:
+                headers = self._headers(subject, body, headers)
+            await self._nc.publish(subject, body, headers=headers)  # type: ignore[arg-type]
+        except (nats.errors.Error, OSError) as error:
+            raise _translate(error) from None
+
+    async def _publish_to_channel(
+        self, subject: str, body: bytes, headers: Mapping[str, str] | None, message_id: str | None
+    ) -> Ack:
+        all_headers = dict(self._headers(subject, body, headers) or {})
+        if message_id is not None:
+            # Ids belong to their publisher: another client's message with the same id is another message.
+            all_headers["Nats-Msg-Id"] = f"{self._identity.client_id}.{message_id}"
+        try:
+            reply = await self._until_lost(
+                self._nc.request(subject, body, ANSWER_TIMEOUT_S, headers=all_headers)
+            )
+            acknowledged: dict[str, Any] = msgspec.json.decode(reply.data)
+        except (nats.errors.NoRespondersError, nats.errors.TimeoutError, msgspec.DecodeError):
+            raise PublishUncertain("the channel's stream did not confirm the message") from None
+        except (nats.errors.Error, OSError) as error:
+            raise _translate(error) from None
+        if "seq" not in acknowledged:
+            raise PublishUncertain(str(acknowledged.get("error", {}).get("description", "")))
+        return Ack(seq=acknowledged["seq"], duplicate=acknowledged.get("duplicate", False))
+
+    def _headers(self, subject: str, body: bytes, headers: Mapping[str, str] | None) -> dict[str, str] | None:
+        if not self._sign or not subject:
+            return dict(headers) if headers else None
+        return {**(headers or {}), "Artcafe-Signature": self._identity.sign_message(subject, body)}
+
+    def _subject(self, target: Target) -> str:
+        subject = self._names.get(target)
+        if subject is None:
+            if target.is_channel:
+                subject = self._channel_subject(target.text)
+            else:
+                subject = names.resolve(self.tenant_id, target.text, wildcards=False).publish
+            if len(self._names) >= MAX_CACHED_NAMES:
+                self._names.clear()
+            self._names[target] = subject
+        return subject
+
+    def _patterns(self, target: Target) -> tuple[str, ...]:
+        if target.is_channel:
+            return (self._channel_subject(target.text),)
+        return names.resolve(self.tenant_id, target.text, wildcards=True).subscribe
+
+    def _channel_subject(self, channel: str) -> str:
+        if not names.is_channel_id(channel):
+            raise ChannelNotFound("over direct NATS a channel is named by its id, not by its name")
+        return names.channel_subject(self.tenant_id, channel)
+
+    def _message(self, received: Msg, seq: int | None = None, at: float | None = None) -> Message:
+        subject, reply, headers = received.subject, received.reply, received.headers
+        if headers:
+            headers = {k: v for k, v in headers.items() if not k.lower().startswith(_PLATFORM_HEADERS)}
+        channel = None
+        if subject.startswith("tenant."):
+            channel = names.channel_of(self.tenant_id, subject)
+        return Message(
+            names.bare_name(self.tenant_id, subject),
+            received.data,
+            time=time.time() if at is None else at,
+            channel=channel,
+            seq=seq,
+            headers=headers,
+            reply=reply if reply and seq is None else None,
+            respond=self.respond if reply and seq is None else None,
+        )
+
+
+async def _close(nc: NatsClient) -> None:
+    with contextlib.suppress(Exception):
+        await asyncio.wait_for(nc.close(), CLOSE_TIMEOUT_S)
+
+
+@contextlib.contextmanager
+def _translated() -> Any:
+    try:
+        yield
+    except (nats.errors.Error, OSError, asyncio.TimeoutError) as error:
+        raise _translate(error) from None
+
+
+def _translate(error: Exception) -> ArtcafeError:
+    """The package's error for one of nats-py."""
+    if isinstance(error, nats.errors.NoRespondersError):
+        return NoResponders()
+    if isinstance(error, nats.errors.MaxPayloadError):
+        return PayloadTooLarge()
+    if isinstance(error, (nats.errors.TimeoutError, asyncio.TimeoutError)):
+        return RequestTimeout()
+    return ConnectionLost(str(error) or type(error).__name__)
