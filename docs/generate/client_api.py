@@ -10,6 +10,7 @@ import msgspec
 
 from docs.generate.markdown import code, sentence, table
 
+_WIDTH = 110
 _MODULES = ("artcafe_client", "artcafe_client.sync", "artcafe_client.testing")
 _SYNC = ("connect", "SyncClient", "SyncSubscription", "SyncChannel", "SyncPresence")
 _ERRORS_LINK = "[error codes](errors.md)"
@@ -44,7 +45,10 @@ def _section(name: str, value: Any) -> str:
     elif issubclass(value, msgspec.Struct):
         fields = msgspec.structs.fields(value)
         parts.append(
-            table(("field", "type", "default"), ((code(f.name), code(_type(f.type)), _default(f)) for f in fields))
+            table(
+                ("field", "type", "default"),
+                ((code(f.name), code(_type(f.type)), _default(f)) for f in fields),
+            )
         )
     parts += [_member(name, key, each) for key, each in vars(value).items() if _is_public(value, key, each)]
     return "\n\n".join(part for part in parts if part)
@@ -77,7 +81,7 @@ def _signature(name: str, function: Any) -> str:
     prefix = "async def" if inspect.iscoroutinefunction(function) else "def"
     returns = _type(signature.return_annotation)
     line = f"{prefix} {name}({', '.join(map(_clean, parameters))}) -> {returns}"
-    if len(line) > 110:
+    if len(line) > _WIDTH:
         inner = "".join(f"    {_clean(each)},\n" for each in parameters)
         line = f"{prefix} {name}(\n{inner}) -> {returns}"
     return f"```python\n{line}\n```"
@@ -93,7 +97,11 @@ def _type(annotation: Any) -> str:
         return "None"
     if isinstance(annotation, str):
         return _clean(annotation)
-    text = annotation.__name__ if inspect.isclass(annotation) and not hasattr(annotation, "__args__") else str(annotation)
+    text = (
+        annotation.__name__
+        if inspect.isclass(annotation) and not hasattr(annotation, "__args__")
+        else str(annotation)
+    )
     return _clean(text)
 
 
@@ -106,5 +114,3 @@ def _default(field: Any) -> str:
 
 def _text(doc: "str | None") -> str:
     return inspect.cleandoc(doc or "")
-
-

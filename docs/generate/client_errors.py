@@ -9,6 +9,7 @@ from docs.generate.declarations import every_error
 from docs.generate.markdown import sentence
 
 MODULE = Path(__file__).parents[2] / "libs/client/src/artcafe_client/error_codes.py"
+_WIDTH = 110
 _HEADER = '''\
 """The exceptions of the server's error codes, one class each.
 
@@ -42,8 +43,16 @@ def _declaration(error: type[CommandError]) -> str:
         f"    status = {error.status}",
     ]
     if error.remedy:
-        lines.append(f"    remedy = {_quoted(sentence(error.remedy))}")
+        lines.append(_assignment("remedy", _quoted(sentence(error.remedy))))
     return "\n".join(lines) + "\n"
+
+
+def _assignment(name: str, value: str) -> str:
+    """As the formatter writes it: in parentheses if it fits into a line only so."""
+    line = f"    {name} = {value}"
+    if len(line) <= _WIDTH or len(value) + 8 > _WIDTH:
+        return line
+    return f"    {name} = (\n        {value}\n    )"
 
 
 def _escaped(text: str) -> str:

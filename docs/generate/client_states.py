@@ -10,11 +10,13 @@ def behaviour() -> str:
     header = ("state", *(code(event.value) for event in Event))
     rows = [(code(state.value), *(_cell(state, event) for event in Event)) for state in State]
     transitions = table(header, rows)
-    actions = table(("action", "what the client does"), ((code(each.value), text) for each, text in ACTIONS.items()))
+    actions = table(
+        ("action", "what the client does"), ((code(each.value), text) for each, text in ACTIONS.items())
+    )
     publishing = table(
         ("state", "a publish or request"), ((code(state.value), text) for state, text in PUBLISHING.items())
     )
-    return "\n\n".join((events, transitions, actions, publishing))
+    return f"{events}\n\n{transitions}\n\n{actions}\n\n{publishing}"
 
 
 def _cell(state: State, event: Event) -> str:

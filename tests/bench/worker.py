@@ -16,7 +16,13 @@ import uvloop
 
 from bench import jobs_connections, jobs_rest, jobs_sdk, jobs_services, jobs_throughput
 
-JOBS = {**jobs_throughput.JOBS, **jobs_connections.JOBS, **jobs_rest.JOBS, **jobs_services.JOBS, **jobs_sdk.JOBS}
+JOBS = {
+    **jobs_throughput.JOBS,
+    **jobs_connections.JOBS,
+    **jobs_rest.JOBS,
+    **jobs_services.JOBS,
+    **jobs_sdk.JOBS,
+}
 
 
 async def main():

@@ -9,7 +9,13 @@ import asyncio
 import pytest
 
 from artcafe_client import ClientClosed, Offline, Overflow, State
-from artcafe_client.error_codes import BadSubject, ChannelNotFound, ForbiddenSubject, NoResponders, RequestTimeout
+from artcafe_client.error_codes import (
+    BadSubject,
+    ChannelNotFound,
+    ForbiddenSubject,
+    NoResponders,
+    RequestTimeout,
+)
 from support.waiting import QUIET_PERIOD_S, eventually
 
 WITHIN_S = 10
@@ -62,7 +68,7 @@ class ClientBehaviour:
     async def test_every_kind_of_data(self, world):
         client = await world.connect()
         subscription = await client.subscribe("data")
-        values = [None, True, 2**53 + 1, 1.5, "ü\n\"", [], {"a": [{}]}]
+        values = [None, True, 2**53 + 1, 1.5, 'ü\n"', [], {"a": [{}]}]
         for value in values:
             await client.publish("data", value)
         assert await take(subscription, len(values)) == values
@@ -179,8 +185,8 @@ class ClientBehaviour:
 
         async def ask():
             try:
-                return await asker.request("ask", {"q": 6}, timeout=2)
-            except NoResponders:
+                return await asker.request("ask", {"q": 6}, timeout=0.5)
+            except (NoResponders, RequestTimeout):
                 return None
 
         reply = await eventually(ask)
@@ -242,7 +248,7 @@ class ClientBehaviour:
             while True:
                 try:
                     return await other.request("slow", 1, timeout=5)
-                except NoResponders:
+                except (NoResponders, RequestTimeout):
                     await asyncio.sleep(0.02)
 
         asking = asyncio.ensure_future(ask())

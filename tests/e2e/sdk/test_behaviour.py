@@ -35,7 +35,9 @@ class StackWorld:
     async def cut(self, client):
         """Break the connection below the client, as a network does."""
         link = client._connection.link
-        below = link._ws.transport if self.transport == "websocket" else link._nc._transport._io_writer.transport
+        below = (
+            link._ws.transport if self.transport == "websocket" else link._nc._transport._io_writer.transport
+        )
         below.abort()
         await eventually(lambda: client.transport == "", every=0.001)
 
@@ -69,7 +71,9 @@ class TestStack(ClientBehaviour):
 
         async def shown():
             roster = (await world.tenant.call("GET", "/roster", 200))["roster"]
-            return [m for m in roster if m.get("capabilities") == ["search"] and m["metadata"] == {"zone": "b"}]
+            return [
+                m for m in roster if m.get("capabilities") == ["search"] and m["metadata"] == {"zone": "b"}
+            ]
 
         assert await eventually(shown)
         assert client.state is State.CONNECTED

@@ -15,7 +15,12 @@ from artcafe_client import (
     SlowSubscriber,
     State,
 )
-from artcafe_client.error_codes import AuthenticationFailed, ChannelNotFound, PublishUncertain, StoreUnavailable
+from artcafe_client.error_codes import (
+    AuthenticationFailed,
+    ChannelNotFound,
+    PublishUncertain,
+    StoreUnavailable,
+)
 from artcafe_client.testing import MemoryServer
 from support.cleanup import close_after_test
 from support.sdk_behaviour import ClientBehaviour, take

@@ -102,6 +102,8 @@ class Scenario:
         elif event is Event.WELCOME:
             if not self.answer.done() and state is State.CONNECTING:
                 self.answer.set_result(ScriptedLink(self.log))
+        elif event is Event.DRAIN and state is State.DRAINING:
+            self.again = asyncio.ensure_future(self.connection.drain())
         elif event is Event.DRAIN:
             self.draining.set()
             await self.connection.drain()

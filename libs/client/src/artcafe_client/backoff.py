@@ -11,7 +11,11 @@ class Backoff:
     """
 
     def __init__(
-        self, first_s: float = 0.5, max_s: float = 30.0, *, uniform: Callable[[float, float], float] = random.uniform
+        self,
+        first_s: float = 0.5,
+        max_s: float = 30.0,
+        *,
+        uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self._first_s = first_s
         self._max_s = max_s

@@ -72,7 +72,9 @@ class Channel:
                 queue=queue,
                 start=None if queue is not None else start,
                 required=bool(places),
-                overflow=Overflow.DROP_OLDEST if queue is not None and overflow is Overflow.PAUSE else overflow,
+                overflow=Overflow.DROP_OLDEST
+                if queue is not None and overflow is Overflow.PAUSE
+                else overflow,
                 limits=Limits(messages=max_pending, bytes=max_pending_bytes),
                 on_gap=on_gap,
             )

@@ -3,15 +3,15 @@
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from artcafe_client.backoff import Backoff
 from artcafe_client.channel import Channel
 from artcafe_client.connection import Connection, Hooks
 from artcafe_client.error_codes import PublishUncertain
-from artcafe_client.errors import ArtcafeError, ClientClosed, ConnectionLost, ServerError
+from artcafe_client.errors import ArtcafeError, ConnectionLost, ServerError
 from artcafe_client.message import Ack, Data, Message, encode
 from artcafe_client.offline import OfflineBuffer
 from artcafe_client.presence import Presence, PresenceReporter
@@ -51,7 +51,12 @@ class Client:
         self._tasks = Tasks()
         self._connection = Connection(
             dial,
-            Hooks(resume=self._resume, stop_receiving=self._stop_receiving, end=self._end, on_state=self._state_changed),
+            Hooks(
+                resume=self._resume,
+                stop_receiving=self._stop_receiving,
+                end=self._end,
+                on_state=self._state_changed,
+            ),
             Backoff(options.first_backoff, options.max_backoff),
         )
         self._subscriptions = SubscriptionSet(lambda: self._connection.link, self._tasks)
@@ -277,7 +282,9 @@ class Client:
                 if isinstance(error, asyncio.TimeoutError):
                     link.abort("the server does not acknowledge")
                 if not self._offline.is_enabled:
-                    uncertain = PublishUncertain(str(error) or "the server did not acknowledge the message in time")
+                    uncertain = PublishUncertain(
+                        str(error) or "the server did not acknowledge the message in time"
+                    )
                     uncertain.message_id = message_id
                     raise uncertain from None
                 if self._connection.link is link:

@@ -23,10 +23,10 @@ def connect(
     transport: TransportName = "auto",
     on_state: "Callable[[State], None] | None" = None,
     on_error: "Callable[[ArtcafeError], None] | None" = None,
-    options: Options = Options(),
+    options: Options | None = None,
     **changes: Any,
 ) -> Client:
-    """A client, to be used as `async with connect(…) as client`.
+    """Make a client, to be used in `async with`.
 
     `seed` is the client's key, `client_id` its id. `url` is a WebSocket's (`wss://`, or the API's `https://`) or the broker's
     (`nats://`, with `tenant_id`); `connection` is the object of that name in the answer that created the client, and has
@@ -43,6 +43,6 @@ def connect(
         connection=connection,
         transport=transport,
     )
-    options = msgspec.structs.replace(options, **changes)
+    options = msgspec.structs.replace(options or Options(), **changes)
     dialer = Dialer(settings, options, on_error or log_error)
     return Client(dialer.dial, options, on_state=on_state)

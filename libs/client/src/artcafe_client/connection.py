@@ -60,7 +60,11 @@ class Connection:
         try:
             await asyncio.wait_for(self._opened(one_attempt=timeout_s == 0), timeout_s or None)
         except asyncio.TimeoutError:
-            failure = self.last_loss.error if self.last_loss else ConnectionFailed(f"no connection in {timeout_s:g} s")
+            failure = (
+                self.last_loss.error
+                if self.last_loss
+                else ConnectionFailed(f"no connection in {timeout_s:g} s")
+            )
             await self.close()
             raise failure from None
         except BaseException:
@@ -91,8 +95,10 @@ class Connection:
 
     async def drain(self) -> None:
         """Stops receiving, finishes what was begun, and closes."""
-        if self.state is State.CONNECTED:
-            await self._on(Event.DRAIN)
+        if self.state is State.DRAINING:
+            await self._closed()
+            return
+        await self._on(Event.DRAIN)
         await self.close()
 
     async def close(self) -> None:
@@ -167,6 +173,10 @@ class Connection:
             extra={"delay_s": delay_s, "attempt": self._backoff.attempts},
         )
         await asyncio.sleep(delay_s)
+
+    async def _closed(self) -> None:
+        while self.state is not State.CLOSED:
+            await self.wait_change()
 
     async def _opened(self, *, one_attempt: bool) -> None:
         while self.link is None:

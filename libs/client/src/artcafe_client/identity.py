@@ -24,7 +24,9 @@ class Identity:
             self._key = nkeys.from_seed(self.seed.encode())
             self.public_key = str(self._key.public_key.decode())
         except (nkeys.NkeysError, binascii.Error, UnicodeError, ValueError):
-            raise ConfigurationError("the seed is not valid; it must be one line that starts with SU") from None
+            raise ConfigurationError(
+                "the seed is not valid; it must be one line that starts with SU"
+            ) from None
 
     def __repr__(self) -> str:
         return f"Identity({self.client_id!r})"

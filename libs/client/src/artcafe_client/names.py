@@ -41,32 +41,36 @@ def channel_subject(tenant_id: str, channel_id: str) -> str:
 def resolve(tenant_id: str, text: str, *, wildcards: bool) -> Name:
     """Resolve a subject. BadSubject if it is malformed, ForbiddenSubject if it is not the organization's."""
     tokens = _validate(text, wildcards=wildcards)
-    if tokens[0] in _OLDER_HABITS and tokens[1:2] == [tenant_id]:
-        return Name(text, "", text, (text,))
+    prefix, tail = _split(tenant_id, tokens)
+    if prefix.startswith("tenant.") and tail[:1] == ["channel"]:
+        is_one = tail[2:] == [] and not {"*", ">"} & {*tail[1:]}
+        return Name(text, "", text, (text,), tail[1] if is_one and tail[1:] else None)
     if tokens[0] == "_INBOX" and not wildcards and len(tokens) > 1:
         return Name(text, "", text, (text,))
-    if tokens[0] == "tenant":
-        if tokens[1:2] != [tenant_id]:
-            raise ForbiddenSubject
-        prefix, tokens = f"tenant.{tenant_id}.", tokens[2:]
-        if tokens[:1] == ["channel"]:
-            single = len(tokens) == 2 and tokens[1] not in ("*", ">")
-            return Name(text, "", text, (text,), tokens[1] if single else None)
-    elif tokens[0] == tenant_id:
-        prefix, tokens = f"{tenant_id}.", tokens[1:]
-    else:
-        prefix = ""
-    if not tokens:
+    if tokens[0] in _OLDER_HABITS and tokens[1:2] == [tenant_id]:
+        return Name(text, "", text, (text,))
+    if not tail:
         raise BadSubject("a name must follow the organization's id")
-    if tokens[0].startswith(("$", "_")) or is_channel_id(tokens[0]):
+    if tail[0].startswith(("$", "_")) or is_channel_id(tail[0]):
         raise ForbiddenSubject
-    bare = ".".join(tokens)
+    bare = ".".join(tail)
     short, full = f"{tenant_id}.{bare}", f"tenant.{tenant_id}.{bare}"
-    if tokens[0] == "presence":
+    if tail[0] == "presence":
         if not wildcards:
             raise ForbiddenSubject
         return Name(bare, prefix, full, (full,))
-    return Name(bare, prefix, short, (short,) if tokens[0] == "channel" else (short, full))
+    return Name(bare, prefix, short, (short,) if tail[0] == "channel" else (short, full))
+
+
+def _split(tenant_id: str, tokens: list[str]) -> tuple[str, list[str]]:
+    """The prefix that names the organization, and the tokens after it."""
+    if tokens[0] == tenant_id:
+        return f"{tenant_id}.", tokens[1:]
+    if tokens[0] != "tenant":
+        return "", tokens
+    if tokens[1:2] != [tenant_id]:
+        raise ForbiddenSubject
+    return f"tenant.{tenant_id}.", tokens[2:]
 
 
 def bare_name(tenant_id: str, subject: str) -> str:
@@ -107,11 +111,11 @@ def _validate(text: str, *, wildcards: bool) -> list[str]:
     if size > MAX_SUBJECT_BYTES:
         raise BadSubject(f"a subject must not exceed {MAX_SUBJECT_BYTES} bytes")
     tokens = text.split(".")
-    for position, token in enumerate(tokens):
-        if not token:
+    for position, part in enumerate(tokens):
+        if not part:
             raise BadSubject("a subject must not contain an empty token")
-        if "*" in token or ">" in token:
-            misplaced = token not in ("*", ">") or (token == ">" and position != len(tokens) - 1)
+        if "*" in part or ">" in part:
+            misplaced = part not in ("*", ">") or (part == ">" and position != len(tokens) - 1)
             if misplaced or not wildcards:
                 raise BadSubject("a wildcard must be a whole token, and is allowed in patterns only")
     return tokens

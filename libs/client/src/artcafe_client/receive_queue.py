@@ -229,12 +229,16 @@ class ReceiveQueue:
             self._flow.pause(self)
             return False
         if not self.dropped:
-            log.warning("messages are dropped: a subscription is read too slowly", extra={"subject": self.target.text})
+            log.warning(
+                "messages are dropped: a subscription is read too slowly", extra={"subject": self.target.text}
+            )
         self.dropped += 1
         if policy is Overflow.DROP_NEWEST:
             return False
         limits = self._limits
-        while self._messages and (len(self._messages) >= limits.messages or self._bytes + size > limits.bytes):
+        while self._messages and (
+            len(self._messages) >= limits.messages or self._bytes + size > limits.bytes
+        ):
             oldest = self._messages.popleft()
             self._bytes -= 0 if isinstance(oldest, Gap) else oldest.size
         return True

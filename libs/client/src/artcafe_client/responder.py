@@ -60,7 +60,9 @@ class Responders:
                 running.add(task)
                 task.add_done_callback(done)
         except ArtcafeError as error:
-            log.error("requests are not answered any more: %s", error, extra={"subscription": repr(subscription)})
+            log.error(
+                "requests are not answered any more: %s", error, extra={"subscription": repr(subscription)}
+            )
         if running:
             await asyncio.wait(running)
 

@@ -102,7 +102,9 @@ def _require(settings: Settings) -> None:
             "direct NATS needs a nats:// address and the organization: pass url= and tenant_id=, or connection="
         )
     if settings.transport == "websocket" and not settings.websocket_url:
-        raise ConfigurationError("the WebSocket's address is missing: pass url= or connection=, or set ARTCAFE_WS")
+        raise ConfigurationError(
+            "the WebSocket's address is missing: pass url= or connection=, or set ARTCAFE_WS"
+        )
     if not settings.websocket_url and not settings.tenant_id:
         raise ConfigurationError("direct NATS needs the organization: pass tenant_id=, or set ARTCAFE_TENANT")
 

@@ -87,26 +87,30 @@ class SubscriptionSet:
 
     async def _start(self, link: Link, queue: ReceiveQueue) -> None:
         async with self._lock(queue):
-            while not (queue.is_ended or queue.is_paused or link.lost.done()):
-                try:
-                    queue.bind(link.tenant_id)
-                    await link.subscribe(queue)
-                except ConnectionLost:
-                    # The next connection begins it again.
-                    return
-                except HistoryUnavailable as error:
-                    if not queue.may_go_live:
-                        self._fail(queue, error)
-                        return
-                    queue.go_live()
-                except ServerError as error:
-                    if error.status not in PASSING:
-                        self._fail(queue, error)
-                        return
-                    log.info("subscribing is tried again: %s", error, extra={"subject": queue.target.text})
-                    await asyncio.sleep(error.retry_after_s or RETRY_S)
-                else:
-                    return
+            delay_s: float | None = 0.0
+            while delay_s is not None and not (queue.is_ended or queue.is_paused or link.lost.done()):
+                await asyncio.sleep(delay_s)
+                delay_s = await self._try_start(link, queue)
+
+    async def _try_start(self, link: Link, queue: ReceiveQueue) -> "float | None":
+        """Subscribes; returns the delay before the next attempt, None if there is to be none."""
+        try:
+            queue.bind(link.tenant_id)
+            await link.subscribe(queue)
+        except ConnectionLost:
+            # The next connection begins it again.
+            return None
+        except HistoryUnavailable as error:
+            if queue.may_go_live:
+                queue.go_live()
+                return 0.0
+            self._fail(queue, error)
+        except ServerError as error:
+            if error.status in PASSING:
+                log.info("subscribing is tried again: %s", error, extra={"subject": queue.target.text})
+                return error.retry_after_s or RETRY_S
+            self._fail(queue, error)
+        return None
 
     def _fail(self, queue: ReceiveQueue, error: ArtcafeError) -> None:
         self._queues.pop(queue, None)

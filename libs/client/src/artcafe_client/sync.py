@@ -30,7 +30,7 @@ F = TypeVar("F", bound=Function)
 
 
 def connect(url: "str | None" = None, **options: Any) -> "SyncClient":
-    """A client, to be used as `with connect(…) as client`; the arguments are those of `artcafe_client.connect`."""
+    """Make a client, to be used in `with`. The arguments are those of `artcafe_client.connect`."""
     return SyncClient(connecting.connect(url, **options))
 
 
@@ -131,7 +131,9 @@ class SyncClient:
         """Subscribe to a subject or pattern; returns when the server has confirmed it."""
 
         async def begin() -> Subscription:
-            return await self._client.subscribe(subject, queue=queue, max_pending=max_pending, overflow=overflow)
+            return await self._client.subscribe(
+                subject, queue=queue, max_pending=max_pending, overflow=overflow
+            )
 
         return SyncSubscription(self._loop.call(begin()), self._loop)
 
@@ -281,7 +283,9 @@ class SyncPresence:
         metrics: "dict[str, Any] | None" = None,
     ) -> None:
         """Report what changed; what is left out stays as it was."""
-        work = self._presence.update(status=status, capabilities=capabilities, metadata=metadata, metrics=metrics)
+        work = self._presence.update(
+            status=status, capabilities=capabilities, metadata=metadata, metrics=metrics
+        )
         self._loop.call(work)
 
     def roster(self) -> list[dict[str, Any]]:

@@ -40,7 +40,9 @@ class Tracing:
             yield headers
             return
         kind = self._trace.SpanKind.CLIENT if operation == "request" else self._trace.SpanKind.PRODUCER
-        with self._tracer.start_as_current_span(f"{operation} {name}", kind=kind, attributes=_attributes(operation, name)):
+        with self._tracer.start_as_current_span(
+            f"{operation} {name}", kind=kind, attributes=_attributes(operation, name)
+        ):
             carrier = dict(headers or {})
             self._propagate.inject(carrier)
             yield carrier

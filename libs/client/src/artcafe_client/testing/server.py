@@ -195,7 +195,9 @@ class MemoryServer:
         groups: dict[tuple[str, str], list[tuple[MemoryLink, Feed]]] = defaultdict(list)
         for link in tuple(self.links):
             for feed in link.matching(subject, channel_id):
-                groups[(feed.target.text, feed.queue) if feed.queue else (str(id(feed)), "")].append((link, feed))
+                groups[(feed.target.text, feed.queue) if feed.queue else (str(id(feed)), "")].append(
+                    (link, feed)
+                )
         for members in groups.values():
             link, feed = random.choice(members)
             link.deliver(feed, subject, body, headers, sender, reply=reply, channel_id=channel_id, seq=seq)

@@ -69,7 +69,9 @@ class Groups:
 
     def of_channel(self, channel: str) -> list[Feed]:
         """The subscriptions of a channel."""
-        return [feed for group in self for feed in group.feeds if channel in (group.channel_id, group.channel)]
+        return [
+            feed for group in self for feed in group.feeds if channel in (group.channel_id, group.channel)
+        ]
 
     def matching(self, subject: str, channel: str | None) -> tuple[Feed, ...]:
         """The subscriptions that receive a message."""

@@ -30,6 +30,8 @@ HEARTBEAT_S = 5.0
 API_TIMEOUT_S = 5.0
 FULL_POLL_S = 0.02
 RETRY_S = 0.5
+# The number of tokens of an acknowledgement's subject without a domain.
+OLDER_FORM = 9
 # The broker deletes the consumer of a reader that does not come back.
 INACTIVE_THRESHOLD_S = 60.0
 log = logging.getLogger("artcafe_client")
@@ -46,9 +48,9 @@ class Place(NamedTuple):
     def of(cls, reply: str) -> "Place | None":
         """Parse a reply subject of JetStream, in its older form or the one with a domain."""
         tokens = reply.split(".")
-        if tokens[:2] != ["$JS", "ACK"] or len(tokens) < 9:
+        if tokens[:2] != ["$JS", "ACK"]:
             return None
-        at = 5 if len(tokens) == 9 else 7
+        at = 5 if len(tokens) == OLDER_FORM else 7
         try:
             return cls(int(tokens[at]), int(tokens[at + 1]), int(tokens[at + 2]) / 1e9)
         except (ValueError, IndexError):
@@ -193,7 +195,9 @@ class ChannelReader:
 
     async def _direct_get(self, query: dict[str, Any]) -> "Msg | None":
         try:
-            reply = await self._nc.request(f"{API}.DIRECT.GET.{STREAM}", msgspec.json.encode(query), API_TIMEOUT_S)
+            reply = await self._nc.request(
+                f"{API}.DIRECT.GET.{STREAM}", msgspec.json.encode(query), API_TIMEOUT_S
+            )
         except (nats.errors.NoRespondersError, nats.errors.TimeoutError):
             raise HistoryUnavailable("the channel's history does not answer over NATS") from None
         return reply if "Nats-Sequence" in (reply.headers or {}) else None
@@ -203,12 +207,12 @@ class ChannelReader:
     async def _run(self) -> None:
         try:
             while True:
-                try:
+                with contextlib.suppress(HistoryUnavailable):
                     await self._pull()
-                except HistoryUnavailable as error:
-                    log.info("the channel cannot be read now: %s", error)
-                    await asyncio.sleep(RETRY_S)
-                    self._broken = True
+                    continue
+                log.info("the channel cannot be read now", extra={"subject": self._subject})
+                self._broken = True
+                await asyncio.sleep(RETRY_S)
         except (nats.errors.Error, ConnectionLost, OSError):
             # The connection is lost; the next one begins the subscription again.
             return
@@ -237,7 +241,9 @@ class ChannelReader:
         self._expected += count
         query = {"batch": count, "expires": int(EXPIRES_S * 1e9), "idle_heartbeat": int(HEARTBEAT_S * 1e9)}
         await self._nc.publish(
-            f"{API}.CONSUMER.MSG.NEXT.{STREAM}.{self._consumer}", msgspec.json.encode(query), reply=self._inbox
+            f"{API}.CONSUMER.MSG.NEXT.{STREAM}.{self._consumer}",
+            msgspec.json.encode(query),
+            reply=self._inbox,
         )
 
     async def _receive(self, message: Msg) -> None:
@@ -266,7 +272,9 @@ class ChannelReader:
         """100 is a sign of life; 404 and 408 end a request; anything else ends the consumer."""
         status = headers["Status"]
         if status in ("404", "408"):
-            self._expected = max(0, self._expected - int(headers.get("Nats-Pending-Messages", self._expected)))
+            self._expected = max(
+                0, self._expected - int(headers.get("Nats-Pending-Messages", self._expected))
+            )
         elif status != "100":
             self._broken = True
         self._heard.set()

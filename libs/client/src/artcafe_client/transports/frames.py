@@ -1,7 +1,7 @@
 """The frames that a client receives over WebSocket; unknown types and fields are ignored."""
 
 from datetime import datetime
-from typing import Any, Union
+from typing import Any
 
 import msgspec
 
@@ -23,7 +23,7 @@ class Welcome(Frame, frozen=True, kw_only=True, tag="welcome"):
 class Error(Frame, frozen=True, kw_only=True, tag="error"):
     code: str
     message: str = ""
-    id: Union[str, int, None] = None
+    id: str | int | None = None
     retry_after_ms: float | None = None
     detail: Any = None
 
@@ -41,17 +41,17 @@ class Pong(Frame, frozen=True, kw_only=True, tag="pong"):
 
 
 class Subscribed(Frame, frozen=True, kw_only=True, tag="subscribed"):
-    id: Union[str, int, None] = None
+    id: str | int | None = None
     channel_id: str | None = None
     seq: int | None = None
 
 
 class Unsubscribed(Frame, frozen=True, kw_only=True, tag="unsubscribed"):
-    id: Union[str, int, None] = None
+    id: str | int | None = None
 
 
 class Published(Frame, frozen=True, kw_only=True, tag="published"):
-    id: Union[str, int]
+    id: str | int
     seq: int | None = None
     duplicate: bool = False
 
@@ -74,27 +74,27 @@ class Gap(Frame, frozen=True, kw_only=True, tag="gap"):
 
 
 class Reply(Frame, frozen=True, kw_only=True, tag="reply"):
-    id: Union[str, int]
+    id: str | int
     data: msgspec.Raw
 
 
 class Roster(Frame, frozen=True, kw_only=True, tag="roster"):
-    id: Union[str, int, None] = None
+    id: str | int | None = None
     members: list[dict[str, Any]] = []
 
 
-ServerFrame = Union[
-    Challenge,
-    Welcome,
-    Error,
-    Reconnect,
-    HeartbeatAck,
-    Pong,
-    Subscribed,
-    Unsubscribed,
-    Published,
-    MessageFrame,
-    Gap,
-    Reply,
-    Roster,
-]
+ServerFrame = (
+    Challenge
+    | Welcome
+    | Error
+    | Reconnect
+    | HeartbeatAck
+    | Pong
+    | Subscribed
+    | Unsubscribed
+    | Published
+    | MessageFrame
+    | Gap
+    | Reply
+    | Roster
+)

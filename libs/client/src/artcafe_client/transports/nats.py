@@ -23,7 +23,7 @@ from artcafe_client.error_codes import (
     PublishUncertain,
     RequestTimeout,
 )
-from artcafe_client.errors import ArtcafeError, ConnectionFailed, ConnectionLost, ServerError
+from artcafe_client.errors import ArtcafeError, ConnectionFailed, ConnectionLost
 from artcafe_client.identity import Identity
 from artcafe_client.message import Ack, Message
 from artcafe_client.states import Event
@@ -47,7 +47,9 @@ class NatsLink:
     transport = "nats"
     heartbeat_interval_s = HEARTBEAT_INTERVAL_S
 
-    def __init__(self, nc: NatsClient, identity: Identity, tenant_id: str, *, sign: bool, on_error: OnError) -> None:
+    def __init__(
+        self, nc: NatsClient, identity: Identity, tenant_id: str, *, sign: bool, on_error: OnError
+    ) -> None:
         self.tenant_id = tenant_id
         self.connection_id = str(nc.client_id)
         self.lost: asyncio.Future[Loss] = asyncio.get_running_loop().create_future()
@@ -60,7 +62,9 @@ class NatsLink:
         self._subscriptions: dict[Feed, list[NatsSubscription]] = {}
         self._readers: dict[Feed, ChannelReader] = {}
         self._loss: Loss | None = None
-        nc.ended.add_done_callback(lambda _: self._end(Loss(Event.LOST, ConnectionLost("the connection was lost"))))
+        nc.ended.add_done_callback(
+            lambda _: self._end(Loss(Event.LOST, ConnectionLost("the connection was lost")))
+        )
 
     @classmethod
     async def dial(
@@ -100,16 +104,18 @@ class NatsLink:
                 timeout_s,
             )
             link = cls(nc, identity, tenant_id, sign=sign, on_error=on_error)
-            return link
         except (nats.errors.Error, OSError, asyncio.TimeoutError) as error:
             said = " ".join(map(repr, (error, *errors))).lower()
             if "authorization" in said:
-                raise DialFailed(Loss(Event.REFUSED, AuthenticationFailed("the broker refused the key"))) from None
+                raise DialFailed(
+                    Loss(Event.REFUSED, AuthenticationFailed("the broker refused the key"))
+                ) from None
             reason = str(error) or type(error).__name__
             raise DialFailed(Loss(Event.LOST, ConnectionFailed(f"cannot reach {url}: {reason}"))) from None
         finally:
             if link is None:
                 await _close(nc)
+        return link
 
     # -- sending -------------------------------------------------------------------------------
 
@@ -136,7 +142,9 @@ class NatsLink:
     ) -> Message:
         with _translated():
             reply = await self._until_lost(
-                self._nc.request(self._subject(target), body, timeout_s, headers=self._headers("", body, headers))
+                self._nc.request(
+                    self._subject(target), body, timeout_s, headers=self._headers("", body, headers)
+                )
             )
             return self._message(reply)
 
@@ -148,7 +156,9 @@ class NatsLink:
         suffix = f"tenant.{self.tenant_id}.client.{self._identity.client_id}"
         fields = msgspec.to_builtins(report)
         if not heartbeat:
-            await self._publish(f"_PRESENCE.{suffix}", msgspec.json.encode({"type": "connect", **fields}), None)
+            await self._publish(
+                f"_PRESENCE.{suffix}", msgspec.json.encode({"type": "connect", **fields}), None
+            )
         await self._publish(f"_HEARTBEAT.{suffix}", msgspec.json.encode(fields), None)
 
     async def roster(self, timeout_s: float) -> list[dict[str, Any]]:

@@ -15,8 +15,8 @@ import msgspec
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
-from artcafe_client.errors import AccessRevoked, ArtcafeError, ConnectionFailed, ConnectionLost, ServerError
 from artcafe_client.error_factory import create_error
+from artcafe_client.errors import AccessRevoked, ArtcafeError, ConnectionFailed, ConnectionLost, ServerError
 from artcafe_client.identity import Identity
 from artcafe_client.message import Ack, Message
 from artcafe_client.states import FINAL_CLOSE_CODES, Event
@@ -83,7 +83,6 @@ class WebSocketLink:
             )
             welcome = await asyncio.wait_for(_authenticate(ws, identity, farewell), timeout_s)
             link = cls(ws, welcome, on_error)
-            return link
         except ConnectionClosed as error:
             raise DialFailed(farewell.loss(error)) from None
         except InvalidStatus as error:
@@ -94,14 +93,18 @@ class WebSocketLink:
         finally:
             if ws is not None and link is None:
                 await ws.close()
+        return link
 
     # -- sending -------------------------------------------------------------------------------
 
     async def publish(
         self, target: Target, body: bytes, headers: Mapping[str, str] | None, message_id: str | None
     ) -> Ack:
-        fields = {**_named(target), **({"message_id": message_id} if message_id and target.is_channel else {})}
-        published = await self._call("publish", frames.Published, body=body, headers=headers, **fields)
+        fields = {
+            **_named(target),
+            **({"message_id": message_id} if message_id and target.is_channel else {}),
+        }
+        published = await self._call("publish", frames.Published, fields, body=body, headers=headers)
         return Ack(seq=published.seq, duplicate=published.duplicate)
 
     async def send(self, target: Target, body: bytes, headers: Mapping[str, str] | None) -> None:
@@ -120,11 +123,10 @@ class WebSocketLink:
         reply = await self._call(
             "request",
             frames.Reply,
+            {"subject": target.text, "timeout_ms": max(1, int(timeout_s * 1000))},
             body=body,
             headers=headers,
             timeout_s=timeout_s + ANSWER_TIMEOUT_S,
-            subject=target.text,
-            timeout_ms=max(1, int(timeout_s * 1000)),
         )
         return Message(target.text, reply.data, time=time.time())
 
@@ -141,7 +143,7 @@ class WebSocketLink:
         await self._send(json.dumps({"type": "heartbeat" if heartbeat else "presence", **fields}).encode())
 
     async def roster(self, timeout_s: float) -> list[dict[str, Any]]:
-        roster = await self._call("roster", frames.Roster, timeout_s=timeout_s)
+        roster = await self._call("roster", frames.Roster, {}, timeout_s=timeout_s)
         return roster.members
 
     # -- subscriptions -------------------------------------------------------------------------
@@ -157,7 +159,7 @@ class WebSocketLink:
             if not is_new and "since" in fields:
                 # Subscribing again moves the socket's one position in the channel: nobody may miss anything.
                 fields["since"] = _earliest(fields["since"], group, feed)
-            subscribed = await self._call("subscribe", frames.Subscribed, **group.fields(), **fields)
+            subscribed = await self._call("subscribe", frames.Subscribed, {**group.fields(), **fields})
         except BaseException:
             self._groups.leave(feed)
             raise
@@ -167,7 +169,7 @@ class WebSocketLink:
     async def unsubscribe(self, feed: Feed) -> None:
         group = self._groups.leave(feed)
         if group is not None:
-            await self._call("unsubscribe", frames.Unsubscribed, **group.fields())
+            await self._call("unsubscribe", frames.Unsubscribed, group.fields())
 
     # -- the connection ------------------------------------------------------------------------
 
@@ -182,12 +184,12 @@ class WebSocketLink:
     async def _call(
         self,
         kind: str,
-        answer: type[T],
+        answer: type[T],  # noqa: ARG002 - the type of the result
+        fields: Mapping[str, Any],
         *,
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         timeout_s: float = ANSWER_TIMEOUT_S,
-        **fields: Any,
     ) -> T:
         number = next(self._ids)
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
@@ -231,10 +233,14 @@ class WebSocketLink:
     def _handle(self, frame: frames.ServerFrame) -> None:
         if isinstance(frame, frames.MessageFrame):
             self._deliver(frame)
-        elif isinstance(frame, (frames.Published, frames.Reply, frames.Subscribed, frames.Unsubscribed, frames.Roster)):
+        elif isinstance(
+            frame, (frames.Published, frames.Reply, frames.Subscribed, frames.Unsubscribed, frames.Roster)
+        ):
             self._settle(frame.id, frame)
         elif isinstance(frame, frames.Error):
-            error = create_error(frame.code, frame.message, retry_after_ms=frame.retry_after_ms, detail=frame.detail)
+            error = create_error(
+                frame.code, frame.message, retry_after_ms=frame.retry_after_ms, detail=frame.detail
+            )
             if not self._settle(frame.id, error):
                 self._farewell.note(error)
                 self._on_error(error)
@@ -354,8 +360,10 @@ def _earliest(since: Any, group: Group, feed: Feed) -> Any:
     return min([since, *places]) if isinstance(since, int) else since
 
 
-def _encode(kind: str, body: bytes | None, headers: Mapping[str, str] | None, fields: dict[str, Any]) -> bytes:
+def _encode(
+    kind: str, body: bytes | None, headers: Mapping[str, str] | None, fields: dict[str, Any]
+) -> bytes:
     """A frame; the body is inserted as it is, so that JSON numbers keep every digit."""
     head = {"type": kind, **fields, **({"headers": dict(headers)} if headers else {})}
     text = msgspec.json.encode(head)
-    return text if body is None else b"%b,\"data\":%b}" % (text[:-1], body)
+    return text if body is None else b'%b,"data":%b}' % (text[:-1], body)
