@@ -88,7 +88,7 @@ def _signature(name: str, function: Any) -> str:
 
 
 def _clean(text: str) -> str:
-    text = re.sub(r"'([^']*)'", r"\1", text)
+    text = re.sub(r"<(\w+\.\w+): [^>]*>", r"\1", re.sub(r"'([^']*)'", r"\1", text))
     return re.sub(r"\b(?:[a-z_]+\.)+([A-Z]\w*)", r"\1", text)
 
 

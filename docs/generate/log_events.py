@@ -9,6 +9,7 @@ from docs.generate.markdown import table as markdown_table
 _ROOT = Path(__file__).parents[2]
 # `exception` logs an error with its traceback.
 _LEVELS = {"warning": "warning", "error": "error", "exception": "error", "critical": "critical"}
+_SDK = "client"
 _LOGGERS = {"log", "self._log"}
 
 
@@ -17,6 +18,9 @@ def table() -> str:
     found: dict[tuple[str, str], set[str]] = {}
     for path in sorted(_ROOT.glob("*/*/src/artcafe_*/**/*.py")):
         package = path.relative_to(_ROOT).parts[3].removeprefix("artcafe_")
+        if package == _SDK:
+            # It logs where the programs of organizations run.
+            continue
         for name, level in _events(ast.parse(path.read_text())):
             found.setdefault((level, name), set()).add("any service" if package == "common" else package)
     rows = [(code(name), level, ", ".join(sorted(found[level, name]))) for level, name in sorted(found)]

@@ -7,6 +7,7 @@ import re
 import pytest
 
 from docs.generate.blocks import BLOCKS, ROOT, names_in, pages, regenerate
+from docs.generate.client_errors import CLIENT_FILES
 from docs.generate.declarations import every_frame, every_route, every_setting
 
 # Litestar 2 warns of styles of declaring parameters that end with its version 3.
@@ -31,6 +32,12 @@ def test_every_generated_block_is_on_one_page():
 def test_generated_blocks_are_up_to_date(document):
     text = document.read_text()
     assert regenerate(text) == text, "run `make docs`"
+
+
+@pytest.mark.parametrize("path", CLIENT_FILES, ids=lambda path: path.name)
+def test_generated_modules_of_the_sdk_are_up_to_date(path):
+    text = path.read_text()
+    assert CLIENT_FILES[path](text) == text, "run `make docs`"
 
 
 def test_unknown_or_open_block_is_an_error():

@@ -193,10 +193,12 @@ class ReceiveQueue:
 
     def deliver_gap(self, from_seq: int, to_seq: int) -> None:
         """Pass on that messages are not kept any more."""
-        if self.is_ended or self.is_paused or (self._next_seq or 0) > to_seq:
+        expected = self._next_seq or 0
+        if self.is_ended or self.is_paused or expected > to_seq + 1:
             return
         gap = Gap(self.target.text, from_seq, to_seq)
-        self._next_seq = to_seq + 1
+        # A gap that ends where this subscription is means that the history was lost: it counts from there again.
+        self._next_seq = from_seq if expected == to_seq + 1 else to_seq + 1
         if self._source.on_gap is not None:
             self._source.on_gap(gap)
         else:

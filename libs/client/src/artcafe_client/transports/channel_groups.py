@@ -5,7 +5,7 @@ A socket receives a message once however many of its subscriptions match, so the
 
 from collections.abc import Iterator
 
-from artcafe_client.names import matches, resolve
+from artcafe_client.names import is_channel_id, matches, resolve
 from artcafe_client.transports.link import Feed
 
 MAX_CACHED_SUBJECTS = 10_000
@@ -35,7 +35,9 @@ class Groups:
     def __init__(self, tenant_id: str) -> None:
         self._tenant_id = tenant_id
         self._groups: dict[tuple[str, str, str], Group] = {}
-        self._cache: dict[str, tuple[Feed, ...]] = {}
+        self._cache: dict[tuple[str, str | None], tuple[Feed, ...]] = {}
+        # Counts the messages of queue groups, which the subscriptions of this client take in turn.
+        self._turn = 0
 
     def __iter__(self) -> Iterator[Group]:
         return iter(self._groups.values())
@@ -73,29 +75,30 @@ class Groups:
             feed for group in self for feed in group.feeds if channel in (group.channel_id, group.channel)
         ]
 
-    def matching(self, subject: str, channel: str | None) -> tuple[Feed, ...]:
-        """The subscriptions that receive a message."""
-        feeds = self._cache.get(subject)
+    def matching(self, subject: str, channel: str | None, queue: str | None) -> tuple[Feed, ...]:
+        """The subscriptions that receive a message; of a queue group, one of them."""
+        key = (subject, queue)
+        feeds = self._cache.get(key)
         if feeds is None:
             if len(self._cache) >= MAX_CACHED_SUBJECTS:
                 self._cache.clear()
-            feeds = self._cache[subject] = tuple(self._find(subject, channel))
-        return feeds
+            feeds = self._cache[key] = tuple(self._find(subject, channel, queue))
+        if queue is None or len(feeds) < 2:  # noqa: PLR2004 - there is a choice
+            return feeds
+        self._turn += 1
+        return (feeds[self._turn % len(feeds)],)
 
-    def _find(self, subject: str, channel: str | None) -> Iterator[Feed]:
-        unknown = [g for g in self if channel and g.channel and g.channel_id == g.channel != channel]
-        by_id = any(group.channel_id == channel for group in self) if channel else False
+    def _find(self, subject: str, channel: str | None, queue: str | None) -> Iterator[Feed]:
+        by_id = channel is not None and any(group.channel_id == channel for group in self)
         for group in self:
+            if group.queue != queue:
+                continue
             if group.channel is None:
                 hit = matches(group.pattern, subject)
             else:
-                # A channel that was subscribed by its name, whose id the gateway has not said.
-                hit = group.channel_id == channel or (not by_id and unknown == [group])
-            if hit and group.queue is not None and group.channel is None:
-                # One message for the group: one of its subscriptions here takes it.
-                group.feeds.append(group.feeds.pop(0))
-                yield group.feeds[0]
-            elif hit:
+                # A channel that was subscribed by its name, whose id is not known yet.
+                hit = group.channel_id == channel or (not by_id and not is_channel_id(group.channel_id or ""))
+            if hit:
                 yield from group.feeds
 
     def _key(self, group: Group) -> tuple[str, str, str]:

@@ -23,6 +23,8 @@ from artcafe_client.message import Message
 from artcafe_client.transports.link import Feed, Start
 
 STREAM = "CHANNELS"
+# How many messages of one channel the stream keeps.
+MESSAGES_PER_CHANNEL = 10_000
 API = "$JS.PLATFORM.API"
 MAX_BATCH = 256
 EXPIRES_S = 30.0
@@ -67,6 +69,7 @@ class ChannelReader:
         self._subject = subject
         self._feed = feed
         self._to_message = to_message
+        self._start = Start()
         self._next_seq: int | None = None
         self._consumer = ""
         self._delivery = 0
@@ -81,6 +84,7 @@ class ChannelReader:
 
     async def start(self, start: Start) -> None:
         """Begins; HistoryUnavailable if the client may not read the stream, or there is none."""
+        self._start = start
         after = await self._create_consumer(await self._policy(start))
         if start.is_now or isinstance(start.since, int):
             first = after + 1 if start.is_now else start.since
@@ -159,11 +163,26 @@ class ChannelReader:
                 await self._nc.publish(f"{API}.CONSUMER.DELETE.{STREAM}.{consumer}")
 
     async def _check_gap(self, since: int) -> None:
-        """Tells of messages that are not kept any more."""
-        info = await self._call(f"STREAM.INFO.{STREAM}", None)
-        first = int(info.get("state", {}).get("first_seq", 0))
-        if since < first:
-            self._feed.deliver_gap(since, first - 1)
+        """Tells of messages that are not kept any more, as the gateway does.
+
+        The stream removes the oldest messages first, of a channel or of all, and does not record what. While the message
+        before `since` is kept, nothing is missing.
+        """
+        state = (await self._call(f"STREAM.INFO.{STREAM}", None)).get("state", {})
+        first, last = int(state.get("first_seq", 0)), int(state.get("last_seq", 0))
+        if since > last + 1:
+            # The stream was lost, or is an older one from a backup.
+            self._next_seq = last + 1
+            self._broken = True
+            self._feed.deliver_gap(last + 1, since - 1)
+            return
+        previous = await self._direct_get({"seq": since - 1}) if since > 1 else None
+        if previous is not None and (previous.headers or {}).get("Nats-Subject") == self._subject:
+            return
+        own, count = await self._count_from(1)
+        is_full = count >= MESSAGES_PER_CHANNEL and own > since
+        if first > since or is_full:
+            self._feed.deliver_gap(since, (own if count else first) - 1)
 
     async def _seq_from_end(self, count: int) -> int:
         """The `seq` of the first of the newest `count` messages, by bisection; 1 if there are no more."""
@@ -219,7 +238,7 @@ class ChannelReader:
 
     async def _pull(self) -> None:
         if self._broken:
-            await self._create_consumer(await self._policy(Start(since=self._next_seq)))
+            await self._create_consumer(await self._policy(self._start))
         room = self._feed.room - self._expected
         if room <= 0 and not self._expected:
             await asyncio.sleep(FULL_POLL_S)

@@ -61,6 +61,7 @@ class MessageFrame(Frame, frozen=True, kw_only=True, tag="message"):
     data: msgspec.Raw
     timestamp: datetime
     channel: str | None = None
+    queue: str | None = None
     reply: str | None = None
     from_: str | None = msgspec.field(name="from", default=None)
     headers: dict[str, str] | None = None

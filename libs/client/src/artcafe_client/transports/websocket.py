@@ -277,7 +277,7 @@ class WebSocketLink:
             reply=frame.reply,
             respond=self.respond if frame.reply else None,
         )
-        for feed in self._groups.matching(frame.subject, frame.channel):
+        for feed in self._groups.matching(frame.subject, frame.channel, frame.queue):
             feed.deliver(message)
 
     def _end(self, loss: Loss) -> None:
