@@ -80,6 +80,14 @@ class BadHeaders(ServerError):
     remedy = "Send at most 32 headers of 4096 bytes in total. A name is a token that does not start with Nats- or Artcafe-; a value is one printable line."
 
 
+class BadQueue(ServerError):
+    """The name of the queue group has an empty token, white space, a control character, a wildcard or over 255 bytes."""
+
+    code = "bad_queue"
+    status = 400
+    remedy = "Use a name like a subject without wildcards, for example `workers` or `orders.workers`."
+
+
 class BadRequest(ServerError):
     """The HTTP request is malformed."""
 
@@ -450,6 +458,14 @@ class PublishUncertain(ServerError):
     remedy = "Publish it again. With the same `message_id`, or `Idempotency-Key` over REST, within two minutes, a channel stores and delivers it once."
 
 
+class QueueHasNoHistory(ServerError):
+    """A member of a queue group receives new messages only: what each of its members received is not recorded."""
+
+    code = "queue_has_no_history"
+    status = 400
+    remedy = "Omit `since` and `last`, or `queue`."
+
+
 class QuotaExceeded(ServerError):
     """The organization has published as many messages this month as its plan allows."""
 
@@ -650,6 +666,7 @@ ERRORS: dict[str, type[ServerError]] = {
         BadFrame,
         BadGateway,
         BadHeaders,
+        BadQueue,
         BadRequest,
         BadStatus,
         BadSubject,
@@ -696,6 +713,7 @@ ERRORS: dict[str, type[ServerError]] = {
         ProviderThrottled,
         ProviderUnavailable,
         PublishUncertain,
+        QueueHasNoHistory,
         QuotaExceeded,
         RateLimited,
         RecoveryDelayed,
