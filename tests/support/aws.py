@@ -3,7 +3,9 @@
 import contextlib
 
 import pytest
-from aiobotocore.session import get_session
+
+from artcafe_common.dev.stack import REGION
+from artcafe_common.storage.dynamo import Database
 
 
 @contextlib.contextmanager
@@ -17,13 +19,6 @@ def aws_environment(stack):
 
 
 async def call_dynamodb(stack, operation, **arguments):
-    """Call DynamoDB of a stack; returns the response."""
-    client = get_session().create_client(
-        "dynamodb",
-        region_name="us-east-1",
-        endpoint_url=stack.aws_url,
-        aws_access_key_id="development",
-        aws_secret_access_key="development",
-    )
-    async with client as dynamodb:
-        return await getattr(dynamodb, operation)(**arguments)
+    """Call DynamoDB of a stack, as often as it is throttled or conflicts; returns the response."""
+    async with Database(region=REGION, prefix="", environ=stack.environ()) as database:
+        return await database.call(operation, **arguments)

@@ -94,6 +94,17 @@ def test_request_bodies_allow_no_unknown_fields():
             assert components[name]["additionalProperties"] is False, name
 
 
+def find_objects(value, **fields):
+    """The objects with these fields, at any depth."""
+    if isinstance(value, list):
+        value = dict(enumerate(value))
+    if isinstance(value, dict):
+        if fields.items() <= {key: each for key, each in value.items() if isinstance(each, str)}.items():
+            yield value
+        for each in value.values():
+            yield from find_objects(each, **fields)
+
+
 def test_generators_of_clients_understand_the_openapi_document():
     """`make test-generators` runs them; this is what they fell over."""
     assert all("security" in p.values[0] for p in OPERATIONS)
@@ -106,6 +117,9 @@ def test_generators_of_clients_understand_the_openapi_document():
         assert schema.get("title", name) == name
         assert re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower() not in schema.get("properties", ())
     assert "Client" not in REST["components"]["schemas"]
+    assert all("items" in each for each in find_objects(REST["components"]["schemas"], type="array"))
+    export = REST["paths"]["/api/v1/accounts/{account_id}/export"]["get"]["responses"]["200"]["content"]
+    assert export["application/jsonl"]["schema"] == {"type": "string", "format": "binary"}
     errors = [
         content["schema"]
         for p in OPERATIONS

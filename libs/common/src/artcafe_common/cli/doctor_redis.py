@@ -6,7 +6,15 @@ from typing import Any
 
 from artcafe_common.bus.errors import StoreUnavailable
 from artcafe_common.cli.doctor_clocks import ClockOffsets
-from artcafe_common.cli.doctor_results import CheckResult, default_remedy, error_reason, fail, ok, warn
+from artcafe_common.cli.doctor_results import (
+    REQUEST_TIMEOUT_S,
+    CheckResult,
+    default_remedy,
+    error_reason,
+    fail,
+    ok,
+    warn,
+)
 from artcafe_common.storage.redis_client import RedisClient
 from artcafe_common.storage.redis_errors import RedisState
 
@@ -25,12 +33,13 @@ _REMEDIES = {
 
 async def check_redis(url: str, clocks: ClockOffsets, ca_file: Path | None = None) -> list[CheckResult]:
     """Check that Redis accepts writes, keeps them on disk, and has a limit of memory at which it evicts nothing."""
-    redis = RedisClient(url, ca_file=ca_file)
+    # Other checks load libraries meanwhile, which delays this one.
+    redis = RedisClient(url, timeout_s=REQUEST_TIMEOUT_S, ca_file=ca_file)
     address = url.rpartition("@")[2].partition("?")[0]  # without passwords
     try:
         requested_at = time.time()
         clocks.record("redis", await redis.time(), requested_at)
-        await redis.check()
+        await redis.check(timeout_s=REQUEST_TIMEOUT_S)
         info = {
             key: value
             for section in ("persistence", "memory", "replication")

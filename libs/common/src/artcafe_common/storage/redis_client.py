@@ -88,18 +88,18 @@ class RedisClient:
         await self._redis.aclose()
         await self._redis.connection_pool.aclose()
 
-    async def check(self) -> None:
+    async def check(self, *, timeout_s: float = RECOVERY_TIMEOUT_S) -> None:
         """Raises StoreUnavailable unless Redis accepts a write; asks it at most once a second."""
         async with self._checking:
             if time.monotonic() - self._checked_at >= CHECK_INTERVAL_S:
-                self._check_failure = await self._try_to_write()
+                self._check_failure = await self._try_to_write(timeout_s)
                 self._checked_at = time.monotonic()
         if self._check_failure:
             raise StoreUnavailable(self._check_failure)
 
-    async def _try_to_write(self) -> str:
+    async def _try_to_write(self, timeout_s: float) -> str:
         try:
-            async with asyncio.timeout(RECOVERY_TIMEOUT_S):
+            async with asyncio.timeout(timeout_s):
                 await self.execute(_probe, operation="check")
         except StoreUnavailable as error:
             return error.detail

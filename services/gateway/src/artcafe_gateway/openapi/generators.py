@@ -13,7 +13,7 @@ _RENAMED = {"Client": "ClientRecord"}
 def adapt(document: dict[str, Any]) -> None:
     """Rewrites a document in place.
 
-    Patterns lose what only Python's regular expressions need, objects of any values say so, and schemas have neither the
+    Patterns lose what only Python's regular expressions need, objects and arrays of any values say so, and schemas have neither the
     names of generators' own classes nor those of their properties (`Clients` of `clients` is `ClientsPage`).
     """
     schemas = document["components"]["schemas"]
@@ -44,6 +44,8 @@ def _adapt(value: Any, references: dict[str, str]) -> None:
         value["$ref"] = references.get(reference, reference)
     if value.get("type") == "object" and "properties" not in value:
         value.setdefault("additionalProperties", {})
+    if value.get("type") == "array":
+        value.setdefault("items", {})
     for key, each in value.items():
         # Examples are data, which may look like a schema.
         if key not in ("example", "examples"):

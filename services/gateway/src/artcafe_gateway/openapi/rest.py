@@ -242,7 +242,9 @@ def _content(operation: Operation, schemas: dict[int, Any]) -> dict[str, Any]:
         return {"text/plain": {"schema": {"type": "string"}}}
     if media_type := operation.opt.get("response_media_type"):
         example = {"value": operation.opt["response_example"]}
-        return {media_type: {"schema": {"type": "string"}, "examples": {"response": example}}}
+        # Generated clients read a type that they do not know only as bytes.
+        schema = {"type": "string"} | ({} if media_type.startswith("text/") else {"format": "binary"})
+        return {media_type: {"schema": schema, "examples": {"response": example}}}
     content: dict[str, Any] = {
         JSON: {
             "schema": schemas[id(operation.response_type)],
