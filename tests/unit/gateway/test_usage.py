@@ -26,6 +26,10 @@ class Bridge:
     def publish(self, count):
         self.published += count
 
+    @property
+    def has_usage(self):
+        return self.published > 0
+
     async def collect_usage(self):
         await asyncio.sleep(0)
         if not self.published:

@@ -18,6 +18,7 @@ from artcafe_common.contracts.metering import BridgeReport, UsageEntry
 from artcafe_common.key_ring import KeyRing
 from artcafe_common.token_bucket import TokenBucket
 from artcafe_gateway.bridges.account_connection import AccountConnection
+from artcafe_gateway.bridges.connection import BridgeConnection
 from artcafe_gateway.bridges.connector import FLUSH_TIMEOUT_S
 from artcafe_gateway.bridges.replies import Reply
 from artcafe_gateway.bridges.tenant_streams import TenantStreams
@@ -57,11 +58,28 @@ class Bridge(AccountConnection):
         super().__init__(
             AccountKind.CLIENTS, tenant_id=tenant_id, bus=bus, settings=settings, signer=self.signer
         )
-        self.streams = TenantStreams(tenant_id=tenant_id, bus=bus, settings=settings, signer=self.signer)
+        self._bus = bus
+        self._settings = settings
+        self._streams: TenantStreams | None = None
         self.publish_bucket = TokenBucket(settings.publish_rate)
         self.quota_exhausted_until = 0.0
         self.reference_count = 0
         self.idle_since = time.monotonic()
+
+    @property
+    def streams(self) -> TenantStreams:
+        """The tenant's streams; made on first use, because most tenants use none."""
+        if self._streams is None:
+            self._streams = TenantStreams(
+                tenant_id=self.tenant_id, bus=self._bus, settings=self._settings, signer=self.signer
+            )
+        return self._streams
+
+    @property
+    def open_connections(self) -> list[BridgeConnection]:
+        """The open connections, to the clients' account and to the streams'."""
+        accounts = (self, self._streams)
+        return [each.connection for each in accounts if each is not None and each.connection is not None]
 
     async def close(self) -> None:
         """Disconnects, and does not reconnect. Idempotent."""
@@ -117,6 +135,12 @@ class Bridge(AccountConnection):
         return reply
 
     # -- usage ---------------------------------------------------------------------------------
+
+    @property
+    def has_usage(self) -> bool:
+        """Whether anything was published since `collect_usage`."""
+        connection = self._connector.connection
+        return connection is not None and connection.counters.changed
 
     async def collect_usage(self) -> tuple[list[UsageEntry], BridgeReport | None]:
         """Returns what the broker has confirmed since the last call, and the connection's new total."""

@@ -6,7 +6,9 @@ it extends, this module uses private parts of nats-py, which is why its version 
 """
 
 import asyncio
+import secrets
 import time
+from typing import Any
 
 import nats.errors
 
@@ -14,14 +16,31 @@ from artcafe_common.broker.client import HardenedNats
 from artcafe_gateway.bridges.counters import ConnectionCounters
 from artcafe_gateway.bridges.replies import ReplyInbox
 from artcafe_gateway.delivery.fanout import BrokerSubscription
+from artcafe_gateway.wire.primitives import ReceiveQueue
 
 MAX_PENDING_BYTES = 8 * 1024 * 1024
 # How long the messages of one connection may occupy the event loop before other tasks run.
 MAX_TURN_S = 0.001
+INBOX_BYTES = 11
+
+
+class _FlushQueue(ReceiveQueue):
+    """What wakes nats-py's flusher."""
+
+    __slots__ = ()
+
+    async def put(self, item: Any) -> None:
+        self.put_nowait(item)
+
+    def get_nowait(self) -> Any:
+        return self._items.pop(0)
 
 
 class BridgeConnection(HardenedNats):
-    """One NATS connection of a bridge; it calls broker subscriptions directly, without a queue."""
+    """One NATS connection of a bridge; it calls broker subscriptions directly, without a queue.
+
+    A gateway has thousands of them, and each is one for its whole life: it connects once.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -50,6 +69,26 @@ class BridgeConnection(HardenedNats):
         except nats.errors.Error:
             return False
         return True
+
+    async def connect(self, servers: str | list[str], **options: Any) -> None:  # type: ignore[override]
+        """As the client's, but it never reconnects."""
+        await super().connect(servers, **{**options, "allow_reconnect": False})
+        self._release_memory()
+
+    def _release_memory(self) -> None:
+        """Free what only connecting needs: a third of the connection's memory."""
+        self._server_info = {"server_id": self._server_info["server_id"]}
+        self._user_credentials = self._user_jwt_cb = self._signature_cb = None
+        # A generator of inboxes' names: see `new_inbox`.
+        self._nuid = None  # type: ignore[assignment]
+        # The flusher waits at nats-py's queue until the next item, and then at this one.
+        waiting, self._flush_queue = self._flush_queue, _FlushQueue()  # type: ignore[assignment]
+        if waiting is not None:
+            waiting.put_nowait(asyncio.get_running_loop().create_future())
+
+    def new_inbox(self) -> str:
+        """A subject that nobody else subscribes to."""
+        return f"{self._inbox_prefix.decode()}.{secrets.token_hex(INBOX_BYTES)}"
 
     async def attach(self, subject: str, subscription: BrokerSubscription, queue: str = "") -> None:
         """Subscribes, as a member of the group `queue` if it has a name, and passes every message to `subscription`."""

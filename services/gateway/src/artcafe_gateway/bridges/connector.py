@@ -133,7 +133,6 @@ class BridgeConnector:
                 name=f"gateway {self._settings.server_id}",
                 # Nobody but the platform may subscribe to it, and nobody can guess it.
                 inbox_prefix=f"{PRIVATE_INBOX_PREFIX}.{secrets.token_hex(INBOX_TOKEN_BYTES)}",
-                allow_reconnect=False,
                 connect_timeout=CONNECT_TIMEOUT_S,
                 ping_interval=10,
                 max_outstanding_pings=2,

@@ -93,8 +93,7 @@ class BridgePool:
     @property
     def open_connections(self) -> list[BridgeConnection]:
         """The connections of the open bridges."""
-        accounts = [account for bridge in self.open_bridges for account in (bridge, bridge.streams)]
-        return [account.connection for account in accounts if account.connection is not None]
+        return [connection for bridge in self.open_bridges for connection in bridge.open_connections]
 
     async def close_idle(self) -> None:
         """Closes the bridges that were unused for `LINGER_S`."""

@@ -126,7 +126,7 @@ class UsageRecorder:
                 return
             entries, reports = self._collect_entries(), []
             # Each waits for its broker; one that hangs must not hold up the others.
-            bridges = self._bridges.open_bridges
+            bridges = [each for each in self._bridges.open_bridges if each.has_usage]
             collected = await run_bounded(
                 (bridge.collect_usage for bridge in bridges), limit=MAX_CONCURRENT_FLUSHES
             )
