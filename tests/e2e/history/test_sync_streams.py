@@ -58,14 +58,18 @@ async def connect_to_earlier_account(stack, tenant):
     """A client that manages streams in its own account, as an earlier release had it."""
     await downgrade_account(stack, tenant)
     client = await eventually(lambda: tenant.create_client(permissions=MANAGE), within=20)
-    nc = await client.connect_nats()
-    js = nc.jetstream(timeout=2)
 
-    async def has_no_limit():
+    async def connect_without_limit():
+        nc = await client.connect_nats()
+        js = nc.jetstream(timeout=2)
         with contextlib.suppress(JetStreamError, nats.errors.Error):
-            return (await js.account_info()).limits.max_streams == -1
+            if (await js.account_info()).limits.max_streams == -1:
+                return nc, js
+        await nc.close()
+        return None
 
-    await eventually(has_no_limit, within=15)
+    # Identity answers logins before it has pushed the account of the earlier release.
+    nc, js = await eventually(connect_without_limit, within=15)
     return client, nc, js
 
 

@@ -5,8 +5,10 @@ from types import SimpleNamespace
 from artcafe_common.broker.nkeys import KeyKind, create_key_pair
 from artcafe_common.installation.platform_keys import PlatformKeys
 from artcafe_common.key_ring import KeyRing
+from artcafe_identity.account_reconciler import AccountReconciler
 from artcafe_identity.account_repository import AccountRepository
 from artcafe_identity.account_signing import AccountSigner
+from artcafe_identity.broker_accounts import BrokerAccounts
 from artcafe_identity.operator_key import OperatorKey
 from artcafe_identity.seed_cipher import SeedCipher
 from support.fakes.bus import FakeBus
@@ -24,9 +26,21 @@ def account_signer():
     )
 
 
-def account_repository(store, system, bus=None):
+def account_repository(store, system, bus=None, signer=None):
     """Accounts with keys of their own, in a store and a broker of the test."""
-    return AccountRepository(store=store, system=system, bus=bus or FakeBus(), signer=account_signer())
+    return AccountRepository(
+        store=store, broker=BrokerAccounts(system), bus=bus or FakeBus(), signer=signer or account_signer()
+    )
+
+
+def account_reconciler(store, system):
+    """Compares such accounts: the reconciler, and the accounts."""
+    signer = account_signer()
+    accounts = account_repository(store, system, signer=signer)
+    reconciler = AccountReconciler(
+        store=store, accounts=accounts, broker=BrokerAccounts(system), signer=signer
+    )
+    return reconciler, accounts
 
 
 class FakeAccountStore:

@@ -45,13 +45,22 @@ def plan_limits(plan):
 
 
 @pytest.mark.parametrize("plan", [Plan.BASIC, Plan.PRO, Plan.ENTERPRISE])
-def test_new_tenant_has_an_account_with_the_plans_limits(signer, plan):
+def test_new_tenant_has_an_account_with_the_plans_limits_once_its_clients_use_it(signer, plan):
+    """A server reserves an account's storage when it is given, used or not."""
     item = signer.build(TENANT, plan)
     # JetStream is off where clients connect.
-    assert limits(item.jwt) == (0, 0, 0)
-    assert limits(item.own.jwt) == plan_limits(plan)
+    assert limits(item.jwt) == limits(item.own.jwt) == (0, 0, 0)
     assert item.own.account in own_calls(item)
-    assert item.stream_accounts == {"streams": item.streams.account, "own": item.own.account}
+    assert item.stream_accounts == {"streams": item.streams.account}
+    enabled = signer.sign(msgspec.structs.replace(item, own_enabled=True))
+    assert limits(enabled.own.jwt) == plan_limits(plan)
+    assert enabled.stream_accounts == {"streams": item.streams.account, "own": item.own.account}
+
+
+@pytest.mark.parametrize("plan", list(Plan))
+def test_platforms_streams_are_limited_one_by_one(signer, plan):
+    """A limit of all of them would be reserved as a whole."""
+    assert limits(signer.build(TENANT, plan).streams.jwt)[2] == -1
 
 
 def test_plan_without_own_streams_has_no_such_account(signer):
@@ -62,6 +71,7 @@ def test_plan_without_own_streams_has_no_such_account(signer):
 def test_other_plan_gives_and_takes_own_streams_and_keeps_their_account(signer):
     free = signer.build(TENANT, Plan.FREE)
     basic = signer.sign(msgspec.structs.replace(free, plan=Plan.BASIC))
+    basic = signer.sign(msgspec.structs.replace(basic, own_enabled=True))
     assert limits(basic.own.jwt) == plan_limits(Plan.BASIC)
     again = signer.sign(msgspec.structs.replace(basic, plan=Plan.FREE))
     assert again.own.account == basic.own.account
@@ -72,7 +82,7 @@ def test_other_plan_gives_and_takes_own_streams_and_keeps_their_account(signer):
 def earlier_item(signer, plan, **fields):
     """An item as an earlier release stored it."""
     item = msgspec.to_builtins(signer.build(TENANT, plan))
-    for name in ("own", "own_roots", "own_streams"):
+    for name in ("own", "own_roots", "own_streams", "own_enabled"):
         del item[name]
     return msgspec.convert({**item, **fields}, AccountItem)
 
@@ -109,13 +119,6 @@ def test_account_is_signed_again_only_when_its_claims_change(signer):
     assert [each for each in subjects if each.startswith("agents")] == ["agents", "agents.>"]
 
 
-class Store(FakeAccountStore):
-    """As the real one."""
-
-    async def list_accounts(self):
-        return list(self.items.values())
-
-
 class Broker(FakeSystemAccount):
     """Has no account that was looked up."""
 
@@ -128,7 +131,7 @@ class Broker(FakeSystemAccount):
 @pytest.fixture
 def earlier(signer):
     """The accounts of a tenant of an earlier release."""
-    store = Store()
+    store = FakeAccountStore()
     accounts = account_repository(store, Broker())
     store.items[TENANT] = earlier_item(signer, Plan.BASIC)
     return accounts
@@ -136,11 +139,9 @@ def earlier(signer):
 
 async def test_move_is_continued_only_after_the_instance_that_makes_it_had_its_time(earlier):
     await earlier.set_own_streams(TENANT, OwnStreams.MOVING, until=int(time.time()) + 60)
-    await earlier.reconcile()
-    assert earlier.moving == set()
+    assert earlier.index.moving == set()
     await earlier.set_own_streams(TENANT, OwnStreams.MOVING, until=int(time.time()) - 1)
-    await earlier.reconcile()
-    assert earlier.moving == {TENANT}
+    assert earlier.index.moving == {TENANT}
 
 
 async def test_streams_that_were_moved_stay_so(earlier):

@@ -37,17 +37,17 @@ class FakeApi:
 
 class FakeAccounts:
     def __init__(self, recorded):
-        self.own_accounts = {TENANT: (ACCOUNT, recorded)}
+        self.index = SimpleNamespace(own_accounts={TENANT: (ACCOUNT, recorded)})
 
     async def get_signing_account(self, _tenant_id):
         return SimpleNamespace(own_account=ACCOUNT, own_key="key")
 
     async def set_own_replicas(self, tenant_id, replicas):
-        self.own_accounts[tenant_id] = (ACCOUNT, replicas)
+        self.index.own_accounts[tenant_id] = (ACCOUNT, replicas)
 
     @property
     def recorded(self):
-        return self.own_accounts[TENANT][1]
+        return self.index.own_accounts[TENANT][1]
 
 
 @pytest.fixture

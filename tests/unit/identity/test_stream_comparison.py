@@ -101,7 +101,7 @@ def bus():
 
 @pytest.fixture
 def comparison(broker, bus):
-    accounts = SimpleNamespace(streams_accounts={TENANT: "STREAMS"})
+    accounts = SimpleNamespace(index=SimpleNamespace(streams_accounts={TENANT: "STREAMS"}))
     return StreamComparison(
         system=None, bus=bus, accounts=accounts, streams=broker, own_streams=SimpleNamespace(run=ignore)
     )

@@ -47,7 +47,7 @@ class AccountDeleter:
         """Delete the streams, then the accounts that they are in, and confirm it."""
         item = await self._store.get_account(event.tenant_id)
         if item is not None:
-            if item.own is not None and "own" not in item.stream_accounts:
+            if item.own is not None and item.own_enabled and "own" not in item.stream_accounts:
                 # JetStream is off there since a change to a smaller plan, but its streams are stored.
                 item = await self._accounts.ensure(event.tenant_id, Plan.ENTERPRISE)
             signing = await self._accounts.get_signing_account(event.tenant_id)

@@ -1,18 +1,15 @@
 """The NATS accounts of tenants: stored in DynamoDB and pushed to the broker."""
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 
 import msgspec
 import nats.errors
 import structlog
-from nats.aio.client import Client as Nats
 
 from artcafe_common.bus.client import Bus
 from artcafe_common.bus.errors import CommandError, ServiceUnavailable
 from artcafe_common.cache import Cache
-from artcafe_common.concurrency import run_together
 from artcafe_common.contracts.identity.accounts import (
     AccountMissing,
     AccountUpdated,
@@ -22,15 +19,13 @@ from artcafe_common.contracts.identity.accounts import (
 from artcafe_common.contracts.identity.clients import AccountDeleted, AccountSuspended
 from artcafe_common.contracts.tenancy.accounts import AccountStatus
 from artcafe_common.plans import Plan
+from artcafe_identity.account_index import AccountIndex
 from artcafe_identity.account_signing import AccountSigner, SigningAccount
-from artcafe_identity.broker_accounts import BrokerAccounts, is_rejection
+from artcafe_identity.broker_accounts import BrokerAccounts
 from artcafe_identity.store import Store
 from artcafe_identity.tables import AccountItem, OwnStreams
 
 MAX_OWN_ROOTS = 100
-# How long the push of a changed account may be under way when accounts are compared.
-PUSH_PAUSE_S = 0.5
-MAX_CONCURRENT_PUSHES = 50
 # Accounts whose seeds one command encrypts again.
 MAX_SEALED = 200
 # How long a command waits for the broker after its change is stored; less than the rest of its deadline.
@@ -40,30 +35,23 @@ log = structlog.get_logger()
 
 
 class AccountRepository:
-    """Creates, updates and reconciles accounts.
+    """Creates and updates accounts.
 
     Several instances may run: every write is conditional on the stored version.
     """
 
-    def __init__(self, *, store: Store, system: Nats, bus: Bus, signer: AccountSigner) -> None:
+    def __init__(self, *, store: Store, broker: BrokerAccounts, bus: Bus, signer: AccountSigner) -> None:
         self._store = store
-        self._broker = BrokerAccounts(system)
+        self._broker = broker
         self._bus = bus
         self._signer = signer
-        # When the quotas of tenants without messages left start again, as last read.
-        self.exhausted_until: dict[str, int] = {}
-        # The accounts of the platform's streams by tenant id, as last read.
-        self.streams_accounts: dict[str, str] = {}
-        # The accounts of the clients by tenant id, as last read or created.
-        self.clients_accounts: dict[str, str] = {}
-        # The accounts of own streams by tenant id, as last read, with the number of replicas that was set last.
-        self.own_accounts: dict[str, tuple[str, int]] = {}
+        self.index = AccountIndex()
         # Called with the key of each clients' account that is created.
         self.on_created: list[Callable[[str], Awaitable[None]]] = []
-        # The tenants whose own streams are being moved, as last read.
-        self.moving: set[str] = set()
         # The tenants whose stored account could not be published.
         self._postponed: set[str] = set()
+        # The tenants whose account any instance changed.
+        self._changed: set[str] = set()
         self._signing_accounts: Cache[str, SigningAccount] = Cache(size=10_000, age_s=300)
 
     async def ensure(self, tenant_id: str, plan: Plan) -> AccountItem:
@@ -112,14 +100,14 @@ class AccountRepository:
             if item is None:
                 raise AccountMissing
             if item.quota_exhausted_until == until:
-                self._note_quota(item)
+                self.index.note(item)
                 await self._broker.push(item.jwt)
                 return item, False
             changed = self._signer.sign(
                 msgspec.structs.replace(item, quota_exhausted_until=until, version=item.version + 1)
             )
             if await self._store.replace_account(changed):
-                self._note_quota(changed)
+                self.index.note(changed)
                 await self._publish(changed)
                 return changed, True
 
@@ -136,12 +124,6 @@ class AccountRepository:
         # An earlier attempt may have stored it, but not have reached the broker.
         await self._broker.push(item.jwt)
         return item
-
-    def _note_quota(self, item: AccountItem) -> None:
-        if item.quota_exhausted_until:
-            self.exhausted_until[item.tenant_id] = item.quota_exhausted_until
-        else:
-            self.exhausted_until.pop(item.tenant_id, None)
 
     async def get_tenant_keys(self, tenant_id: str) -> list[SigningKey]:
         """The tenant's own signing keys. Raises AccountMissing."""
@@ -170,6 +152,10 @@ class AccountRepository:
     async def set_own_replicas(self, tenant_id: str, replicas: int) -> None:
         """Record the number of replicas that the tenant's own streams were given."""
         await self._change(tenant_id, lambda item: msgspec.structs.replace(item, own_replicas=replicas))
+
+    async def enable_own_streams(self, tenant_id: str) -> None:
+        """Let clients create streams, unless they may. Raises AccountMissing."""
+        await self._change(tenant_id, lambda item: msgspec.structs.replace(item, own_enabled=True))
 
     async def add_own_roots(
         self, tenant_id: str, roots: set[str], find_used: Callable[[], Awaitable[set[str]]]
@@ -252,8 +238,7 @@ class AccountRepository:
             await self._broker.push(jwt)
         await self._store.delete_account(item)
         self._signing_accounts.invalidate(item.tenant_id)
-        for known in (self.exhausted_until, self.streams_accounts):
-            known.pop(item.tenant_id, None)
+        self.index.forget(item.tenant_id)
         await self._bus.notify(AccountUpdated(tenant_id=item.tenant_id))
         # A comparison may have pushed them again before they were removed here.
         for jwt in empty:
@@ -275,6 +260,7 @@ class AccountRepository:
     async def on_updated(self, signal: AccountUpdated) -> None:
         """Drop the cached account that another instance changed."""
         self._signing_accounts.invalidate(signal.tenant_id)
+        self._changed.add(signal.tenant_id)
 
     def clear_cache(self) -> None:
         """Drop all cached accounts, because their changes may have been missed."""
@@ -283,12 +269,13 @@ class AccountRepository:
     async def _publish(self, item: AccountItem) -> None:
         """Push a stored account, and have every instance read it again."""
         self._signing_accounts.invalidate(item.tenant_id)
-        if item.tenant_id not in self.clients_accounts:
-            self.clients_accounts[item.tenant_id] = item.account
+        is_new = item.tenant_id not in self.index.clients_accounts
+        self.index.note(item)
+        if is_new:
             for callback in self.on_created:
                 await callback(item.account)
         await self._bus.notify(AccountUpdated(tenant_id=item.tenant_id))
-        await self._push_newest(item)
+        await self.push_newest(item)
 
     async def _publish_or_postpone(self, item: AccountItem) -> None:
         """Publish a stored account within a moment, or else by `publish_postponed`: what is stored must not fail."""
@@ -308,7 +295,7 @@ class AccountRepository:
             if item is not None:
                 await self._publish_or_postpone(item)
 
-    async def _push_newest(self, item: AccountItem) -> None:
+    async def push_newest(self, item: AccountItem) -> None:
         """Push a stored account; again if it was changed meanwhile, because that change may have been pushed before."""
         while True:
             await self._broker.push_all(item)
@@ -317,82 +304,14 @@ class AccountRepository:
                 return
             item = stored
 
-    async def reconcile(self) -> None:
-        """Push every account that is missing or outdated at the broker."""
-        compared = await self.compare(push=True)
-        if any(compared.values()):
-            log.info("accounts_reconciled", pushed=sum(compared.values()), known=len(compared))
+    async def sign_again(self, item: AccountItem) -> AccountItem | None:
+        """Store an account with the JWTs that this release signs; None if it was changed meanwhile."""
+        changed = self._signer.sign(msgspec.structs.replace(item, version=item.version + 1))
+        if not await self._store.replace_account(changed):
+            return None
+        self._signing_accounts.invalidate(item.tenant_id)
+        return changed
 
-    async def compare(self, *, push: bool) -> dict[str, bool]:
-        """Whether the broker's account differs, by tenant id; with `push`, differing accounts are updated.
-
-        An account that the broker rejects differs, and keeps no other from being compared. Raises ServiceUnavailable
-        after as many failures as there are workers: the broker does not answer.
-        """
-        items = await self._store.list_accounts()
-        self._note_listed(items)
-        differ: dict[str, bool] = {}
-        failures: list[CommandError] = []
-        waiting = iter(items)
-
-        async def work() -> None:
-            for item in waiting:
-                try:
-                    differ[item.tenant_id] = await self._compare_one(item, push=push)
-                except CommandError as error:
-                    if is_rejection(error):
-                        differ[item.tenant_id] = True
-                    else:
-                        failures.append(error)
-                if len(failures) >= MAX_CONCURRENT_PUSHES:
-                    return
-
-        await run_together(*(work() for _ in range(min(MAX_CONCURRENT_PUSHES, len(items)))))
-        if failures:
-            raise failures[0]
-        return differ
-
-    def _note_listed(self, items: list[AccountItem]) -> None:
-        for item in items:
-            self._note_quota(item)
-            if item.streams is not None and item.streams_moved:
-                self.streams_accounts[item.tenant_id] = item.streams.account
-            self.clients_accounts[item.tenant_id] = item.account
-        for accounts in (self.streams_accounts, self.clients_accounts):
-            for tenant_id in accounts.keys() - {item.tenant_id for item in items}:
-                del accounts[tenant_id]
-        self.own_accounts = {
-            item.tenant_id: (item.own.account, item.own_replicas)
-            for item in items
-            if item.own is not None and item.own_streams is not OwnStreams.MOVING
-        }
-        self.moving = {
-            item.tenant_id
-            for item in items
-            if item.own_streams is OwnStreams.MOVING and item.own_move_until < time.time()
-        }
-
-    async def _compare_one(self, item: AccountItem, *, push: bool) -> bool:
-        if not self._signer.is_current(item):
-            if not push:
-                return True
-            changed = self._signer.sign(msgspec.structs.replace(item, version=item.version + 1))
-            if not await self._store.replace_account(changed):
-                return False
-            self._signing_accounts.invalidate(item.tenant_id)
-            item = changed
-        differs = await self._broker.differs(item)
-        if differs and not push:
-            return await self._still_differs(item.tenant_id)
-        if differs and push:
-            # The list was read before: pushing its version could bring back a key that was revoked since.
-            newest = await self._store.get_account(item.tenant_id)
-            if newest is not None:
-                await self._push_newest(newest)
-        return differs
-
-    async def _still_differs(self, tenant_id: str) -> bool:
-        """Compare the newest version: the account may have been changed since it was listed, and be on its way."""
-        await asyncio.sleep(PUSH_PAUSE_S)
-        newest = await self._store.get_account(tenant_id)
-        return newest is not None and await self._broker.differs(newest)
+    def take_changed(self, limit: int) -> list[str]:
+        """Some tenants whose accounts any instance changed since the last call."""
+        return [self._changed.pop() for _ in range(min(limit, len(self._changed)))]

@@ -58,6 +58,11 @@ class AccountSigner:
         self._platform = platform
         self._cipher = cipher
 
+    @property
+    def issuer(self) -> str:
+        """The operator's present key."""
+        return self._operator.pair.public
+
     def build(self, tenant_id: str, plan: Plan) -> AccountItem:
         """The item of a new tenant."""
         account, signing_key, sealed_seed = self._create_account(tenant_id)
@@ -80,13 +85,14 @@ class AccountSigner:
     def sign(self, item: AccountItem, *, create_own: bool = False) -> AccountItem:
         """The item with the JWTs of its accounts, and with the accounts that it lacks.
 
-        The account of the clients' own streams is created when the plan has such streams, or with `create_own`.
+        The account of the clients' own streams is created when the plan has such streams, and enabled by
+        `create_own`.
         """
         streams = item.streams or self._create_streams_account(item.tenant_id)
-        own = item.own
+        own, own_enabled = item.own, item.own_enabled
         if own is None and (create_own or _has_own_streams(item)):
-            own = self._create_streams_account(item.tenant_id)
-        item = msgspec.structs.replace(item, streams=streams, own=own)
+            own, own_enabled = self._create_streams_account(item.tenant_id), create_own
+        item = msgspec.structs.replace(item, streams=streams, own=own, own_enabled=own_enabled)
         # The broker's events carry the account's name, so that of the clients' account is the tenant's id.
         return msgspec.structs.replace(
             item,
@@ -199,9 +205,7 @@ class AccountSigner:
         return streams_account_claims(
             tenant_id=item.tenant_id,
             clients_account=item.account,
-            plan=item.plan,
             signing_key=streams.platform_key,
-            replicas=self._stream_replicas,
         )
 
     def _own_claims(self, item: AccountItem, own: StreamsAccount) -> AccountClaims:
@@ -212,6 +216,7 @@ class AccountSigner:
             signing_key=own.platform_key,
             replicas=self._stream_replicas,
             roots=item.own_roots,
+            enabled=item.own_enabled,
             # What was stored within an earlier limit is not lost.
             unlimited=item.own_streams is OwnStreams.MOVING,
         )

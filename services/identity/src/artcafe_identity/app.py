@@ -34,11 +34,13 @@ from artcafe_common.settings import read_key
 from artcafe_common.storage.dynamo import Database
 from artcafe_common.storage.redis_client import RedisClient
 from artcafe_identity.account_deletion import AccountDeleter
+from artcafe_identity.account_reconciler import AccountReconciler
 from artcafe_identity.account_repository import AccountRepository
 from artcafe_identity.account_signing import AccountSigner
 from artcafe_identity.agent_authenticator import AgentAuthenticator
 from artcafe_identity.agent_tokens import AgentTokenIssuer
 from artcafe_identity.auth_callout import AuthCallout
+from artcafe_identity.broker_accounts import BrokerAccounts
 from artcafe_identity.client_authenticator import ClientAuthenticator
 from artcafe_identity.cognito import Cognito
 from artcafe_identity.endpoints import Endpoints
@@ -67,6 +69,7 @@ from artcafe_identity.user_tokens import UserTokenVerifier
 
 RECONCILE_INTERVAL_S = 30
 POSTPONED_INTERVAL_S = 1
+CHANGES_INTERVAL_S = 1
 # A wrong stream is restored after two comparisons, within a minute.
 STREAM_COMPARISON_INTERVAL_S = 15
 LOGIN_FAILURE_INTERVAL_S = 5
@@ -117,17 +120,15 @@ async def app(settings: Settings) -> AsyncIterator[None]:  # noqa: PLR0915 - rea
         store = Store(database)
         sealing_keys, agent_token_keys = _read_keys(keys)
         operator = OperatorKey.from_file(keys / "operator.nk")
-        accounts = AccountRepository(
-            store=store,
-            system=system,
-            bus=runtime.bus,
-            signer=AccountSigner(
-                operator=operator,
-                platform=load_platform_keys(keys),
-                cipher=SeedCipher(sealing_keys),
-                stream_replicas=settings.stream_replicas,
-            ),
+        signer = AccountSigner(
+            operator=operator,
+            platform=load_platform_keys(keys),
+            cipher=SeedCipher(sealing_keys),
+            stream_replicas=settings.stream_replicas,
         )
+        broker_accounts = BrokerAccounts(system)
+        accounts = AccountRepository(store=store, broker=broker_accounts, bus=runtime.bus, signer=signer)
+        reconciler = AccountReconciler(store=store, accounts=accounts, broker=broker_accounts, signer=signer)
         login_failures = LoginFailureReporter(runtime.bus)
         client_authenticator = ClientAuthenticator(runtime.bus, login_failures)
         agent_tokens = AgentTokenIssuer(agent_token_keys)
@@ -179,6 +180,7 @@ async def app(settings: Settings) -> AsyncIterator[None]:  # noqa: PLR0915 - rea
             store=store,
             issuance_limits=issuance_limits,
             accounts=accounts,
+            reconciler=reconciler,
             signing_keys=signing_keys,
             streams=streams,
             client_authenticator=client_authenticator,
@@ -222,8 +224,7 @@ async def app(settings: Settings) -> AsyncIterator[None]:  # noqa: PLR0915 - rea
         async def reconcile_accounts() -> None:
             if not system.is_connected:
                 raise ServiceUnavailable("the broker is not connected")
-            await accounts.reconcile()
-            await quota.lift_expired()
+            await reconciler.reconcile_when_due()
 
         async def refresh_keys() -> None:
             await refresh_all(sealing_keys, agent_token_keys)
@@ -246,9 +247,9 @@ async def app(settings: Settings) -> AsyncIterator[None]:  # noqa: PLR0915 - rea
             stores={"redis": redis.statistics, "dynamodb": database.statistics},
         )
 
-        # Startup. NATS clients need neither the OpenID provider nor Redis, so those are not awaited.
+        # Startup. NATS clients need neither the OpenID provider nor Redis, so those are not awaited; nor are the
+        # accounts compared first, which the broker keeps.
         await wait_until_available("dynamodb", lambda: database.check_tables(TABLES))
-        await wait_until_available("accounts", accounts.reconcile)
         await client_authenticator.subscribe_invalidation()
         await runtime.bus.subscribe(ClientRevoked, revocations.end_recent_logins)
         await runtime.bus.subscribe(ClientRevoked, revocations.on_client_revoked, shared=True)
@@ -289,7 +290,11 @@ async def app(settings: Settings) -> AsyncIterator[None]:  # noqa: PLR0915 - rea
                     RECONCILE_INTERVAL_S, runtime.bus.align_events_stream, name="align_events_stream"
                 ),
                 run_periodically(POSTPONED_INTERVAL_S, accounts.publish_postponed, name="publish_accounts"),
-                run_periodically(RECONCILE_INTERVAL_S, reconcile_accounts, name="reconcile_accounts"),
+                run_periodically(CHANGES_INTERVAL_S, reconcile_accounts, name="reconcile_accounts"),
+                run_periodically(RECONCILE_INTERVAL_S, quota.lift_expired, name="lift_expired_quotas"),
+                run_periodically(
+                    CHANGES_INTERVAL_S, reconciler.reconcile_changed, name="reconcile_changed_accounts"
+                ),
             )
         )
         yield

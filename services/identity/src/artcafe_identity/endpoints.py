@@ -50,6 +50,7 @@ from artcafe_common.contracts.identity.streams import (
 )
 from artcafe_common.contracts.identity.users import Login, RefreshTokens, Tokens, User, VerifyUserToken
 from artcafe_common.contracts.tenancy.members import Role
+from artcafe_identity.account_reconciler import AccountReconciler
 from artcafe_identity.account_repository import AccountRepository
 from artcafe_identity.agent_authenticator import AgentAuthenticator
 from artcafe_identity.agent_tokens import AgentTokenIssuer
@@ -83,6 +84,7 @@ class Endpoints(AgentEndpoints):
         store: Store,
         issuance_limits: IssuanceLimits,
         accounts: AccountRepository,
+        reconciler: AccountReconciler,
         signing_keys: SigningKeyManager,
         streams: TenantStreamManager,
         client_authenticator: ClientAuthenticator,
@@ -100,6 +102,7 @@ class Endpoints(AgentEndpoints):
         )
         self._settings = settings
         self._store = store
+        self._reconciler = reconciler
         self._signing_keys = signing_keys
         self._streams = streams
         self._client_authenticator = client_authenticator
@@ -141,7 +144,7 @@ class Endpoints(AgentEndpoints):
 
     @handles(CompareAccounts)
     async def compare_accounts(self, request: CompareAccounts) -> AccountComparison:
-        compared = await self._accounts.compare(push=request.push)
+        compared = await self._reconciler.compare(push=request.push)
         differing = [tenant_id for tenant_id, differs in compared.items() if differs]
         return AccountComparison(
             known=len(compared), differing=len(differing), examples=differing[:MAX_EXAMPLES]

@@ -67,7 +67,7 @@ class MessageQuota:
 
     async def lift_expired(self) -> None:
         """Let organizations publish again whose month has ended."""
-        for tenant_id, until in tuple(self._accounts.exhausted_until.items()):
+        for tenant_id, until in tuple(self._accounts.index.exhausted_until.items()):
             if until <= time.time():
                 await self.refresh(tenant_id)
 

@@ -40,7 +40,7 @@ class OwnStreamReplicas:
         """Change the streams of the accounts whose number was not set yet; what fails is tried again next time."""
         due = [
             (tenant_id, recorded, actual[account])
-            for tenant_id, (account, recorded) in tuple(self._accounts.own_accounts.items())
+            for tenant_id, (account, recorded) in tuple(self._accounts.index.own_accounts.items())
             if (recorded or 1) != self._replicas and actual.get(account)
         ]
         slots = asyncio.Semaphore(MAX_CONCURRENT)

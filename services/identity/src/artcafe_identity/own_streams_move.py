@@ -52,7 +52,7 @@ class OwnStreamsMove:
 
     async def resume(self) -> None:
         """Continue the moves that were interrupted."""
-        for tenant_id in tuple(self._accounts.moving):
+        for tenant_id in tuple(self._accounts.index.moving):
             try:
                 await self.run(tenant_id)
             except CommandError as error:

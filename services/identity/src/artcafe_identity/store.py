@@ -1,6 +1,7 @@
 """DynamoDB access to accounts and challenges."""
 
 import time
+from collections.abc import AsyncIterator
 
 from boto3.dynamodb.conditions import Attr
 
@@ -9,6 +10,9 @@ from artcafe_common.storage.dynamo_errors import ConditionFailed, TransactionFai
 from artcafe_common.storage.table import Table
 from artcafe_common.storage.tables import TableSpec
 from artcafe_identity.tables import ACCOUNTS, CHALLENGES, AccountItem, AccountOwner, ChallengeItem
+
+# Accounts of one page; each has some KiB.
+ACCOUNTS_PAGE = 100
 
 
 class Store:
@@ -37,8 +41,18 @@ class Store:
         return page.items[0] if page.items else None
 
     async def list_accounts(self) -> list[AccountItem]:
-        """Every account, to reconcile the broker."""
+        """Every account. For operators only."""
         return await self._accounts.scan()
+
+    async def account_pages(self) -> AsyncIterator[list[AccountItem]]:
+        """Every account, some at a time, to reconcile the broker."""
+        position = None
+        while True:
+            page = await self._accounts.scan_page(limit=ACCOUNTS_PAGE, position=position)
+            yield page.items
+            position = page.position
+            if position is None:
+                return
 
     async def create_account(self, item: AccountItem) -> bool:
         """Store a new account; False when the tenant already has one."""

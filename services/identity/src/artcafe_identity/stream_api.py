@@ -89,7 +89,7 @@ class StreamApi:
 
     async def update(self) -> None:
         """Listen to the calls of the accounts that exist now; forget queues and connections that are not used."""
-        await self._windows.update(set(self._accounts.clients_accounts.values()))
+        await self._windows.update(set(self._accounts.index.clients_accounts.values()))
         expired_at = time.monotonic() - QUEUE_IDLE_S
         for account, queue in tuple(self._queues.items()):
             if not queue and account not in self._workers and queue.used_at < expired_at:
@@ -161,6 +161,8 @@ class StreamApi:
     async def _forward(self, call: StreamApiCall, body: bytes) -> bytes:
         tenant_id = await self._connections.find_tenant(call.account)
         checked = check_call(call.call, body, tenant_id=tenant_id, own=call.own, replicas=self._replicas)
+        if call.own and not (await self._accounts.get_signing_account(tenant_id)).item.own_enabled:
+            await self._accounts.enable_own_streams(tenant_id)
         connection = await self._connections.get(call.account, own=call.own)
         if _is_list_of_subjects(call.call, body):
             async with self._listing:

@@ -111,7 +111,7 @@ class StreamComparison:
         actual = await list_streams(self._system)
         await self._own_streams.run(actual)
         due: list[tuple[str, Streams, bytes]] = []
-        for tenant_id, account in self._accounts.streams_accounts.items():
+        for tenant_id, account in self._accounts.index.streams_accounts.items():
             streams = actual.get(account, {})
             state = _digest(streams)
             if self._right.get(tenant_id) == state:

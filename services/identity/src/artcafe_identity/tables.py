@@ -68,7 +68,8 @@ class AccountItem(msgspec.Struct, frozen=True, kw_only=True):
     `own` is the account of the streams that the tenant's clients keep, and `own_roots` the first tokens of the subjects
     that these store, besides those that they may always store. A tenant whose plan never had such streams has none.
     Until `own_move_until` (Unix seconds) one instance moves these streams, and others do not continue the move.
-    `own_replicas` is the number of replicas that they were given last; 0 if that is not known.
+    `own_replicas` is the number of replicas that they were given last; 0 if that is not known. Such streams can be created
+    once `own_enabled`, which the first call about them causes; in rows of earlier releases they can.
     """
 
     seed_id: str
@@ -90,6 +91,7 @@ class AccountItem(msgspec.Struct, frozen=True, kw_only=True):
     own_streams: OwnStreams = OwnStreams.IN_CLIENTS_ACCOUNT
     own_move_until: int = 0
     own_replicas: int = 0
+    own_enabled: bool = True
 
     @property
     def signing_keys(self) -> list[SigningKey]:
@@ -116,7 +118,7 @@ class AccountItem(msgspec.Struct, frozen=True, kw_only=True):
             accounts["clients"] = self.account
         if self.streams is not None:
             accounts["streams"] = self.streams.account
-        if self.own is not None and enabled:
+        if self.own is not None and enabled and self.own_enabled:
             accounts["own"] = self.own.account
         return accounts
 

@@ -170,16 +170,17 @@ def clients_account_limits(
     return _with_stream_limits(base, limits, unlimited=unlimited or not streams_moved)
 
 
-def streams_account_claims(
-    *, tenant_id: str, clients_account: str, plan: Plan, signing_key: str, replicas: int = 1
-) -> AccountClaims:
-    """Claims of the account of a tenant's platform streams; the broker counts what it stores once a replica."""
-    storage = LIMITS[plan].storage_bytes
+def streams_account_claims(*, tenant_id: str, clients_account: str, signing_key: str) -> AccountClaims:
+    """Claims of the account of a tenant's platform streams.
+
+    It has no limit of its storage, which a single server would reserve as a whole: tenancy keeps the sum of the
+    streams' `max_bytes` within the plan, and the broker each stream within its own.
+    """
     return AccountClaims(
         limits=AccountLimits(
             subs=MAX_SUBSCRIPTIONS,
             leaf=0,
-            disk_storage=NO_LIMIT if storage is None else replicas * storage,
+            disk_storage=NO_LIMIT,
             streams=NO_LIMIT,
             consumer=MAX_CONSUMERS,
         ),
@@ -196,21 +197,21 @@ def own_streams_account_claims(
     plan: Plan,
     signing_key: str,
     roots: list[str],
+    enabled: bool = True,
     unlimited: bool = False,
     replicas: int = 1,
 ) -> AccountClaims:
     """Claims of the account of the streams that a tenant's clients keep, with the plan's limits.
 
-    `roots` are the first tokens of the further subjects that these streams store.
+    `roots` are the first tokens of the further subjects that these streams store. Unless it is `enabled`, JetStream is
+    off: a single server reserves the account's storage as soon as it is on.
     """
+    base = AccountLimits(subs=MAX_SUBSCRIPTIONS, leaf=0)
     fixed = [subject for subject in _tenant_subjects(tenant_id) if subject.partition(".")[0] not in roots]
     return AccountClaims(
-        limits=_with_stream_limits(
-            AccountLimits(subs=MAX_SUBSCRIPTIONS, leaf=0),
-            LIMITS[plan],
-            unlimited=unlimited,
-            replicas=replicas,
-        ),
+        limits=_with_stream_limits(base, LIMITS[plan], unlimited=unlimited, replicas=replicas)
+        if enabled or unlimited
+        else base,
         signing_keys=[signing_key],
         imports=_message_imports(
             clients_account,
