@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from artcafe_common.account_keys import MAX_CONCURRENT_LOOKUPS
 from artcafe_common.bus.errors import ServiceUnavailable
 from artcafe_common.clock import new_id, now
 from artcafe_common.contracts.identity.accounts import AccountMissing, BrokerAccount
@@ -79,9 +80,10 @@ async def test_newer_platform_key_is_fetched(owners, identity):
 
 async def test_owner_stays_unknown_while_identity_is_unavailable(owners, identity):
     identity.failure = ServiceUnavailable()
-    client, one, other = seen(1, user=new_id()), seen(2), seen(3, account="B")
-    assert await owners.resolve([client, one, other]) == {}
-    assert identity.asked == 1
+    accounts = [seen(number, account=f"A{number}") for number in range(10 * MAX_CONCURRENT_LOOKUPS)]
+    assert await owners.resolve([seen(1, user=new_id()), *accounts]) == {}
+    # It is waited for once, not once for each account.
+    assert identity.asked <= MAX_CONCURRENT_LOOKUPS
 
 
 async def test_connection_of_a_deleted_account_has_no_owner(owners, identity):

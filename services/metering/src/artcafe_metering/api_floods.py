@@ -5,7 +5,7 @@ compared only while its connections send many messages, so that quiet ones cost 
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 import structlog
@@ -37,22 +37,29 @@ class ApiFloodMonitor:
 
     def __init__(self, system: Nats) -> None:
         self._system = system
-        self._messages: dict[str, _Reading] = {}
+        self._messages: dict[str, int] = {}
+        self._observed_at = 0.0
         self._api_calls: dict[str, _Reading] = {}
         self._busy: dict[str, list[ConnectionSnapshot]] = {}
 
-    def observe(self, open_: Sequence[ConnectionSnapshot]) -> None:
-        """Note which of the open connections sent many messages since the last call."""
-        at = time.monotonic()
-        messages = {each.key: _Reading(count=each.totals.in_msgs, at=at) for each in open_}
-        self._busy = {}
-        for each in open_:
-            before = self._messages.get(each.key, _Reading(count=0, at=at - 1))
-            if before.rate(each.totals.in_msgs, at) >= MIN_MESSAGES_PER_S:
-                self._busy.setdefault(each.account, []).append(each)
-        self._messages = messages
+    def observe(self, moved: Sequence[ConnectionSnapshot], is_open: Callable[[str], bool]) -> None:
+        """Note which of the connections sent many messages since the last call; `moved` are those that sent any.
 
-    async def check(self, owners: dict[str, ConnectionOwner | None]) -> None:
+        `is_open` tells by the key whether a connection is still open.
+        """
+        at = time.monotonic()
+        self._busy = {}
+        for each in moved:
+            before = self._messages.get(each.key)
+            since = at - 1 if before is None else self._observed_at
+            if _Reading(count=before or 0, at=since).rate(each.totals.in_msgs, at) >= MIN_MESSAGES_PER_S:
+                self._busy.setdefault(each.account, []).append(each)
+            self._messages[each.key] = each.totals.in_msgs
+        for key in [key for key in self._messages if not is_open(key)]:
+            del self._messages[key]
+        self._observed_at = at
+
+    async def check(self, owners: Mapping[str, ConnectionOwner | None]) -> None:
         """End the busy connections of flooding accounts; `owners` by connection key. Raises ServiceUnavailable.
 
         The platform's own connections, and those whose owner is not known yet, stay.

@@ -92,7 +92,7 @@ async def app(settings: Settings) -> AsyncIterator[None]:
         monitor = BrokerMonitor(
             system, _account_of(read_key(settings.keys_dir / "metering.creds")), settings.stream_replicas
         )
-        register_metrics(host.metrics, monitor=monitor)
+        register_metrics(host.metrics, monitor=monitor, usage=broker_usage)
 
         await host.serve_when_ready(Endpoints(counters, archive, monitor, broker_usage, recovery))
         await broker_usage.subscribe()

@@ -75,7 +75,7 @@ class Endpoints:
     @handles(GetDirectTraffic)
     async def get_direct_traffic(self, request: GetDirectTraffic) -> DirectTrafficReport:
         limit = min(max(request.limit, 0), MAX_TENANTS_PER_REPLY)
-        return DirectTrafficReport(tenants=self._broker_usage.direct[:limit])
+        return DirectTrafficReport(tenants=self._broker_usage.direct_traffic()[:limit])
 
     @handles(GetUsageMetrics)
     async def get_usage_metrics(self, request: GetUsageMetrics) -> UsageMetrics:

@@ -8,8 +8,12 @@ from artcafe_common.metrics.declaration import MetricSpec, counter, gauge
 from artcafe_common.metrics.process import ProcessMetrics
 from artcafe_common.metrics.registry import Read
 from artcafe_metering.broker_monitor import BrokerMonitor
+from artcafe_metering.broker_usage import BrokerUsageCollector
 
 REPORT_AGE = gauge("artcafe_broker_report_age_seconds", "Age of what is known about the broker")
+USAGE_READ = gauge(
+    "artcafe_broker_usage_read_seconds", "Time that the last read of direct connections' traffic took"
+)
 TENANT_STREAMS = gauge(
     "artcafe_tenant_streams",
     "Streams of all organizations: `total`, `without_leader`, `missing_replica`",
@@ -83,12 +87,13 @@ _BY_CONSUMER: Mapping[MetricSpec, Callable[[ConsumerState], float]] = {
         "artcafe_consumer_redelivered", "Events that were delivered more than once", "stream", "consumer"
     ): (lambda c: c.redelivered),
 }
-BROKER_METRICS = (REPORT_AGE, TENANT_STREAMS, *_BY_SERVER, *_BY_STREAM, *_BY_CONSUMER)
+BROKER_METRICS = (REPORT_AGE, USAGE_READ, TENANT_STREAMS, *_BY_SERVER, *_BY_STREAM, *_BY_CONSUMER)
 
 
-def register(metrics: ProcessMetrics, *, monitor: BrokerMonitor) -> None:
+def register(metrics: ProcessMetrics, *, monitor: BrokerMonitor, usage: BrokerUsageCollector) -> None:
     """Register the metrics of the broker."""
     registry = metrics.registry
+    registry.register(USAGE_READ, lambda: {(): usage.seconds})
     registry.register(
         REPORT_AGE,
         lambda: {(): (now() - monitor.report.read_at).total_seconds()} if monitor.report else {},

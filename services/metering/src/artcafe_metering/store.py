@@ -137,7 +137,11 @@ class UsageCounters:
         ]
         for start in range(0, len(rows), BATCH):
             await self._run("apply_broker_totals", CLOSED_BRIDGES, _json(rows[start : start + BATCH]))
-        self.changed_tenants.update(snapshot.tenant_id for snapshot, _owner in snapshots)
+        self.changed_tenants.update(
+            snapshot.tenant_id
+            for snapshot, _owner in snapshots
+            if (before := counted.get(snapshot.key)) is None or before.in_msgs != snapshot.totals.in_msgs
+        )
 
     async def subtract_ingest(self, event_id: str, at: datetime, entries: Sequence[IngestUsage]) -> None:
         """Subtract ingest messages, which the broker's totals include; idempotent by event id."""

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 import msgspec
 from nats.aio.client import Client as Nats
 
-from artcafe_common.broker.system_account import STREAMS_PAGE_SIZE, request_servers
+from artcafe_common.broker.server_requests import STATISTICS, request_servers
+from artcafe_common.broker.system_account import STREAMS_PAGE_SIZE
 from artcafe_common.bus.errors import ServiceUnavailable
 
 # How many streams with a problem are named.
@@ -138,7 +139,7 @@ async def read_statistics(system: Nats) -> dict[str, ServerStatistics]:
     """The statistics of each server, by name. Raises ServiceUnavailable if no server replies."""
     replies = [
         msgspec.json.decode(reply, type=_StatisticsReply)
-        for reply in await request_servers(system, "STATSZ", b"")
+        for reply in await request_servers(system, STATISTICS, b"")
     ]
     return {
         reply.server.name: ServerStatistics(version=reply.server.ver, statistics=reply.statsz)

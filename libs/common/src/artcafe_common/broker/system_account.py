@@ -1,24 +1,28 @@
 """Monitoring and control through the broker's system account: lists of connections and streams, events, kicks."""
 
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import msgspec
 import nats.errors
 from nats.aio.client import Client as Nats
 
+from artcafe_common.broker.server_requests import STATISTICS, request_all, request_server, request_servers
 from artcafe_common.bus.errors import ServiceUnavailable
+from artcafe_common.concurrency import run_bounded
 
+# The connections of one reply: of all servers at once, and of one server.
 PAGE_SIZE = 1024
+SERVER_PAGE_SIZE = 8192
+PAGE_OVERLAP = 64
+MAX_CONCURRENT_LISTS = 16
 STREAMS_PAGE_SIZE = 256
-FIRST_REPLY_TIMEOUT_S = 2.0
-# After a reply, how long to wait for the next server's: in a cluster, and from a single server.
-CLUSTER_REPLY_WAIT_S = 0.3
-SINGLE_REPLY_WAIT_S = 0.02
 KICK_TIMEOUT_S = 2
 # The name of the platform's administrative connections in a tenant's account. Their traffic is not counted; the name
 # is only trusted on connections of the platform's own users.
 PLATFORM_CONNECTION_NAME = "platform"
+ACCOUNT_TOTALS = "$SYS.REQ.ACCOUNT.PING.STATZ"
 DISCONNECT_EVENTS = "$SYS.ACCOUNT.*.DISCONNECT"
 # Both kinds of events over one subscription, which keeps the order in which the broker sent them.
 ACCOUNT_EVENTS = "$SYS.ACCOUNT.*.*"
@@ -98,6 +102,28 @@ class _ConnzReply(msgspec.Struct, frozen=True, kw_only=True):
     data: _Connz = _Connz()
 
 
+class AccountTotals(msgspec.Struct, frozen=True, kw_only=True):
+    """The connections of an account to one server, and the account's traffic there since the server started.
+
+    `name` is the tenant id, for the account of a tenant's clients; `received` counts what clients sent.
+    """
+
+    acc: str
+    name: str = ""
+    conns: int = 0
+    sent: Traffic = Traffic()
+    received: Traffic = Traffic()
+
+
+class _AccountStatz(msgspec.Struct, frozen=True, kw_only=True):
+    account_statz: list[AccountTotals] = []
+
+
+class _AccountTotalsReply(msgspec.Struct, frozen=True, kw_only=True):
+    server: Server
+    data: _AccountStatz = _AccountStatz()
+
+
 class _StreamDetail(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     config: dict[str, Any] = {}
@@ -142,37 +168,96 @@ def nats_connection_id(server_id: str, cid: int) -> str:
     return f"nats:{server_id}:{cid}"
 
 
-async def list_connections(
-    system: Nats, *, account: str | None = None, closed: bool = False
-) -> list[ServerConnections]:
-    """The open connections to each server, or the recently closed ones; of one account, if given.
+async def list_connections(system: Nats, *, account: str | None = None) -> list[ServerConnections]:
+    """The open connections to each server; of one account, if given.
 
     Raises ServiceUnavailable if no server replies.
     """
-    by_server: dict[str, ServerConnections] = {}
-    offset = 0
+    listings: list[ServerConnections] = []
+    query = {"acc": account} if account else {}
+    for reply in await request_servers(system, "CONNZ", _query(limit=PAGE_SIZE, **query)):
+        listing = msgspec.json.decode(reply, type=_ConnzReply)
+        server, connections = listing.server, listing.data.connections
+        if len(connections) < listing.data.total:
+            connections = (
+                await list_account_connections(system, server.id, account)
+                if account
+                else await _list_by_account(system, server.id)
+            )
+        listings.append(ServerConnections(server=server, connections=connections))
+    return listings
+
+
+async def _list_by_account(system: Nats, server_id: str) -> list[BrokerConnection]:
+    """The open connections to a server, which reads all of them for each page of a list, but not for an account's."""
+    try:
+        accounts = [each.acc for each in (await read_account_totals(system)).get(server_id, ())]
+    except ServiceUnavailable:
+        # The server replies, so these credentials are of an earlier release.
+        return await _list_pages(system, server_id)
+    lists = await run_bounded(
+        [partial(list_account_connections, system, server_id, each) for each in accounts],
+        limit=MAX_CONCURRENT_LISTS,
+    )
+    return [connection for connections in lists for connection in connections]
+
+
+async def list_account_connections(system: Nats, server_id: str, account: str) -> list[BrokerConnection]:
+    """The open connections of one account to one server. Raises ServiceUnavailable."""
+    return await _list_pages(system, server_id, acc=account)
+
+
+async def _list_pages(system: Nats, server_id: str, **query: object) -> list[BrokerConnection]:
+    connections: dict[int, BrokerConnection] = {}
     while True:
-        request: dict[str, object] = {
-            "auth": True,
-            "limit": PAGE_SIZE,
-            "offset": offset,
-            "state": 1 if closed else 0,
-        }
-        if account:
-            request["acc"] = account
-        replies = [
-            msgspec.json.decode(reply, type=_ConnzReply)
-            for reply in await request_servers(system, "CONNZ", msgspec.json.encode(request))
-        ]
-        has_more = False
-        for reply in replies:
-            known = by_server.get(reply.server.id)
-            connections = [*(known.connections if known else ()), *reply.data.connections]
-            by_server[reply.server.id] = ServerConnections(server=reply.server, connections=connections)
-            has_more |= reply.data.total > offset + PAGE_SIZE
-        if not has_more:
-            return list(by_server.values())
-        offset += PAGE_SIZE
+        # A connection that ends between two pages moves others to an earlier page, so pages overlap.
+        offset = max(0, len(connections) - PAGE_OVERLAP)
+        page = await _read_page(system, server_id, offset=offset, **query)
+        known = len(connections)
+        connections |= {each.cid: each for each in page.connections}
+        if len(connections) >= page.total or len(connections) == known:
+            return list(connections.values())
+
+
+async def list_closed_connections(system: Nats, since: datetime) -> list[ServerConnections]:
+    """The connections to each server that closed after `since`, as far as it remembers them.
+
+    Raises ServiceUnavailable if no server replies.
+    """
+    listings: list[ServerConnections] = []
+    query: dict[str, object] = {"state": 1, "sort": "stop"}
+    for reply in await request_servers(system, "CONNZ", _query(limit=PAGE_SIZE, **query)):
+        first = msgspec.json.decode(reply, type=_ConnzReply)
+        connections = first.data.connections
+        while len(connections) < first.data.total and _closed_after(connections[-1:], since):
+            page = await _read_page(system, first.server.id, offset=len(connections), **query)
+            if not page.connections:
+                break
+            connections += page.connections
+        listings.append(ServerConnections(server=first.server, connections=_closed_after(connections, since)))
+    return listings
+
+
+def _closed_after(connections: list[BrokerConnection], since: datetime) -> list[BrokerConnection]:
+    return [each for each in connections if each.stop is not None and each.stop > since]
+
+
+async def _read_page(system: Nats, server_id: str, **query: object) -> _Connz:
+    reply = await request_server(system, server_id, "CONNZ", _query(limit=SERVER_PAGE_SIZE, **query))
+    return msgspec.json.decode(reply, type=_ConnzReply).data
+
+
+def _query(**query: object) -> bytes:
+    return msgspec.json.encode({"auth": True, **query})
+
+
+async def read_account_totals(system: Nats) -> dict[str, list[AccountTotals]]:
+    """The totals of the accounts with connections, by server id. Raises ServiceUnavailable if no server replies."""
+    replies = [
+        msgspec.json.decode(reply, type=_AccountTotalsReply)
+        for reply in await request_all(system, ACCOUNT_TOTALS, b"{}")
+    ]
+    return {reply.server.id: reply.data.account_statz for reply in replies}
 
 
 async def kick(system: Nats, server_id: str, cid: int) -> None:
@@ -217,7 +302,7 @@ async def list_streams(system: Nats) -> dict[str, dict[str, dict[str, Any]]]:
 
 async def list_servers(system: Nats) -> set[str]:
     """The ids of the servers that reply. Raises ServiceUnavailable if none does."""
-    replies = await request_servers(system, "STATSZ", b"")
+    replies = await request_servers(system, STATISTICS, b"")
     return {msgspec.json.decode(reply, type=_ServerReply).server.id for reply in replies}
 
 
@@ -236,29 +321,3 @@ async def list_operators(system: Nats) -> dict[str, list[str]]:
         msgspec.json.decode(reply, type=_VarzReply) for reply in await request_servers(system, "VARZ", b"{}")
     ]
     return {reply.server.name: reply.data.trusted_operators_jwt for reply in replies}
-
-
-async def request_servers(system: Nats, name: str, request: bytes) -> list[bytes]:
-    """The replies of all servers to a monitoring request."""
-    inbox = system.new_inbox()
-    subscription = await system.subscribe(inbox)
-    replies: list[bytes] = []
-    try:
-        await system.publish(f"$SYS.REQ.SERVER.PING.{name}", request, reply=inbox)
-        wait = FIRST_REPLY_TIMEOUT_S
-        while True:
-            message = await subscription.next_msg(timeout=wait)
-            if not message.data:
-                raise ServiceUnavailable("the broker's system account does not reply")
-            replies.append(message.data)
-            clustered = len(system.servers) + len(system.discovered_servers) > 1
-            wait = CLUSTER_REPLY_WAIT_S if clustered else SINGLE_REPLY_WAIT_S
-    except (nats.errors.TimeoutError, TimeoutError):
-        if not replies:
-            raise ServiceUnavailable("the broker's system account does not reply") from None
-        return replies
-    except (nats.errors.Error, OSError) as error:
-        raise ServiceUnavailable("the broker is not available") from error
-    finally:
-        if not system.is_closed:
-            await subscription.unsubscribe()

@@ -7,7 +7,7 @@ to its callers on their inboxes; it has no permission to respond elsewhere, whic
 from collections.abc import Mapping
 
 from artcafe_common.broker.claims import Permission, UserClaims
-from artcafe_common.broker.system_account import ACCOUNT_EVENTS, DISCONNECT_EVENTS
+from artcafe_common.broker.system_account import ACCOUNT_EVENTS, ACCOUNT_TOTALS, DISCONNECT_EVENTS
 from artcafe_common.bus.client import inbox_prefix
 from artcafe_common.bus.command import Command, Event, Signal, service_of
 from artcafe_common.bus.events_stream import EVENTS_STREAM
@@ -20,8 +20,10 @@ SERVICES = ("gateway", "identity", "tenancy", "presence", "metering", "admin", "
 PRESENCE_EXPORT = "artcafe.tenant.*.presence.*"
 INGEST_EXPORT = "artcafe.ingest.*.>"
 STREAM_API_EXPORT = f"{STREAM_API_ROOT}.*.>"
-_LIST_CONNECTIONS = "$SYS.REQ.SERVER.PING.CONNZ"
+# Of all servers, and of one; and which accounts have any.
+_LIST_CONNECTIONS = ("$SYS.REQ.SERVER.PING.CONNZ", "$SYS.REQ.SERVER.*.CONNZ", ACCOUNT_TOTALS)
 _LIST_STREAMS = "$SYS.REQ.SERVER.PING.JSZ"
+# Every request to all servers asks for them too: they tell how many servers there are.
 _READ_STATISTICS = "$SYS.REQ.SERVER.PING.STATSZ"
 # Says which keys of the operator each server trusts, for `artcafe keys rotate operator`.
 _READ_SETTINGS = "$SYS.REQ.SERVER.PING.VARZ"
@@ -32,15 +34,19 @@ _SYSTEM_SUBJECTS: Mapping[str, tuple[list[str], list[str]]] = {
         [
             "$SYS.REQ.CLAIMS.*",
             "$SYS.REQ.ACCOUNT.*.CLAIMS.LOOKUP",
-            _LIST_CONNECTIONS,
+            *_LIST_CONNECTIONS,
             _LIST_STREAMS,
+            _READ_STATISTICS,
             _READ_SETTINGS,
             _KICK,
         ],
         [],
     ),
-    "presence": ([_LIST_CONNECTIONS, _READ_STATISTICS, _KICK], [ACCOUNT_EVENTS]),
-    "metering": ([_LIST_CONNECTIONS, _LIST_STREAMS, _READ_STATISTICS, _KICK], [DISCONNECT_EVENTS]),
+    "presence": ([*_LIST_CONNECTIONS, _READ_STATISTICS, _KICK], [ACCOUNT_EVENTS]),
+    "metering": (
+        [*_LIST_CONNECTIONS, _LIST_STREAMS, _READ_STATISTICS, _KICK],
+        [DISCONNECT_EVENTS],
+    ),
 }
 # The services that subscribe to events as they are published, and the nouns of those events.
 _LIVE_EVENTS: Mapping[str, tuple[str, ...]] = {
