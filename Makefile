@@ -8,7 +8,7 @@ MACHINES := $(foreach cpu,x86_64 aarch64,$(cpu)-unknown-linux-gnu $(cpu)-apple-d
 TEST_PROCESSES ?= $(shell $(PYTHON) -c 'import os; print(min((os.cpu_count() or 1) + 1, 5))')
 MEMBERS := libs/client libs/common services/gateway services/identity services/metering services/presence services/tenancy
 
-.PHONY: dev test test-containers test-generators test-faults fuzz bench chaos docs lint lock setup clean
+.PHONY: dev test test-containers test-generators test-faults fuzz bench scale chaos docs lint lock setup clean
 
 dev: setup
 	@exec $(VENV)/bin/artcafe dev
@@ -44,6 +44,12 @@ fuzz: setup
 bench: setup
 	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(VENV)/bin/uv pip install --quiet --group bench
 	@PYTHONPATH=tests $(VENV)/bin/python -m bench $(ARGS)
+
+# What thousands of small organizations cost, and how it grows; at most ten minutes. Phases and numbers: make scale
+# ARGS="connections --tenants 500 --connections 10000".
+scale: setup
+	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(VENV)/bin/uv pip install --quiet --group bench
+	@PYTHONPATH=tests $(VENV)/bin/python -m scale $(ARGS)
 
 # Kills, pauses and restarts one part of a cluster after another under numbered traffic; about ten minutes. A selection:
 # make chaos ARGS="'kill nats-1' 'pause redis' --rounds 3".

@@ -1,0 +1,1 @@
+"""How the cost of the system grows with organizations and connections; see docs/operate/scaling.md."""
