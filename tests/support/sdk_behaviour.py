@@ -86,6 +86,17 @@ class ClientBehaviour:
         with pytest.raises(BadSubject):
             await client.subscribe("a.>.b")
 
+    async def test_members_of_a_queue_share_the_messages(self, world):
+        one, other = await world.connect(), await world.connect()
+        members = [await each.subscribe("work.>", queue="workers") for each in (one, other)]
+        observer = await other.subscribe("work.>")
+        for number in range(40):
+            await one.publish("work.x", number)
+        assert await take(observer, 40) == list(range(40))
+        await eventually(lambda: sum(each.pending for each in members) == 40)
+        shared = [await take(each, each.pending) for each in members]
+        assert sorted(shared[0] + shared[1]) == list(range(40))
+
     # -- channels ------------------------------------------------------------------------------
 
     async def test_channel_is_stored_and_read_from_any_place(self, world):
@@ -130,6 +141,16 @@ class ClientBehaviour:
             await reader.wait_connected()
         assert await take(subscription, 9) == list(range(1, 10))
         await assert_quiet(subscription)
+
+    async def test_channel_continues_when_the_connection_breaks_before_the_first_message(self, world):
+        reader, writer, channel_id = await world.connect(), await world.connect(), await world.channel()
+        await writer.channel(channel_id).publish("before")
+        subscription = await reader.channel(channel_id).subscribe()
+        await world.cut(reader)
+        await writer.channel(channel_id).publish("meanwhile")
+        await reader.wait_connected()
+        await writer.channel(channel_id).publish("after")
+        assert await take(subscription, 2) == ["meanwhile", "after"]
 
     async def test_slow_reader_of_a_channel_loses_nothing(self, world):
         client, channel_id = await world.connect(), await world.channel()

@@ -40,11 +40,22 @@ async def test_stored_messages_are_delivered_before_new_ones(tenant):
         socket = sockets[name] = await client.connect_websocket()
         reply = await socket.send_and_receive("subscribe", "subscribed", channel=channel_id, id=name, **start)
         assert (reply["channel"], reply["id"]) == (channel_id, name)
+        # The messages after this place follow.
+        assert [seq for seq in seqs if seq > reply["seq"]] == seqs[first:]
+        assert "channel_id" not in reply
         assert await receive_data(socket, 10 - first) == list(range(first, 10)), name
     await publish_stored(tenant, channel, *range(10, 13))
     for name, socket in sockets.items():
         assert await receive_data(socket, 3) == [10, 11, 12], name
         await socket.assert_no_frame("message", for_s=0.05)
+
+
+async def test_channel_named_by_its_name_is_confirmed_with_its_id(tenant):
+    channel, client = await tenant.create_channel("news"), await tenant.create_client()
+    socket = await client.connect_websocket()
+    for start in ({}, {"last": 0}):
+        reply = await socket.send_and_receive("subscribe", "subscribed", channel="news", **start)
+        assert reply["channel_id"] == channel["channel_id"]
 
 
 async def test_replayed_messages_have_the_same_content_as_live_ones(tenant):

@@ -126,7 +126,10 @@ async def test_nothing_acknowledged_is_lost_or_doubled(separate_stack):
         await asyncio.gather(*running[: len(publishers)], return_exceptions=True)
         acknowledged = [each for publisher in publishers for each in publisher.acknowledged]
         for name, messages in received.items():
-            await eventually(lambda messages=messages: set(acknowledged) <= set(messages), within=30)
+            with contextlib.suppress(AssertionError):
+                await eventually(lambda messages=messages: set(acknowledged) <= set(messages), within=30)
+            lost = sorted(set(acknowledged) - set(messages))
+            assert lost == [], f"{len(lost)} lost over {name}"
             doubled = len(messages) - len(set(messages))
             assert doubled == 0, f"{doubled} doubled over {name}"
             for publisher in publishers:

@@ -86,9 +86,9 @@ class ChannelPeer:
     async def subscribe(self, *, created_at=None, **query):
         """Subscribe; returns what is missing at the beginning."""
         name = msgspec.structs.replace(resolve_channel(TENANT, CHANNEL), created_at=created_at)
-        gap = await self.subscriptions.subscribe_from(CHANNEL, name, HistoryQuery(**query))
+        position = await self.subscriptions.subscribe_from(CHANNEL, name, HistoryQuery(**query))
         self.subscriptions.activate(CHANNEL)
-        return gap
+        return position.gap
 
     def publish(self, *numbers, **options):
         """Store messages; a message's number is its payload."""

@@ -135,6 +135,10 @@ class Client:
         """Return when there is a connection, and all subscriptions are begun on it."""
         await self._connection.wait_link()
 
+    async def wait_change(self) -> None:
+        """Return when the state or the connection has changed. ClientClosed if the client is not open."""
+        await self._connection.wait_change()
+
     async def flush(self, timeout: "float | None" = None) -> None:
         """Return when the server has received everything that was published before."""
         await self._connection.require_link().flush(self._options.ack_timeout if timeout is None else timeout)

@@ -28,6 +28,8 @@ class Dialer:
         self._options = options
         self._on_error = on_error
         self._identity = Identity(settings.client_id, settings.seed)
+        if options.sign and not settings.client_id:
+            raise ConfigurationError("signing messages needs client_id")
         self._transport = settings.transport
         self._was_accepted = False
         self._refusals = 0

@@ -160,9 +160,8 @@ class ReceiveQueue:
             self._prefix = resolve(tenant_id, self.target.text, wildcards=True).prefix
 
     def started(self, seq: int | None) -> None:
-        """The server has confirmed the subscription, when `seq` was the channel's last message."""
-        start = self.start
-        if seq is not None and self._next_seq is None and start is not None and start.is_now:
+        """The server has confirmed the subscription, and sends what comes after `seq`, if it says so."""
+        if seq is not None and self._next_seq is None and not self._is_live_only:
             self._next_seq = seq + 1
         self._is_confirmed = True
         if self._confirmed is not None and not self._confirmed.done():

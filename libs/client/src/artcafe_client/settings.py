@@ -95,7 +95,7 @@ def find_settings(
 def _require(settings: Settings) -> None:
     if not settings.seed:
         raise ConfigurationError("the client's seed is missing: pass seed=, or set ARTCAFE_SEED")
-    if not settings.client_id:
+    if not settings.client_id and settings.transport != "nats":
         raise ConfigurationError("the client's id is missing: pass client_id=, or set ARTCAFE_CLIENT")
     if settings.transport == "nats" and not (settings.nats_url and settings.tenant_id):
         raise ConfigurationError(

@@ -80,7 +80,7 @@ class MemoryLink:
                 self._replay(feed, channel_id, start)
         else:
             self._feeds[feed] = resolve(self.tenant_id, feed.target.text, wildcards=True).bare
-        feed.started(self._server.last_seq)
+        feed.started(self._server.last_seq if feed.start is not None and feed.start.is_now else None)
 
     async def unsubscribe(self, feed: Feed) -> None:
         self._feeds.pop(feed, None)

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
@@ -17,7 +17,7 @@ from nats.aio.client import Client as Nats
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
-from artcafe_client.error_codes import HistoryUnavailable
+from artcafe_client.error_codes import ForbiddenSubject, HistoryUnavailable, StreamUnavailable
 from artcafe_client.errors import ConnectionLost
 from artcafe_client.message import Message
 from artcafe_client.transports.link import Feed, Start
@@ -63,9 +63,15 @@ class ChannelReader:
     """Delivers the messages of one channel to one subscription, in order, each once."""
 
     def __init__(
-        self, nc: Nats, subject: str, feed: Feed, to_message: Callable[[Msg, int, float], Message]
+        self,
+        nc: Nats,
+        subject: str,
+        feed: Feed,
+        to_message: Callable[[Msg, int, float], Message],
+        confirm: Callable[[str], Awaitable[None]],
     ) -> None:
         self._nc = nc
+        self._confirm = confirm
         self._subject = subject
         self._feed = feed
         self._to_message = to_message
@@ -83,7 +89,7 @@ class ChannelReader:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self, start: Start) -> None:
-        """Begins; HistoryUnavailable if the client may not read the stream, or there is none."""
+        """Begins; HistoryUnavailable if the client may not read the stream, StreamUnavailable while it is away."""
         self._start = start
         after = await self._create_consumer(await self._policy(start))
         if start.is_now or isinstance(start.since, int):
@@ -140,16 +146,33 @@ class ChannelReader:
         return int(created.get("delivered", {}).get("stream_seq", 0))
 
     async def _call(self, call: str, body: Any) -> dict[str, Any]:
-        """Calls JetStream's API; HistoryUnavailable when it refuses, is not there or may not be called."""
-        payload = msgspec.json.encode(body) if body is not None else b""
-        try:
-            reply = await self._nc.request(f"{API}.{call}", payload, API_TIMEOUT_S)
-        except (nats.errors.NoRespondersError, nats.errors.TimeoutError):
-            raise HistoryUnavailable("the channel's history does not answer over NATS") from None
+        """Calls JetStream's API; errors as `_request`, and StreamUnavailable for one that it answers."""
+        reply = await self._request(call, body)
         answer: dict[str, Any] = msgspec.json.decode(reply.data)
         if "error" in answer:
-            raise HistoryUnavailable(str(answer["error"].get("description", "")))
+            raise StreamUnavailable(str(answer["error"].get("description", "")))
         return answer
+
+    async def _request(self, call: str, body: Any) -> Msg:
+        """HistoryUnavailable if the client may not call it, StreamUnavailable while nobody answers."""
+        subject = f"{API}.{call}"
+        payload = msgspec.json.encode(body) if body is not None else b""
+        request = asyncio.ensure_future(self._nc.request(subject, payload, API_TIMEOUT_S))
+        try:
+            # The request is sent in its first turn, and before the PING that confirms it.
+            await asyncio.sleep(0)
+            await self._confirm(subject)
+            return await request
+        except ForbiddenSubject:
+            raise HistoryUnavailable("the client may not read the channel's history over NATS") from None
+        except (nats.errors.NoRespondersError, nats.errors.TimeoutError):
+            raise StreamUnavailable("the channel's stream does not answer") from None
+        finally:
+            if not request.done():
+                request.cancel()
+            elif not request.cancelled():
+                # Nobody may have waited for it.
+                request.exception()
 
     async def _leave(self) -> None:
         if self._inbox_subscription is not None:
@@ -213,12 +236,7 @@ class ChannelReader:
         return int((reply.headers or {})["Nats-Sequence"]) if reply is not None else 0
 
     async def _direct_get(self, query: dict[str, Any]) -> "Msg | None":
-        try:
-            reply = await self._nc.request(
-                f"{API}.DIRECT.GET.{STREAM}", msgspec.json.encode(query), API_TIMEOUT_S
-            )
-        except (nats.errors.NoRespondersError, nats.errors.TimeoutError):
-            raise HistoryUnavailable("the channel's history does not answer over NATS") from None
+        reply = await self._request(f"DIRECT.GET.{STREAM}", query)
         return reply if "Nats-Sequence" in (reply.headers or {}) else None
 
     # -- reading -------------------------------------------------------------------------------
@@ -226,7 +244,7 @@ class ChannelReader:
     async def _run(self) -> None:
         try:
             while True:
-                with contextlib.suppress(HistoryUnavailable):
+                with contextlib.suppress(HistoryUnavailable, StreamUnavailable):
                     await self._pull()
                     continue
                 log.info("the channel cannot be read now", extra={"subject": self._subject})

@@ -77,7 +77,7 @@ class Feed(Protocol):
         """Notes that messages are not kept any more."""
 
     def started(self, seq: int | None) -> None:
-        """The server has confirmed the subscription; `seq` is the channel's last message at that moment, if known."""
+        """The server has confirmed the subscription; what comes after `seq` follows, if it says so."""
 
     def fail(self, error: ArtcafeError) -> None:
         """Ends the subscription with an error."""

@@ -95,7 +95,7 @@ class NatsLink:
                     tls=tls,
                     nkeys_seed_str=identity.seed,
                     name="artcafe-client",
-                    inbox_prefix=f"_INBOX.{identity.client_id}".encode(),
+                    inbox_prefix=inbox_prefix(identity.client_id).encode(),
                     connect_timeout=max(1, int(timeout_s)),
                     ping_interval=PING_INTERVAL_S,
                     max_outstanding_pings=2,
@@ -153,6 +153,8 @@ class NatsLink:
         await self._publish(message.reply or "", body, None)
 
     async def report(self, report: Report, *, heartbeat: bool) -> None:
+        if not self._identity.client_id:
+            return
         suffix = f"tenant.{self.tenant_id}.client.{self._identity.client_id}"
         fields = msgspec.to_builtins(report)
         if not heartbeat:
@@ -170,9 +172,16 @@ class NatsLink:
         subjects = self._patterns(feed.target)
         start = feed.start
         if start is not None:
-            reader = self._readers[feed] = ChannelReader(self._nc, subjects[0], feed, self._message)
-            with _translated():
-                await self._until_lost(reader.start(start))
+            reader = self._readers[feed] = ChannelReader(
+                self._nc, subjects[0], feed, self._message, self._confirmations.add
+            )
+            try:
+                with _translated():
+                    await self._until_lost(reader.start(start))
+            except BaseException:
+                self._readers.pop(feed, None)
+                await reader.stop()
+                raise
             return
         with _translated():
             self._subscriptions[feed] = [
@@ -218,7 +227,7 @@ class NatsLink:
         self._end(Loss(Event.LOST, ConnectionLost(reason)))
 
     async def close(self) -> None:
-        if not self.lost.done():
+        if not self.lost.done() and self._identity.client_id:
             goodbye = msgspec.json.encode({"type": "disconnect"})
             subject = f"_PRESENCE.tenant.{self.tenant_id}.client.{self._identity.client_id}"
             with contextlib.suppress(ArtcafeError, nats.errors.Error):
@@ -262,7 +271,7 @@ class NatsLink:
         all_headers = dict(self._headers(subject, body, headers) or {})
         if message_id is not None:
             # Ids belong to their publisher: another client's message with the same id is another message.
-            all_headers["Nats-Msg-Id"] = f"{self._identity.client_id}.{message_id}"
+            all_headers["Nats-Msg-Id"] = f"{self._identity.public_key}.{message_id}"
         try:
             reply = await self._until_lost(
                 self._nc.request(subject, body, ANSWER_TIMEOUT_S, headers=all_headers)
@@ -320,6 +329,11 @@ class NatsLink:
             reply=reply if reply and seq is None else None,
             respond=self.respond if reply and seq is None else None,
         )
+
+
+def inbox_prefix(client_id: str) -> str:
+    """The prefix of a client's own inboxes; without an id the default one, which only clients with all rights may use."""
+    return f"_INBOX.{client_id}" if client_id else "_INBOX"
 
 
 async def _close(nc: NatsClient) -> None:

@@ -202,7 +202,7 @@ class ClientSession(FrameDispatcher):
         self._names.require_subscribe(name)
         if len(self._subscriptions.names) >= self._gateway.settings.max_subscriptions:
             raise TooManySubscriptions
-        gap = None
+        position = None
         key = _subscription_key(received)
         subscribed = self._subscriptions.names.get(key)
         if subscribed is not None and subscribed.publish_subject != name.publish_subject:
@@ -211,14 +211,18 @@ class ClientSession(FrameDispatcher):
         if history is None:
             await self._subscriptions.subscribe(key, name, received.queue or "")
         else:
-            gap = await self._subscriptions.subscribe_from(key, name, history)
+            position = await self._subscriptions.subscribe_from(key, name, history)
         self.socket.send(
             frames.Subscribed(
                 subject=received.subject,
                 channel=received.channel,
                 id=received.id,
                 queue=received.queue,
-                gap=True if gap is not None else None,
+                gap=True if position is not None and position.gap is not None else None,
+                seq=None if position is None else position.after_seq,
+                channel_id=None
+                if name.channel == received.channel or received.channel is None
+                else name.channel,
             )
         )
         self._subscriptions.activate(key)

@@ -14,7 +14,7 @@ from artcafe_gateway.delivery.member_subscription import MemberSubscription
 from artcafe_gateway.delivery.message import BrokerMessage, message_frame
 from artcafe_gateway.history.gaps import Gap
 from artcafe_gateway.history.outage import RecoveryFailed
-from artcafe_gateway.history.reader import HistoryQuery, find_replay_position
+from artcafe_gateway.history.reader import HistoryQuery, ReplayPosition, find_replay_position
 from artcafe_gateway.history.tail import StreamTail
 from artcafe_gateway.reporting.channel_subscribers import ChannelSubscriberTracker
 from artcafe_gateway.reporting.usage import UsageRecorder
@@ -98,10 +98,10 @@ class SocketSubscriptions:
         shared = await self._bridge.acquire_subscription(subject, BrokerSubscription)
         return SubjectSubscription(self, subject, shared, earlier)
 
-    async def subscribe_from(self, key: str, name: ResolvedSubject, query: HistoryQuery) -> Gap | None:
+    async def subscribe_from(self, key: str, name: ResolvedSubject, query: HistoryQuery) -> ReplayPosition:
         """Subscribes to a channel from a position in its history; BrokerUnavailable, HistoryUnavailable.
 
-        Replaces the socket's existing subscription to the channel, if any. Returns what is missing at its beginning.
+        Replaces the socket's existing subscription to the channel, if any. Returns where it begins.
         """
         subject = name.publish_subject
         replaced = self._by_subject.get((subject, ""))
@@ -127,7 +127,7 @@ class SocketSubscriptions:
             if overlaps(other.subject, subject):
                 other.earlier_subjects = (*other.earlier_subjects, subject)
                 other.refresh()
-        return position.gap
+        return position
 
     def render_as(self, frame_type: str, render: MessageRender) -> None:
         """Renders further messages as another type of frame."""

@@ -208,13 +208,19 @@ class Pong(ServerFrame, frozen=True, kw_only=True, tag="pong"):
 
 
 class Subscribed(ServerFrame, frozen=True, kw_only=True, tag="subscribed"):
-    """Confirms a subscription; messages follow. `gap` is true if a `gap` frame follows first."""
+    """Confirms a subscription; messages follow. `gap` is true if a `gap` frame follows first.
+
+    With `since` or `last`, `seq` is the number after which the messages follow. `channel_id` is the id of a channel that was
+    named by its name.
+    """
 
     subject: str | None = None
     channel: str | None = None
     id: FrameId | None = None
     queue: str | None = None
     gap: bool | None = None
+    seq: int | None = None
+    channel_id: str | None = None
 
 
 class Gap(ServerFrame, frozen=True, kw_only=True, tag="gap"):
