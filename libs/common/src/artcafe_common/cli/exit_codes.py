@@ -34,18 +34,6 @@ class Failure(Exception):
         return f"{text} ({suffix})" if suffix else text
 
 
-# WebSocket errors have a code but no HTTP status.
-_EXIT_CODES = {
-    "authentication_failed": ExitCode.DENIED,
-    "forbidden_subject": ExitCode.DENIED,
-    "broker_unavailable": ExitCode.UNAVAILABLE,
-    "server_busy": ExitCode.UNAVAILABLE,
-    "service_unavailable": ExitCode.UNAVAILABLE,
-    "store_unavailable": ExitCode.UNAVAILABLE,
-    "deadline_exceeded": ExitCode.UNAVAILABLE,
-}
-
-
 def exit_code_for_status(status: int) -> ExitCode:
     """The exit code for an HTTP status of the API."""
     if status in (401, 403):
@@ -53,8 +41,3 @@ def exit_code_for_status(status: int) -> ExitCode:
     if status == 404:  # noqa: PLR2004 - not found
         return ExitCode.NOT_FOUND
     return ExitCode.UNAVAILABLE if status in (502, 503, 504) else ExitCode.FAILED
-
-
-def exit_code_for_error(code: str) -> ExitCode:
-    """The exit code for an error code without an HTTP status."""
-    return _EXIT_CODES.get(code, ExitCode.FAILED)

@@ -2,8 +2,7 @@
 
 import sys
 from contextlib import suppress
-from functools import partial
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -11,6 +10,9 @@ from artcafe_common.cli import output
 from artcafe_common.cli.async_runner import run
 from artcafe_common.cli.exit_codes import ExitCode, Failure
 from artcafe_common.cli.options import AccountId, ApiUrl, AsJson, SeedFile
+
+if TYPE_CHECKING:
+    from artcafe_client import Client
 
 MAX_DATA_BYTES = 1024 * 1024
 MAX_LAST = 200
@@ -59,15 +61,15 @@ def pub(
     as_json: AsJson = False,
 ) -> None:
     """Publish a message and wait until the broker has received it."""
-    from artcafe_common.cli.client_transport import create_transport
-    from artcafe_common.cli.transport import ConnectionLost, Subject
+    from artcafe_client.errors import ArtcafeError
+    from artcafe_common.cli.sdk_client import create_client, to_failure
 
     payload = _encode_payload(_read_data(data), text=text)
-    transport = create_transport(seed_file, client, nats_url, ws, nats=nats, account=account, api=api)
     try:
-        run(transport.publish(Subject(subject, channel), payload, count))
-    except ConnectionLost as error:
-        raise error.to_failure() from None
+        publisher = create_client(seed_file, client, nats_url, ws, nats=nats, account=account, api=api)
+        run(_publish(publisher, subject, payload, count, is_channel=channel, each=channel or not nats))
+    except ArtcafeError as error:
+        raise to_failure(error) from None
     if as_json:
         output.print_json(
             {
@@ -110,27 +112,68 @@ def sub(
     as_json: AsJson = False,
 ) -> None:
     """Print messages as they arrive, until Ctrl-C."""
-    from artcafe_common.cli.client_transport import create_transport
-    from artcafe_common.cli.message_printer import MessagePrinter, fetch_history
-    from artcafe_common.cli.transport import Subject
+    from artcafe_client.errors import ArtcafeError
+    from artcafe_common.cli.sdk_client import create_client, to_failure
 
     if last is not None and not channel:
         raise Failure("--last needs --channel and a channel's id", ExitCode.USAGE)
     if last is not None and queue:
         raise Failure("a queue group has no history: give --last or --queue", ExitCode.USAGE)
-    transport = create_transport(seed_file, client, nats_url, ws, nats=nats, account=account, api=api)
-    printer = MessagePrinter(
-        transport,
-        Subject(subject, channel),
-        count=count,
-        as_json=as_json,
-        replay={"last": last} if last is not None and not nats else None,
-        queue=queue,
-        load_history=partial(fetch_history, subject, last, account=account, api=api)
-        if last and nats
-        else None,
-    )
-    run(printer.run(timeout))
+    try:
+        subscriber = create_client(seed_file, client, nats_url, ws, nats=nats, account=account, api=api)
+        source = _Source(subject, channel, queue or None, last)
+        run(_print_messages(subscriber, source, count, timeout, as_json=as_json))
+    except ArtcafeError as error:
+        raise to_failure(error) from None
+
+
+class _Source(NamedTuple):
+    """What `sub` subscribes to."""
+
+    name: str
+    is_channel: bool
+    queue: str | None
+    last: int | None
+
+
+async def _publish(
+    client: "Client", name: str, payload: bytes, count: int, *, is_channel: bool, each: bool
+) -> None:
+    """Publish a message `count` times; confirmed are the first, which shows what is forbidden, the last, or `each`."""
+    import msgspec
+
+    # The data is sent as it is, so that JSON numbers keep every digit.
+    data = msgspec.Raw(payload)
+    published = 0
+    async with client:
+        try:
+            while published < count:
+                if is_channel:
+                    await client.channel(name).publish(data)
+                else:
+                    confirm = each or published in (0, count - 1)
+                    await client.publish(name, data, confirm=confirm)
+                published += 1
+        finally:
+            if 0 < published < count:
+                output.print_notice(f"{published} of {count} messages were published")
+
+
+async def _print_messages(
+    client: "Client", source: _Source, count: int, timeout_s: float, *, as_json: bool
+) -> None:
+    from artcafe_common.cli.message_printer import MessagePrinter
+
+    printer = MessagePrinter(client, source.name, count=count, as_json=as_json)
+    try:
+        await client.open()
+        if source.is_channel:
+            subscription = client.channel(source.name).subscribe(last=source.last, queue=source.queue)
+        else:
+            subscription = client.subscribe(source.name, queue=source.queue)
+        await printer.run(subscription, timeout_s)
+    finally:
+        await client.close()
 
 
 def _read_data(data: str) -> str:
