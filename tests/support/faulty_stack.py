@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import socket
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +12,7 @@ import msgspec
 from artcafe_common.dev.stack import LOOPBACK, READY_WITHIN_S, Stack
 from artcafe_common.dev.supervisor import Program
 from support.dynamo_proxy.faults import BUSY, Faults
+from support.stack import free_port
 
 _PROXY = "dynamo_proxy"
 _TESTS = Path(__file__).parents[1]
@@ -25,9 +25,7 @@ class FaultyStack(Stack):
 
     def __init__(self, directory, ports, *, settings=None):
         super().__init__(directory, ports, settings=settings)
-        with socket.socket() as probe:
-            probe.bind((LOOPBACK, 0))
-            self._port = probe.getsockname()[1]
+        self._port = free_port()
 
     @property
     def aws_url(self):

@@ -1,6 +1,7 @@
 """Stacks for tests: real servers and services on free ports."""
 
 import contextlib
+import secrets
 import socket
 
 from artcafe_common.dev.stack import Ports, Stack
@@ -9,15 +10,24 @@ from artcafe_common.dev.stack import Ports, Stack
 UNLIMITED = {"ARTCAFE_ADDRESS_LOGINS_PER_MINUTE": "0", "ARTCAFE_ADDRESS_CALLS_PER_MINUTE": "0"}
 
 
+# Below the ports of outgoing connections, which may take a port between its choice and its use.
+PORTS = range(15_000, 32_000)
+
+
+def free_port() -> int:
+    """A port on which nothing listens."""
+    while True:
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            port = secrets.choice(PORTS)
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
 def free_ports() -> Ports:
-    sockets = [socket.socket() for _ in Ports.__struct_fields__]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return Ports(**dict(zip(Ports.__struct_fields__, (s.getsockname()[1] for s in sockets), strict=True)))
-    finally:
-        for each in sockets:
-            each.close()
+    found = set[int]()
+    while len(found) < len(Ports.__struct_fields__):
+        found.add(free_port())
+    return Ports(**dict(zip(Ports.__struct_fields__, found, strict=True)))
 
 
 @contextlib.asynccontextmanager
