@@ -25,6 +25,7 @@ MAY_FAIL = {
     "subjects_create",
     "agents_create",
     "channels_create",
+    "connections_end",
     "subjects_update",
 }
 pytestmark = [
@@ -108,13 +109,8 @@ async def plan(tenant, document, directory, **extra):
                     "bodyType": reference.rpartition("/")[2],
                 }
             )
-    # A connection ends with its client, and everything with its organization.
     calls.sort(
-        key=lambda call: (
-            ORDER.index(call["method"]),
-            call["route"] == f"{API}/accounts/{{account_id}}",
-            call["tag"] != "connections",
-        )
+        key=lambda call: (ORDER.index(call["method"]), call["route"] == f"{API}/accounts/{{account_id}}")
     )
     path = directory / "plan.json"
     path.write_text(
