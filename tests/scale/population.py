@@ -26,7 +26,8 @@ from artcafe_identity.tables import ACCOUNTS, CHALLENGES, AccountOwner
 from artcafe_tenancy.tables import CLIENTS, TENANTS, ClientItem, TenantItem
 from support.aws import aws_environment
 
-BATCH = 200
+# So that no write of a batch waits longer than DynamoDB's deadline.
+BATCH = 40
 PERMISSIONS = Permissions(publish=[">"], subscribe=[">"])
 
 
