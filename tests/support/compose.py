@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import socket
 import ssl
 import subprocess
 
@@ -15,11 +16,19 @@ UP_WITHIN_S = 900
 SERVICES = ("gateway", "identity", "tenancy", "presence", "metering")
 
 
+def free_port():
+    """A port that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 class Compose:
     """One project of docker compose, with ports of its own."""
 
-    def __init__(self, directory, project, *, https_port, nats_port):
+    def __init__(self, directory, project, *, https_port, nats_port, files=(), **environ):
         self.directory = directory
+        self.files = [option for file in files for option in ("--file", file)]
         self.project = project
         self.https_port = https_port
         self.nats_port = nats_port
@@ -33,12 +42,13 @@ class Compose:
             "ARTCAFE_HTTPS_PORT": str(https_port),
             "ARTCAFE_NATS_PORT": str(nats_port),
             "ARTCAFE_IMAGE_TAG": "test",
+            **environ,
         }
 
     def run(self, *arguments, check=True, timeout=120):
         """Run `docker compose` with these arguments."""
         return docker(
-            *("compose", "--project-name", self.project, *arguments),
+            *("compose", "--project-name", self.project, *self.files, *arguments),
             check=check,
             timeout=timeout,
             cwd=self.directory,

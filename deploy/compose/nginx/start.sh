@@ -2,7 +2,8 @@
 # Runs nginx in its container of compose.yaml. The names `gateway` and `nats` stand for the addresses of their
 # containers, which change when one is added, replaced or removed; nginx then loads its configuration again.
 #
-#   start.sh     settings: those of deploy/nginx/render.sh, and ARTCAFE_DOMAIN (localhost)
+#   start.sh     settings: those of deploy/nginx/render.sh, ARTCAFE_DOMAIN (localhost), NATS_NAME (nats), and NATS_AUTHORITY:
+#                the certificate of the authority of nodes whose WebSockets are encrypted
 set -euo pipefail
 case "${1:-}" in
   "") ;;
@@ -23,7 +24,13 @@ addresses() { # addresses NAME PORT: one line, separated by commas
 render() { # render GATEWAYS NATS: the configuration of all hosts, with the servers of this directory
   # As a user without rights, and with a root file system that is read-only.
   GATEWAYS=$1 "$HERE/render.sh" | sed -e '$d' -e '/^user /d' -e 's#^pid .*#pid /tmp/nginx.pid;#'
-  sed -e "s/@DOMAIN@/$DOMAIN/g" -e "s/@NATS@/${2%%,*}/g" "$HERE/servers.conf"
+  local scheme=http tls=
+  if [ -n "${NATS_AUTHORITY:-}" ]; then
+    scheme=https
+    tls="proxy_ssl_verify on; proxy_ssl_trusted_certificate $NATS_AUTHORITY; proxy_ssl_name localhost;"
+  fi
+  sed -e "s/@DOMAIN@/$DOMAIN/g" -e "s/@NATS@/server ${2//,/; server };/g" \
+    -e "s#@NATS_TLS@#$tls#" -e "s/@NATS_SCHEME@/$scheme/g" "$HERE/servers.conf"
   echo "}"
 }
 
@@ -31,7 +38,7 @@ known=
 look() { # true if there is a new configuration
   local gateways nats
   gateways=$(addresses gateway 8000)
-  nats=$(addresses nats 8443)
+  nats=$(addresses "${NATS_NAME:-nats}" 8443)
   if [ -z "$gateways" ] || [ -z "$nats" ] || [ "$gateways $nats" = "$known" ]; then return 1; fi
   known="$gateways $nats"
   render "$gateways" "$nats" >"$CONFIGURATION"

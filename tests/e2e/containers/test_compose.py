@@ -5,7 +5,6 @@ The tests run in order, on one system.
 
 import asyncio
 import json
-import socket
 import uuid
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import pyrage
 import pytest
 
 from artcafe_common.installation.user_pool import DEMO_PASSWORD, DEMO_USER
-from support.compose import SERVICES, UP_WITHIN_S, Compose
+from support.compose import SERVICES, UP_WITHIN_S, Compose, free_port
 from support.container_clients import authenticate, call, receive
 from support.docker import copy_sources, has_image, missing_engine
 from support.waiting import eventually
@@ -29,12 +28,6 @@ pytestmark = [
 IMAGES = ("python:3.13-slim-trixie", "nats:2", "valkey/valkey:8", "motoserver/moto:5", "nginx:1")
 PROMETHEUS = "prom/prometheus:v3.5.0"
 DRAIN_S = 10
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.fixture(scope="module")

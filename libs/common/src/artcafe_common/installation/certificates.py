@@ -1,6 +1,7 @@
 """An authority of one's own for the certificates of a cluster's nodes: for development, and for networks without one."""
 
 import ipaddress
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,8 +19,10 @@ CA_VALIDITY, NODE_VALIDITY = timedelta(days=3650), timedelta(days=825)
 _BEFORE = timedelta(hours=1)
 
 
-def create_certificates(directory: Path, nodes: list[Node]) -> list[Path]:
+def create_certificates(directory: Path, nodes: list[Node], *, names: Iterable[str] = ()) -> list[Path]:
     """Write `ca.pem`, and `NAME.pem` with `NAME-key.pem` of each node; returns the nodes' certificates.
+
+    They are valid for the node's host, and for the other `names`.
 
     An authority that is there already signs the nodes' new certificates.
     """
@@ -35,7 +38,10 @@ def create_certificates(directory: Path, nodes: list[Node]) -> list[Path]:
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = (
             _builder(node.name, authority.subject, key, NODE_VALIDITY)
-            .add_extension(x509.SubjectAlternativeName([_alternative_name(node.host)]), critical=False)
+            .add_extension(
+                x509.SubjectAlternativeName([_alternative_name(host) for host in (node.host, *names)]),
+                critical=False,
+            )
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             # A node is also a client of the others.
             .add_extension(

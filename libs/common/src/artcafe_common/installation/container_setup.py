@@ -8,7 +8,6 @@ import asyncio
 import datetime as dt
 import ipaddress
 import os
-import ssl
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +20,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from artcafe_common.bus.errors import CommandError, StoreUnavailable
 from artcafe_common.installation.bootstrap import bootstrap
+from artcafe_common.installation.certificates import create_certificates
+from artcafe_common.installation.cluster import CA_FILE, ClusterError, configure_nodes, parse_cluster
 from artcafe_common.installation.nats_server import NatsServerConfig, NatsTls, write_server_configuration
 from artcafe_common.installation.platform_keys import FILE_NAME
 from artcafe_common.installation.private_files import replace_private, write_private
@@ -31,11 +32,12 @@ from artcafe_common.storage.create import create_tables
 
 CERTIFICATE_VALID_DAYS = 825
 AWS_WITHIN_S = 120.0
-# What SSL_CERT_FILE of the services names.
+# What ARTCAFE_CA_FILE of the services names.
 TRUSTED_FILE = "trusted.pem"
-# The files of the keys directory that each container needs, as docs/operate/install.md lists them.
+# In the keys directory.
+CERTIFICATES = "certificates"
+# The files of the keys directory that each container but those of nats needs, as docs/operate/install.md lists them.
 KEY_FILES: Mapping[str, tuple[str, ...]] = {
-    "nats": ("nats-server.conf",),
     "gateway": ("gateway.creds", "answers.key", "cursor.key"),
     "identity": (
         *("identity.creds", "identity-system.creds", "identity-callout.creds"),
@@ -67,32 +69,61 @@ NATS = NatsServerConfig(
 )
 
 
-def create_keys(directory: Path) -> None:
+def configure_servers(keys: Path, cluster: str, domain: str) -> list[NatsServerConfig]:
+    """The configuration of the container `nats`, or of those that `cluster` describes, with certificates for them.
+
+    Raises ClusterError.
+    """
+    if not cluster:
+        return [NATS]
+    nodes, certificates = parse_cluster(cluster), keys / CERTIFICATES
+    if missing := [node for node in nodes if not (certificates / f"{node.name}.pem").exists()]:
+        create_certificates(certificates, missing, names=("localhost", f"nats.{domain}", "127.0.0.1"))
+    base = msgspec.structs.replace(NATS, tls=None)
+    return [
+        # A directory for each: the nodes are containers with volumes of their own.
+        msgspec.structs.replace(config, store=NATS.store)
+        for config in configure_nodes(nodes, base, host=NATS.host, certificates=Path("/run/artcafe/keys"))
+    ]
+
+
+def create_keys(directory: Path, servers: list[NatsServerConfig]) -> None:
     """Create the keys of a new installation; bring those of an existing one to this release."""
     if not (directory / FILE_NAME).exists():
-        bootstrap(directory, NATS)
+        bootstrap(directory, servers[0])
         mark_release(directory)
-        return
-    write_server_configuration(directory, NATS)
-    renew_if_outdated(directory)
+    else:
+        renew_if_outdated(directory)
+    for server in servers:
+        write_server_configuration(directory, server)
 
 
-def distribute_keys(keys: Path, volumes: Path) -> None:
+def distribute_keys(keys: Path, volumes: Path, servers: list[NatsServerConfig]) -> None:
     """Copy to each container's volume the files that it needs."""
-    for name, files in KEY_FILES.items():
+    of_servers = [server.file for server in servers]
+    if servers[0].cluster is not None:
+        for server in servers:
+            of_servers += [f"{CERTIFICATES}/{server.server_name}{end}.pem" for end in ("", "-key")]
+        of_servers.append(f"{CERTIFICATES}/{CA_FILE}")
+    for name, files in {"nats": of_servers, **KEY_FILES}.items():
         volume = volumes / name
         volume.mkdir(parents=True, exist_ok=True, mode=0o700)
         for file in files:
             # Services that run read them again.
-            replace_private(volume / file, (keys / file).read_text())
+            replace_private(volume / Path(file).name, (keys / file).read_text())
 
 
-def distribute_certificate(tls: Path, volumes: Path) -> None:
-    """Give each container that connects to nats what it trusts: the system's authorities, and this certificate."""
-    system = Path(ssl.get_default_verify_paths().cafile or "/etc/ssl/certs/ca-certificates.crt")
-    trusted = [path.read_text() for path in (system, tls / "fullchain.pem") if path.exists()]
-    for name in KEY_FILES.keys() - {"nats"}:
+def distribute_certificate(tls: Path, keys: Path, volumes: Path) -> None:
+    """Give each container that connects to nats what it trusts besides the system's authorities.
+
+    nginx finds the authority of a cluster's nodes beside its own certificate.
+    """
+    authority = keys / CERTIFICATES / CA_FILE
+    trusted = [path.read_text() for path in (tls / "fullchain.pem", authority) if path.exists()]
+    for name in KEY_FILES:
         replace_private(volumes / name / TRUSTED_FILE, "\n".join(trusted))
+    if authority.exists():
+        replace_private(tls / f"nats-{CA_FILE}", authority.read_text())
 
 
 def create_certificate(directory: Path, domain: str) -> None:
@@ -168,12 +199,15 @@ def main() -> None:
     root = Path(os.environ.get("ARTCAFE_VOLUMES", "/var/lib/artcafe"))
     os.umask(0o077)
     try:
-        create_keys(root / "keys")
-        distribute_keys(root / "keys", root / "services")
-        create_certificate(root / "tls", os.environ.get("ARTCAFE_DOMAIN", "localhost"))
-        distribute_certificate(root / "tls", root / "services")
-        asyncio.run(provision_aws(root / "services", os.environ))
-    except (SettingsError, CommandError, OSError, TimeoutError) as error:
+        keys, tls, volumes = root / "keys", root / "tls", root / "services"
+        domain = os.environ.get("ARTCAFE_DOMAIN", "localhost")
+        servers = configure_servers(keys, os.environ.get("ARTCAFE_CLUSTER", ""), domain)
+        create_keys(keys, servers)
+        distribute_keys(keys, volumes, servers)
+        create_certificate(tls, domain)
+        distribute_certificate(tls, keys, volumes)
+        asyncio.run(provision_aws(volumes, os.environ))
+    except (SettingsError, ClusterError, CommandError, OSError, TimeoutError) as error:
         sys.exit(f"setup: {error or 'AWS did not answer in time'}")
 
 
