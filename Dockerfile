@@ -22,8 +22,8 @@ RUN rm -rf /usr/local/lib/python3*/site-packages/pip* /usr/local/lib/python3*/en
  && groupadd --gid 10001 artcafe \
  && useradd --uid 10001 --gid artcafe --home-dir /nonexistent --no-create-home --shell /usr/sbin/nologin artcafe \
  # New volumes get the owner and mode of these.
- && for name in keys tls nats valkey aws backups services/nats services/gateway services/identity services/tenancy \
-      services/presence services/metering services/admin; do \
+ && for name in keys tls nats nats-2 nats-3 valkey valkey-replica aws backups \
+      services/nats services/gateway services/identity services/tenancy services/presence services/metering services/admin; do \
       install -d -o artcafe -g artcafe -m 0700 "/var/lib/artcafe/$name"; \
     done
 COPY --from=build /opt/artcafe /opt/artcafe

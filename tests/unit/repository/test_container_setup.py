@@ -4,11 +4,15 @@ import ssl
 import stat
 
 import pytest
+from cryptography import x509
 
 from artcafe_common.health_check import PORTS
 from artcafe_common.installation import release_marker
 from artcafe_common.installation.container_setup import (
+    CERTIFICATES,
     KEY_FILES,
+    NATS,
+    configure_servers,
     create_certificate,
     create_keys,
     distribute_keys,
@@ -23,7 +27,7 @@ from artcafe_tenancy.settings import Settings as TenancySettings
 
 @pytest.fixture
 def keys(tmp_path):
-    create_keys(tmp_path / "keys")
+    create_keys(tmp_path / "keys", [NATS])
     return tmp_path / "keys"
 
 
@@ -33,14 +37,14 @@ def contents(directory):
 
 def test_later_start_changes_no_key(keys):
     before = contents(keys)
-    create_keys(keys)
+    create_keys(keys, [NATS])
     assert contents(keys) == before
 
 
 def test_release_with_other_permissions_renews_the_credentials(keys, monkeypatch):
     before = contents(keys)
     monkeypatch.setattr(release_marker, "permissions_fingerprint", lambda: "of another release")
-    create_keys(keys)
+    create_keys(keys, [NATS])
     after = contents(keys)
     changed = {name for name, text in after.items() if before[name] != text}
     assert {MARKER_FILE, "nats-server.conf", "gateway.creds"} <= changed
@@ -48,16 +52,38 @@ def test_release_with_other_permissions_renews_the_credentials(keys, monkeypatch
 
 
 def test_each_container_gets_its_files_only(keys, tmp_path):
-    distribute_keys(keys, tmp_path / "volumes")
-    for name, files in KEY_FILES.items():
+    distribute_keys(keys, tmp_path / "volumes", [NATS])
+    expected = {**KEY_FILES, "nats": ("nats-server.conf",)}
+    for name, files in expected.items():
         volume = tmp_path / "volumes" / name
         assert {path.name for path in volume.iterdir()} == set(files)
         assert stat.S_IMODE(volume.stat().st_mode) == 0o700
         assert {stat.S_IMODE(path.stat().st_mode) for path in volume.iterdir()} == {0o600}
-    distributed = {name for files in KEY_FILES.values() for name in files}
+    distributed = {name for files in expected.values() for name in files}
     # The reserve of the operator's key is no service's.
     kept = {"accounts.json", "operator-reserve.nk", MARKER_FILE}
     assert {path.name for path in keys.iterdir()} - distributed == kept
+
+
+def test_nodes_of_a_cluster_get_configurations_and_certificates(tmp_path):
+    keys, volumes = tmp_path / "keys", tmp_path / "volumes"
+    keys.mkdir()
+    for _ in range(2):
+        servers = configure_servers(
+            keys, "nats=nats:6222,nats-2=nats-2:6222,nats-3=nats-3:6222", "example.org"
+        )
+        create_keys(keys, servers)
+        distribute_keys(keys, volumes, servers)
+    nodes = ("nats", "nats-2", "nats-3")
+    assert {path.name for path in (volumes / "nats").iterdir()} == {
+        "ca.pem",
+        *(name for node in nodes for name in (f"nats-server-{node}.conf", f"{node}.pem", f"{node}-key.pem")),
+    }
+    context = ssl.create_default_context(cafile=keys / CERTIFICATES / "ca.pem")
+    context.load_cert_chain(volumes / "nats/nats-2.pem", volumes / "nats/nats-2-key.pem")
+    certificate = x509.load_pem_x509_certificate((volumes / "nats/nats-2.pem").read_bytes())
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert names.get_values_for_type(x509.DNSName) == ["nats-2", "localhost", "nats.example.org"]
 
 
 def test_certificate_is_made_once_and_names_the_hosts(tmp_path):
