@@ -111,9 +111,10 @@ async def test_one_that_is_killed_costs_nothing_acknowledged(compose, http, chan
 
     async def created():
         # New keys are counted in Redis.
-        return (await http.post("/clients", json={"name": f"after {part}"})).status_code == 201
+        response = await http.post("/clients", json={"name": f"after {part}"})
+        return response.json()["client"]["client_id"] if response.status_code == 201 else None
 
-    await eventually(created, within=60, every=0.5)
+    await call(http, "DELETE", f"/clients/{await eventually(created, within=60, every=0.5)}", 200)
     await asyncio.to_thread(docker, "start", container)
     history = await call(http, "GET", f"/channels/{channel}/messages", 200)
     assert sorted(message["data"] for message in history["messages"]) == [*range(1, before + 2)]
