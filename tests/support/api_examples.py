@@ -9,6 +9,7 @@ ROUTES = {
     "POST /auth/login": {"email": "nobody@example.com", "password": "wrong"},
     "POST /auth/refresh": {"refresh_token": "wrong"},
     "POST /auth/client/challenge": {"client_id": "wrong"},
+    "POST /auth/client/token": {"client_id": "wrong", "nonce": "wrong", "signature": "wrong"},
     "POST /auth/agent/challenge": {"agent_id": "wrong"},
     "POST /auth/agent/verify": {"agent_id": "wrong", "challenge": "wrong", "signature": "wrong"},
     "GET /accounts": None,
@@ -33,6 +34,7 @@ ROUTES = {
     "POST /clients/{client_id}/regenerate-nkey": None,
     "POST /clients/{client_id}/permissions/test": {"action": "publish", "subject": "orders.new"},
     "GET /clients/{client_id}/status": None,
+    "GET /clients/{client_id}/agent-card": None,
     "GET /agents": None,
     "POST /agents": {"name": "x", "key_type": "ed25519", "description": "", "metadata": {}},
     "GET /agents/status/summary": None,
@@ -49,6 +51,7 @@ ROUTES = {
     # Any JSON is a valid body; tests/e2e/rest/test_publish.py tests it.
     "POST /channels/{channel_id}/messages": None,
     "GET /channels/{channel_id}/messages": None,
+    "GET /channels/{channel_id}/events": None,
     "GET /channels/{channel_id}/subscribers": None,
     "GET /subjects": None,
     "POST /subjects": {"name": "x", "pattern": "x", "description": "", "metadata": {}},
@@ -81,6 +84,8 @@ ROUTES = {
     "GET /health/ready": None,
     "GET /metrics": None,
 }
+# A successful response of these does not end.
+ENDLESS = {"GET /channels/{channel_id}/events"}
 
 # A valid frame of each type, without `type` and `id`. A test fails while a type is missing here.
 CLIENT_FRAMES = {
@@ -91,6 +96,7 @@ CLIENT_FRAMES = {
     "publish": {"subject": "frames.gone", "data": 1, "headers": {"a": "b"}},
     "request": {"subject": "frames.nobody", "data": 1, "timeout_ms": 1000},
     "presence": {"status": "busy", "capabilities": [1], "metadata": {"a": 1}},
+    "roster": {"limit": 1},
 }
 DASHBOARD_FRAMES = {
     "ping": {},

@@ -36,6 +36,8 @@ async def test_every_response_conforms_to_the_openapi_document(fuzzed_stack, tmp
         "--checks=all",
         f"--max-examples={EXAMPLES}",
         "--seed=1",
+        # Its response does not end.
+        "--exclude-operation-id=channels_events",
         "--phases=examples,coverage,fuzzing",
         "--no-color",
         f"--header=Authorization: Bearer {owner.token}",

@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import pytest
 
-from support.api_examples import API, ROUTES
+from support.api_examples import API, ENDLESS, ROUTES
 from support.problems import assert_problem
 from support.waiting import eventually
 
@@ -129,7 +129,7 @@ async def test_earliest_dates_are_rejected(api):
         assert_problem(await api.send(f"GET /usage/metrics?end_date=0001-01-0{day}"), 400, "invalid_period")
 
 
-@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize("route", [route for route in ROUTES if route not in ENDLESS])
 async def test_trailing_slash_is_ignored(api, route):
     # An invalid body, so that nothing changes.
     content = None if ROUTES[route] is None and "messages" not in route else b"nonsense"

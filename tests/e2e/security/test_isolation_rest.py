@@ -28,6 +28,7 @@ PUBLIC = {
     "POST /auth/login": 401,
     "POST /auth/refresh": 401,
     "POST /auth/client/challenge": 200,
+    "POST /auth/client/token": 401,
     "POST /auth/agent/challenge": 200,
     "POST /auth/agent/verify": 401,
     "GET /agents/{agent_id}/challenge": 200,
@@ -72,6 +73,11 @@ IN_OWN_TENANT = {
 BODIES = {
     "POST /auth/login": {"email": "{email}", "password": "wrong"},
     "POST /auth/client/challenge": {"client_id": "{client_id}"},
+    "POST /auth/client/token": {
+        "client_id": "{client_id}",
+        "nonce": "{challenge}",
+        "signature": "{signature}",
+    },
     "POST /auth/agent/challenge": {"agent_id": "{agent_id}"},
     "POST /auth/agent/verify": {
         "agent_id": "{agent_id}",
@@ -91,6 +97,7 @@ VOLATILE_HEADERS = {
     "content-length",
     "date",
     "etag",
+    "ratelimit",
     "ratelimit-remaining",
     "ratelimit-reset",
     "x-request-id",

@@ -16,6 +16,7 @@ REPLIES = {
     "publish": "published",
     "request": "error",
     "presence": None,
+    "roster": "roster",
     "subscribe_channel": "subscription_confirmed",
     "unsubscribe_channel": "unsubscription_confirmed",
     "subscribe_topic_preview": "subscription_confirmed",
@@ -24,6 +25,7 @@ REPLIES = {
 REQUIRED_FIELDS = {
     "publish": {"data"},
     "request": {"subject", "data", "id"},
+    "roster": {"id"},
     "subscribe_channel": {"channel_id"},
     "unsubscribe_channel": {"channel_id"},
 }

@@ -6,7 +6,7 @@ import pytest
 from cachetools import TTLCache
 
 import artcafe_common.cache
-from artcafe_common.cache import Cache
+from artcafe_common.cache import Cache, Versions
 from support.fakes.clock import FakeClock
 
 
@@ -130,3 +130,22 @@ async def test_size_is_bounded(cache, source):
         await cache.get(number, source.load)
     assert len(cache._values) == 3
     assert await cache.get(9, source.load) == 10
+
+
+def test_versions_never_repeat_and_their_number_is_bounded():
+    versions = Versions(size=2)
+    assert versions.get("a") == versions.get("b")
+    seen = [versions.get("a")]
+    for key in "abcde":
+        unchanged = versions.get("z")
+        versions.change(key)
+        seen.append(versions.get(key))
+        assert versions.get("z") >= unchanged
+    versions.clear()
+    seen.append(versions.get("e"))
+    assert len(set(seen)) == len(seen)
+    # More changed keys than it can tell apart: all have changed.
+    before = versions.get("z")
+    for key in "abc":
+        versions.change(key)
+    assert versions.get("z") > before

@@ -6,7 +6,7 @@ import functools
 import pytest
 
 from artcafe_common.bus.errors import ServiceUnavailable
-from artcafe_common.concurrency import run_all, run_bounded, run_together
+from artcafe_common.concurrency import run_all, run_bounded, run_together, run_until_first
 
 
 class Work:
@@ -84,3 +84,23 @@ async def test_failure_of_a_bounded_job_ends_the_others():
     with pytest.raises(ServiceUnavailable):
         await run_bounded(jobs, limit=2)
     assert (work.cancelled, work.done) == (["a"], [])
+
+
+async def test_until_first_ends_the_others_and_raises_the_failure_of_the_first():
+    ended = []
+
+    async def wait():
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(1)
+
+    await run_until_first(wait(), asyncio.sleep(0), wait())
+    assert ended == [1, 1]
+
+    async def fail():
+        raise ValueError("first")
+
+    with pytest.raises(ValueError, match="first"):
+        await run_until_first(wait(), fail())
+    assert ended == [1, 1, 1]

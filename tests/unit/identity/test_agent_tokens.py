@@ -10,7 +10,7 @@ from joserfc.jwk import OctKey
 
 from artcafe_common.contracts.identity.clients import AuthenticationFailed
 from artcafe_common.key_ring import KeyRing
-from artcafe_identity import agent_tokens
+from artcafe_identity import agent_tokens, signed_tokens
 from artcafe_identity.agent_tokens import AUDIENCE, TOKEN_TTL_S, AgentTokenIssuer
 
 SEED = secrets.token_bytes(32)
@@ -37,7 +37,7 @@ def test_token_is_valid_only_during_its_lifetime(monkeypatch):
     tokens = AgentTokenIssuer(KeyRing.of(SEED))
     token, ends = tokens.issue(**WHO)
     for now, good in ((ends - 1, True), (ends, False), (ends - TOKEN_TTL_S - 20, True), (0, False)):
-        monkeypatch.setattr(agent_tokens.time, "time", lambda now=now: float(now))
+        monkeypatch.setattr(signed_tokens.time, "time", lambda now=now: float(now))
         if good:
             tokens.verify(token)
         else:

@@ -11,6 +11,36 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
+class Versions(Generic[K]):
+    """A number for each key, which changes whenever what the key stands for may have changed.
+
+    As a part of a cache's key it keeps the result of a load that began before the change from being found. At most
+    `size` keys that have changed are told apart; beyond that, all count as changed.
+    """
+
+    def __init__(self, *, size: int) -> None:
+        self._size = size
+        self._versions: dict[K, int] = {}
+        self._first = self._last = 0
+
+    def get(self, key: K) -> int:
+        """The current number of a key."""
+        return self._versions.get(key, self._first)
+
+    def change(self, key: K) -> None:
+        """Give a key a number that no key had before."""
+        if len(self._versions) >= self._size:
+            self.clear()
+        self._last += 1
+        self._versions[key] = self._last
+
+    def clear(self) -> None:
+        """Give every key another number."""
+        self._versions.clear()
+        self._last += 1
+        self._first = self._last
+
+
 class Cache(Generic[K, V]):
     """At most `size` values, each at most `age_s` seconds old.
 

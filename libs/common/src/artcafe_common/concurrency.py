@@ -41,6 +41,19 @@ async def run_bounded(jobs: Iterable[Callable[[], Awaitable[T]]], *, limit: int)
     return [results[number] for number in sorted(results)]
 
 
+async def run_until_first(*coroutines: Coroutine[Any, Any, Any]) -> None:
+    """Returns when the first one ends, or raises its failure; the others are cancelled, and have ended then."""
+    tasks = [asyncio.create_task(each) for each in coroutines]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for task in done:
+        task.result()
+
+
 async def run_all(coroutines: Iterable[Coroutine[Any, Any, None]]) -> None:
     """Runs every coroutine to its end, whatever happens to the others; raises the first failure afterwards."""
     results = await asyncio.gather(*coroutines, return_exceptions=True)

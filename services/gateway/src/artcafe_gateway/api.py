@@ -6,7 +6,7 @@ from litestar.exceptions import HTTPException
 
 from artcafe_common.bus.errors import CommandError
 from artcafe_gateway.gateway import Gateway
-from artcafe_gateway.http.auth import provide_tenant_user, provide_user
+from artcafe_gateway.http.auth import provide_tenant_caller, provide_tenant_user, provide_user
 from artcafe_gateway.http.conditional import ConditionalRequests, add_etag
 from artcafe_gateway.http.content_encoding import check_content_encoding
 from artcafe_gateway.http.cors import cors_config
@@ -71,6 +71,7 @@ def create_api(
             "health": Provide(lambda: health, sync_to_thread=False),
             "user": Provide(provide_user),
             "tenant_user": Provide(provide_tenant_user),
+            "tenant_caller": Provide(provide_tenant_caller),
         },
         middleware=[
             RequestLog(gateway),

@@ -32,6 +32,7 @@ from artcafe_common.storage.redis_client import RedisClient
 from artcafe_gateway.api import create_api
 from artcafe_gateway.bridges.pool import BridgePool
 from artcafe_gateway.bridges.server_watch import ServerWatch
+from artcafe_gateway.client_tokens import ClientTokens
 from artcafe_gateway.delivery.client_keys import ClientKeys
 from artcafe_gateway.delivery.signatures import derive_signing_key
 from artcafe_gateway.gateway import Gateway
@@ -49,6 +50,7 @@ from artcafe_gateway.metrics import Metrics
 from artcafe_gateway.reporting.channel_subscribers import ChannelSubscriberTracker
 from artcafe_gateway.reporting.dashboard_feed import DashboardFeed
 from artcafe_gateway.reporting.presence import PresenceReporter
+from artcafe_gateway.reporting.roster import RosterReader
 from artcafe_gateway.reporting.traffic import TrafficReporter
 from artcafe_gateway.reporting.usage import UsageRecorder
 from artcafe_gateway.server import serve_http
@@ -110,6 +112,7 @@ async def app(settings: Settings) -> AsyncIterator[None]:
             # Events may have been missed while the broker was unreachable.
             gateway.lookup_cache.clear()
             gateway.client_keys.clear()
+            gateway.client_tokens.clear()
             await gateway.quotas.refresh_all()
 
         await connect(
@@ -122,6 +125,7 @@ async def app(settings: Settings) -> AsyncIterator[None]:
         )
         await gateway.lookup_cache.subscribe()
         await gateway.client_keys.subscribe()
+        await gateway.client_tokens.subscribe()
         await gateway.quotas.subscribe()
         await gateway.bus.subscribe(ClientRevoked, gateway.sessions.on_client_revoked)
         await gateway.bus.subscribe(AgentRevoked, gateway.sessions.on_agent_revoked)
@@ -198,11 +202,13 @@ def _build_gateway(settings: Settings, bus: Bus, redis: RedisClient, cursor_keys
         quotas=quotas,
         lookup_cache=lookup_cache,
         client_keys=client_keys,
+        client_tokens=ClientTokens(bus),
         bridges=bridges,
         sessions=sessions,
         handshake_limiter=handshake_limiter,
         unauthenticated_sockets=UnauthenticatedSockets(settings.unauthenticated_sockets_per_address),
         dashboard_feed=DashboardFeed(lookup_cache.client_name),
+        roster=RosterReader(bus, cursors),
         denials=DenialReporter(presence.enqueue),
         presence=presence,
         channel_subscribers=ChannelSubscriberTracker(bus=bus, presence=presence),

@@ -7,6 +7,7 @@ from artcafe_common.bus.client import Bus
 from artcafe_common.cursors import CursorCodec
 from artcafe_common.storage.redis_client import RedisClient
 from artcafe_gateway.bridges.pool import BridgePool
+from artcafe_gateway.client_tokens import ClientTokens
 from artcafe_gateway.delivery.client_keys import ClientKeys
 from artcafe_gateway.history.reader import HistoryReader
 from artcafe_gateway.limits.connection_limit import ConnectionLimit
@@ -19,6 +20,7 @@ from artcafe_gateway.metrics import Metrics
 from artcafe_gateway.reporting.channel_subscribers import ChannelSubscriberTracker
 from artcafe_gateway.reporting.dashboard_feed import DashboardFeed
 from artcafe_gateway.reporting.presence import PresenceReporter
+from artcafe_gateway.reporting.roster import RosterReader
 from artcafe_gateway.reporting.usage import UsageRecorder
 from artcafe_gateway.session_registry import SessionRegistry
 from artcafe_gateway.settings import Settings
@@ -35,11 +37,13 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True):
     quotas: Quotas
     lookup_cache: LookupCache
     client_keys: ClientKeys
+    client_tokens: ClientTokens
     bridges: BridgePool
     sessions: SessionRegistry
     handshake_limiter: HandshakeLimiter
     unauthenticated_sockets: UnauthenticatedSockets
     dashboard_feed: DashboardFeed
+    roster: RosterReader
     denials: DenialReporter
     presence: PresenceReporter
     channel_subscribers: ChannelSubscriberTracker

@@ -10,7 +10,7 @@ from cachetools import TTLCache
 
 from artcafe_common.bus.caller import CallerContext
 from artcafe_common.bus.client import Bus
-from artcafe_common.cache import Cache
+from artcafe_common.cache import Cache, Versions
 from artcafe_common.contracts.identity.users import InvalidToken, User, VerifyUserToken
 from artcafe_common.contracts.presence import ClientKind
 from artcafe_common.contracts.tenancy.accounts import GetAccount
@@ -50,8 +50,7 @@ class LookupCache:
         # Channels by tenant, version of the tenant's channels, and id or name.
         self._channels: Cache[tuple[str, int, str], Channel] = Cache(size=20_000, age_s=CHANNEL_AGE_S)
         self._missing_channels: TTLCache[tuple[str, int, str], None] = TTLCache(20_000, MISSING_CHANNEL_AGE_S)
-        self._channel_versions: dict[str, int] = {}
-        self._first_version = self._last_version = 0
+        self._channel_versions: Versions[str] = Versions(size=MAX_CHANNEL_VERSIONS)
         self._client_names: Cache[tuple[str, str], str | None] = Cache(size=20_000, age_s=NAME_AGE_S)
         self._plans: Cache[str, Plan] = Cache(size=20_000, age_s=300)
 
@@ -102,7 +101,7 @@ class LookupCache:
 
     def channels_version(self, tenant_id: str) -> int:
         """A number that changes whenever a channel of the tenant may have changed."""
-        return self._channel_versions.get(tenant_id, self._first_version)
+        return self._channel_versions.get(tenant_id)
 
     async def client_name(self, tenant_id: str, kind: ClientKind, client_id: str) -> str | None:
         """The name of a tenant's client or agent; None if it does not exist. CommandError."""
@@ -151,22 +150,13 @@ class LookupCache:
         """Invalidate all entries, after events may have been missed."""
         for cache in (self._users, self._memberships, self._channels, self._client_names, self._plans):
             cache.clear()
-        self._forget_channel_versions()
-
-    def _forget_channel_versions(self) -> None:
-        # No tenant gets a version back that it had before.
         self._channel_versions.clear()
-        self._last_version += 1
-        self._first_version = self._last_version
 
     async def _on_membership_changed(self, event: MembershipChanged) -> None:
         self.invalidate_membership(event.user_id, event.tenant_id)
 
     async def _on_channel_changed(self, event: ChannelChanged) -> None:
-        if len(self._channel_versions) >= MAX_CHANNEL_VERSIONS:
-            self._forget_channel_versions()
-        self._last_version += 1
-        self._channel_versions[event.tenant_id] = self._last_version
+        self._channel_versions.change(event.tenant_id)
 
     async def _on_client_changed(self, event: ClientChanged) -> None:
         self._client_names.invalidate((event.tenant_id, event.client_id))

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from contextlib import suppress
 from typing import Protocol
 
+from artcafe_common.bus.errors import CommandError
 from artcafe_common.concurrency import run_bounded
 from artcafe_common.contracts.gateway import CloseConnections, CloseReason
 from artcafe_common.contracts.identity.clients import AccountDeleted, AccountSuspended
@@ -24,8 +25,9 @@ from artcafe_gateway.wire.socket import (
     CLOSE_REVOKED,
     CLOSE_TIMEOUT,
     CLOSE_TRY_LATER,
-    Socket,
+    RECONNECT_SPREAD_MS,
 )
+from artcafe_gateway.wire.transport import BufferedConnection
 
 MAX_RECENT_REVOCATIONS = 10_000
 _BLOCKED = {AccountStatus.SUSPENDED: AccountSuspended, AccountStatus.DELETED: AccountDeleted}
@@ -45,10 +47,35 @@ _SHUTDOWN_POLLS, _SHUTDOWN_POLL_S = 40, 0.05
 SPREAD_PER_SESSION_MS, MIN_SPREAD_MS, MAX_SPREAD_MS = 2, 1_000, 30_000
 
 
+class SessionConnection(BufferedConnection, Protocol):
+    """The connection of a session: a WebSocket, or a stream of server-sent events."""
+
+    connection_id: str
+
+    @property
+    def last_received_at(self) -> float:
+        """When the peer sent something last, in monotonic time."""
+
+    def send_error(self, error: CommandError) -> None:
+        """Queues an error."""
+
+    def send_reconnect(self, spread_ms: int = RECONNECT_SPREAD_MS) -> None:
+        """Tells the peer when to connect again, within a random time of `spread_ms`. Idempotent."""
+
+    def close(self, code: int, reason: str) -> None:
+        """Closes the connection with the code of a WebSocket and a reason. Idempotent."""
+
+    def keep_alive(self, now: float, interval_s: float) -> None:
+        """Sends a sign of life every `interval_s`; called about once a second."""
+
+
 class RegisteredSession(Protocol):
     """A session; its owner is `client:<id>`, `agent:<id>` or `user:<id>`."""
 
-    socket: Socket
+    @property
+    def socket(self) -> SessionConnection:
+        """Its connection."""
+
     tenant_id: str
     owner: str
     recorded_until: float
@@ -77,6 +104,8 @@ class SessionRegistry:
         self._revoked: OrderedDict[str, float] = OrderedDict()
         # False until the revocation events are subscribed, and during shutdown.
         self.accepting = False
+        # Set when the shutdown begins.
+        self.stopping = asyncio.Event()
 
     def add(self, session: RegisteredSession, *, authenticated_at: float) -> bool:
         """Register a session; False when its owner was revoked since its authentication began."""
@@ -161,6 +190,7 @@ class SessionRegistry:
         are asked to reconnect, so that other members receive the messages from then on.
         """
         self.accepting = False
+        self.stopping.set()
         with suppress(TimeoutError):
             async with asyncio.timeout(LEAVE_TIMEOUT_S):
                 await run_bounded(

@@ -42,6 +42,7 @@ from artcafe_identity.agent_tokens import AgentTokenIssuer
 from artcafe_identity.auth_callout import AuthCallout
 from artcafe_identity.broker_accounts import BrokerAccounts
 from artcafe_identity.client_authenticator import ClientAuthenticator
+from artcafe_identity.client_tokens import ClientTokens
 from artcafe_identity.cognito import Cognito
 from artcafe_identity.endpoints import Endpoints
 from artcafe_identity.jwks import JwksCache
@@ -184,6 +185,9 @@ async def app(settings: Settings) -> AsyncIterator[None]:  # noqa: PLR0915 - rea
             signing_keys=signing_keys,
             streams=streams,
             client_authenticator=client_authenticator,
+            client_tokens=ClientTokens(
+                agent_token_keys, authenticator=client_authenticator, accounts=accounts
+            ),
             user_tokens=user_tokens,
             cognito=cognito,
             user_details=user_details,
@@ -301,5 +305,5 @@ async def app(settings: Settings) -> AsyncIterator[None]:  # noqa: PLR0915 - rea
 
 
 def _read_keys(keys: Path) -> tuple[KeyRing, KeyRing]:
-    """The keys of the stored seeds, and those of agents' tokens."""
+    """The keys of the stored seeds, and those of agents' and clients' tokens."""
     return KeyRing.from_file(keys / "sealing.key"), KeyRing.from_file(keys / "agent-token.key")

@@ -28,6 +28,12 @@ from artcafe_common.contracts.identity.accounts import (
     SigningKey,
     SigningKeys,
 )
+from artcafe_common.contracts.identity.client_tokens import (
+    AuthenticateClientToken,
+    ClientToken,
+    IssueClientToken,
+    TokenIdentity,
+)
 from artcafe_common.contracts.identity.clients import (
     AuthenticateClient,
     ClientChallenge,
@@ -56,6 +62,7 @@ from artcafe_identity.agent_authenticator import AgentAuthenticator
 from artcafe_identity.agent_tokens import AgentTokenIssuer
 from artcafe_identity.agents import AgentEndpoints
 from artcafe_identity.client_authenticator import ClientAuthenticator
+from artcafe_identity.client_tokens import ClientTokens, to_identity
 from artcafe_identity.cognito import Cognito
 from artcafe_identity.rate_limits import IssuanceLimits
 from artcafe_identity.settings import Settings
@@ -88,6 +95,7 @@ class Endpoints(AgentEndpoints):
         signing_keys: SigningKeyManager,
         streams: TenantStreamManager,
         client_authenticator: ClientAuthenticator,
+        client_tokens: ClientTokens,
         user_tokens: UserTokenVerifier,
         cognito: Cognito,
         user_details: UserDetailsRecorder,
@@ -106,6 +114,7 @@ class Endpoints(AgentEndpoints):
         self._signing_keys = signing_keys
         self._streams = streams
         self._client_authenticator = client_authenticator
+        self._client_tokens = client_tokens
         self._user_tokens = user_tokens
         self._cognito = cognito
         self._user_details = user_details
@@ -187,22 +196,27 @@ class Endpoints(AgentEndpoints):
 
     @handles(AuthenticateClient)
     async def authenticate_client(self, request: AuthenticateClient) -> ClientIdentity:
-        if request.stored and not await self._consume_challenge(request.nonce, request.client_id):
-            self._client_authenticator.reject(client_id=request.client_id)
+        if request.stored:
+            await self._require_challenge(request.nonce, request.client_id)
         client = await self._client_authenticator.authenticate(
             client_id=request.client_id,
             nkey=request.nkey,
             nonce=request.nonce,
             signature=request.signature,
         )
-        account = await self._accounts.get_active_account(client.tenant_id)
-        return ClientIdentity(
-            client_id=client.client_id,
-            tenant_id=client.tenant_id,
-            account=account.item.account,
-            name=client.name,
-            permissions=client.permissions,
+        return await to_identity(client, self._accounts)
+
+    @handles(IssueClientToken)
+    async def issue_client_token(self, request: IssueClientToken) -> ClientToken:
+        await self._require_challenge(request.nonce, request.client_id)
+        client = await self._client_authenticator.authenticate(
+            client_id=request.client_id, nonce=request.nonce, signature=request.signature
         )
+        return await self._client_tokens.issue(client, request)
+
+    @handles(AuthenticateClientToken)
+    async def authenticate_client_token(self, request: AuthenticateClientToken) -> TokenIdentity:
+        return await self._client_tokens.authenticate(request)
 
     @handles(IssueBridgeCredentials)
     async def issue_bridge_credentials(self, request: IssueBridgeCredentials) -> BridgeCredentials:
@@ -256,11 +270,12 @@ class Endpoints(AgentEndpoints):
     async def issue_stream_credentials(self, request: IssueStreamCredentials) -> StreamCredentials:
         return await self._stream_accounts.issue(request)
 
-    async def _consume_challenge(self, nonce: str, client_id: str) -> bool:
+    async def _require_challenge(self, nonce: str, client_id: str) -> None:
+        """Consumes a nonce. Raises AuthenticationFailed for one that is not open for this client."""
         # DynamoDB rejects empty and oversized keys, so malformed input is not looked up.
-        if len(nonce) != NONCE_LENGTH or len(client_id) > MAX_ID_LENGTH:
-            return False
-        return await self._store.consume_challenge(nonce, client_id)
+        possible = len(nonce) == NONCE_LENGTH and len(client_id) <= MAX_ID_LENGTH
+        if not possible or not await self._store.consume_challenge(nonce, client_id):
+            self._client_authenticator.reject(client_id=client_id)
 
 
 def _broker_account(item: AccountItem) -> BrokerAccount:

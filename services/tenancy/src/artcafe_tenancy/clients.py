@@ -51,6 +51,7 @@ class ClientEndpoints(EndpointBase):
         names.check(request.name)
         permissions.check(tenant_id, granted)
         metadata.check(request.metadata)
+        metadata.check_agent_card(request.metadata)
         tenant = await self.get_tenant(tenant_id)
         limit = LIMITS[tenant.plan].clients
         await self.store.clients.check_capacity(tenant, request.name, limit)
@@ -95,6 +96,7 @@ class ClientEndpoints(EndpointBase):
     async def update_client(self, request: UpdateClient) -> Client:
         tenant_id = authorization.require_role(Role.MEMBER)
         given = changed_fields(request, key="client_id")
+        metadata.check_agent_card(given.get("metadata", {}))
         given_permissions = {} if request.permissions is UNSET else given_fields(request.permissions)
         permissions.check_patterns(
             tenant_id,

@@ -12,7 +12,7 @@ from typing import Protocol
 from artcafe_gateway.delivery.held_messages import HeldMessages
 from artcafe_gateway.delivery.message import GATEWAY_ID_PREFIX, BrokerMessage
 from artcafe_gateway.delivery.signatures import MessageSigner
-from artcafe_gateway.wire.transport import SendQueue, text_frame
+from artcafe_gateway.wire.transport import FrameQueue, text_frame
 
 # More than this is written before the turn ends, so that slow consumers are noticed in time.
 EARLY_FLUSH_BYTES = 64 * 1024
@@ -23,6 +23,8 @@ MAX_UNIQUE_IDS = 5000
 # By channel id ("" for no channel): messages, payload bytes.
 DeliveryCounts = dict[str, list[int]]
 FormatSubject = Callable[[str], str]
+# What is written to a connection for a frame's text.
+Wrap = Callable[[bytes], bytes]
 # A frame's JSON text, from a message and its subject in the subscriber's form.
 Render = Callable[[BrokerMessage, str], bytes]
 # The type of the frames, and the form of their subjects.
@@ -39,7 +41,9 @@ class MessageListener(Protocol):
 class Subscriber(Protocol):
     """A member of a render group: its socket receives the group's frames."""
 
-    send_queue: SendQueue
+    @property
+    def send_queue(self) -> FrameQueue:
+        """Where its frames wait."""
 
     def on_delivered(self, counts: DeliveryCounts) -> None:
         """Messages were written to the socket."""
@@ -51,11 +55,12 @@ class Subscriber(Protocol):
 class RenderGroup:
     """The subscribers of one broker subscription that receive the same bytes."""
 
-    __slots__ = ("_counts", "_format_subject", "_frames", "_loop", "_render", "_size", "subscribers")
+    __slots__ = ("_counts", "_format_subject", "_frames", "_loop", "_render", "_size", "_wrap", "subscribers")
 
-    def __init__(self, format_subject: FormatSubject, render: Render) -> None:
+    def __init__(self, format_subject: FormatSubject, render: Render, wrap: Wrap = text_frame) -> None:
         self._format_subject = format_subject
         self._render = render
+        self._wrap = wrap
         self._loop = asyncio.get_running_loop()
         self._frames: list[bytes] = []
         self._size = 0
@@ -64,7 +69,7 @@ class RenderGroup:
 
     def render(self, message: BrokerMessage) -> None:
         """Renders a message; it is written at the end of the loop turn."""
-        frame = text_frame(self._render(message, self._format_subject(message.subject)))
+        frame = self._wrap(self._render(message, self._format_subject(message.subject)))
         if not self._frames:
             self._loop.call_soon(self.flush)
         self._frames.append(frame)
@@ -97,8 +102,8 @@ class NaiveRenderGroup(RenderGroup):
 
     __slots__ = ("_queue", "_task")
 
-    def __init__(self, format_subject: FormatSubject, render: Render) -> None:
-        super().__init__(format_subject, render)
+    def __init__(self, format_subject: FormatSubject, render: Render, wrap: Wrap = text_frame) -> None:
+        super().__init__(format_subject, render, wrap)
         self._queue: asyncio.Queue[BrokerMessage] = asyncio.Queue()
         self._task = asyncio.create_task(self._run())
 
@@ -197,13 +202,18 @@ class BrokerSubscription:
             listener.deliver(message)
 
     def add_subscriber(
-        self, key: GroupKey, subscriber: Subscriber, format_subject: FormatSubject, render: Render
+        self,
+        key: GroupKey,
+        subscriber: Subscriber,
+        format_subject: FormatSubject,
+        render: Render,
+        wrap: Wrap = text_frame,
     ) -> None:
         """Delivers all further messages to a subscriber, in the form that `key` identifies."""
         self.release_held()
         group = self._groups.get(key)
         if group is None:
-            group = self._groups[key] = self._group_type(format_subject, render)
+            group = self._groups[key] = self._group_type(format_subject, render, wrap)
         group.flush()
         group.subscribers[subscriber] = None
 

@@ -7,9 +7,11 @@ from artcafe_gateway.delivery.fanout import (
     Render,
     RenderGroup,
     Subscriber,
+    Wrap,
 )
 from artcafe_gateway.delivery.message import BrokerMessage
 from artcafe_gateway.delivery.signatures import MessageSigner
+from artcafe_gateway.wire.transport import text_frame
 
 MAX_WAITING_BYTES = 4 * 1024 * 1024
 
@@ -37,10 +39,15 @@ class MemberSubscription(BrokerSubscription):
             self._waiting_bytes += message.payload_size
 
     def add_subscriber(
-        self, key: GroupKey, subscriber: Subscriber, format_subject: FormatSubject, render: Render
+        self,
+        key: GroupKey,
+        subscriber: Subscriber,
+        format_subject: FormatSubject,
+        render: Render,
+        wrap: Wrap = text_frame,
     ) -> None:
         """Delivers the messages that wait, and all further ones."""
-        super().add_subscriber(key, subscriber, format_subject, render)
+        super().add_subscriber(key, subscriber, format_subject, render, wrap)
         waiting, self._waiting, self._waiting_bytes = self._waiting, [], 0
         for message in waiting:
             super().dispatch(message)

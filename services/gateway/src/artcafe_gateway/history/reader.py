@@ -40,6 +40,7 @@ from artcafe_gateway.history.stream import (
 )
 
 MAX_LAST = 10_000
+MAX_WAIT_S = 30
 MAX_SEQ = 2**63 - 1
 WITHOUT_HISTORY_TTL_S = 2
 # How long a publish waits for a stream that is missing or away; its answer comes within 2 s.
@@ -55,6 +56,15 @@ class HistoryQuery(msgspec.Struct, frozen=True, kw_only=True):
     cursor: CursorText | None = None
     since: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
     last: Annotated[int, Meta(ge=1, le=MAX_LAST)] | None = None
+
+
+class ChannelHistoryQuery(HistoryQuery, frozen=True, kw_only=True):
+    """Where history starts: at `since` (a time or a `seq`), or `last` messages before the end.
+
+    With `wait_s`, an empty page comes only after so many seconds, and a message that is stored meanwhile at once.
+    """
+
+    wait_s: Annotated[int, Meta(ge=0, le=MAX_WAIT_S)] = 0
 
 
 class HistoryMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -129,9 +139,14 @@ class HistoryReader:
         )
 
     async def publish(
-        self, bridge: Bridge, channel: Channel, payload: bytes, headers: dict[str, str]
+        self,
+        bridge: Bridge,
+        channel: Channel,
+        payload: bytes,
+        headers: dict[str, str],
+        client_id: str = "",
     ) -> Ack | None:
-        """Publishes to a channel; None for one without history.
+        """Publishes to a channel, in the name of a client if one is given; None for a channel without history.
 
         StreamUnavailable, PublishUncertain, other errors as `Bridge`.
         """
@@ -141,9 +156,9 @@ class HistoryReader:
         acks = await self.get_acks(bridge, subject, has_history=channel.has_history)
         if acks is not None and UNIQUE_ID_HEADER not in headers:
             headers = {**headers, UNIQUE_ID_HEADER: create_unique_id()}
-        block = bridge.signer.sign("", subject, payload, headers)
+        block = bridge.signer.sign(client_id, subject, payload, headers)
         if acks is None:
-            bridge.publish(subject, payload, block, channel_id=channel_id)
+            bridge.publish(subject, payload, block, client_id=client_id, channel_id=channel_id)
             await _flush(bridge)
             return None
         acknowledged: asyncio.Future[Ack | None] = asyncio.get_running_loop().create_future()
@@ -152,6 +167,7 @@ class HistoryReader:
             payload=payload,
             block=block,
             channel_id=channel_id,
+            client_id=client_id,
             unique_id=headers[UNIQUE_ID_HEADER],
         )
         self.publish_nowait(bridge, acks, message, partial(_set_result, acknowledged))

@@ -6,6 +6,8 @@ together are read as one page.
 """
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -185,6 +187,30 @@ class StreamTail(BrokerSubscription):
             self._bridge, self._subject, {"seq": self.last_seq + 1}, PAGE_MESSAGES, PAGE_BYTES
         )
         return page, has_more, None
+
+
+class _StoredSignal:
+    """Is set when the tail has read a message."""
+
+    def __init__(self) -> None:
+        self.stored = asyncio.Event()
+
+    def deliver(self, message: BrokerMessage) -> None:  # noqa: ARG002
+        self.stored.set()
+
+
+@asynccontextmanager
+async def watch_channel(bridge: Bridge, subject: str) -> AsyncIterator[asyncio.Event]:
+    """Yields an event that is set when the stream stores a message of a channel. CommandError."""
+    tail = await bridge.streams.acquire_confirmed(subject, StreamTail)
+    signal = _StoredSignal()
+    try:
+        await tail.start(bridge, subject)
+        tail.add_listener(signal)
+        yield signal.stored
+    finally:
+        tail.listeners.pop(signal, None)
+        await bridge.streams.release_subscription(subject)
 
 
 def to_broker_message(signer: MessageSigner, stored: StreamMessage) -> BrokerMessage:

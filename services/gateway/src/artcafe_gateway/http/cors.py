@@ -20,6 +20,7 @@ RESPONSE_HEADERS = (
     "ETag",
     "Link",
     "Location",
+    "RateLimit",
     "RateLimit-Limit",
     "RateLimit-Policy",
     "RateLimit-Remaining",

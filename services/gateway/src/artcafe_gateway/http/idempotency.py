@@ -5,6 +5,7 @@ response with a secret that is shown once is not stored and not repeated. An err
 was changed, or that the client should repeat the request.
 """
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -26,7 +27,14 @@ from artcafe_common.bus.errors import (
 )
 from artcafe_common.contracts.tenancy.members import Role
 from artcafe_gateway.gateway import Gateway
-from artcafe_gateway.http.auth import AuthenticatedUser, TenantUser, provide_tenant_user, provide_user
+from artcafe_gateway.http.auth import (
+    AuthenticatedUser,
+    TenantCaller,
+    TenantUser,
+    provide_tenant_caller,
+    provide_tenant_user,
+    provide_user,
+)
 from artcafe_gateway.http.idempotency_store import (
     ExecutedAs,
     IdempotencyClaim,
@@ -46,6 +54,14 @@ SECRET_FIELDS = frozenset({"nkey_seed", "private_key"})
 NOT_REPLAYABLE = "the first request was executed, and its response is not stored: a secret is shown only once (issue a new key)"
 # The key of a request's state under which a route that creates an organization stores an ExecutedAs.
 EXECUTED_AS = "artcafe_executed_as"
+# By the dependency of a route.
+_PROVIDERS: dict[
+    str, Callable[[Request[Any, Any, Any], Gateway], Awaitable[AuthenticatedUser | TenantCaller]]
+] = {
+    "tenant_user": provide_tenant_user,
+    "tenant_caller": provide_tenant_caller,
+    "user": provide_user,
+}
 log = structlog.get_logger()
 
 
@@ -62,11 +78,12 @@ class IdempotencyMiddleware(ASGIMiddleware):
         request: Request[Any, Any, Any] = Request(scope, receive=receive, send=send)
         keys = request.headers.getall(HEADER, []) if request.method == "POST" else []
         parameters = request.route_handler.parsed_fn_signature.parameters if keys else {}
-        if "tenant_user" not in parameters and "user" not in parameters:
+        provide = next((_PROVIDERS[name] for name in _PROVIDERS if name in parameters), None)
+        if provide is None:
             await next_app(scope, receive, send)
             return
         try:
-            user = await self._authenticate(request, with_tenant="tenant_user" in parameters)
+            user = await provide(request, self._gateway)
             claim = await self._claim(request, keys, user)
             if isinstance(claim, StoredResponse):
                 await self._check_replay(claim, user)
@@ -90,13 +107,8 @@ class IdempotencyMiddleware(ASGIMiddleware):
         await self._settle(claim, _to_stored(response, executed_as))
         await _send(response, send)
 
-    async def _authenticate(
-        self, request: Request[Any, Any, Any], *, with_tenant: bool
-    ) -> AuthenticatedUser | TenantUser:
-        return await (provide_tenant_user if with_tenant else provide_user)(request, self._gateway)
-
     async def _claim(
-        self, request: Request[Any, Any, Any], keys: list[str], user: AuthenticatedUser | TenantUser
+        self, request: Request[Any, Any, Any], keys: list[str], user: AuthenticatedUser | TenantCaller
     ) -> IdempotencyClaim | StoredResponse:
         key = _validate_key(keys)
         path = request.scope["path"].rstrip("/")
@@ -107,10 +119,15 @@ class IdempotencyMiddleware(ASGIMiddleware):
             request=f"{path}?{query}\n".encode() + await request.body(),
         )
 
-    async def _check_replay(self, response: StoredResponse, user: AuthenticatedUser | TenantUser) -> None:
+    async def _check_replay(self, response: StoredResponse, user: AuthenticatedUser | TenantCaller) -> None:
         """Raises Forbidden if the caller's role is less than that of the first request, IdempotencyNotReplayable."""
         executed_as = response.executed_as
-        if executed_as is not None and executed_as.tenant_id:
+        # A client has no role; what it gets is no more than that it has published a message.
+        if (
+            isinstance(user, AuthenticatedUser | TenantUser)
+            and executed_as is not None
+            and executed_as.tenant_id
+        ):
             # Looked up again, since a cached role may be outdated.
             lookup_cache = self._gateway.lookup_cache
             lookup_cache.invalidate_membership(user.identity.user_id, executed_as.tenant_id)

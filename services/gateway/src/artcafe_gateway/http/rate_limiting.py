@@ -1,4 +1,8 @@
-"""Applies rate limits to requests: 429 with `Retry-After`, and the `RateLimit-*` headers."""
+"""Applies rate limits to requests: 429 with `Retry-After`, and headers that show the limit.
+
+Of draft-ietf-httpapi-ratelimit-headers, responses have the fields of the current version (`RateLimit`,
+`RateLimit-Policy`) and those of version 03 (`RateLimit-Limit`, `-Remaining`, `-Reset`).
+"""
 
 from litestar.datastructures import MutableScopeHeaders
 from litestar.types import Scope
@@ -9,6 +13,8 @@ from artcafe_gateway.gateway import Gateway
 from artcafe_gateway.http.request import HttpConnection, client_ip
 
 _STATE = "artcafe_rate_limit"
+# The name of the only policy, and its window in seconds.
+_POLICY, _WINDOW_S = '"minute"', 60
 
 
 def enforce(connection: HttpConnection, result: RateLimitResult | None) -> None:
@@ -31,10 +37,13 @@ async def limit_login(connection: HttpConnection, gateway: Gateway, email: str) 
 
 
 def add_rate_limit_headers(scope: Scope, headers: MutableScopeHeaders) -> None:
-    """Set the `RateLimit-*` headers if a limit applied (draft-ietf-httpapi-ratelimit-headers-03)."""
+    """Set the headers of the limit that applied, if any."""
     result: RateLimitResult | None = scope["state"].get(_STATE)
     if result is not None:
         headers["RateLimit-Limit"] = str(result.limit)
         headers["RateLimit-Remaining"] = str(result.remaining)
         # The draft asks that both name the same moment.
-        headers["RateLimit-Reset"] = headers.get("retry-after", str(result.reset_s))
+        reset_s = headers.get("retry-after", str(result.reset_s))
+        headers["RateLimit-Reset"] = reset_s
+        headers["RateLimit-Policy"] = f"{_POLICY};q={result.limit};w={_WINDOW_S}"
+        headers["RateLimit"] = f"{_POLICY};r={result.remaining};t={reset_s}"

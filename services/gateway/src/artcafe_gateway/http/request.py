@@ -2,10 +2,14 @@
 
 import ipaddress
 import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import msgspec
 from litestar.connection import ASGIConnection, Request
+from litestar.types import Scope
 
 from artcafe_common.bus.caller import CallerContext, new_request_id, new_traceparent
 from artcafe_common.bus.errors import CommandError, FieldError, InvalidRequest, Unauthenticated
@@ -18,6 +22,8 @@ MAX_DEPTH = 64
 MAX_ERRORS = 100
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _STATE = "artcafe_caller"
+# Of a request's state: how long it has waited for messages, which is no part of its duration.
+WAITED_S = "artcafe_waited_s"
 
 T = TypeVar("T", bound=msgspec.Struct)
 HttpConnection = ASGIConnection[Any, Any, Any, Any]
@@ -39,6 +45,16 @@ class BodyTooLarge(CommandError):
     code = "body_too_large"
     title = "The body is too large"
     remedy = "Send a smaller body, or split it over several requests."
+
+
+@contextmanager
+def waiting(scope: Scope) -> Iterator[None]:
+    """The request waits for messages while the context is entered."""
+    began_at = time.perf_counter()
+    try:
+        yield
+    finally:
+        scope["state"][WAITED_S] = time.perf_counter() - began_at
 
 
 def caller_of(connection: HttpConnection) -> CallerContext:

@@ -16,7 +16,7 @@ from artcafe_gateway.gateway import Gateway
 from artcafe_gateway.http.auth import REQUESTED_TENANT, TENANT_ID
 from artcafe_gateway.http.head import IS_HEAD, allowed_methods
 from artcafe_gateway.http.rate_limiting import add_rate_limit_headers
-from artcafe_gateway.http.request import caller_of
+from artcafe_gateway.http.request import WAITED_S, caller_of
 from artcafe_gateway.reporting.activity import report_access_denied
 
 log = structlog.get_logger()
@@ -72,7 +72,7 @@ class RequestLog(ASGIMiddleware):
                         span.rename(f"{method} {scope.get('path_template', '')}".rstrip())
                         span.set("http.response.status_code", status)
         finally:
-            duration_s = time.perf_counter() - started_at
+            duration_s = time.perf_counter() - started_at - scope["state"].get(WAITED_S, 0.0)
             # Set for an authenticated member only: other calls are billed to no tenant.
             tenant_id = scope["state"].get(TENANT_ID)
             if tenant_id:

@@ -24,8 +24,8 @@ _AGENT_FRAMES = (
     *(frame for frame in AgentSession.received_frames if frame not in ClientSession.received_frames),
     agent_frames.AgentMessage,
 )
-# Frames with the same tag as a frame in the other direction.
-_DASHBOARD_FRAMES = (frames.PresenceChange,)
+# The keys of frames with the same tag as a frame in the other direction.
+_KEYS = {frames.PresenceChange: "dashboard_presence", frames.RosterPage: "roster_page"}
 _SERVER_FRAMES = [
     frame
     for module in (frames, agent_frames)
@@ -172,7 +172,7 @@ def _message_key(frame: Any) -> str:
     tag = str(msgspec.inspect.type_info(frame).tag)  # type: ignore[attr-defined] # a Struct's
     if frame in _AGENT_FRAMES:
         return f"agent_{tag}"
-    return f"dashboard_{tag}" if frame in _DASHBOARD_FRAMES else tag
+    return _KEYS.get(frame, tag)
 
 
 def _message(type_: Any, schema: dict[str, Any]) -> dict[str, Any]:

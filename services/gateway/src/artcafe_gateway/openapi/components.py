@@ -45,6 +45,12 @@ def shared_headers() -> dict[str, Any]:
     headers: dict[str, tuple[str, dict[str, Any], Any]] = {
         "X-Request-Id": ("Identifies the request in the log", text, "4bf92f3577b34da6"),
         "ETag": ("The version of the resource, for `If-Match`", text, '"6461ff57a7b20-9f86d081884c7d65"'),
+        "RateLimit": (
+            "The remaining requests `r`, and the seconds `t` until all are",
+            text,
+            '"minute";r=499;t=1',
+        ),
+        "RateLimit-Policy": ("The requests `q` in a window of `w` seconds", text, '"minute";q=500;w=60'),
         "RateLimit-Limit": ("Requests per minute; absent without a limit", number, 500),
         "RateLimit-Remaining": ("Remaining requests", number, 499),
         "RateLimit-Reset": ("Seconds until the full limit is available again", number, 1),

@@ -6,7 +6,7 @@ contribute the errors that they declare. A route may also declare `request_type`
 `response_type` (where the return annotation is bytes), `extra_statuses` (further statuses with the same body),
 `plain_text`, `response_media_type` with `response_example` (a text of another type), `deleted_organization` (it serves
 members of a deleted organization too), `optional_tenant` (the `X-Tenant-Id` header is not needed, but obeyed) and
-`errors` (further errors).
+`errors` (further errors). A route with a `tenant_caller` is for clients too.
 """
 
 import inspect
@@ -34,6 +34,7 @@ from artcafe_common.contracts.identity.users import InvalidToken, ProviderUnavai
 from artcafe_common.contracts.tenancy.conditional import ConditionalCommand
 from artcafe_common.contracts.tenancy.members import TenantRequired
 from artcafe_gateway.errors import HeadersTooLarge, RateLimited, RequestTooSlow
+from artcafe_gateway.http.auth import ClientNotAllowed
 from artcafe_gateway.http.content_encoding import UnsupportedContentEncoding
 from artcafe_gateway.http.idempotency_store import (
     IdempotencyInProgress,
@@ -86,7 +87,12 @@ class Operation:
     @property
     def requires_tenant(self) -> bool:
         """Whether the caller acts for an organization."""
-        return "tenant_user" in self.parameters
+        return "tenant_user" in self.parameters or self.accepts_clients
+
+    @property
+    def accepts_clients(self) -> bool:
+        """Whether a client's token is accepted beside a person's."""
+        return "tenant_caller" in self.parameters
 
     @property
     def accepts_tenant(self) -> bool:
@@ -180,7 +186,7 @@ class Operation:
         for command in self.commands:
             errors.update((*_BUS_ERRORS, *command.raises))
         if self.requires_user:
-            errors.update(_USER_ERRORS)
+            errors.update(_USER_ERRORS if self.accepts_clients else (*_USER_ERRORS, ClientNotAllowed))
         if self.requires_tenant:
             errors.update((Forbidden, TenantRequired, InvalidRequest, AccountSuspended))
             if not self.opt.get("deleted_organization"):

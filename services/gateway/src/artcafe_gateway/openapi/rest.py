@@ -22,6 +22,7 @@ _FIRST_ERROR_STATUS = 300
 _NOT_MODIFIED, _BAD_REQUEST, _UNAUTHORIZED = 304, 400, 401
 _STATUSES_WITH_RETRY_AFTER = (429, 503)
 _SECURITY: list[dict[str, list[str]]] = [{"bearer": []}]
+_SECURITY_WITH_CLIENTS = [*_SECURITY, {"client_token": []}]
 _PUBLIC: list[dict[str, list[str]]] = []
 _INTRODUCTION = (
     "Publish/subscribe for fleets of AI agents. Errors are `application/problem+json` (RFC 9457); programs should "
@@ -72,7 +73,13 @@ def build_openapi(app: Litestar) -> dict[str, Any]:
                     "scheme": "bearer",
                     "bearerFormat": "JWT",
                     "description": "A user's token from `POST /api/v1/auth/login`",
-                }
+                },
+                "client_token": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "bearerFormat": "JWT",
+                    "description": "A client's token from `POST /api/v1/auth/client/token`",
+                },
             },
         },
     }
@@ -110,6 +117,8 @@ def _operation(operation: Operation, schemas: dict[int, Any], components: dict[s
         "responses": _responses(operation, schemas),
     }
     document["security"] = _SECURITY if operation.requires_user else _PUBLIC
+    if operation.accepts_clients:
+        document["security"] = _SECURITY_WITH_CLIENTS
     if operation.opt.get("deprecated"):
         document["deprecated"] = True
     if operation.has_body:
@@ -287,7 +296,7 @@ def _problem_example(error: type[CommandError]) -> dict[str, Any]:
 def _headers(operation: Operation, status: int) -> dict[str, Any]:
     names = ["X-Request-Id"]
     if operation.requires_user or operation.tag == "auth":
-        names += ["RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"]
+        names += [name for name in shared_headers() if name.startswith("RateLimit")]
     if operation.accepts_idempotency_key:
         names.append("Idempotency-Replayed")
     if operation.returns_etag and status < _BAD_REQUEST:

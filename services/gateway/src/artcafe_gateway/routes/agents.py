@@ -31,7 +31,8 @@ from artcafe_gateway.http.auth import TenantUser
 from artcafe_gateway.http.conditional import if_match
 from artcafe_gateway.http.rate_limiting import limit_address
 from artcafe_gateway.http.request import caller_of, read_body, read_query, validate_id
-from artcafe_gateway.routes.clients import PresenceReport, find_presences, report_presence, with_presence
+from artcafe_gateway.reporting.roster import with_presence
+from artcafe_gateway.routes.clients import PresenceReport, find_presences, report_presence
 
 PRIVATE_KEY_WARNING = "This private key is shown only once and is not stored: save it now."
 SUCCESSOR = '</api/v1/clients>; rel="successor-version"'

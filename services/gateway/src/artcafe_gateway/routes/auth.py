@@ -13,6 +13,7 @@ from artcafe_common.contracts.identity.agents import (
     CreateAgentChallenge,
     VerifyAgent,
 )
+from artcafe_common.contracts.identity.client_tokens import ClientToken, IssueClientToken
 from artcafe_common.contracts.identity.clients import ClientChallenge, CreateClientChallenge
 from artcafe_common.contracts.identity.users import Login, RefreshTokens, Tokens
 from artcafe_gateway.errors import RateLimited
@@ -58,7 +59,7 @@ class AuthController(Controller):
     @post(
         "/client/challenge",
         status_code=200,
-        summary="Create a challenge for a client to sign, for the WebSocket URL",
+        summary="Create a challenge for a client to sign, for a token or the WebSocket URL",
         commands=[CreateClientChallenge],
         errors=[RateLimited],
     )
@@ -69,6 +70,19 @@ class AuthController(Controller):
         return await gateway.bus.call(
             await read_body(request, CreateClientChallenge), caller=caller_of(request)
         )
+
+    @post(
+        "/client/token",
+        status_code=200,
+        summary="Exchange a signed challenge for a client's bearer token",
+        commands=[IssueClientToken],
+        errors=[RateLimited],
+    )
+    async def client_token(
+        self, request: Request[Any, Any, Any], gateway: NamedDependency[Gateway]
+    ) -> ClientToken:
+        await limit_address(request, gateway)
+        return await gateway.bus.call(await read_body(request, IssueClientToken), caller=caller_of(request))
 
     @post(
         "/agent/challenge",

@@ -1,17 +1,20 @@
 """REST routes: channels, their messages and their history."""
 
+import asyncio
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from litestar import Controller, Response, delete, get, post, put
 from litestar.connection import Request
 from litestar.di import NamedDependency
 from litestar.params import FromPath
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 
-from artcafe_common.bus.errors import InvalidCursor, InvalidRequest
+from artcafe_common.broker.subjects import ForbiddenSubject
+from artcafe_common.bus.errors import FieldError, InvalidCursor, InvalidRequest
 from artcafe_common.clock import new_id, now
+from artcafe_common.concurrency import run_until_first
 from artcafe_common.contracts.tenancy.channels import (
     Channel,
     Channels,
@@ -23,6 +26,7 @@ from artcafe_common.contracts.tenancy.channels import (
     ListChannelSubscribers,
     UpdateChannel,
 )
+from artcafe_common.contracts.tenancy.fields import PlanLimitReached
 from artcafe_gateway.delivery.message import MESSAGE_ID_HEADER, UNIQUE_ID_HEADER
 from artcafe_gateway.errors import (
     BrokerUnavailable,
@@ -34,16 +38,29 @@ from artcafe_gateway.errors import (
     StreamUnavailable,
 )
 from artcafe_gateway.gateway import Gateway
-from artcafe_gateway.history.reader import HistoryPage, HistoryQuery, StoredMessages
-from artcafe_gateway.http.auth import TenantUser
+from artcafe_gateway.history.reader import (
+    MAX_LAST,
+    ChannelHistoryQuery,
+    HistoryPage,
+    HistoryQuery,
+    StoredMessages,
+)
+from artcafe_gateway.history.tail import watch_channel
+from artcafe_gateway.http.auth import TenantCaller, TenantUser, authenticate_again
 from artcafe_gateway.http.conditional import if_match
+from artcafe_gateway.http.disconnection import wait_for_disconnect
 from artcafe_gateway.http.publish_body import parse_publish_body
-from artcafe_gateway.http.request import MAX_BODY, BodyTooLarge, read_body, read_query, validate_id
+from artcafe_gateway.http.request import MAX_BODY, BodyTooLarge, read_body, read_query, validate_id, waiting
+from artcafe_gateway.sessions.event_response import EventStreamResponse
+from artcafe_gateway.sessions.event_stream import open_stream
+from artcafe_gateway.sessions.names import name_of_channel
+from artcafe_gateway.wire.events import MEDIA_TYPE
 from artcafe_gateway.wire.frames import MessageId
 from artcafe_gateway.wire.headers import BadHeaders
 
 PUBLISH_ERRORS = [
     BadHeaders,
+    ForbiddenSubject,
     BodyTooLarge,
     BrokerUnavailable,
     InvalidRequest,
@@ -54,6 +71,15 @@ PUBLISH_ERRORS = [
     StreamUnavailable,
 ]
 HISTORY_ERRORS = [BrokerUnavailable, HistoryUnavailable, InvalidCursor]
+CHANNEL_HISTORY_ERRORS = [*HISTORY_ERRORS, ForbiddenSubject]
+
+
+EVENTS_EXAMPLE = (
+    'id: 41\nevent: subscribed\ndata: {"type":"subscribed","channel":"01JNB5Y0A1B2C3D4E5F6G7H8J9"}\n\n'
+    'id: 42\ndata: {"type":"message","subject":"tenant.01JNB5W0K1M2N3P4Q5R6S7T8V9.channel.01JNB5Y0A1B2C3D4E5F6G7H8J9",'
+    '"channel":"01JNB5Y0A1B2C3D4E5F6G7H8J9","data":{"n":1},"timestamp":"2026-03-01T12:00:00Z","seq":42}\n\n'
+)
+MAX_SEQ_DIGITS = 19
 
 
 class AnyMessage(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,6 +116,17 @@ class MessageAccepted(msgspec.Struct, frozen=True, kw_only=True):
     timestamp: datetime
     seq: int | UnsetType = UNSET
     duplicate: bool | UnsetType = UNSET
+
+
+class EventsQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Follow a channel: all messages `since` a time or a `seq`, or the `last` ones, and then new ones as they come.
+
+    The id of an event is the `seq` of its message; a client that connects again sends it as `Last-Event-ID`, and
+    continues after it, whatever the query says.
+    """
+
+    since: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
+    last: Annotated[int, Meta(ge=0, le=MAX_LAST)] | None = None
 
 
 class ChannelsController(Controller):
@@ -185,11 +222,11 @@ class ChannelsController(Controller):
         self,
         request: Request[Any, Any, Any],
         gateway: NamedDependency[Gateway],
-        tenant_user: NamedDependency[TenantUser],
+        tenant_caller: NamedDependency[TenantCaller],
         channel_id: FromPath[str],
     ) -> MessageAccepted:
-        tenant_user.require_writer()
-        channel = await gateway.lookup_cache.channel(validate_id(channel_id), tenant_user.caller)
+        channel = await _find_channel(gateway, channel_id, tenant_caller)
+        tenant_caller.require_publish(channel.subject)
         raw = await request.body()
         if len(raw) > MAX_BODY:
             raise BodyTooLarge
@@ -199,13 +236,13 @@ class ChannelsController(Controller):
             message_id=message_id or new_id(), subject=channel.subject, timestamp=now()
         )
         headers = {**headers, MESSAGE_ID_HEADER: accepted.message_id}
-        bridge = await gateway.bridges.acquire(tenant_user.caller.tenant_id)
+        bridge = await gateway.bridges.acquire(tenant_caller.caller.tenant_id)
         try:
             if repeatable_id is not None:
                 headers[UNIQUE_ID_HEADER] = bridge.signer.unique_id(
-                    tenant_user.caller.actor, channel.subject, repeatable_id
+                    tenant_caller.publisher, channel.subject, repeatable_id
                 )
-            ack = await gateway.history.publish(bridge, channel, payload, headers)
+            ack = await gateway.history.publish(bridge, channel, payload, headers, tenant_caller.client_id)
         finally:
             gateway.bridges.release(bridge)
         if ack is None:
@@ -218,33 +255,104 @@ class ChannelsController(Controller):
         commands=[GetChannel],
         request_type=HistoryQuery,
         response_type=HistoryPage,
-        errors=HISTORY_ERRORS,
+        errors=CHANNEL_HISTORY_ERRORS,
     )
     async def messages(
         self,
         request: Request[Any, Any, Any],
         gateway: NamedDependency[Gateway],
-        tenant_user: NamedDependency[TenantUser],
+        tenant_caller: NamedDependency[TenantCaller],
         channel_id: FromPath[str],
     ) -> Response[bytes]:
-        channel = await gateway.lookup_cache.channel(validate_id(channel_id), tenant_user.caller)
+        channel = await _find_channel(gateway, channel_id, tenant_caller)
+        tenant_caller.require_subscribe(channel.subject)
         stored_in = StoredMessages(
             name=channel.channel_id, subject=channel.subject, channel_id=channel.channel_id
         )
-        return await read_messages(request, gateway, tenant_user, stored_in)
+        query = read_query(request, ChannelHistoryQuery)
+        if not query.wait_s:
+            return await read_messages(gateway, tenant_caller, stored_in, query)
+        return await _poll_messages(request, gateway, tenant_caller, stored_in, query)
+
+    @get(
+        "/{channel_id:str}/events",
+        summary="Follow a channel as server-sent events",
+        commands=[GetChannel],
+        request_type=EventsQuery,
+        response_type=str,
+        response_media_type=MEDIA_TYPE,
+        response_example=EVENTS_EXAMPLE,
+        errors=[*CHANNEL_HISTORY_ERRORS, PlanLimitReached],
+    )
+    async def events(
+        self,
+        request: Request[Any, Any, Any],
+        gateway: NamedDependency[Gateway],
+        tenant_caller: NamedDependency[TenantCaller],
+        channel_id: FromPath[str],
+    ) -> EventStreamResponse:
+        channel = await _find_channel(gateway, channel_id, tenant_caller)
+        tenant_caller.require_subscribe(channel.subject)
+        query = read_query(request, EventsQuery)
+        name = name_of_channel(channel)
+        session = await open_stream(request, gateway, tenant_caller, name, _events_start(request, query))
+        return EventStreamResponse(session)
+
+
+def _events_start(request: Request[Any, Any, Any], query: EventsQuery) -> HistoryQuery:
+    last_event_id = request.headers.get("Last-Event-ID", "")
+    if not last_event_id:
+        # Without a position: new messages.
+        last = 0 if query.since is None else None
+        return HistoryQuery(since=query.since, last=last if query.last is None else query.last)
+    if not (last_event_id.isascii() and last_event_id.isdigit() and len(last_event_id) < MAX_SEQ_DIGITS):
+        message = "Expected the id of an event of this channel"
+        raise InvalidRequest(message, errors=(FieldError(field="Last-Event-ID", message=message),))
+    return HistoryQuery(since=str(int(last_event_id) + 1))
+
+
+async def _find_channel(gateway: Gateway, channel_id: str, tenant_caller: TenantCaller) -> Channel:
+    return await gateway.lookup_cache.channel(validate_id(channel_id), tenant_caller.lookup_caller)
+
+
+async def _poll_messages(
+    request: Request[Any, Any, Any],
+    gateway: Gateway,
+    tenant_caller: TenantCaller,
+    stored_in: StoredMessages,
+    query: ChannelHistoryQuery,
+) -> Response[bytes]:
+    """As `read_messages`, and waits for a message where there is none."""
+    bridge = await gateway.bridges.acquire(tenant_caller.caller.tenant_id)
+    try:
+        async with watch_channel(bridge, stored_in.subject) as stored:
+            page = await gateway.history.read_page(bridge, stored_in, query)
+            if page.messages:
+                return _encode_page(page)
+            with waiting(request.scope):
+                await run_until_first(
+                    stored.wait(),
+                    gateway.sessions.stopping.wait(),
+                    asyncio.sleep(query.wait_s),
+                    wait_for_disconnect(request.receive),
+                )
+            # Access may have been revoked meanwhile.
+            await authenticate_again(request, gateway)
+            return _encode_page(await gateway.history.read_page(bridge, stored_in, query))
+    finally:
+        gateway.bridges.release(bridge)
 
 
 async def read_messages(
-    request: Request[Any, Any, Any],
-    gateway: Gateway,
-    tenant_user: TenantUser,
-    stored_in: StoredMessages,
+    gateway: Gateway, tenant_caller: TenantCaller, stored_in: StoredMessages, query: HistoryQuery
 ) -> Response[bytes]:
-    """A page of stored messages of the caller's organization; HistoryQuery says where it starts."""
-    history = read_query(request, HistoryQuery)
-    bridge = await gateway.bridges.acquire(tenant_user.caller.tenant_id)
+    """A page of stored messages of the caller's organization."""
+    bridge = await gateway.bridges.acquire(tenant_caller.caller.tenant_id)
     try:
-        page = await gateway.history.read_page(bridge, stored_in, history)
+        return _encode_page(await gateway.history.read_page(bridge, stored_in, query))
     finally:
         gateway.bridges.release(bridge)
+
+
+def _encode_page(page: HistoryPage) -> Response[bytes]:
     return Response(msgspec.json.encode(page), media_type="application/json")

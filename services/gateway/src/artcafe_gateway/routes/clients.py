@@ -1,10 +1,10 @@
 """REST routes: clients, their keys and their presence."""
 
 import contextlib
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
-from litestar import Controller, delete, get, post, put
+from litestar import Controller, Response, delete, get, post, put
 from litestar.connection import Request
 from litestar.di import NamedDependency
 from litestar.params import FromPath
@@ -18,6 +18,7 @@ from artcafe_common.contracts.presence import (
     Connection,
     GetPresences,
 )
+from artcafe_common.contracts.tenancy.agent_cards import AGENT_CARD, AgentCard, AgentCardNotFound
 from artcafe_common.contracts.tenancy.agents import Agent
 from artcafe_common.contracts.tenancy.clients import (
     Client,
@@ -35,11 +36,11 @@ from artcafe_common.contracts.tenancy.clients import (
 )
 from artcafe_common.grants import inbox_prefix
 from artcafe_gateway.gateway import Gateway
-from artcafe_gateway.http.auth import TenantUser
+from artcafe_gateway.http.auth import ClientNotAllowed, TenantCaller, TenantUser
 from artcafe_gateway.http.conditional import if_match
 from artcafe_gateway.http.request import read_body, read_query, validate_id
+from artcafe_gateway.reporting.roster import with_presence
 
-ClientOrAgent = TypeVar("ClientOrAgent", bound=Client | Agent)
 SEED_WARNING = "This seed is shown only once and is not stored: save it now."
 
 
@@ -196,25 +197,48 @@ class ClientsController(Controller):
         return await gateway.bus.call(command, caller=tenant_user.caller)
 
     @get(
+        "/{client_id:str}/agent-card",
+        summary="Get a client's agent card (A2A 1.0)",
+        commands=[GetClient],
+        response_type=AgentCard,
+        errors=[AgentCardNotFound],
+    )
+    async def agent_card(
+        self,
+        gateway: NamedDependency[Gateway],
+        tenant_caller: NamedDependency[TenantCaller],
+        client_id: FromPath[str],
+    ) -> Response[bytes]:
+        client = await gateway.bus.call(
+            GetClient(client_id=validate_id(client_id)), caller=tenant_caller.lookup_caller
+        )
+        # As it was stored, with fields that are unknown here.
+        card = client.metadata.get(AGENT_CARD)
+        if card is None:
+            raise AgentCardNotFound
+        return Response(msgspec.json.encode(card), media_type="application/json")
+
+    @get(
         "/{client_id:str}/status",
         summary="Get a client's presence and connections",
         commands=[GetClient, GetPresences],
+        errors=[ClientNotAllowed],
     )
     async def status(
         self,
         gateway: NamedDependency[Gateway],
-        tenant_user: NamedDependency[TenantUser],
+        tenant_caller: NamedDependency[TenantCaller],
         client_id: FromPath[str],
     ) -> ClientReport:
-        client = await gateway.bus.call(
-            GetClient(client_id=validate_id(client_id)), caller=tenant_user.caller
-        )
-        report = await report_presence(gateway, client, client.client_id, tenant_user.caller)
+        tenant_caller.require_client(client_id)
+        caller = tenant_caller.lookup_caller
+        client = await gateway.bus.call(GetClient(client_id=validate_id(client_id)), caller=caller)
+        report = await report_presence(gateway, client, client.client_id, caller)
         return ClientReport(client_id=client.client_id, **msgspec.structs.asdict(report))
 
 
 async def report_presence(
-    gateway: Gateway, client: ClientOrAgent, client_id: str, caller: CallerContext
+    gateway: Gateway, client: Client | Agent, client_id: str, caller: CallerContext
 ) -> PresenceReport:
     """The presence of a client or agent with its connections; CommandError when presence does not answer."""
     # An outdated status would mislead.
@@ -246,16 +270,6 @@ async def find_presences(
         )
         return {presence.client_id: presence for presence in found.clients}
     return {}
-
-
-def with_presence(client: ClientOrAgent, presence: ClientPresence | None) -> ClientOrAgent:
-    """A client or agent with the status from presence."""
-    if presence is None:
-        return client
-    status = client.status
-    if status is not ClientStatus.SUSPENDED:
-        status = ClientStatus.ONLINE if presence.online else ClientStatus.OFFLINE
-    return msgspec.structs.replace(client, status=status, last_seen=presence.last_seen or client.last_seen)
 
 
 def _with_seed(created: CreatedClient, gateway: Gateway) -> ClientWithSeed:

@@ -109,4 +109,4 @@ class SubjectsController(Controller):
             GetSubject(subject_id=validate_id(subject_id)), caller=tenant_user.caller
         )
         stored_in = StoredMessages(name=f"subject {subject.subject_id}", stream=subject.stream)
-        return await read_messages(request, gateway, tenant_user, stored_in)
+        return await read_messages(gateway, tenant_user, stored_in, read_query(request, HistoryQuery))

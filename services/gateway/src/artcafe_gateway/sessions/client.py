@@ -24,6 +24,7 @@ from artcafe_gateway.reporting.activity import report_forbidden_frame
 from artcafe_gateway.sessions.dispatcher import FrameDispatcher, handles_frame
 from artcafe_gateway.sessions.names import NameResolver
 from artcafe_gateway.sessions.publishing import Publisher
+from artcafe_gateway.sessions.roster import RosterAnswerer
 from artcafe_gateway.subscriptions.socket_subscriptions import SocketSubscriptions
 from artcafe_gateway.wire import frames
 from artcafe_gateway.wire.parsing import BadFrame
@@ -67,6 +68,7 @@ class ClientSession(FrameDispatcher):
             may_publish=self._names.may_publish_as_written,
             close_socket=socket.close,
         )
+        self._roster = RosterAnswerer(socket, self.tenant_id, gateway)
         self._publisher = Publisher(socket, identity, bridge, gateway, self._names, self._subscriptions)
         socket.on_rejected = partial(report_forbidden_frame, gateway.denials, self._caller)
 
@@ -239,6 +241,11 @@ class ClientSession(FrameDispatcher):
                 subject=received.subject, channel=received.channel, id=received.id, queue=received.queue
             )
         )
+
+    @handles_frame(frames.ListRoster)
+    async def handle_roster(self, received: frames.ListRoster) -> None:
+        """Answer with a page of the roster."""
+        await self._roster.answer(received)
 
     # -- messages and presence -----------------------------------------------------------------
 

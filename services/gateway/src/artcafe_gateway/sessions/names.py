@@ -47,7 +47,7 @@ class NameResolver:
             raise BadFrame("give either a subject or a channel")
         if channel is not None:
             found = await self._lookup_cache.channel(channel, self._caller)
-            return _with_history(resolve_channel(self._tenant_id, found.channel_id), found)
+            return name_of_channel(found)
         return self._resolve_subject(subject or "", wildcards=wildcards)
 
     async def resolve_target(self, subject: str | None, channel: str | None) -> ResolvedSubject:
@@ -131,6 +131,11 @@ class AgentNameResolver(NameResolver):
             self._agents[agent_id] = False
         else:
             self._agents[agent_id] = True
+
+
+def name_of_channel(channel: Channel) -> ResolvedSubject:
+    """The name of a channel that was looked up."""
+    return _with_history(resolve_channel(channel.tenant_id, channel.channel_id), channel)
 
 
 def _with_history(name: ResolvedSubject, channel: Channel) -> ResolvedSubject:

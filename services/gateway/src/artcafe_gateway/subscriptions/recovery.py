@@ -120,9 +120,9 @@ class RecoveringSubscription(SubjectSubscription):
 
     def refresh(self) -> None:
         # Outside a group each message is rendered in the current form.
-        if self._group_form is not None and (self._group_form, self._group_frame_type) != (
+        if self._group_form is not None and (self._group_form, self._group_format) != (
             self.form,
-            self._owner.frame_type,
+            self._owner.format.name,
         ):
             self._leave_group()
             self._join_group()

@@ -2,8 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
-
-import msgspec
+from typing import Protocol
 
 from artcafe_common.broker.subjects import ResolvedSubject, overlaps
 from artcafe_common.bus.errors import CommandError
@@ -11,20 +10,29 @@ from artcafe_gateway.bridges.bridge import Bridge
 from artcafe_gateway.bridges.subscriptions import QueueMember
 from artcafe_gateway.delivery.fanout import BrokerSubscription
 from artcafe_gateway.delivery.member_subscription import MemberSubscription
-from artcafe_gateway.delivery.message import BrokerMessage, message_frame
+from artcafe_gateway.delivery.message import BrokerMessage
 from artcafe_gateway.history.gaps import Gap
 from artcafe_gateway.history.outage import RecoveryFailed
 from artcafe_gateway.history.reader import HistoryQuery, ReplayPosition, find_replay_position
 from artcafe_gateway.history.tail import StreamTail
-from artcafe_gateway.reporting.channel_subscribers import ChannelSubscriberTracker
-from artcafe_gateway.reporting.usage import UsageRecorder
+from artcafe_gateway.subscriptions.formats import WEBSOCKET_FORMAT, FrameFormat, MessageRender
 from artcafe_gateway.subscriptions.recovery import RecoveringSubscription
 from artcafe_gateway.subscriptions.reply_subjects import ReplySubjects
-from artcafe_gateway.subscriptions.subject_subscription import MessageRender, SubjectSubscription
+from artcafe_gateway.subscriptions.subject_subscription import DeliveryRecorder, SubjectSubscription
 from artcafe_gateway.wire.frames import Error
 from artcafe_gateway.wire.frames import Gap as GapFrame
 from artcafe_gateway.wire.socket import CLOSE_TRY_LATER
-from artcafe_gateway.wire.transport import SendQueue, text_frame
+from artcafe_gateway.wire.transport import FrameQueue
+
+
+class ChannelSubscribers(Protocol):
+    """Knows which clients subscribe to a channel."""
+
+    def add(self, tenant_id: str, client_id: str, channel_id: str) -> None:
+        """A client's connection subscribed to a channel."""
+
+    def remove(self, tenant_id: str, client_id: str, channel_id: str) -> None:
+        """A client's connection unsubscribed from a channel."""
 
 
 class SocketSubscriptions:
@@ -32,8 +40,7 @@ class SocketSubscriptions:
 
     A name is added with `subscribe` or `subscribe_from`, and delivers from `activate` on, so that the
     client receives the confirmation before the first message. A name with a queue group is apart from the names
-    without one: the broker chooses among the members, and each name of a socket is one. `frame_type` and `render` are the frames
-    that the socket receives. `may_publish` says whether the client could publish on a subject over direct NATS; `close_socket` closes the
+    without one: the broker chooses among the members, and each name of a socket is one. `may_publish` says whether the client could publish on a subject over direct NATS; `close_socket` closes the
     socket with a code and a reason.
     """
 
@@ -42,19 +49,19 @@ class SocketSubscriptions:
         *,
         tenant_id: str,
         client_id: str,
-        send_queue: SendQueue,
+        send_queue: FrameQueue,
         bridge: Bridge,
-        usage: UsageRecorder,
-        channel_subscribers: ChannelSubscriberTracker,
+        usage: DeliveryRecorder,
+        channel_subscribers: ChannelSubscribers,
         may_publish: Callable[[str], bool],
         close_socket: Callable[[int, str], None],
+        format_: FrameFormat = WEBSOCKET_FORMAT,
     ) -> None:
         self.tenant_id = tenant_id
         self.client_id = client_id
         self.send_queue = send_queue
         self.usage = usage
-        self.frame_type = "message"
-        self.render: MessageRender = message_frame
+        self.format = format_
         self._bridge = bridge
         self._channel_subscribers = channel_subscribers
         self.names: dict[str, ResolvedSubject] = {}
@@ -129,11 +136,11 @@ class SocketSubscriptions:
                 other.refresh()
         return position
 
-    def render_as(self, frame_type: str, render: MessageRender) -> None:
+    def render_as(self, name: str, render: MessageRender) -> None:
         """Renders further messages as another type of frame."""
-        if frame_type == self.frame_type:
+        if name == self.format.name:
             return
-        self.frame_type, self.render = frame_type, render
+        self.format = self.format._replace(name=name, render=render)
         for subscription in self._by_subject.values():
             subscription.refresh()
 
@@ -210,7 +217,7 @@ class SocketSubscriptions:
     def on_gap(self, subscription: SubjectSubscription, gap: Gap) -> None:
         """Sends a `gap` frame."""
         frame = GapFrame(channel=self._channel_of(subscription), from_seq=gap.from_seq, to_seq=gap.to_seq)
-        self.send_queue.push(text_frame(msgspec.json.encode(frame)))
+        self.send_queue.push(self.format.encode(frame))
 
     def _channel_of(self, subscription: SubjectSubscription) -> str:
         return self.names[next(iter(subscription.forms))].channel or ""
@@ -221,6 +228,6 @@ class SocketSubscriptions:
         """Sends an error about a recovering subscription, and closes the socket after RecoveryFailed."""
         channel = self._channel_of(subscription)
         frame = Error(code=error.code, message=error.detail, detail={"channel": channel, "seq": last_seq})
-        self.send_queue.push(text_frame(msgspec.json.encode(frame)))
+        self.send_queue.push(self.format.encode(frame))
         if isinstance(error, RecoveryFailed):
             self._close_socket(CLOSE_TRY_LATER, error.code)

@@ -9,26 +9,27 @@ from artcafe_gateway.bridges.subscriptions import QueueMember
 from artcafe_gateway.delivery.fanout import BrokerSubscription, DeliveryCounts, Render
 from artcafe_gateway.delivery.message import BrokerMessage
 from artcafe_gateway.history.gaps import Gap
-from artcafe_gateway.reporting.usage import UsageRecorder
-from artcafe_gateway.wire.transport import SendQueue, text_frame
+from artcafe_gateway.subscriptions.formats import FrameFormat
+from artcafe_gateway.wire.transport import FrameQueue
 
 
-class MessageRender(Protocol):
-    """Writes the JSON text of a message's frame."""
+class DeliveryRecorder(Protocol):
+    """Counts what was delivered."""
 
-    def __call__(self, message: BrokerMessage, subject: str, *, queue: str = "") -> bytes:
-        """The frame, with the subject in the subscriber's form; `queue` is the group that it is for."""
+    def record_delivery(
+        self, tenant_id: str, client_id: str, channel_id: str, size: int, messages: int = 1
+    ) -> None:
+        """Counts messages sent to a client; `size` is the sum of their payload bytes."""
 
 
 class SubscriptionOwner(Protocol):
-    """The socket of a subscription; `frame_type` identifies the frames that `render` writes."""
+    """The connection of a subscription."""
 
     tenant_id: str
     client_id: str
-    send_queue: SendQueue
-    usage: UsageRecorder
-    frame_type: str
-    render: MessageRender
+    send_queue: FrameQueue
+    usage: DeliveryRecorder
+    format: FrameFormat
 
     def allow_reply_to(self, message: BrokerMessage) -> None:
         """Allows the client to answer a message."""
@@ -53,7 +54,7 @@ class SubjectSubscription:
 
     __slots__ = (
         "_group_form",
-        "_group_frame_type",
+        "_group_format",
         "_owner",
         "broker_subject",
         "broker_subscription",
@@ -78,8 +79,8 @@ class SubjectSubscription:
         self.member = member
         # The render group that the subscription is in; no form when it is in none.
         self._group_form: SubjectForm | None = None
-        self._group_frame_type = owner.frame_type
-        self.send_queue: SendQueue = owner.send_queue
+        self._group_format = owner.format.name
+        self.send_queue: FrameQueue = owner.send_queue
         self.subject = subject
         self.broker_subject = subject
         self.broker_subscription = broker_subscription
@@ -117,20 +118,24 @@ class SubjectSubscription:
 
     def _join_group(self) -> None:
         self._group_form = self.form
-        self._group_frame_type = self._owner.frame_type
+        self._group_format = self._owner.format.name
         format_subject = partial(_format_subject, self._owner.tenant_id, self._group_form)
         self.broker_subscription.add_subscriber(
-            (self._group_frame_type, self._group_form), self, format_subject, self._render
+            (self._group_format, self._group_form),
+            self,
+            format_subject,
+            self._render,
+            self._owner.format.wrap,
         )
 
     @property
     def _render(self) -> Render:
-        render = self._owner.render
+        render = self._owner.format.render
         return render if self.member is None else partial(render, queue=self.member.queue)
 
     def _leave_group(self) -> None:
         if self._group_form is not None:
-            self.broker_subscription.remove_subscriber((self._group_frame_type, self._group_form), self)
+            self.broker_subscription.remove_subscriber((self._group_format, self._group_form), self)
             self._group_form = None
 
     def deliver(self, message: BrokerMessage) -> None:
@@ -145,7 +150,7 @@ class SubjectSubscription:
     def send(self, message: BrokerMessage) -> None:
         """Sends one message and records its delivery."""
         subject = _format_subject(self._owner.tenant_id, self.form, message.subject)
-        if self.send_queue.push(text_frame(self._render(message, subject))):
+        if self.send_queue.push(self._owner.format.wrap(self._render(message, subject))):
             self.on_delivered({message.channel or "": [1, message.payload_size]})
 
     def on_delivered(self, counts: DeliveryCounts) -> None:

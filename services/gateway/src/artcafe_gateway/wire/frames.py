@@ -6,8 +6,9 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 from msgspec import Meta, Raw
 
-from artcafe_common.contracts.presence import ClientHealth
+from artcafe_common.contracts.presence import ClientHealth, ClientKind
 from artcafe_common.contracts.tenancy.activity import Activity
+from artcafe_common.contracts.tenancy.clients import ClientStatus
 
 MAX_ID = 128
 # Many JSON parsers cannot represent larger integers.
@@ -31,6 +32,22 @@ Last = Annotated[int, Meta(ge=0, le=10_000)]
 
 class ClientFrame(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
     """A frame that a client sends; unknown fields are ignored."""
+
+
+class RosterEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """A client or agent with its presence; `capabilities` and `metadata` are what it announced of itself last.
+
+    While presence does not answer, `status` is the last known one, and the other fields of presence are null.
+    """
+
+    client_id: str
+    kind: ClientKind
+    name: str
+    status: ClientStatus
+    health: ClientHealth | None
+    last_seen: datetime | None
+    capabilities: list[Any] | None
+    metadata: JsonObject | None
 
 
 # -- client → server ---------------------------------------------------------------------------
@@ -111,6 +128,19 @@ class Presence(ClientFrame, frozen=True, kw_only=True, tag="presence"):
     status: ShortText | None = None
     capabilities: Any = None
     metadata: JsonObject | None = None
+
+
+class ListRoster(ClientFrame, frozen=True, kw_only=True, tag="roster"):
+    """Requests a page of the organization's clients and agents, optionally of one status or by part of the name.
+
+    It counts as a REST call. A page may be short or empty without being the last.
+    """
+
+    id: FrameId
+    limit: Annotated[int, Meta(ge=1, le=200)] = 50
+    cursor: Annotated[str, Meta(max_length=1024)] | None = None
+    status: ClientStatus | None = None
+    name: Annotated[str, Meta(min_length=1, max_length=100)] | None = None
 
 
 # -- dashboard → server ------------------------------------------------------------------------
@@ -289,6 +319,14 @@ class PresenceChange(ServerFrame, frozen=True, kw_only=True, tag="presence"):
     status: str
     health: ClientHealth
     last_seen: datetime
+
+
+class RosterPage(ServerFrame, frozen=True, kw_only=True, tag="roster", omit_defaults=False):
+    """A page of the organization's clients and agents; the next one begins at `next_cursor`, unless it is null."""
+
+    id: FrameId
+    roster: list[RosterEntry]
+    next_cursor: str | None
 
 
 # -- server → client, encoded without these types: by delivery/message.py and sessions/publishing.py

@@ -19,6 +19,8 @@ from artcafe_common.bus.errors import CommandError
 from artcafe_gateway.errors import HeadersTooLarge, RequestTooSlow
 
 MAX_HEADER_BYTES = 64 * 1024
+# The transport of a request, for responses that their client does not read.
+HTTP_EXTENSION = "artcafe.http"
 _REASONS = {408: b"Request Timeout", 431: b"Request Header Fields Too Large"}
 
 
@@ -62,6 +64,8 @@ class GatewayHttpProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        extensions: dict[str, Any] = {HTTP_EXTENSION: self.transport}
+        self.scope["extensions"] = extensions
         self._state, self._header_bytes = _State.HEADERS, 0
         self._start_deadline()
 

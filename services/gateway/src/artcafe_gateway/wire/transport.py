@@ -8,7 +8,7 @@ with an error frame.
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -34,6 +34,37 @@ _MALFORMED_REQUEST_RESPONSE = (
 def text_frame(payload: bytes) -> bytes:
     """Encodes an unmasked text frame (server to client)."""
     return Frame(Opcode.TEXT, payload).serialize(mask=False)
+
+
+class FrameQueue(Protocol):
+    """The send buffer of one connection: of a WebSocket, or of a stream of server-sent events."""
+
+    closed: bool
+
+    @property
+    def backlog(self) -> int:
+        """Unsent bytes."""
+
+    @property
+    def half_full(self) -> bool:
+        """Whether senders that can wait should wait."""
+
+    def push(self, frame: bytes) -> bool:
+        """Queues a frame; False when the connection is closed, which it is after exceeding its limit."""
+
+    def write(self, joined: bytes) -> bool:
+        """Writes frames after those that are queued; False as `push`."""
+
+    async def send_text(self, text: str) -> bool:
+        """Sends one message without the queue; False when the connection is closed."""
+
+
+class BufferedConnection(Protocol):
+    """A connection with a send buffer."""
+
+    @property
+    def send_queue(self) -> FrameQueue:
+        """What waits to be sent."""
 
 
 class SendQueue:

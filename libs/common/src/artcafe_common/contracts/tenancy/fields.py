@@ -44,7 +44,6 @@ Email = Annotated[
 Description = Annotated[str, Meta(max_length=1000)]
 Limit = Annotated[int, Meta(ge=1, le=200)]
 CursorText = Annotated[str, Meta(max_length=1024)]
-Patterns = Annotated[list[Annotated[str, Meta(min_length=1, max_length=255)]], Meta(max_length=100)]
 Metadata = dict[str, Any]
 MAX_METADATA_BYTES = 16 * 1024
 PublicKeyText = Annotated[str, Meta(min_length=1, max_length=16 * 1024)]
