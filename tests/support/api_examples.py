@@ -96,7 +96,7 @@ CLIENT_FRAMES = {
     "publish": {"subject": "frames.gone", "data": 1, "headers": {"a": "b"}},
     "request": {"subject": "frames.nobody", "data": 1, "timeout_ms": 1000},
     "presence": {"status": "busy", "capabilities": [1], "metadata": {"a": 1}},
-    "roster": {"limit": 1},
+    "roster": {"name": "nobody"},
 }
 DASHBOARD_FRAMES = {
     "ping": {},

@@ -56,7 +56,7 @@ NATS_SUBJECTS = (
     ">",
 )
 REPLIES = {"error", "published", "subscribed", "unsubscribed", "reply", "subscription_confirmed"}
-REPLIES |= {"unsubscription_confirmed"}
+REPLIES |= {"unsubscription_confirmed", "roster"}
 
 
 async def send_frame(socket, frame):

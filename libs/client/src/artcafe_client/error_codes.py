@@ -40,6 +40,14 @@ class AccountSuspended(ServerError):
     remedy = "Ask the operator. Nothing of the organization was deleted."
 
 
+class AgentCardNotFound(ServerError):
+    """The client has no agent card: `agent_card` in its metadata."""
+
+    code = "agent_card_not_found"
+    status = 404
+    remedy = 'Set the card with `PUT /api/v1/clients/{client_id}` and `{"metadata": {"agent_card": {…}}}`.'
+
+
 class AgentNotFound(ServerError):
     """The organization has no agent with this id."""
 
@@ -142,6 +150,14 @@ class ChannelNotFound(ServerError):
     code = "channel_not_found"
     status = 404
     remedy = "Check the id with `GET /api/v1/channels`, or create the channel."
+
+
+class ClientNotAllowed(ServerError):
+    """The token is a client's, and the route is for people, or about another client."""
+
+    code = "client_not_allowed"
+    status = 403
+    remedy = "With a client's token, publish to channels, read their history and events, and read the roster, agent cards and the client's own status. For everything else sign in as a person."
 
 
 class ClientNotFound(ServerError):
@@ -661,6 +677,7 @@ ERRORS: dict[str, type[ServerError]] = {
         AccountMissing,
         AccountNotFound,
         AccountSuspended,
+        AgentCardNotFound,
         AgentNotFound,
         AuthenticationFailed,
         BadFrame,
@@ -674,6 +691,7 @@ ERRORS: dict[str, type[ServerError]] = {
         BrokerUnavailable,
         ChallengeRateExceeded,
         ChannelNotFound,
+        ClientNotAllowed,
         ClientNotFound,
         ConnectionNotFound,
         DeadlineExceeded,
