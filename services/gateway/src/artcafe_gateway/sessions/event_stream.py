@@ -160,7 +160,11 @@ class EventStreamSession:
                 raise
             await self._subscriptions.subscribe(key, name)
         gap = position.gap if position is not None else None
-        subscribed = Subscribed(channel=name.channel, gap=True if gap is not None else None)
+        subscribed = Subscribed(
+            channel=name.channel,
+            gap=True if gap is not None else None,
+            seq=None if position is None else position.after_seq,
+        )
         # A client that reconnects before the first message resumes here. The gap has an id of its own.
         event_id = position.after_seq if position is not None and gap is None else None
         self.socket.send_queue.push(encode_event(msgspec.json.encode(subscribed), "subscribed", event_id))
