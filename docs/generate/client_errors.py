@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from artcafe_common.bus.errors import CommandError
+from docs.generate import client_js_errors
 from docs.generate.declarations import every_error
 from docs.generate.markdown import sentence
 
@@ -64,5 +65,5 @@ def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False) if '"' not in text else repr(text)
 
 
-# The generated file of the SDK, and what makes its text.
-CLIENT_FILES: dict[Path, Callable[[str], str]] = {MODULE: module}
+# The generated files of the SDKs, and what makes their text.
+CLIENT_FILES: dict[Path, Callable[[str], str]] = {MODULE: module, client_js_errors.MODULE: client_js_errors.module}

@@ -1,0 +1,23 @@
+import { Client } from "./client.js";
+import { ConfigurationError } from "./errors.js";
+import { KeyPair } from "./nkeys.js";
+import type { ConnectOptions, WebSocketConstructor } from "./options.js";
+
+/**
+ * Connects a client to its organization.
+ *
+ * Rejects with a ConfigurationError, with ConnectionFailed after `connectTimeoutMs`, or with the error of a refused key.
+ */
+export async function connect(options: ConnectOptions): Promise<Client> {
+  const global = globalThis as { WebSocket?: WebSocketConstructor };
+  const WebSocket = options.WebSocket ?? global.WebSocket;
+  if (!WebSocket) {
+    throw new ConfigurationError("this platform has no WebSocket; pass that of the package ws as `WebSocket`");
+  }
+  if (!options.clientId) throw new ConfigurationError("the client's id is missing: pass `clientId`");
+  if (!/^(ws|http)s?:\/\/[^/]/.test(options.url)) {
+    throw new ConfigurationError(`${options.url} is not a ws://, wss:// or http(s):// address`);
+  }
+  const key = await KeyPair.fromSeed(options.seed);
+  return new Client(options, key, WebSocket).open();
+}

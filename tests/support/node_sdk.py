@@ -1,0 +1,48 @@
+"""The TypeScript SDK, built with its locked packages."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+SOURCE = Path(__file__).parents[2] / "libs/client-js"
+OLDEST_NODE = (20, 19)
+
+
+def missing_node():
+    """Why the SDK cannot be built here; None if it can."""
+    if not (shutil.which("node") and shutil.which("npm")):
+        return "needs node and npm, which are not installed"
+    version = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout
+    found = tuple(map(int, re.findall(r"\d+", version)[:2]))
+    return None if found >= OLDEST_NODE else f"needs Node.js 20.19 or newer; this is {version.strip()}"
+
+
+def websocket_flags():
+    """The options with which Node.js has a global WebSocket."""
+    found = subprocess.run(["node", "-p", "typeof WebSocket"], capture_output=True, text=True, check=True)
+    return [] if found.stdout.strip() == "function" else ["--experimental-websocket"]
+
+
+def npm(directory, *arguments, environment=None):
+    """The output of an npm command; fails with it."""
+    done = subprocess.run(
+        ["npm", *arguments],
+        cwd=directory,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def build_sdk(directory):
+    """Copies the SDK's sources to a directory and builds it there."""
+    shutil.copytree(SOURCE, directory, ignore=shutil.ignore_patterns("node_modules", "dist"))
+    npm(directory, "ci", "--ignore-scripts", "--no-audit", "--no-fund")
+    npm(directory, "run", "build")
+    return directory
