@@ -66,4 +66,7 @@ def _quoted(text: str) -> str:
 
 
 # The generated files of the SDKs, and what makes their text.
-CLIENT_FILES: dict[Path, Callable[[str], str]] = {MODULE: module, client_js_errors.MODULE: client_js_errors.module}
+CLIENT_FILES: dict[Path, Callable[[str], str]] = {
+    MODULE: module,
+    client_js_errors.MODULE: client_js_errors.module,
+}
