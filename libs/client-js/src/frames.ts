@@ -48,7 +48,7 @@ export type Frame =
   | { type: "challenge"; nonce: string }
   | { type: "reconnect"; retry_after_ms: number }
   | { type: "gap"; channel: string; from_seq: number; to_seq: number }
-  | { type: "pong"; timestamp: string }
+  | { type: "pong" }
   | { type: "heartbeat_ack" };
 
 /** A frame of JSON text; undefined for anything else. */

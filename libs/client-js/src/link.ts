@@ -52,7 +52,7 @@ export class Link {
   #farewell = new Farewell();
   #nextId = 1;
   #answers = new Map<number, Pending>();
-  #pongs: ((time: string) => void)[] = [];
+  #pongs: (() => void)[] = [];
   #routes = new Routes("");
 
   private constructor(options: LinkOptions) {
@@ -142,16 +142,7 @@ export class Link {
     const { start } = feed;
     const startsNow = start?.since === undefined && !start?.last;
     try {
-      if (start && startsNow) {
-        this.#ping((time) => {
-          feed.beginsAt(time);
-        });
-      }
-      if (isNew || !startsNow) {
-        this.#subscribe(route, feed, start);
-      } else {
-        feed.skipOlder();
-      }
+      if (isNew || !startsNow) this.#subscribe(route, feed, start);
       await route.ready;
     } catch (error) {
       this.#routes.leave(feed);
@@ -168,18 +159,18 @@ export class Link {
   #subscribe(route: Route, feed: ReceiveQueue, start: Start | undefined): void {
     let fields: Start = {};
     if (start) fields = start.since === undefined ? { last: start.last ?? 0 } : { since: start.since };
-    const others = route.feeds.filter((each) => each !== feed);
-    if (others.length > 0) {
-      // Subscribing again moves the socket's one place in the channel: no subscription may miss anything.
-      const earliest = route.earliestSeq(feed);
-      if (typeof fields.since === "number") fields = { since: Math.min(fields.since, earliest ?? fields.since) };
-      else route.movedTo = feed;
-      for (const each of others) each.skipOlder();
+    // Subscribing again moves the socket's one place in the channel: no other subscription may miss anything.
+    if (typeof fields.since === "number") {
+      fields = { since: Math.min(fields.since, route.earliestSeq(feed) ?? fields.since) };
     }
     route.ready = this.#call("subscribe", { ...route.fields, ...fields }, {
-      onAnswer: (answer) => {
-        this.#routes.setChannelId(route, answer.channel_id);
-        feed.started(answer.seq);
+      onAnswer: ({ channel_id: channelId, seq }) => {
+        this.#routes.setChannelId(route, channelId);
+        feed.started(seq);
+        const earliest = route.earliestSeq(feed);
+        if (earliest !== undefined && seq !== undefined && earliest <= seq) {
+          this.#subscribe(route, feed, { since: earliest });
+        }
       },
     });
     // Is awaited by the subscriptions of the route.
@@ -225,7 +216,7 @@ export class Link {
     });
   }
 
-  #ping(onPong: (time: string) => void): void {
+  #ping(onPong: () => void): void {
     this.#send("ping", {});
     this.#pongs.push(onPong);
   }
@@ -269,7 +260,7 @@ export class Link {
         }
         break;
       case "pong":
-        this.#pongs.shift()?.(frame.timestamp);
+        this.#pongs.shift()?.();
         break;
       case "published":
       case "reply":
@@ -305,21 +296,7 @@ export class Link {
   }
 
   #deliver(frame: MessageFrame, size: number): void {
-    if (frame.channel !== undefined && frame.seq !== undefined) this.#compareWithOthers(frame.channel, frame.seq);
     for (const feed of this.#routes.matching(frame.subject, frame.channel, frame.queue)) feed.deliver(frame, size);
-  }
-
-  /** Moves the socket back if a subscription that started later in the channel's history would make others miss some. */
-  #compareWithOthers(channel: string, seq: number): void {
-    for (const route of this.#routes.ofChannel(channel)) {
-      const { movedTo } = route;
-      if (!movedTo) continue;
-      route.movedTo = undefined;
-      const earliest = route.earliestSeq(movedTo);
-      if (earliest === undefined || earliest >= seq) continue;
-      movedTo.nextSeq ??= seq;
-      this.#subscribe(route, movedTo, { since: earliest });
-    }
   }
 
   #settle(id: number | string | undefined): Pending | undefined {

@@ -69,9 +69,6 @@ export class ReceiveQueue {
   #error: ArtcafeError | undefined;
   #waiters: Waiter[] = [];
   #onConfirmed: (() => void)[] = [];
-  /** The server's time just before the subscription began, and whether older messages are to be left out. */
-  #startedAt: string | undefined;
-  #skipsOlder = false;
 
   constructor(flow: Flow, source: Source) {
     this.#flow = flow;
@@ -117,7 +114,6 @@ export class ReceiveQueue {
   get start(): Start | undefined {
     if (this.#isLiveOnly) return undefined;
     if (this.nextSeq !== undefined) return { since: this.nextSeq };
-    if (this.#startsNow && this.#startedAt !== undefined) return { since: this.#startedAt };
     return this.#source.start;
   }
 
@@ -135,25 +131,16 @@ export class ReceiveQueue {
     if (!this.target.isChannel) this.#prefix = resolve(tenantId, this.target.text).prefix;
   }
 
-  /** Notes the server's time just before the subscription begins. */
-  beginsAt(time: string): void {
-    this.#startedAt ??= time;
-  }
-
-  /** Leaves out older messages, which the socket receives for another subscription of the channel. */
-  skipOlder(): void {
-    this.#skipsOlder = true;
-  }
-
-  /** The server has confirmed the subscription, when `seq` was the channel's last message. */
+  /** The server has confirmed the subscription; `seq` is the number after which the messages follow, if it has a history. */
   started(seq?: number): void {
-    if (seq !== undefined && this.nextSeq === undefined && this.#startsNow) this.nextSeq = seq + 1;
+    const since = this.#source.start?.since;
+    if (seq !== undefined) this.nextSeq ??= typeof since === "number" ? since : seq + 1;
     this.isConfirmed = true;
     this.#wakeConfirmed();
   }
 
   deliver(frame: MessageFrame, size: number): void {
-    if (this.isEnded || this.isPaused || this.#isOlder(frame)) return;
+    if (this.isEnded || this.isPaused) return;
     const { seq } = frame;
     if (seq !== undefined && this.nextSeq !== undefined && seq < this.nextSeq) {
       this.duplicates += 1;
@@ -202,22 +189,6 @@ export class ReceiveQueue {
   }
 
   // ----------------------------------------------------------------------------------------------
-
-  get #startsNow(): boolean {
-    const start = this.#source.start;
-    return start !== undefined && start.since === undefined && !start.last;
-  }
-
-  #isOlder(frame: MessageFrame): boolean {
-    return (
-      this.#skipsOlder &&
-      this.#startsNow &&
-      this.nextSeq === undefined &&
-      this.#startedAt !== undefined &&
-      frame.seq !== undefined &&
-      Date.parse(frame.timestamp) < Date.parse(this.#startedAt)
-    );
-  }
 
   #isFull(size: number): boolean {
     return this.#items.length >= this.#source.maxPending || this.#size + size > this.#source.maxPendingSize;

@@ -15,8 +15,6 @@ export class Route {
   readonly queue: string | undefined;
   /** Settles with the answer to the last `subscribe`. */
   ready: Promise<unknown> = Promise.resolve();
-  /** Whether the first message has to be compared with the places of the other subscriptions. */
-  movedTo: ReceiveQueue | undefined;
 
   constructor(tenantId: string, feed: ReceiveQueue) {
     this.queue = feed.queue;
@@ -38,7 +36,7 @@ export class Route {
   }
 
   /** The earliest place of the subscriptions other than this one; undefined if none has one. */
-  earliestSeq(except?: ReceiveQueue): number | undefined {
+  earliestSeq(except: ReceiveQueue): number | undefined {
     const places = this.feeds.filter((feed) => feed !== except).map((feed) => feed.nextSeq);
     const known = places.filter((seq) => seq !== undefined);
     return known.length > 0 ? Math.min(...known) : undefined;

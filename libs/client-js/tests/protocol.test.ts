@@ -149,18 +149,29 @@ describe("a channel", () => {
     expect(subscription.duplicates).toBe(1);
   });
 
-  test("without a message yet resumes from the server's time when it began", async () => {
+  test("without a message yet resumes from where it began", async () => {
     const [client, peer] = await server.connected();
-    client.channel("C").subscribe();
-    await peer.next("ping");
+    const subscription = client.channel("C").subscribe();
     const frame = await peer.next("subscribe");
     expect(frame).toMatchObject({ last: 0 });
-    peer.send({ type: "pong", timestamp: AT }, { type: "subscribed", id: frame.id, channel: "C" });
-    await client.flush(50).catch(() => undefined);
+    peer.send({ type: "subscribed", id: frame.id, channel: "C", seq: 7 });
+    await subscription.confirmed();
     peer.close(1011);
     const second = await server.accept();
     await second.welcome();
-    expect(await second.next("subscribe")).toMatchObject({ since: AT });
+    expect(await second.next("subscribe")).toMatchObject({ since: 8 });
+  });
+
+  test("that two subscriptions read is read from the earlier place", async () => {
+    const [client, peer] = await server.connected();
+    const channel = client.channel("C");
+    channel.subscribe({ resumeFrom: 4 });
+    channel.subscribe({ last: 1 });
+    for (const seq of [4, 8]) {
+      const frame = await peer.next("subscribe");
+      peer.send({ type: "subscribed", id: frame.id, channel: "C", seq });
+    }
+    expect(await peer.next("subscribe")).toMatchObject({ since: 5 });
   });
 
   test("tells of a gap by an error, or by a function", async () => {
