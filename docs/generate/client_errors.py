@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from artcafe_common.bus.errors import CommandError
-from docs.generate import client_js_errors
+from docs.generate import client_typescript
 from docs.generate.declarations import every_error
 from docs.generate.markdown import sentence
 
@@ -66,7 +66,4 @@ def _quoted(text: str) -> str:
 
 
 # The generated files of the SDKs, and what makes their text.
-CLIENT_FILES: dict[Path, Callable[[str], str]] = {
-    MODULE: module,
-    client_js_errors.MODULE: client_js_errors.module,
-}
+CLIENT_FILES: dict[Path, Callable[[str], str]] = {MODULE: module, **client_typescript.MODULES}

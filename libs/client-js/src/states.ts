@@ -1,10 +1,21 @@
-// The states of a connection, and what each event does in each state: the table of the Python SDK. The client follows it,
-// and a test compares the two.
+// The states of a connection, and what each event does in each state. `make docs` generates this module from the table of
+// the Python SDK; docs/guide/python.md describes it.
 
-export type State = "disconnected" | "connecting" | "connected" | "draining" | "closed";
+export type State =
+  | "disconnected"
+  | "connecting"
+  | "connected"
+  | "draining"
+  | "closed";
 
-/** What happens to a connection; docs/guide/python.md describes events and actions. */
-export type StateEvent = "open" | "welcome" | "lost" | "retry_later" | "refused" | "drain" | "close";
+export type StateEvent =
+  | "open"
+  | "welcome"
+  | "lost"
+  | "retry_later"
+  | "refused"
+  | "drain"
+  | "close";
 
 export type Action =
   | "dial"
@@ -21,28 +32,33 @@ export interface Transition {
   actions: readonly Action[];
 }
 
-const lost: Transition = { to: "disconnected", actions: ["fail_pending", "hang_up", "back_off"] };
-const later: Transition = { to: "disconnected", actions: ["fail_pending", "hang_up", "wait_as_told"] };
-const end: Transition = { to: "closed", actions: ["fail_pending", "hang_up", "end"] };
-
 /** An event that is not listed for a state has no effect there. */
 export const TRANSITIONS: Record<State, Partial<Record<StateEvent, Transition>>> = {
-  disconnected: { open: { to: "connecting", actions: ["dial"] }, drain: end, close: end },
+  disconnected: {
+    open: { to: "connecting", actions: ["dial"] },
+    drain: { to: "closed", actions: ["fail_pending", "hang_up", "end"] },
+    close: { to: "closed", actions: ["fail_pending", "hang_up", "end"] },
+  },
   connecting: {
     welcome: { to: "connected", actions: ["resume"] },
-    lost,
-    retry_later: later,
-    refused: end,
-    drain: end,
-    close: end,
+    lost: { to: "disconnected", actions: ["fail_pending", "hang_up", "back_off"] },
+    retry_later: { to: "disconnected", actions: ["fail_pending", "hang_up", "wait_as_told"] },
+    refused: { to: "closed", actions: ["fail_pending", "hang_up", "end"] },
+    drain: { to: "closed", actions: ["fail_pending", "hang_up", "end"] },
+    close: { to: "closed", actions: ["fail_pending", "hang_up", "end"] },
   },
   connected: {
-    lost,
-    retry_later: later,
-    refused: end,
+    lost: { to: "disconnected", actions: ["fail_pending", "hang_up", "back_off"] },
+    retry_later: { to: "disconnected", actions: ["fail_pending", "hang_up", "wait_as_told"] },
+    refused: { to: "closed", actions: ["fail_pending", "hang_up", "end"] },
     drain: { to: "draining", actions: ["stop_receiving"] },
-    close: end,
+    close: { to: "closed", actions: ["fail_pending", "hang_up", "end"] },
   },
-  draining: { lost: end, retry_later: end, refused: end, close: end },
+  draining: {
+    lost: { to: "closed", actions: ["fail_pending", "hang_up", "end"] },
+    retry_later: { to: "closed", actions: ["fail_pending", "hang_up", "end"] },
+    refused: { to: "closed", actions: ["fail_pending", "hang_up", "end"] },
+    close: { to: "closed", actions: ["fail_pending", "hang_up", "end"] },
+  },
   closed: {},
 };
