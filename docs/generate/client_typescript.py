@@ -48,9 +48,9 @@ def error_codes(_text: str) -> str:
 
 def states(_text: str) -> str:
     """The module `states.ts`."""
-    types = [("State", State), ("StateEvent", Event), ("Action", Action)]
+    types: dict[str, type[Enum]] = {"State": State, "StateEvent": Event, "Action": Action}
     rows = "".join(_row(state.value, TRANSITIONS[state]) for state in State)
-    return f"{_STATES_HEADER}\n{chr(10).join(_union(*each) for each in types)}\n{_STATES_TYPES}{rows}}};\n"
+    return f"{_STATES_HEADER}\n{chr(10).join(_union(*each) for each in types.items())}\n{_STATES_TYPES}{rows}}};\n"
 
 
 def _union(name: str, values: type[Enum]) -> str:
