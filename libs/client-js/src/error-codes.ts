@@ -40,6 +40,15 @@ export class AccountSuspended extends ServerError {
 }
 
 /**
+ * The client has no agent card: `agent_card` in its metadata.
+ * Remedy: Set the card with `PUT /api/v1/clients/{client_id}` and `{"metadata": {"agent_card": {…}}}`.
+ */
+export class AgentCardNotFound extends ServerError {
+  static override readonly code = "agent_card_not_found";
+  static override readonly status = 404;
+}
+
+/**
  * The organization has no agent with this id.
  * Remedy: Check the id with `GET /api/v1/agents`.
  */
@@ -156,6 +165,16 @@ export class ChallengeRateExceeded extends ServerError {
 export class ChannelNotFound extends ServerError {
   static override readonly code = "channel_not_found";
   static override readonly status = 404;
+}
+
+/**
+ * The token is a client's, and the route is for people, or about another client.
+ * Remedy: With a client's token, publish to channels, read their history and events, and read the roster, agent cards
+ * and the client's own status. For everything else sign in as a person.
+ */
+export class ClientNotAllowed extends ServerError {
+  static override readonly code = "client_not_allowed";
+  static override readonly status = 403;
 }
 
 /**
@@ -743,6 +762,7 @@ export const ERRORS: Readonly<Record<string, typeof ServerError>> = {
   account_missing: AccountMissing,
   account_not_found: AccountNotFound,
   account_suspended: AccountSuspended,
+  agent_card_not_found: AgentCardNotFound,
   agent_not_found: AgentNotFound,
   authentication_failed: AuthenticationFailed,
   bad_frame: BadFrame,
@@ -756,6 +776,7 @@ export const ERRORS: Readonly<Record<string, typeof ServerError>> = {
   broker_unavailable: BrokerUnavailable,
   challenge_rate_exceeded: ChallengeRateExceeded,
   channel_not_found: ChannelNotFound,
+  client_not_allowed: ClientNotAllowed,
   client_not_found: ClientNotFound,
   connection_not_found: ConnectionNotFound,
   deadline_exceeded: DeadlineExceeded,
