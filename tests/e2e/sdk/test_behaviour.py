@@ -79,6 +79,18 @@ class TestStack(ClientBehaviour):
         assert client.state is State.CONNECTED
 
 
+async def test_roster_has_everybody(tenant):
+    records = [await tenant.create_client() for _ in range(3)]
+    client = await StackWorld(tenant, "websocket").connect(records[0])
+
+    async def complete():
+        roster = {each["client_id"]: each["status"] for each in await client.presence.roster()}
+        return roster.keys() == {record.id for record in records} and roster[records[0].id] == "online"
+
+    # The catalog is read from an index, and presence is reported after the login.
+    await eventually(complete)
+
+
 async def test_revoked_client_is_told(tenant):
     record = await tenant.create_client()
     client = await StackWorld(tenant, "websocket").connect(record)

@@ -139,6 +139,14 @@ class ReceiveQueue:
         return self._source.start if self._next_seq is None else Start(since=self._next_seq)
 
     @property
+    def _expected_seq(self) -> int | None:
+        """The lowest `seq` that it wants; None while that depends on what the server says."""
+        if self._next_seq is not None or self._source.start is None:
+            return self._next_seq
+        since = self._source.start.since
+        return since if isinstance(since, int) else None
+
+    @property
     def room(self) -> int:
         """How many messages the queue can take; 0 also when its bytes are used up."""
         if self._bytes >= self._limits.bytes:
@@ -161,7 +169,7 @@ class ReceiveQueue:
 
     def started(self, seq: int | None) -> None:
         """The server has confirmed the subscription, and sends what comes after `seq`, if it says so."""
-        if seq is not None and self._next_seq is None and not self._is_live_only:
+        if seq is not None and self._expected_seq is None and not self._is_live_only:
             self._next_seq = seq + 1
         self._is_confirmed = True
         if self._confirmed is not None and not self._confirmed.done():
@@ -172,7 +180,7 @@ class ReceiveQueue:
         if self.is_ended or self.is_paused:
             return
         seq = message.seq
-        if seq is not None and not self._is_live_only and self._next_seq is not None and seq < self._next_seq:
+        if seq is not None and not self._is_live_only and seq < (self._expected_seq or 0):
             self.duplicates += 1
             return
         size = message.size
@@ -192,7 +200,7 @@ class ReceiveQueue:
 
     def deliver_gap(self, from_seq: int, to_seq: int) -> None:
         """Pass on that messages are not kept any more."""
-        expected = self._next_seq or 0
+        expected = self._expected_seq or 0
         if self.is_ended or self.is_paused or expected > to_seq + 1:
             return
         gap = Gap(self.target.text, from_seq, to_seq)

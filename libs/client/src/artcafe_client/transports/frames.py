@@ -81,7 +81,8 @@ class Reply(Frame, frozen=True, kw_only=True, tag="reply"):
 
 class Roster(Frame, frozen=True, kw_only=True, tag="roster"):
     id: str | int | None = None
-    members: list[dict[str, Any]] = []
+    roster: list[dict[str, Any]] = []
+    next_cursor: str | None = None
 
 
 ServerFrame = (

@@ -29,6 +29,8 @@ MAX_FRAME_BYTES = 4 * 1024 * 1024
 PING_INTERVAL_S = 10.0
 CLOSE_TIMEOUT_S = 2.0
 ANSWER_TIMEOUT_S = 10.0
+# The largest page that the server sends.
+ROSTER_PAGE = 200
 CLOSE_REVOKED = 4403
 _DECODER = msgspec.json.Decoder(frames.ServerFrame)
 T = TypeVar("T")
@@ -143,8 +145,14 @@ class WebSocketLink:
         await self._send(json.dumps({"type": "heartbeat" if heartbeat else "presence", **fields}).encode())
 
     async def roster(self, timeout_s: float) -> list[dict[str, Any]]:
-        roster = await self._call("roster", frames.Roster, {}, timeout_s=timeout_s)
-        return roster.members
+        members: list[dict[str, Any]] = []
+        fields: dict[str, Any] = {"limit": ROSTER_PAGE}
+        while True:
+            page = await self._call("roster", frames.Roster, fields, timeout_s=timeout_s)
+            members += page.roster
+            if page.next_cursor is None:
+                return members
+            fields["cursor"] = page.next_cursor
 
     # -- subscriptions -------------------------------------------------------------------------
 
