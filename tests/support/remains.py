@@ -23,7 +23,7 @@ async def list_items(stack, *texts):
     for table in (await call_dynamodb(stack, "list_tables"))["TableNames"]:
         start = {}
         while True:
-            page = await call_dynamodb(stack, "scan", TableName=table, **start)
+            page = await call_dynamodb(stack, "scan", TableName=table, Limit=500, **start)
             found += [(table, str(item)) for item in page["Items"] if _contains(item, texts)]
             if "LastEvaluatedKey" not in page:
                 break

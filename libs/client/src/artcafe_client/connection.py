@@ -5,7 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from artcafe_client.backoff import Backoff
-from artcafe_client.errors import ArtcafeError, ClientClosed, ConnectionFailed, NotConnected
+from artcafe_client.errors import ArtcafeError, ClientClosed, ConnectionFailed, ConnectionLost, NotConnected
 from artcafe_client.states import Action, Event, State, next_transition
 from artcafe_client.transports.link import Dial, DialFailed, Link, Loss
 
@@ -147,7 +147,11 @@ class Connection:
 
     async def _do(self, action: Action, loss: "Loss | None") -> None:
         if action is Action.RESUME and self._dialled is not None:
-            await self._hooks.resume(self._dialled)
+            try:
+                await self._hooks.resume(self._dialled)
+            except ConnectionLost as error:
+                # Lost again before it was ready: the loop goes on with the next one.
+                self._dialled.abort(str(error))
             if not self._dialled.lost.done():
                 self.link = self._dialled
                 self._notify()

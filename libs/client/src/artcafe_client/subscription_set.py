@@ -98,8 +98,8 @@ class SubscriptionSet:
             queue.bind(link.tenant_id)
             await link.subscribe(queue)
         except ConnectionLost:
-            # The next connection begins it again.
-            return None
+            # The next connection begins it again; one that did not answer in time may be there still.
+            return None if link.lost.done() else RETRY_S
         except HistoryUnavailable as error:
             if queue.may_go_live:
                 queue.go_live()

@@ -242,17 +242,17 @@ class ChannelReader:
     # -- reading -------------------------------------------------------------------------------
 
     async def _run(self) -> None:
+        # On the next connection the subscription begins again.
+        while self._nc.is_connected:
+            await self._pull_or_wait()
+
+    async def _pull_or_wait(self) -> None:
         try:
-            while True:
-                with contextlib.suppress(HistoryUnavailable, StreamUnavailable):
-                    await self._pull()
-                    continue
-                log.info("the channel cannot be read now", extra={"subject": self._subject})
-                self._broken = True
-                await asyncio.sleep(RETRY_S)
-        except (nats.errors.Error, ConnectionLost, OSError):
-            # The connection is lost; the next one begins the subscription again.
-            return
+            await self._pull()
+        except (HistoryUnavailable, StreamUnavailable, ConnectionLost, nats.errors.Error, OSError) as error:
+            log.info("the channel cannot be read now: %s", error, extra={"subject": self._subject})
+            self._broken = True
+            await asyncio.sleep(RETRY_S)
 
     async def _pull(self) -> None:
         if self._broken:

@@ -51,7 +51,8 @@ class NatsLink:
         self, nc: NatsClient, identity: Identity, tenant_id: str, *, sign: bool, on_error: OnError
     ) -> None:
         self.tenant_id = tenant_id
-        self.connection_id = str(nc.client_id)
+        # As the platform names it. The server counts its connections from its start.
+        self.connection_id = f"nats:{nc.connected_server_id}:{nc.client_id}"
         self.lost: asyncio.Future[Loss] = asyncio.get_running_loop().create_future()
         self._nc = nc
         self._identity = identity

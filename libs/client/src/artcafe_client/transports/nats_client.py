@@ -18,6 +18,11 @@ class NatsClient(Nats):
         super().__init__()
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
+    @property
+    def connected_server_id(self) -> str:
+        """The id of the connected server's process."""
+        return str(self._server_info.get("server_id", ""))
+
     async def open(self, servers: list[str], **options: Any) -> None:
         """Connects to one of the servers, each tried once."""
         await self.connect(

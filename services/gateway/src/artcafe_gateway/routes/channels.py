@@ -225,6 +225,8 @@ class ChannelsController(Controller):
         tenant_caller: NamedDependency[TenantCaller],
         channel_id: FromPath[str],
     ) -> MessageAccepted:
+        # Before the channel: who may not publish learns nothing of it.
+        tenant_caller.require_publisher()
         channel = await _find_channel(gateway, channel_id, tenant_caller)
         tenant_caller.require_publish(channel.subject)
         raw = await request.body()
