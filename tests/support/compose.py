@@ -1,18 +1,22 @@
 """A system of compose.yaml, started from a copy of the sources as a fresh clone has them."""
 
 import asyncio
+import contextlib
 import json
 import os
 import socket
 import ssl
 import subprocess
+import uuid
 
 import httpx
+import pytest
 from websockets.asyncio.client import connect
 
-from support.docker import docker
+from support.docker import copy_sources, docker, has_image, missing_engine
 
 UP_WITHIN_S = 900
+IMAGES = ("python:3.13-slim-trixie", "nats:2", "valkey/valkey:8", "motoserver/moto:5", "nginx:1")
 SERVICES = ("gateway", "identity", "tenancy", "presence", "metering")
 
 
@@ -108,3 +112,22 @@ class Compose:
         """A WebSocket to one of the hosts behind nginx."""
         url = f"wss://{host}:{self.https_port}{path}"
         return connect(url, host="127.0.0.1", port=self.https_port, ssl=self.tls(), proxy=None)
+
+
+@contextlib.asynccontextmanager
+async def running_system(tmp_path_factory, **options):
+    """A new system from a copy of the sources; skips where an engine or an image is missing, and leaves nothing."""
+    if reason := missing_engine():
+        pytest.skip(reason)
+    if missing := [image for image in IMAGES if not has_image(image)]:
+        pytest.skip(f"needs the images {', '.join(missing)}")
+    directory = tmp_path_factory.mktemp("clone") / "artcafe-pubsub"
+    copy_sources(directory)
+    project = f"artcafe-test-{uuid.uuid4().hex[:8]}"
+    system = Compose(directory, project, https_port=free_port(), nats_port=free_port(), **options)
+    try:
+        await system.up("--build")
+        yield system
+    finally:
+        system.run("down", "--volumes", "--remove-orphans", check=False)
+        assert system.leftovers() == []

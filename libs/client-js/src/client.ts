@@ -157,7 +157,7 @@ export class Client {
   /**
    * Subscribes to a subject or pattern: `for await (const message of client.subscribe("orders.>"))`.
    *
-   * After a loss of the connection it begins again; what was published meanwhile is missed, unlike with a channel.
+   * After a loss of the connection it begins again; what was published in between is missed, unlike with a channel.
    */
   subscribe(pattern: string, options: QueueOptions = {}): Subscription {
     return this.#subscribeTo(

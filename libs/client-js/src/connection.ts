@@ -147,7 +147,7 @@ export class Connection {
     // `dial` is the loop's next step, `resume` is done, and pending answers fail with their link.
   }
 
-  /** Waits, unless the client is closed meanwhile. */
+  /** Waits; ends early when the client is closed. */
   async #sleep(delayMs: number): Promise<void> {
     await new Promise<void>((done) => {
       const timer = setTimeout(done, delayMs);

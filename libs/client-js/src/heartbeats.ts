@@ -50,7 +50,7 @@ export class Heartbeats {
     if (this.#isStopped) return;
     const now = Date.now();
     if (this.#sentAt !== undefined && this.link.lastFrameAt >= this.#sentAt) this.#sentAt = undefined;
-    // A timer that is late says that the page slept: what arrived meanwhile may not have been read yet.
+    // A late timer means that the browser suspended the page: frames that arrived may not have been read yet.
     const slept = now - this.#checkAt > FRESH_MS;
     if (this.#sentAt !== undefined && now - this.#sentAt >= ANSWER_MS && !slept) {
       this.link.abort("the server does not answer");

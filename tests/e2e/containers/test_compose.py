@@ -5,7 +5,6 @@ The tests run in order, on one system.
 
 import asyncio
 import json
-import uuid
 from pathlib import Path
 
 import httpx
@@ -14,9 +13,9 @@ import pyrage
 import pytest
 
 from artcafe_common.installation.user_pool import DEMO_PASSWORD, DEMO_USER
-from support.compose import SERVICES, UP_WITHIN_S, Compose, free_port
+from support.compose import SERVICES, UP_WITHIN_S, free_port, running_system
 from support.container_clients import authenticate, call, receive
-from support.docker import copy_sources, has_image, missing_engine
+from support.docker import has_image
 from support.waiting import eventually
 
 pytestmark = [
@@ -25,7 +24,6 @@ pytestmark = [
     # nats-py 2.16 passes a deprecated form of timeout to aiohttp.
     pytest.mark.filterwarnings("ignore:parameter 'timeout' of type 'float':DeprecationWarning"),
 ]
-IMAGES = ("python:3.13-slim-trixie", "nats:2", "valkey/valkey:8", "motoserver/moto:5", "nginx:1")
 PROMETHEUS = "prom/prometheus:v3.5.0"
 DRAIN_S = 10
 
@@ -33,20 +31,8 @@ DRAIN_S = 10
 @pytest.fixture(scope="module")
 async def compose(tmp_path_factory):
     """The running system."""
-    if reason := missing_engine():
-        pytest.skip(reason)
-    if missing := [image for image in IMAGES if not has_image(image)]:
-        pytest.skip(f"needs the images {', '.join(missing)}")
-    directory = tmp_path_factory.mktemp("clone") / "artcafe-pubsub"
-    copy_sources(directory)
-    project = f"artcafe-test-{uuid.uuid4().hex[:8]}"
-    system = Compose(directory, project, https_port=free_port(), nats_port=free_port())
-    try:
-        await system.up("--build")
+    async with running_system(tmp_path_factory) as system:
         yield system
-    finally:
-        system.run("down", "--volumes", "--remove-orphans", check=False)
-        assert system.leftovers() == []
 
 
 @pytest.fixture(scope="module")

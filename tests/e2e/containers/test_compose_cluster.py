@@ -4,45 +4,29 @@ The tests run in order, on one system.
 """
 
 import asyncio
-import uuid
 
 import pytest
 
 from artcafe_common.installation.user_pool import DEMO_PASSWORD, DEMO_USER
-from support.compose import SERVICES, UP_WITHIN_S, Compose, free_port
+from support.compose import SERVICES, UP_WITHIN_S, free_port, running_system
 from support.container_clients import authenticate, call, receive
-from support.docker import copy_sources, docker, has_image, missing_engine
+from support.docker import docker
 from support.waiting import eventually
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(UP_WITHIN_S + 300)]
-IMAGES = ("python:3.13-slim-trixie", "nats:2", "valkey/valkey:8", "motoserver/moto:5", "nginx:1")
 NODES = ("nats", "nats-2", "nats-3")
 
 
 @pytest.fixture(scope="module")
 async def compose(tmp_path_factory):
     """The running system."""
-    if reason := missing_engine():
-        pytest.skip(reason)
-    if missing := [image for image in IMAGES if not has_image(image)]:
-        pytest.skip(f"needs the images {', '.join(missing)}")
-    directory = tmp_path_factory.mktemp("clone") / "artcafe-pubsub"
-    copy_sources(directory)
-    system = Compose(
-        directory,
-        f"artcafe-test-{uuid.uuid4().hex[:8]}",
-        https_port=free_port(),
-        nats_port=free_port(),
+    async with running_system(
+        tmp_path_factory,
         files=("compose.yaml", "compose.cluster.yaml"),
         ARTCAFE_NATS_2_PORT=str(free_port()),
         ARTCAFE_NATS_3_PORT=str(free_port()),
-    )
-    try:
-        await system.up("--build")
+    ) as system:
         yield system
-    finally:
-        system.run("down", "--volumes", "--remove-orphans", check=False)
-        assert system.leftovers() == []
 
 
 @pytest.fixture(scope="module")

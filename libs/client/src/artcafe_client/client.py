@@ -169,7 +169,7 @@ class Client:
         timeout: float = 5.0,
         headers: "Mapping[str, str] | None" = None,
     ) -> Message:
-        """Ask, and return the first answer. NoResponders if nobody listens, RequestTimeout if nobody answers in time."""
+        """Ask, and return the first answer. NoResponders without a subscriber, RequestTimeout without an answer in time."""
         body = encode(data)
         with self._tracing.sending("request", subject, headers) as sent_headers:
             if self._offline.is_enabled and self._connection.link is None:
@@ -191,7 +191,7 @@ class Client:
         """Subscribe to a subject or pattern: `async for message in client.subscribe("orders.>")`.
 
         The members of one `queue` group share the messages. It begins at once; `await` it to know that the server has
-        confirmed it. After a loss of the connection it begins again; what was published meanwhile is missed, unlike with
+        confirmed it. After a loss of the connection it begins again; what was published in between is missed, unlike with
         `channel(…).subscribe`. Reading slowly holds up nothing but this subscription: `overflow` says what happens when
         `max_pending` messages wait.
         """

@@ -26,6 +26,10 @@ class ConnectionLost(ArtcafeError):
     """The connection broke before the answer arrived."""
 
 
+class NotSupported(ArtcafeError):
+    """The connection's transport cannot do this; the text says which one can."""
+
+
 class ClientClosed(ArtcafeError):
     """The client was closed or drained."""
 

@@ -23,7 +23,7 @@ from artcafe_client.error_codes import (
     PublishUncertain,
     RequestTimeout,
 )
-from artcafe_client.errors import ArtcafeError, ConnectionFailed, ConnectionLost
+from artcafe_client.errors import ArtcafeError, ConnectionFailed, ConnectionLost, NotSupported
 from artcafe_client.identity import Identity
 from artcafe_client.message import Ack, Message
 from artcafe_client.states import Event
@@ -164,8 +164,8 @@ class NatsLink:
             )
         await self._publish(f"_HEARTBEAT.{suffix}", msgspec.json.encode(fields), None)
 
-    async def roster(self, timeout_s: float) -> list[dict[str, Any]]:
-        raise NotImplementedError("the roster is read over WebSocket or REST")
+    async def roster(self, timeout_s: float) -> list[dict[str, Any]]:  # noqa: ARG002 - as the other transport
+        raise NotSupported("the roster is read over WebSocket or REST")
 
     # -- subscriptions -------------------------------------------------------------------------
 

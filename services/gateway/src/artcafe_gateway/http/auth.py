@@ -2,7 +2,7 @@
 
 import time
 from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -49,7 +49,7 @@ class AuthenticatedUser(msgspec.Struct, frozen=True, kw_only=True):
 class TenantCaller:
     """A member of an organization, or one of its clients, whose request is authenticated.
 
-    No Struct, since Litestar would expect exactly this type of a dependency, and none derived from it.
+    What a kind of caller does not allow is refused. No Struct, since Litestar would expect exactly this type of a dependency, and none derived from it.
     """
 
     caller: CallerContext
@@ -66,8 +66,8 @@ class TenantCaller:
 
     @property
     def expires_at(self) -> datetime:
-        """When the token expires."""
-        raise NotImplementedError
+        """When the token expires; it has expired unless a kind of caller says otherwise."""
+        return datetime.min.replace(tzinfo=UTC)
 
     @property
     def publisher(self) -> str:
@@ -76,17 +76,19 @@ class TenantCaller:
 
     def require_publisher(self) -> None:
         """Raise Forbidden unless the caller may publish anything."""
+        raise Forbidden
 
-    def require_publish(self, subject: str) -> None:
+    def require_publish(self, subject: str) -> None:  # noqa: ARG002 - refuses all
         """Raise ForbiddenSubject unless the caller may publish on a subject."""
+        raise Forbidden
 
-    def require_subscribe(self, subject: str) -> None:
+    def require_subscribe(self, subject: str) -> None:  # noqa: ARG002 - refuses all
         """Raise ForbiddenSubject unless the caller may read the messages of a subject."""
-        raise NotImplementedError
+        raise Forbidden
 
-    def require_client(self, client_id: str) -> None:
+    def require_client(self, client_id: str) -> None:  # noqa: ARG002 - refuses all
         """Raise ClientNotAllowed for a client other than this one."""
-        raise NotImplementedError
+        raise Forbidden
 
 
 class TenantUser(msgspec.Struct, TenantCaller, frozen=True, kw_only=True):
@@ -103,6 +105,9 @@ class TenantUser(msgspec.Struct, TenantCaller, frozen=True, kw_only=True):
     def require_publisher(self) -> None:
         if not includes(self.membership.role, Role.MEMBER):
             raise Forbidden
+
+    def require_publish(self, subject: str) -> None:
+        """A role is about all subjects."""
 
     def require_subscribe(self, subject: str) -> None:
         """Every member may read."""
@@ -133,6 +138,9 @@ class TenantClient(msgspec.Struct, TenantCaller, frozen=True, kw_only=True):
     def publisher(self) -> str:
         # As over WebSocket.
         return self.client_id
+
+    def require_publisher(self) -> None:
+        """Its permissions name the subjects."""
 
     def require_publish(self, subject: str) -> None:
         self._require(self.token.client.permissions.publish, self.token.scope.publish, subject)
