@@ -118,6 +118,26 @@ class ClientBehaviour:
             assert await take(each, 1) == ["more"]
             await assert_quiet(each)
 
+    async def test_subscriptions_of_one_client_read_a_channel_from_different_places(self, world):
+        client, channel_id = await world.connect(), await world.channel()
+        channel = client.channel(channel_id)
+        seqs = [(await channel.publish(number)).seq for number in range(5)]
+        # The later ones begin while the first one is still reading.
+        begun = (
+            channel.subscribe(resume_from=seqs[0]),
+            channel.subscribe(last=1),
+            channel.subscribe(),
+            channel.subscribe(resume_from=seqs[2]),
+        )
+        resumed, latest, live, later = [await each for each in begun]
+        await channel.publish(5)
+        assert await take(resumed, 5) == [1, 2, 3, 4, 5]
+        assert await take(latest, 2) == [4, 5]
+        assert await take(live, 1) == [5]
+        assert await take(later, 3) == [3, 4, 5]
+        for each in (resumed, latest, live, later):
+            await assert_quiet(each)
+
     async def test_message_id_is_stored_once(self, world):
         client, channel_id = await world.connect(), await world.channel()
         channel = client.channel(channel_id)

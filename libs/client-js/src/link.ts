@@ -140,9 +140,8 @@ export class Link {
   async subscribe(feed: ReceiveQueue): Promise<void> {
     const { route, isNew } = this.#routes.join(feed);
     const { start } = feed;
-    const startsNow = start?.since === undefined && !start?.last;
     try {
-      if (isNew || !startsNow) this.#subscribe(route, feed, start);
+      if (isNew || start) this.#subscribe(route, feed, start);
       await route.ready;
     } catch (error) {
       this.#routes.leave(feed);
@@ -158,23 +157,29 @@ export class Link {
 
   #subscribe(route: Route, feed: ReceiveQueue, start: Start | undefined): void {
     let fields: Start = {};
-    if (start) fields = start.since === undefined ? { last: start.last ?? 0 } : { since: start.since };
-    // Subscribing again moves the socket's one place in the channel: no other subscription may miss anything.
-    if (typeof fields.since === "number") {
-      fields = { since: Math.min(fields.since, route.earliestSeq(feed) ?? fields.since) };
+    if (start) {
+      fields = start.since === undefined ? { last: start.last ?? 0 } : { since: start.since };
+      route.waiting.add(feed);
     }
+    // Subscribing again moves the socket's one place in the channel: no other subscription may miss anything.
+    const earliest = route.earliestSeq;
+    if (typeof fields.since === "number") fields = { since: Math.min(fields.since, earliest ?? fields.since) };
     route.ready = this.#call("subscribe", { ...route.fields, ...fields }, {
       onAnswer: ({ channel_id: channelId, seq }) => {
-        this.#routes.setChannelId(route, channelId);
         feed.started(seq);
-        const earliest = route.earliestSeq(feed);
-        if (earliest !== undefined && seq !== undefined && earliest <= seq) {
-          this.#subscribe(route, feed, { since: earliest });
-        }
+        if (this.#routes.confirm(route, feed, channelId, seq)) this.#moveBack(route, feed);
       },
     });
     // Is awaited by the subscriptions of the route.
     route.ready.catch(() => undefined);
+  }
+
+  #moveBack(route: Route, feed: ReceiveQueue): void {
+    this.#subscribe(route, feed, { since: route.earliestSeq ?? 0 });
+    // The next connection begins each of them at its own place.
+    route.ready.catch(() => {
+      this.abort("a place in a channel was not restored");
+    });
   }
 
   // -- the connection ----------------------------------------------------------------------------
@@ -256,7 +261,7 @@ export class Link {
         break;
       case "gap":
         for (const route of this.#routes.ofChannel(frame.channel)) {
-          for (const feed of [...route.feeds]) feed.deliverGap(frame.channel, frame.from_seq, frame.to_seq);
+          for (const feed of route.receivers) feed.deliverGap(frame.channel, frame.from_seq, frame.to_seq);
         }
         break;
       case "pong":

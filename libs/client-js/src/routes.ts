@@ -9,6 +9,10 @@ const MAX_CACHED_SUBJECTS = 10_000;
 /** The subscriptions that share one subscription of the socket. */
 export class Route {
   readonly feeds: ReceiveQueue[] = [];
+  /** Of these, the ones whose place in the channel the server has not confirmed: they receive nothing yet. */
+  readonly waiting = new Set<ReceiveQueue>();
+  /** Whether the socket's one place in the channel is later than that of a subscription: until it is moved back, none receives. */
+  isAhead = false;
   readonly channel: string | undefined;
   channelId: string | undefined;
   readonly pattern: string;
@@ -35,10 +39,14 @@ export class Route {
     };
   }
 
-  /** The earliest place of the subscriptions other than this one; undefined if none has one. */
-  earliestSeq(except: ReceiveQueue): number | undefined {
-    const places = this.feeds.filter((feed) => feed !== except).map((feed) => feed.nextSeq);
-    const known = places.filter((seq) => seq !== undefined);
+  /** The subscriptions that receive what arrives. */
+  get receivers(): ReceiveQueue[] {
+    return this.isAhead ? [] : this.feeds.filter((feed) => !this.waiting.has(feed));
+  }
+
+  /** The earliest `seq` that a subscription has not received; undefined if none has a place. */
+  get earliestSeq(): number | undefined {
+    const known = this.feeds.map((feed) => feed.nextSeq).filter((seq) => seq !== undefined);
     return known.length > 0 ? Math.min(...known) : undefined;
   }
 }
@@ -67,17 +75,24 @@ export class Routes {
     const route = [...this.#routes.values()].find((each) => each.feeds.includes(feed));
     if (!route) return undefined;
     route.feeds.splice(route.feeds.indexOf(feed), 1);
+    route.waiting.delete(feed);
     this.#cache.clear();
     if (route.feeds.length > 0) return undefined;
     this.#routes.delete(route.key);
     return route;
   }
 
-  /** Notes the id of a channel that was named by its name. */
-  setChannelId(route: Route, channelId: string | undefined): void {
-    if (channelId === undefined) return;
-    route.channelId = channelId;
+  /**
+   * Notes that the server has confirmed a subscription, and the id of a channel that was named by its name. Returns whether
+   * the socket's place in the channel has to be moved back to `route.earliestSeq`, so that no other one misses anything.
+   */
+  confirm(route: Route, feed: ReceiveQueue, channelId: string | undefined, seq: number | undefined): boolean {
+    route.channelId = channelId ?? route.channelId;
+    route.waiting.delete(feed);
+    const earliest = route.earliestSeq;
+    route.isAhead = seq !== undefined && earliest !== undefined && earliest <= seq;
     this.#cache.clear();
+    return route.isAhead;
   }
 
   ofChannel(channel: string): Route[] {
@@ -92,7 +107,7 @@ export class Routes {
       if (this.#cache.size >= MAX_CACHED_SUBJECTS) this.#cache.clear();
       feeds = [...this.#routes.values()]
         .filter((route) => route.queue === queue && this.#hits(route, subject, channel))
-        .flatMap((route) => route.feeds);
+        .flatMap((route) => route.receivers);
       this.#cache.set(key, feeds);
     }
     if (queue === undefined || feeds.length < 2) return feeds;

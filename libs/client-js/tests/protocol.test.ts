@@ -99,6 +99,35 @@ test("an aborted signal ends connecting", async () => {
   await connecting;
 });
 
+test("a subscription that joins a channel takes nothing from the others while the socket's place is moved back", async () => {
+  const [client, peer] = await server.connected();
+  const channel = client.channel("C");
+  const confirm = async (seq: number): Promise<Record<string, unknown>> => {
+    const frame = await peer.next("subscribe");
+    peer.send({ type: "subscribed", id: frame.id, channel: "C", channel_id: "C", seq });
+    return frame;
+  };
+  const resumed = channel.subscribe({ resumeFrom: 3 });
+  await confirm(3);
+  await resumed.confirmed();
+  const [latest, live] = [channel.subscribe({ last: 1 }), channel.subscribe()];
+  expect(await confirm(6)).toMatchObject({ last: 1 });
+  peer.send(message(7));
+  expect(await confirm(7)).toMatchObject({ last: 0 });
+  peer.send(message(8));
+  expect(await confirm(3)).toMatchObject({ since: 4 });
+  expect(await confirm(3)).toMatchObject({ since: 4 });
+  for (let seq = 4; seq <= 8; seq += 1) peer.send(message(seq));
+  const read = async (subscription: typeof resumed, count: number): Promise<unknown[]> => {
+    const seqs = [];
+    for (let n = 0; n < count; n += 1) seqs.push((await subscription.next()).value?.seq);
+    return seqs;
+  };
+  expect(await read(resumed, 5)).toEqual([4, 5, 6, 7, 8]);
+  expect(await read(latest, 2)).toEqual([7, 8]);
+  expect(await read(live, 1)).toEqual([8]);
+});
+
 describe("the offline buffer", () => {
   test("sends again with the same message id, and what waited in order", async () => {
     const [client, peer] = await server.connected({ offline: { messages: 3 } });

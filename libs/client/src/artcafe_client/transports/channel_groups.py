@@ -14,11 +14,16 @@ MAX_CACHED_SUBJECTS = 10_000
 class Group:
     """The subscriptions that share one subscription of the socket, which names a subject, a queue group or a channel."""
 
-    __slots__ = ("channel", "channel_id", "feeds", "pattern", "prefixes", "queue")
+    __slots__ = ("channel", "channel_id", "feeds", "is_ahead", "pattern", "prefixes", "queue", "waiting")
 
     def __init__(self, tenant_id: str, feed: Feed) -> None:
         self.queue = feed.queue
         self.feeds: list[Feed] = []
+        # Of these, the ones whose place in the channel the server has not confirmed: they receive nothing yet.
+        self.waiting: set[Feed] = set()
+        # Whether the socket's one place in the channel is later than that of a subscription: until it is moved back, none
+        # receives.
+        self.is_ahead = False
         self.channel = feed.target.text if feed.target.is_channel else None
         self.channel_id = self.channel
         self.pattern = "" if self.channel else resolve(tenant_id, feed.target.text, wildcards=True).bare
@@ -27,6 +32,18 @@ class Group:
         """What names it in a frame."""
         named = {"channel": self.channel} if self.channel else {"subject": self.pattern}
         return {**named, **({"queue": self.queue} if self.queue else {})}
+
+    @property
+    def receivers(self) -> list[Feed]:
+        """The subscriptions that receive what arrives."""
+        return [] if self.is_ahead else [feed for feed in self.feeds if feed not in self.waiting]
+
+    @property
+    def earliest_seq(self) -> int | None:
+        """The earliest `seq` that a subscription has not received; None if none has a place."""
+        starts = [feed.start for feed in self.feeds]
+        places = [start.since for start in starts if start is not None and isinstance(start.since, int)]
+        return min(places, default=None)
 
 
 class Groups:
@@ -56,6 +73,7 @@ class Groups:
         for key, group in self._groups.items():
             if feed in group.feeds:
                 group.feeds.remove(feed)
+                group.waiting.discard(feed)
                 self._cache.clear()
                 if not group.feeds:
                     del self._groups[key]
@@ -63,16 +81,23 @@ class Groups:
                 return None
         return None
 
-    def set_channel_id(self, group: Group, channel_id: str | None) -> None:
-        """Note the id of a channel that was named by its name."""
-        if channel_id:
-            group.channel_id = channel_id
-            self._cache.clear()
+    def confirm(self, group: Group, feed: Feed, channel_id: str | None, seq: int | None) -> bool:
+        """Note that the server has confirmed a subscription, and the id of a channel that was named by its name.
+
+        Returns whether the socket's place in the channel has to be moved back to `group.earliest_seq`, so that no other
+        subscription misses anything.
+        """
+        group.channel_id = channel_id or group.channel_id
+        group.waiting.discard(feed)
+        earliest = group.earliest_seq
+        group.is_ahead = seq is not None and earliest is not None and earliest <= seq
+        self._cache.clear()
+        return group.is_ahead
 
     def of_channel(self, channel: str) -> list[Feed]:
-        """The subscriptions of a channel."""
+        """The subscriptions of a channel that receive what arrives."""
         return [
-            feed for group in self for feed in group.feeds if channel in (group.channel_id, group.channel)
+            feed for group in self for feed in group.receivers if channel in (group.channel_id, group.channel)
         ]
 
     def matching(self, subject: str, channel: str | None, queue: str | None) -> tuple[Feed, ...]:
@@ -99,7 +124,7 @@ class Groups:
                 # A channel that was subscribed by its name, whose id is not known yet.
                 hit = group.channel_id == channel or (not by_id and not is_channel_id(group.channel_id or ""))
             if hit:
-                yield from group.feeds
+                yield from group.receivers
 
     def _key(self, group: Group) -> tuple[str, str, str]:
         return ("channel" if group.channel else "subject", group.channel or group.pattern, group.queue or "")

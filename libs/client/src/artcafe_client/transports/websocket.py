@@ -7,7 +7,7 @@ import json
 import logging
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -59,6 +59,8 @@ class WebSocketLink:
         self._on_error = on_error
         self._ids = itertools.count(1)
         self._answers: dict[int, asyncio.Future[Any]] = {}
+        # What is done with an answer before the next frame is handled.
+        self._on_answer: dict[int, Callable[[Any], None]] = {}
         self._groups = Groups(self.tenant_id)
         self._farewell = Farewell()
         self._reader = asyncio.get_running_loop().create_task(self._read())
@@ -159,20 +161,34 @@ class WebSocketLink:
     async def subscribe(self, feed: Feed) -> None:
         group, is_new = self._groups.join(feed)
         start = feed.start
-        if not is_new and (start is None or start.is_now):
+        if not is_new and start is None:
             feed.started(None)
             return
         try:
-            fields = {} if start is None else _start_fields(start)
-            if not is_new and "since" in fields:
-                # Subscribing again moves the socket's one position in the channel: nobody may miss anything.
-                fields["since"] = _earliest(fields["since"], group, feed)
-            subscribed = await self._call("subscribe", frames.Subscribed, {**group.fields(), **fields})
+            await self._subscribe(group, feed, {} if start is None else _start_fields(start))
+            while group.is_ahead:
+                await self._subscribe(group, feed, {"since": group.earliest_seq})
         except BaseException:
             self._groups.leave(feed)
+            if group.is_ahead:
+                # The next connection begins each of the others at its own place.
+                self.abort("a place in a channel was not restored")
             raise
-        self._groups.set_channel_id(group, subscribed.channel_id)
-        feed.started(subscribed.seq)
+
+    async def _subscribe(self, group: Group, feed: Feed, start: dict[str, Any]) -> None:
+        fields = {**group.fields(), **start}
+        if start:
+            group.waiting.add(feed)
+        # Subscribing again moves the socket's one place in the channel: nobody may miss anything.
+        earliest = group.earliest_seq
+        if earliest is not None and isinstance(start.get("since"), int):
+            fields["since"] = min(start["since"], earliest)
+
+        def confirm(subscribed: frames.Subscribed) -> None:
+            feed.started(subscribed.seq)
+            self._groups.confirm(group, feed, subscribed.channel_id, subscribed.seq)
+
+        await self._call("subscribe", frames.Subscribed, fields, on_answer=confirm)
 
     async def unsubscribe(self, feed: Feed) -> None:
         group = self._groups.leave(feed)
@@ -198,15 +214,20 @@ class WebSocketLink:
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         timeout_s: float = ANSWER_TIMEOUT_S,
+        on_answer: Callable[[T], None] | None = None,
     ) -> T:
+        """The answer to a frame; `on_answer` is called with it before the next frame is handled."""
         number = next(self._ids)
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._answers[number] = future
+        if on_answer is not None:
+            self._on_answer[number] = on_answer
         try:
             await self._send(_encode(kind, body, headers, {**fields, "id": number}))
             return await self._within(future, timeout_s)
         finally:
             self._answers.pop(number, None)
+            self._on_answer.pop(number, None)
 
     async def _within(self, future: "asyncio.Future[T]", timeout_s: float) -> T:
         try:
@@ -270,6 +291,8 @@ class WebSocketLink:
         if isinstance(value, Exception):
             future.set_exception(value)
         else:
+            if isinstance(number, int) and (on_answer := self._on_answer.get(number)):
+                on_answer(value)
             future.set_result(value)
         return True
 
@@ -360,12 +383,6 @@ def _start_fields(start: Start) -> dict[str, Any]:
     if start.since is None:
         return {"last": start.last or 0}
     return {"since": start.since if isinstance(start.since, int) else start.since.isoformat()}
-
-
-def _earliest(since: Any, group: Group, feed: Feed) -> Any:
-    others = [each.start for each in group.feeds if each is not feed]
-    places = [start.since for start in others if start is not None and isinstance(start.since, int)]
-    return min([since, *places]) if isinstance(since, int) else since
 
 
 def _encode(
