@@ -1,6 +1,7 @@
 """Opens connections: over NATS where the broker can be reached, else over WebSocket."""
 
 import logging
+import random
 
 from artcafe_client.errors import ConfigurationError
 from artcafe_client.identity import Identity
@@ -31,6 +32,9 @@ class Dialer:
         if options.sign and not settings.client_id:
             raise ConfigurationError("signing messages needs client_id")
         self._transport = settings.transport
+        # In the order in which they are tried: the one of the last connection comes last.
+        self._servers = settings.nats_url.split(",")
+        random.shuffle(self._servers)
         self._was_accepted = False
         self._refusals = 0
         if self._transport == "auto" and not (settings.nats_url and settings.tenant_id):
@@ -72,18 +76,39 @@ class Dialer:
             )
         if transport != "nats":
             raise ConfigurationError(f"{transport} is not a transport")
+        return await self._dial_nats(timeout_s)
+
+    async def _dial_nats(self, timeout_s: float) -> Link:
+        """Opens a connection to the first server that answers."""
+        servers = tuple(self._servers)
+        failures: list[DialFailed] = []
+        for server in servers:
+            link = await self._try_server(server, timeout_s / len(servers), failures)
+            if link is not None:
+                self._servers.remove(server)
+                self._servers.append(server)
+                return link
+        raise failures[-1]
+
+    async def _try_server(self, server: str, timeout_s: float, failures: list[DialFailed]) -> "Link | None":
+        """A connection to one server, None if another one may answer. DialFailed if the key is refused."""
         try:
             return await NatsLink.dial(
-                settings.nats_url,
+                server,
                 self._identity,
-                settings.tenant_id,
+                self._settings.tenant_id,
                 timeout_s=timeout_s,
-                tls=options.tls,
-                sign=options.sign,
+                tls=self._options.tls,
+                sign=self._options.sign,
                 on_error=self._on_error,
+                has_others=len(self._servers) > 1,
             )
-        except DialFailed as failed:
-            raise self._weigh(failed) from None
+        except DialFailed as error:
+            failed = self._weigh(error)
+            if failed.loss.event is Event.REFUSED:
+                raise failed from None
+            failures.append(failed)
+            return None
 
     def _weigh(self, failed: DialFailed) -> DialFailed:
         """A refusal of a key that was accepted before may pass."""

@@ -32,7 +32,9 @@ from artcafe_client.transports.confirmations import Confirmations
 from artcafe_client.transports.link import DialFailed, Feed, Loss, OnError, Report, Target
 from artcafe_client.transports.nats_client import NatsClient
 
-PING_INTERVAL_S = 10
+# The connection has ended when the third PING is sent and none was answered: with other servers to go to, within 2.3 s.
+PING_INTERVAL_S, CLUSTER_PING_INTERVAL_S = 10, 0.75
+MAX_OUTSTANDING_PINGS = 2
 ANSWER_TIMEOUT_S = 10.0
 HEARTBEAT_INTERVAL_S = 30.0
 CLOSE_TIMEOUT_S = 2.0
@@ -78,8 +80,9 @@ class NatsLink:
         tls: ssl.SSLContext | None,
         sign: bool,
         on_error: OnError,
+        has_others: bool = False,
     ) -> "NatsLink":
-        """Connects with the client's key. DialFailed."""
+        """Connects to a server with the client's key; `has_others` if there are more. DialFailed."""
         nc = NatsClient()
         link: NatsLink | None = None
         errors: list[Exception] = []
@@ -92,14 +95,14 @@ class NatsLink:
         try:
             await asyncio.wait_for(
                 nc.open(
-                    url.split(","),
+                    [url],
                     tls=tls,
                     nkeys_seed_str=identity.seed,
                     name="artcafe-client",
                     inbox_prefix=inbox_prefix(identity.client_id).encode(),
                     connect_timeout=max(1, int(timeout_s)),
-                    ping_interval=PING_INTERVAL_S,
-                    max_outstanding_pings=2,
+                    ping_interval=CLUSTER_PING_INTERVAL_S if has_others else PING_INTERVAL_S,
+                    max_outstanding_pings=MAX_OUTSTANDING_PINGS,
                     error_cb=report,
                 ),
                 timeout_s,
