@@ -30,7 +30,7 @@ class Instances:
         return reply
 
     async def is_handled(self):
-        """Whether the first attempt is handled, as it is for the first questions."""
+        """Whether an attempt is handled, as it is for the first questions."""
         self.questions += 1
         return self.questions <= self._handled_for
 
@@ -75,19 +75,37 @@ async def test_reply_that_was_on_its_way_counts():
 
 async def test_first_attempt_may_still_reply():
     instances = Instances((0.05, "late"), (60, "lost"))
-    assert await instances.call() == "late"
+    assert await instances.call(grace_s=10) == "late"
+
+
+async def test_outcome_of_a_request_that_is_lost_twice_is_unknown():
+    instances = Instances((60, "lost"), (60, "lost"))
+    with pytest.raises(RequestLost):
+        await instances.call()
+    assert instances.ended == instances.attempts == 2
+
+
+async def test_slow_instance_is_waited_for_in_the_second_attempt():
+    instances = Instances((60, "lost"), (0.1, "slow"))
+    answers = iter([False])
+
+    async def is_handled():
+        return next(answers, True)
+
+    instances.is_handled = is_handled
+    assert await instances.call() == "slow"
 
 
 async def test_first_error_counts():
     instances = Instances((0.03, ServiceUnavailable("no")), (60, "lost"))
     with pytest.raises(ServiceUnavailable):
-        await instances.call()
+        await instances.call(grace_s=10)
     assert instances.ended == instances.attempts == 2
 
 
 async def test_cancelled_call_leaves_no_attempt():
     instances = Instances((60, "lost"), (60, "lost"))
-    calling = asyncio.create_task(instances.call())
+    calling = asyncio.create_task(instances.call(grace_s=10))
     await asyncio.sleep(0.1)
     calling.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -1,8 +1,9 @@
 """Notices within two seconds that a request or its reply was lost.
 
 The instance that received a request may have lost its host, its process or its link. A caller without a reply asks all
-instances whether one of them still handles the request. If none does, an idempotent request is sent a second time, and
-of another the outcome is unknown. An instance that is merely slow is waited for, and gets no further work.
+instances whether one of them still handles the request. If none does, an idempotent request is sent a second time; of
+another, or if the second one is lost too, the outcome is unknown. An instance that is merely slow is waited for, and gets no
+further work.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ from typing import Any, TypeVar
 
 R = TypeVar("R")
 # How long a caller waits before it asks whether its request is handled, and between these questions.
-PATIENCE_S = 1.0
+PATIENCE_S = 0.7
 # The reply may be on its way when the instances answer.
 GRACE_S = 0.2
 
@@ -31,19 +32,19 @@ async def wait_for_reply(
 ) -> R:
     """The first reply, or the first error, of an attempt; with `repeat` also of a second. Raises RequestLost.
 
-    `is_handled` tells whether an instance handles the first attempt.
+    `is_handled` tells whether an instance handles one of the attempts.
     """
     running = {asyncio.create_task(attempt())}
+    wait_s = patience_s
     try:
-        while not await _is_done(running, patience_s):
+        while not await _is_done(running, wait_s):
             if await is_handled():
-                continue
-            if repeat:
+                wait_s = patience_s
+            elif repeat:
                 running.add(asyncio.create_task(attempt()))
-                await _is_done(running, None)
-            elif not await _is_done(running, grace_s):
+                repeat, wait_s = False, grace_s
+            elif len(running) > 1 or not await _is_done(running, grace_s):
                 raise RequestLost
-            break
         return next(task for task in running if task.done()).result()
     finally:
         for task in running:
@@ -53,6 +54,6 @@ async def wait_for_reply(
                 await task
 
 
-async def _is_done(running: set[asyncio.Task[R]], within_s: float | None) -> bool:
+async def _is_done(running: set[asyncio.Task[R]], within_s: float) -> bool:
     done, _ = await asyncio.wait(running, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
     return bool(done)

@@ -48,7 +48,7 @@ NO_RESPONDERS_GRACE_S = 2.0
 RETRY_PAUSE_S = 0.05
 MAX_RETRY_PAUSE_S = 0.4
 # With the patience and the grace of an attempt, a change has an answer within 2 s.
-HANDLED_TIMEOUT_S = 0.7
+HANDLED_TIMEOUT_S = 0.5
 
 PUBLISH_TIMEOUT_S = 5.0
 _STREAM_ERRORS = (nats.errors.Error, JetStreamError, OSError, TimeoutError)
