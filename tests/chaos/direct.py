@@ -3,41 +3,45 @@
 import asyncio
 import itertools
 import json
-from contextlib import suppress
+import urllib.parse
 
-import nats.errors
-from nats.aio.client import Client as Nats
-
+import artcafe_client
+from artcafe_client.errors import ArtcafeError
 from chaos.findings import Arrivals, compare
 
 RATE_S = 0.05
-# So that a node that hangs is noticed as soon as one that is away.
-PING_INTERVAL_S = 1
 ACKNOWLEDGED_WITHIN_S = 2.0
 SETTLED_AFTER_S = 1.0
 
 
-async def connect(stack, client, *, first=None, without=None):
-    """A connection that finds another node by itself; to the node `first`, and never to `without`."""
-    names = sorted((name for name in stack.node_urls if name != without), key=lambda name: name != first)
-    nc = Nats()
+async def connect(stack, tenant, client, *, first=None, without=None):
+    """A connection of the SDK, which finds another node by itself; at first to the node `first`, and never to `without`."""
+    urls = {name: url for name, url in stack.node_urls.items() if name != without}
+    first_id = None if first is None else await read_server_id(urls[first])
+    while True:
+        sdk = artcafe_client.connect(
+            ",".join(urls.values()),
+            seed=client.seed,
+            client_id=client.id,
+            tenant_id=tenant.id,
+            transport="nats",
+            tls=stack.create_tls(),
+            ack_timeout=ACKNOWLEDGED_WITHIN_S,
+        )
+        await sdk.open()
+        if first is None or first_id in sdk.connection_id:
+            return sdk
+        await sdk.close()
 
-    async def ignore(_error):
-        return None
 
-    await nc.connect(
-        [stack.node_urls[name] for name in names],
-        nkeys_seed_str=client.seed,
-        tls=stack.create_tls(),
-        dont_randomize=True,
-        max_reconnect_attempts=-1,
-        reconnect_time_wait=0.2,
-        connect_timeout=2,
-        ping_interval=PING_INTERVAL_S,
-        max_outstanding_pings=2,
-        error_cb=ignore,
-    )
-    return nc
+async def read_server_id(url):
+    """The id of a server's process, which it says at once."""
+    address = urllib.parse.urlsplit(url)
+    reader, writer = await asyncio.open_connection(address.hostname, address.port)
+    try:
+        return json.loads((await reader.readline()).removeprefix(b"INFO "))["server_id"]
+    finally:
+        writer.transport.abort()
 
 
 class StoredTraffic:
@@ -45,10 +49,9 @@ class StoredTraffic:
 
     name = "direct NATS channel"
 
-    def __init__(self, nc, gateways, channel):
-        self._nc = nc
+    def __init__(self, sdk, gateways, channel_id):
+        self._channel = sdk.channel(channel_id)
         self._gateways = gateways
-        self._channel = channel
         self._stopping = False
         self.attempts = 0
         self.arrivals = Arrivals()
@@ -60,16 +63,12 @@ class StoredTraffic:
         number = 0
         while not self._stopping:
             self.attempts += 1
-            with suppress(nats.errors.Error, TimeoutError, OSError):
-                answer = await self._nc.request(
-                    self._channel["subject"],
-                    str(number).encode(),
-                    timeout=ACKNOWLEDGED_WITHIN_S,
-                    headers={"Nats-Msg-Id": f"{self._channel['channel_id']}-{number}"},
-                )
-                if "error" not in json.loads(answer.data):
-                    self.arrivals.add(number)
-                    number += 1
+            try:
+                await self._channel.publish(number, message_id=str(number))
+                self.arrivals.add(number)
+                number += 1
+            except ArtcafeError:
+                pass
             await asyncio.sleep(RATE_S)
 
     async def stop(self):
@@ -78,7 +77,7 @@ class StoredTraffic:
         return {
             "acknowledged": len(self.arrivals.numbers),
             "longest_gap_s": self.arrivals.longest_gap_s,
-            **compare(self.arrivals.numbers, await self._gateways.read_history(self._channel["channel_id"])),
+            **compare(self.arrivals.numbers, await self._gateways.read_history(self._channel.name)),
         }
 
 
@@ -100,20 +99,23 @@ class SubjectTraffic:
         return self._sent
 
     async def start(self, tasks):
-        async def receive(message):
-            self.arrivals.add(int(message.data))
-
-        await self._subscriber.subscribe(self._subject, cb=receive)
-        await self._subscriber.flush()
+        subscription = await self._subscriber.subscribe(self._subject)
+        self._receiving = tasks.create_task(self._receive(subscription))
         self._publishing = tasks.create_task(self._publish())
+
+    async def _receive(self, subscription):
+        async for message in subscription:
+            self.arrivals.add(message.data)
 
     async def _publish(self):
         for number in itertools.count():
             if self._stopping:
                 return
-            with suppress(nats.errors.Error):
-                await self._publisher.publish(self._subject, str(number).encode())
+            try:
+                await self._publisher.publish(self._subject, number, confirm=False)
                 self._sent = number + 1
+            except ArtcafeError:
+                pass
             await asyncio.sleep(RATE_S)
 
     async def stop(self):
@@ -121,5 +123,6 @@ class SubjectTraffic:
         await self._publishing
         gap = self.arrivals.longest_gap_s
         await asyncio.sleep(SETTLED_AFTER_S)
+        self._receiving.cancel()
         found = compare(range(self._sent), self.arrivals.numbers)
         return {"acknowledged": 0, "longest_gap_s": gap, **found}

@@ -4,9 +4,10 @@ import asyncio
 import os
 
 from artcafe_common.dev.stack import SERVICES
-from chaos.stack import OWN_DISK_NODE, SECOND
+from chaos.stack import OWN_DISK_NODE, OWN_NETWORK_NODE, SECOND
 from support.cluster_stack import NODES
 from support.pausing import paused
+from support.sentinel_stack import SENTINELS
 
 AWAY_S = 4.0
 PAUSED_S = 8.0
@@ -30,6 +31,24 @@ def pause(name):
             await asyncio.sleep(PAUSED_S)
 
     return run
+
+
+async def kill_primary(stack):
+    """The Redis that is the primary at the moment."""
+    await kill(await stack.find_primary())(stack)
+
+
+async def pause_primary(stack):
+    await pause(await stack.find_primary())(stack)
+
+
+async def cut_network(stack):
+    """The node runs, and reaches nobody; nobody reaches it."""
+    if stack.network is None:
+        raise RuntimeError("a network namespace needs root")
+    await asyncio.to_thread(stack.network.cut)
+    await asyncio.sleep(PAUSED_S)
+    await asyncio.to_thread(stack.network.heal)
 
 
 async def fill_disk(stack):
@@ -56,7 +75,8 @@ async def lose_power(stack):
 
 
 async def restart_everything(stack):
-    for name in [s + suffix for s in SERVICES for suffix in ("", SECOND)] + list(NODES):
+    services = [service + suffix for service in SERVICES for suffix in ("", SECOND)]
+    for name in (*services, *NODES, *SENTINELS, *stack.redis_ports):
         await stack.supervisor.stop(name)
         stack.start(name)
         await wait_healthy(stack)
@@ -71,16 +91,16 @@ async def wait_healthy(stack):
 
 # By name: (the function, the node that direct clients are connected to first).
 FAULTS = {
-    f"kill {NODES[0]}": (kill(NODES[0]), NODES[0]),
-    f"pause {NODES[1]}": (pause(NODES[1]), NODES[1]),
-    "kill gateway": (kill("gateway"), None),
-    "kill redis": (kill("redis"), None),
-    "pause dynamodb": (pause("moto"), None),
+    **{f"kill {node}": (kill(node), node) for node in NODES},
+    **{f"pause {node}": (pause(node), node) for node in NODES},
+    f"partition of {OWN_NETWORK_NODE}": (cut_network, OWN_NETWORK_NODE),
     f"full disk of {OWN_DISK_NODE}": (fill_disk, OWN_DISK_NODE),
     f"power loss of {NODES[0]}": (lose_power, NODES[0]),
-    "pause redis": (pause("redis"), None),
-    **{f"kill {service}": (kill(service), None) for service in SERVICES if service != "gateway"},
-    **{f"kill {node}": (kill(node), node) for node in NODES[1:]},
-    **{f"pause {node}": (pause(node), node) for node in (NODES[0], NODES[2])},
+    **{f"kill {service}": (kill(service), None) for service in SERVICES},
+    **{f"pause {service}": (pause(service), None) for service in SERVICES},
+    "kill redis": (kill_primary, None),
+    "pause redis": (pause_primary, None),
+    f"kill {SENTINELS[0]}": (kill(SENTINELS[0]), None),
+    "pause dynamodb": (pause("moto"), None),
     "rolling restart": (restart_everything, None),
 }

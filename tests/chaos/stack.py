@@ -1,4 +1,4 @@
-"""A cluster with two of each service, and a disk for one node."""
+"""A cluster with two of each service, a Redis with Sentinels, and a disk and a network for one node each."""
 
 import asyncio
 import os
@@ -9,7 +9,9 @@ import sys
 
 from artcafe_common.dev.stack import SERVICES
 from artcafe_common.dev.supervisor import Program
+from support import namespace
 from support.cluster_stack import NODES, ClusterStack
+from support.sentinel_stack import SentinelStack
 from support.stack import free_ports
 
 # JetStream reserves what the plans promise. Memory is used only for what is stored.
@@ -17,13 +19,16 @@ DISK_BYTES = 256 * 2**30
 FREE_BYTES = 65536
 # The node whose data lies on a disk of its own.
 OWN_DISK_NODE = NODES[-1]
+# The node that the others, the services and the clients reach by one link.
+OWN_NETWORK_NODE = NODES[1]
 SECOND = "-copy"
 
 
-class ChaosStack(ClusterStack):
+class ChaosStack(SentinelStack, ClusterStack):
     """`gateway-copy` and so on are second copies; the second gateway has a port of its own."""
 
     def __init__(self, directory, ports, *, settings=None):
+        self.network = namespace.Namespace() if namespace.is_available() else None
         super().__init__(directory, ports, settings=settings)
         self.gateways = [ports.api, free_ports().api]
         self._disk = self.stores[OWN_DISK_NODE]
@@ -41,6 +46,27 @@ class ChaosStack(ClusterStack):
     def has_own_disk(self):
         """Whether this process may mount one."""
         return self._mounted
+
+    def address(self, node):
+        if self.network is None:
+            return super().address(node)
+        return namespace.ADDRESS if node == OWN_NETWORK_NODE else namespace.OUTER_ADDRESS
+
+    def _server_command(self, name):
+        command = super()._server_command(name)
+        if self.network is None or name != OWN_NETWORK_NODE:
+            return command
+        return self.network.command(command)
+
+    async def is_node_healthy(self, server):
+        if self.network is None or server.server_name != OWN_NETWORK_NODE:
+            return await super().is_node_healthy(server)
+        # Its monitoring listens on loopback, of which the namespace has its own.
+        url = f"http://127.0.0.1:{server.monitor_port}/healthz"
+        command = self.network.command(["curl", "--silent", "--max-time", "3", url])
+        asked = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
+        answer, _ = await asked.communicate()
+        return b'"status":"ok"' in answer.replace(b" ", b"")
 
     async def up(self, report=lambda _: None):
         await super().up(report)
@@ -83,3 +109,5 @@ class ChaosStack(ClusterStack):
         if self._mounted:
             await asyncio.to_thread(subprocess.run, ["umount", "--lazy", str(self._disk)], check=False)
             self._mounted = False
+        if self.network is not None:
+            self.network.remove()

