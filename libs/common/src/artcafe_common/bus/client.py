@@ -15,7 +15,7 @@ from nats.js.errors import Error as JetStreamError
 from nats.micro.request import ERROR_CODE_HEADER
 
 from artcafe_common import tracing
-from artcafe_common.bus.attempts import RequestLost, wait_for_reply
+from artcafe_common.bus.attempts import PATIENCE_S, RequestLost, wait_for_reply
 from artcafe_common.bus.caller import (
     ATTEMPT_HEADER,
     CALLER_HEADER,
@@ -49,6 +49,8 @@ RETRY_PAUSE_S = 0.05
 MAX_RETRY_PAUSE_S = 0.4
 # With the patience and the grace of an attempt, a change has an answer within 2 s.
 HANDLED_TIMEOUT_S = 0.5
+# A request that is sent later than this, after a wait for responders, is given up sooner, and not sent again.
+LATE_S, LATE_PATIENCE_S, LATE_TIMEOUT_S = 0.8, 0.2, 0.2
 
 PUBLISH_TIMEOUT_S = 5.0
 _STREAM_ERRORS = (nats.errors.Error, JetStreamError, OSError, TimeoutError)
@@ -105,7 +107,8 @@ class Bus:
         while True:
             try:
                 with tracing.child(f"call {type(command).__name__}"):
-                    reply = await self._attempt(command, caller or current_caller(), deadline)
+                    is_late = time.monotonic() - started_at > LATE_S
+                    reply = await self._attempt(command, caller or current_caller(), deadline, is_late=is_late)
             except ServiceUnavailable as error:
                 repeatable = isinstance(error, _Undelivered) or command.idempotent
                 if not wait_for_recovery or not repeatable or time.monotonic() + pause > retry_until:
@@ -123,20 +126,24 @@ class Bus:
     def _record(self, command: Command[R], code: str, started_at: float) -> None:
         self.statistics.record(type(command).__name__, code, time.monotonic() - started_at)
 
-    async def _attempt(self, command: Command[R], caller: CallerContext, deadline: float) -> R:
+    async def _attempt(
+        self, command: Command[R], caller: CallerContext, deadline: float, *, is_late: bool
+    ) -> R:
         service, attempt_id = service_of(type(command)), secrets.token_hex(8)
+        timeout_s = LATE_TIMEOUT_S if is_late else HANDLED_TIMEOUT_S
         try:
             return await wait_for_reply(
                 lambda: self._request(command, caller, deadline, attempt_id),
-                lambda: self._is_handled(service, attempt_id),
-                repeat=command.idempotent,
+                lambda: self._is_handled(service, attempt_id, timeout_s),
+                repeat=command.idempotent and not is_late,
+                patience_s=LATE_PATIENCE_S if is_late else PATIENCE_S,
             )
         except RequestLost:
             raise DeadlineExceeded(f"{service} did not reply") from None
 
-    async def _is_handled(self, service: str, attempt_id: str) -> bool:
+    async def _is_handled(self, service: str, attempt_id: str, timeout_s: float) -> bool:
         try:
-            await self.nc.request(handled_subject(service), attempt_id.encode(), timeout=HANDLED_TIMEOUT_S)
+            await self.nc.request(handled_subject(service), attempt_id.encode(), timeout=timeout_s)
         except (nats.errors.Error, OSError, TimeoutError):
             return False
         return True
