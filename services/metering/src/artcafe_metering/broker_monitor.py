@@ -1,5 +1,7 @@
 """Reads the state of the broker from time to time, for the metrics and for the operator."""
 
+import time
+
 import structlog
 from nats.aio.client import Client as Nats
 
@@ -24,6 +26,7 @@ from artcafe_common.contracts.broker import (
 
 # A report that is this old is read again when somebody asks for it.
 MAX_AGE_S = 5.0
+STATISTICS_RETRY_S = 60.0
 log = structlog.get_logger()
 
 
@@ -34,7 +37,8 @@ class BrokerMonitor:
         self._stream_replicas = stream_replicas
         self._system = system
         self._platform_account = platform_account
-        self._may_read_statistics = True
+        # When statistics are asked for again after there were none, in `time.monotonic()`.
+        self._statistics_at = 0.0
         self.report: BrokerReport | None = None
 
     async def read(self) -> None:
@@ -72,13 +76,13 @@ class BrokerMonitor:
         return self.report
 
     async def _read_statistics(self) -> dict[str, ServerStatistics]:
-        if not self._may_read_statistics:
+        if time.monotonic() < self._statistics_at:
             return {}
         try:
             return await read_statistics(self._system)
         except ServiceUnavailable:
-            # The servers replied a moment ago, so these credentials are of an earlier release.
-            self._may_read_statistics = False
+            # The servers replied a moment ago: they are restarting, or these credentials are of an earlier release.
+            self._statistics_at = time.monotonic() + STATISTICS_RETRY_S
             log.warning("broker_statistics_unavailable", remedy="artcafe bootstrap --renew")
             return {}
 

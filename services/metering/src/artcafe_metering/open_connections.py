@@ -4,6 +4,7 @@ A server takes a tenth of a millisecond to list a connection, and for each list 
 It also has totals by account, so that only accounts are listed whose totals or number of connections changed.
 """
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import islice
@@ -27,6 +28,7 @@ MAX_LISTED_ALWAYS = 100
 # Of the accounts that did not move, so many are listed each time, in turn, to find what was missed.
 LISTED_IN_TURN = 10
 MAX_CONCURRENT_LISTS = 16
+TOTALS_RETRY_S = 60.0
 log = structlog.get_logger()
 
 # An account on one server.
@@ -47,7 +49,8 @@ class OpenConnections:
         self._known: dict[_Place, _Snapshots] = {}
         self._totals: dict[_Place, AccountTotals] = {}
         self._keys: dict[str, _Place] = {}
-        self._reads_totals = True
+        # When totals are asked for again after there were none, in `time.monotonic()`.
+        self._totals_at = 0.0
 
     def __contains__(self, key: str) -> bool:
         return key in self._keys
@@ -71,14 +74,14 @@ class OpenConnections:
 
     async def read(self) -> list[ConnectionSnapshot]:
         """The connections that may have moved since the last call, as they are now. Raises ServiceUnavailable."""
-        if not self._reads_totals:
+        if time.monotonic() < self._totals_at:
             return await self._list_all()
         try:
             totals = await self._read_totals()
         except ServiceUnavailable:
             listed = await self._list_all()
-            # The servers reply, so these credentials are of an earlier release.
-            self._reads_totals = False
+            # The servers reply now: they have just started, or these credentials are of an earlier release.
+            self._totals_at = time.monotonic() + TOTALS_RETRY_S
             log.warning("account_totals_unavailable", remedy="artcafe bootstrap --renew")
             return listed
         for place in self._known.keys() - totals.keys():
