@@ -19,6 +19,7 @@ from artcafe_gateway.delivery.message import UNIQUE_ID_HEADER
 from artcafe_gateway.errors import BrokerUnavailable, HistoryUnavailable, PublishUncertain, StreamUnavailable
 from artcafe_gateway.history import acks as acks_module
 from artcafe_gateway.history import reader as reader_module
+from artcafe_gateway.history import reader as reader_module
 from artcafe_gateway.history.reader import HistoryQuery, HistoryReader, StoredMessages, find_replay_position
 from artcafe_gateway.history.stream import DIRECT_GET_SUBJECT
 from artcafe_gateway.settings import Settings
@@ -280,6 +281,14 @@ async def test_message_with_an_id_that_is_never_acknowledged_is_uncertain(
     stream.acknowledges = False
     with pytest.raises(PublishUncertain):
         await publish_with_id(reader, bridge)
+
+
+async def test_answer_to_a_publish_does_not_wait_for_an_election(reader, bridge, stream, monkeypatch):
+    monkeypatch.setattr(acks_module, "ACK_TIMEOUT_S", 60)
+    monkeypatch.setattr(reader_module, "ANSWER_WITHIN_S", 0.02)
+    stream.acknowledges = False
+    with pytest.raises(PublishUncertain):
+        await publish(reader, bridge, b"1")
 
 
 async def test_acknowledgement_of_another_stream_is_ignored(reader, bridge, stream):

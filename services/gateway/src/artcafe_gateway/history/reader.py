@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from typing import Annotated
@@ -46,6 +47,8 @@ WITHOUT_HISTORY_TTL_S = 2
 # How long a publish waits for a stream that is missing or away; its answer comes within 2 s.
 STREAM_WAIT_S = 1.5
 STREAM_RETRY_INTERVAL_S = 0.25
+# How long the answer to a REST publish waits for the acknowledgement. The message is stored again after that, too.
+ANSWER_WITHIN_S = 1.7
 MAX_CACHED_TENANTS = 20_000
 
 
@@ -171,10 +174,11 @@ class HistoryReader:
             unique_id=headers[UNIQUE_ID_HEADER],
         )
         self.publish_nowait(bridge, acks, message, partial(_set_result, acknowledged))
-        ack = await acknowledged
-        if ack is None:
-            raise PublishUncertain
-        return ack
+        with suppress(TimeoutError):
+            ack = await asyncio.wait_for(acknowledged, ANSWER_WITHIN_S)
+            if ack is not None:
+                return ack
+        raise PublishUncertain
 
     def publish_nowait(
         self, bridge: Bridge, acks: PublishAcks, message: ChannelMessage, on_ack: OnAck
