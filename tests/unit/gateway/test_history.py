@@ -19,7 +19,6 @@ from artcafe_gateway.delivery.message import UNIQUE_ID_HEADER
 from artcafe_gateway.errors import BrokerUnavailable, HistoryUnavailable, PublishUncertain, StreamUnavailable
 from artcafe_gateway.history import acks as acks_module
 from artcafe_gateway.history import reader as reader_module
-from artcafe_gateway.history import reader as reader_module
 from artcafe_gateway.history.reader import HistoryQuery, HistoryReader, StoredMessages, find_replay_position
 from artcafe_gateway.history.stream import DIRECT_GET_SUBJECT
 from artcafe_gateway.settings import Settings

@@ -108,7 +108,9 @@ class Bus:
             try:
                 with tracing.child(f"call {type(command).__name__}"):
                     is_late = time.monotonic() - started_at > LATE_S
-                    reply = await self._attempt(command, caller or current_caller(), deadline, is_late=is_late)
+                    reply = await self._attempt(
+                        command, caller or current_caller(), deadline, is_late=is_late
+                    )
             except ServiceUnavailable as error:
                 repeatable = isinstance(error, _Undelivered) or command.idempotent
                 if not wait_for_recovery or not repeatable or time.monotonic() + pause > retry_until:
