@@ -12,16 +12,11 @@ from artcafe_common.broker.connect import connect
 from artcafe_common.broker.renewable import RenewableNats
 from artcafe_common.bus.client import Bus
 from artcafe_common.bus.consumer import EventConsumer
-from artcafe_common.contracts.gateway import CloseConnections
 from artcafe_common.contracts.presence import PresenceChanged
 from artcafe_common.contracts.tenancy.activity import ActivityRecorded
 from artcafe_common.contracts.tenancy.events import (
     AccountDataDeleted,
     AccountExpired,
-    AccountStatusChanged,
-    AgentRevoked,
-    ClientRevoked,
-    MembershipChanged,
 )
 from artcafe_common.cursors import CursorCodec
 from artcafe_common.key_ring import REFRESH_INTERVAL_S, KeyRing, refresh_all
@@ -54,6 +49,7 @@ from artcafe_gateway.reporting.roster import RosterReader
 from artcafe_gateway.reporting.traffic import TrafficReporter
 from artcafe_gateway.reporting.usage import UsageRecorder
 from artcafe_gateway.server import serve_http
+from artcafe_gateway.session_audit import SessionAudit
 from artcafe_gateway.session_registry import TICK_S, SessionRegistry
 from artcafe_gateway.settings import Settings
 
@@ -108,11 +104,14 @@ async def app(settings: Settings) -> AsyncIterator[None]:
         consumer = EventConsumer(gateway.bus, "gateway", {AccountExpired: delete_tenant})
         gateway.metrics.process.add_consumers(consumer)
 
+        audit = SessionAudit(gateway.sessions, gateway.bus)
+
         async def refresh_caches() -> None:
             # Events may have been missed while the broker was unreachable.
             gateway.lookup_cache.clear()
             gateway.client_keys.clear()
             gateway.client_tokens.clear()
+            audit.begin(nc.lost_at)
             await gateway.quotas.refresh_all()
 
         await connect(
@@ -127,13 +126,7 @@ async def app(settings: Settings) -> AsyncIterator[None]:
         await gateway.client_keys.subscribe()
         await gateway.client_tokens.subscribe()
         await gateway.quotas.subscribe()
-        await gateway.bus.subscribe(ClientRevoked, gateway.sessions.on_client_revoked)
-        await gateway.bus.subscribe(AgentRevoked, gateway.sessions.on_agent_revoked)
-        await gateway.bus.subscribe(AccountStatusChanged, gateway.sessions.on_account_status_changed)
-        await gateway.bus.subscribe(MembershipChanged, gateway.sessions.on_membership_changed)
-        await gateway.bus.subscribe_signal(
-            CloseConnections, gateway.sessions.on_close_connections, shared=False
-        )
+        await gateway.sessions.subscribe(gateway.bus)
         await gateway.bus.subscribe(ActivityRecorded, gateway.dashboard_feed.on_activity)
         await gateway.bus.subscribe(PresenceChanged, gateway.dashboard_feed.on_presence)
         await gateway.channel_subscribers.subscribe()
@@ -143,6 +136,7 @@ async def app(settings: Settings) -> AsyncIterator[None]:
             run_background(
                 wait_until_available("events", gateway.bus.ensure_events_stream),
                 consumer.run(),
+                audit.run(),
                 gateway.presence.run(),
                 run_periodically(
                     REFRESH_INTERVAL_S,

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from contextlib import suppress
 from typing import Protocol
 
+from artcafe_common.bus.client import Bus
 from artcafe_common.bus.errors import CommandError
 from artcafe_common.concurrency import run_bounded
 from artcafe_common.contracts.gateway import CloseConnections, CloseReason
@@ -132,33 +133,48 @@ class SessionRegistry:
     def __len__(self) -> int:
         return sum(map(len, self._slots))
 
+    async def subscribe(self, bus: Bus) -> None:
+        """Subscribe to what ends sessions."""
+        await bus.subscribe(ClientRevoked, self.on_client_revoked)
+        await bus.subscribe(AgentRevoked, self.on_agent_revoked)
+        await bus.subscribe(AccountStatusChanged, self.on_account_status_changed)
+        await bus.subscribe(MembershipChanged, self.on_membership_changed)
+        await bus.subscribe_signal(CloseConnections, self.on_close_connections, shared=False)
+
     # -- revocation and shutdown ---------------------------------------------------------------
 
     async def on_client_revoked(self, event: ClientRevoked) -> None:
         """Close the client's sessions."""
         if event.reason is RevocationReason.PERMISSIONS_CHANGED:
-            self._revoke(event.tenant_id, f"client:{event.client_id}", CLOSE_RESTART, "permissions_changed")
+            self.revoke(event.tenant_id, f"client:{event.client_id}", CLOSE_RESTART, "permissions_changed")
         else:
-            self._revoke(event.tenant_id, f"client:{event.client_id}", CLOSE_REVOKED, event.reason.value)
+            self.revoke(event.tenant_id, f"client:{event.client_id}", CLOSE_REVOKED, event.reason.value)
 
     async def on_agent_revoked(self, event: AgentRevoked) -> None:
         """Close the agent's sessions."""
-        self._revoke(event.tenant_id, f"agent:{event.agent_id}", CLOSE_REVOKED, event.reason.value)
+        self.revoke(event.tenant_id, f"agent:{event.agent_id}", CLOSE_REVOKED, event.reason.value)
 
     async def on_membership_changed(self, event: MembershipChanged) -> None:
         """Close the sessions of a user whose membership ended."""
         if event.role is None:
-            self._revoke(event.tenant_id, f"user:{event.user_id}", CLOSE_REVOKED, "membership_ended")
+            self.revoke(event.tenant_id, f"user:{event.user_id}", CLOSE_REVOKED, "membership_ended")
 
     async def on_account_status_changed(self, event: AccountStatusChanged) -> None:
         """Close every session of a suspended or deleted organization."""
-        error = _BLOCKED.get(event.status)
-        if error is None:
-            return
-        self._note_revocation(event.tenant_id, EVERY_OWNER)
+        self.apply_status(event.tenant_id, event.status)
+
+    def apply_status(self, tenant_id: str, status: AccountStatus) -> None:
+        """Close every session of an organization with a status that keeps everybody out."""
+        error = _BLOCKED.get(status)
+        if error is not None:
+            self.close_tenant(tenant_id, error.code)
+
+    def close_tenant(self, tenant_id: str, reason: str) -> None:
+        """Close every session of an organization."""
+        self._note_revocation(tenant_id, EVERY_OWNER)
         for session in self.all():
-            if session.tenant_id == event.tenant_id:
-                session.socket.close(CLOSE_REVOKED, error.code)
+            if session.tenant_id == tenant_id:
+                session.socket.close(CLOSE_REVOKED, reason)
 
     async def on_close_connections(self, signal: CloseConnections) -> None:
         """Close the sessions that are over the plan's number of connections, or that an admin ends."""
@@ -171,7 +187,8 @@ class SessionRegistry:
                 else:
                     session.socket.close(CLOSE_RESTART, signal.reason.value)
 
-    def _revoke(self, tenant_id: str, owner: str, code: int, reason: str) -> None:
+    def revoke(self, tenant_id: str, owner: str, code: int, reason: str) -> None:
+        """Close the sessions of an owner; who authenticated before now gets none."""
         self._note_revocation(tenant_id, owner)
         for session in tuple(self._by_owner.get(_key(tenant_id, owner), ())):
             session.socket.close(code, reason)

@@ -14,13 +14,14 @@ from artcafe_common.broker.claims import Credentials
 from artcafe_common.broker.client import HardenedNats
 from artcafe_common.broker.renewable import RenewableNats
 from artcafe_common.bus.client import inbox_prefix
+from artcafe_common.clock import now
 from artcafe_common.settings import read_key
 from artcafe_common.tls import create_tls
 
 CONNECT_TIMEOUT_S = 3
 PING_INTERVAL_S = 10
 # With several servers: one that hangs is left after two of these.
-CLUSTER_PING_INTERVAL_S = 1
+CLUSTER_PING_INTERVAL_S = 0.5
 MAX_PENDING_BYTES = 32 * 1024 * 1024
 RETRY_PAUSE_S = 0.1
 MAX_RETRY_PAUSE_S = 2.0
@@ -80,7 +81,7 @@ async def _watch_credentials(nc: RenewableNats, path: Path, user: RawCredentials
 
 
 async def _open(
-    nc: HardenedNats,
+    nc: RenewableNats,
     url: str,
     credentials: RawCredentials,
     name: str,
@@ -91,6 +92,7 @@ async def _open(
         log.warning("nats_error", connection=name, reason=repr(error))
 
     async def on_disconnect() -> None:
+        nc.lost_at = now()
         log.warning("nats_disconnected", connection=name)
 
     async def reconnected() -> None:

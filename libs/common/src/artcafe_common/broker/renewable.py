@@ -7,6 +7,7 @@ import nats.errors
 from nats.protocol import command as protocol
 
 from artcafe_common.broker.client import RECONNECT_FLUSH_TIMEOUT_S, HardenedNats
+from artcafe_common.clock import now
 
 # How long `renew` waits for pending replies. Callers repeat what was not sent for longer.
 RENEW_REPLIES_S = 1.0
@@ -20,6 +21,8 @@ class RenewableNats(HardenedNats):
         super().__init__()
         # While it is True, requests are not sent: their replies could get lost.
         self.is_renewing = False
+        # When the connection was lost last; what was published since may have been missed.
+        self.lost_at = now()
 
     async def renew(self) -> None:
         """Replace the connection, so that the broker reads new credentials; no request and no reply is lost.
