@@ -28,6 +28,22 @@ async def test_api_documents_need_no_authentication(http):
         assert (await http.get(path)).json()["code"] == "not_found"
 
 
+async def test_documents_are_compressed_and_sent_once(http):
+    for path in ("/schema/openapi.json", "/schema/asyncapi.json", "/schema/assets/swagger-ui-bundle.js"):
+        plain = await http.get(path, headers={"Accept-Encoding": "identity"})
+        packed = await http.get(path, headers={"Accept-Encoding": "br, gzip"})
+        refused = await http.get(path, headers={"Accept-Encoding": "gzip;q=0"})
+        assert "content-encoding" not in plain.headers
+        assert "content-encoding" not in refused.headers
+        assert packed.headers["content-encoding"] == "gzip"
+        assert packed.content == plain.content
+        assert int(packed.headers["content-length"]) * 3 < int(plain.headers["content-length"])
+        assert packed.headers["etag"] != plain.headers["etag"]
+        known = {"Accept-Encoding": "gzip", "If-None-Match": packed.headers["etag"]}
+        again = await http.get(path, headers=known)
+        assert (again.status_code, again.content) == (304, b"")
+
+
 async def test_api_page_loads_only_from_its_own_host(http):
     page = await http.get("/schema")
     assert page.headers["content-type"] == "text/html; charset=utf-8"
