@@ -6,6 +6,8 @@ PYTHONS := 3.11 3.12 3.13 3.14
 MACHINES := $(foreach cpu,x86_64 aarch64,$(cpu)-unknown-linux-gnu $(cpu)-apple-darwin)
 # One more than there are processors, since tests wait for servers a third of their time.
 TEST_PROCESSES ?= $(shell $(PYTHON) -c 'import os; print(min((os.cpu_count() or 1) + 1, 5))')
+# Files stay whole, and in order: end-to-end tests come first, and the small files of unit tests fill what is left at the end.
+IN_ORDER := --dist loadfile --no-loadscope-reorder
 MEMBERS := libs/client libs/common services/gateway services/identity services/metering services/presence services/tenancy
 
 .PHONY: dev test setup-js test-js test-containers test-generators test-faults fuzz bench scale chaos docs lint lock setup clean
@@ -14,7 +16,7 @@ dev: setup
 	@exec $(VENV)/bin/artcafe dev
 
 test: setup lint
-	@$(VENV)/bin/pytest -n $(TEST_PROCESSES) --dist loadfile $(ARGS)
+	@$(VENV)/bin/pytest -n $(TEST_PROCESSES) $(IN_ORDER) $(ARGS)
 
 # With a Docker engine: the integration and story tests, with nats, valkey and moto in containers; then compose.yaml, a
 # fresh machine and an EC2 host (tests/e2e/containers). Half an hour. A selection: make test-containers ARGS=tests/e2e/security
@@ -34,7 +36,7 @@ test-generators: setup
 # The integration and end-to-end tests, with DynamoDB behind a proxy that lags 0.3 s, cancels 5 % of the transactions and
 # throttles 2 % of the calls.
 test-faults: setup
-	@$(VENV)/bin/pytest --faults -n $(TEST_PROCESSES) --dist loadfile $(if $(ARGS),$(ARGS),tests/integration tests/e2e)
+	@$(VENV)/bin/pytest --faults -n $(TEST_PROCESSES) $(IN_ORDER) $(if $(ARGS),$(ARGS),tests/integration tests/e2e)
 
 # Fuzzes the REST API, the WebSockets and the broker for some minutes; `make test` does so for one.
 fuzz: setup
