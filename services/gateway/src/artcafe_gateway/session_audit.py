@@ -29,6 +29,7 @@ from artcafe_gateway.wire.socket import CLOSE_RESTART, CLOSE_REVOKED
 MARGIN = timedelta(seconds=60)
 MAX_CONCURRENT_LOOKUPS = 20
 FIRST_PAUSE_S, MAX_PAUSE_S = 0.2, 5.0
+_NO_MEMBER: tuple[type[CommandError], ...] = (Forbidden, *ACCOUNT_BLOCKED)
 log = structlog.get_logger()
 
 # A tenant, and an owner of its sessions; "" stands for the organization itself.
@@ -124,7 +125,7 @@ class SessionAudit:
         command = ResolveMembership(user_id=user_id, tenant_id=tenant_id)
         try:
             await self._bus.call(command, caller=caller_for_tenant(tenant_id))
-        except (Forbidden, *ACCOUNT_BLOCKED):
+        except _NO_MEMBER:
             self._sessions.revoke(tenant_id, f"user:{user_id}", CLOSE_REVOKED, "membership_ended")
 
     def _close_if_changed(self, tenant_id: str, owner: str, updated_at: datetime, since: datetime) -> None:
