@@ -11,7 +11,7 @@ from artcafe_common.bus.errors import StoreUnavailable
 from artcafe_common.cli.doctor_clocks import ClockOffsets
 from artcafe_common.cli.doctor_redis import check_redis
 from artcafe_common.cli.doctor_sentinel import check_sentinels
-from artcafe_common.storage.redis_client import RedisClient
+from artcafe_common.storage.redis_client import REPLICA_PAUSE_S, RedisClient
 from support.actors import User
 from support.pausing import paused
 from support.sentinel_stack import SentinelStack
@@ -110,6 +110,22 @@ async def test_primary_that_hangs_is_replaced(sentinel, primary):
     await client.execute(lambda redis: redis.set("key", 2))
     async with sentinel.connect_redis(await sentinel.find_primary()) as redis:
         assert await redis.get("key") == "2"
+    await client.close()
+
+
+async def test_what_a_replica_has_survives_the_primary(sentinel, primary):
+    client = RedisClient(sentinel.environ()["REDIS_URL"], decode=True)
+    (replica,) = sentinel.redis_ports.keys() - {primary}
+    # A replica that hangs holds up nobody for long.
+    async with paused(sentinel.supervisor.pid(replica)):
+        await asyncio.wait_for(client.wait_for_replica(), 2)
+    await eventually(lambda: replicated(sentinel), within=30)
+    await asyncio.sleep(REPLICA_PAUSE_S)
+    await client.execute(lambda redis: redis.set("counted", 1))
+    await client.wait_for_replica()
+    await sentinel.supervisor.stop(primary, how=signal.SIGKILL)
+    await eventually(lambda: accepts(client), within=FAILED_OVER_WITHIN_S)
+    assert await client.execute(lambda redis: redis.get("counted")) == "1"
     await client.close()
 
 

@@ -18,7 +18,7 @@ from artcafe_common.bus.errors import StoreUnavailable
 from artcafe_common.latency import CallStatistics
 from artcafe_common.retrying import patience
 from artcafe_common.storage.redis_errors import DETAILS, REFUSING_WRITES, RedisState, state_of
-from artcafe_common.storage.redis_pool import create_pool
+from artcafe_common.storage.redis_pool import SentinelPool, create_pool
 
 # The timeout of callers that can continue without Redis, and of those that cannot. A shorter one would be exceeded
 # by the delays of a busy process itself.
@@ -27,11 +27,14 @@ RECOVERY_TIMEOUT_S = 1.0
 # In an outage, callers that can continue without Redis fail at once for this time after each failure.
 RETRY_PAUSE_S = 1.0
 CHECK_INTERVAL_S = 1.0
+# How long a write waits for a replica; without an answer, the next ones do not wait for the pause.
+REPLICA_TIMEOUT_S, REPLICA_PAUSE_S = 0.5, 2.0
 # Keys that Redis looks at in one step of a scan.
 SCANNED_KEYS = 1000
 # Reads first: a replica without its primary refuses both, a replica only writes.
 _PROBE = "redis.call('GET', KEYS[1]) return redis.call('SET', KEYS[1], 1, 'PX', 60000)"
 _PROBE_KEY = "health:probe"
+_REPLICA_KEY = "health:replica"
 # In these states, the address may lead to another server by now.
 _RECONNECTING = frozenset(
     {RedisState.AWAY, RedisState.TIMEOUT, RedisState.NO_PRIMARY, RedisState.READ_ONLY, RedisState.REFUSED}
@@ -61,6 +64,7 @@ class RedisClient:
         """
         pool = create_pool(url, timeout_s=timeout_s, decode=decode, ca_file=ca_file)
         self._redis = Redis(connection_pool=pool)
+        self._without_replica_until = 0.0
         self._timeout_s = timeout_s
         self._state: RedisState | None = None
         self._retry_at = 0.0
@@ -140,6 +144,27 @@ class RedisClient:
             values = await self.execute(lambda _client: pipeline.execute(), operation="scan")
             if found := [key for key, each in zip(keys, values, strict=True) if each == value]:
                 yield found
+
+    async def wait_for_replica(self) -> None:
+        """Return when a replica has what was written so far, so that a failover to it loses nothing of it.
+
+        At once if the Redis has no Sentinels, and after REPLICA_TIMEOUT_S if the primary has no replica. Raises
+        StoreUnavailable if another server is the primary: what was written is lost.
+        """
+        pool = self._redis.connection_pool
+        if not isinstance(pool, SentinelPool) or time.monotonic() < self._without_replica_until:
+            return
+        # WAIT is for the writes of its connection; the log of changes is one, so a later write stands for all earlier ones.
+        pipeline = self.pipeline()
+        pipeline.set(_REPLICA_KEY, 1, px=60_000)
+        pipeline.execute_command("WAIT", 1, int(REPLICA_TIMEOUT_S * 1000))
+        _, replicas = await self.execute(lambda _client: pipeline.execute(), operation="wait")
+        if replicas:
+            return
+        if await self.execute(lambda _client: pool.has_moved(), operation="wait"):
+            raise StoreUnavailable(DETAILS[RedisState.NO_PRIMARY])
+        self._without_replica_until = time.monotonic() + REPLICA_PAUSE_S
+        log.warning("redis_without_replica")
 
     async def unlink(self, *keys: str) -> None:
         """Remove keys, if they exist."""

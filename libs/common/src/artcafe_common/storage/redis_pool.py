@@ -51,6 +51,12 @@ class SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
                 raise
         return connection
 
+    async def has_moved(self) -> bool:
+        """Ask Sentinel now; whether it names another server than before."""
+        before = self.master_address
+        await self.get_master_address()  # type: ignore[no-untyped-call]
+        return bool(self.master_address != before)
+
     async def _ask(self) -> None:
         with suppress(redis.exceptions.RedisError, OSError):
             await self.get_master_address()  # type: ignore[no-untyped-call]
