@@ -17,6 +17,7 @@ class NatsClient(Nats):
     def __init__(self) -> None:
         super().__init__()
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._accepted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     @property
     def connected_server_id(self) -> str:
@@ -28,9 +29,23 @@ class NatsClient(Nats):
         await self.connect(
             servers, allow_reconnect=False, max_reconnect_attempts=0, closed_cb=self._on_closed, **options
         )
+        if self.is_connected:
+            self._accepted.set_result(None)
         reading = getattr(self, "_reading_task", None)
         if reading is not None:
             reading.add_done_callback(lambda _: self._set_ended())
+        # nats-py takes any first line for the answer, also the PING of a broker that is still checking the key.
+        await asyncio.wait({self._accepted, self.ended}, return_when=asyncio.FIRST_COMPLETED)
+        if self.ended.done():
+            raise self.last_error or nats.errors.ConnectionClosedError
+
+    async def _process_pong(self) -> None:
+        await super()._process_pong()
+        if self.is_connecting:
+            self._status = Nats.CONNECTED
+            # The one of before has ended, because there was no connection yet.
+            self._flusher_task = asyncio.get_running_loop().create_task(self._flusher())
+            self._accepted.set_result(None)
 
     async def flush(self, timeout: int = 10) -> None:
         """Returns when the broker has processed everything sent before; ConnectionClosedError if the connection ends."""
