@@ -66,6 +66,6 @@ async def test_refusal_after_a_while_is_an_error(start):
     opening = asyncio.create_task(client.open([url], error_cb=ignore))
     await asyncio.sleep(0.05)
     broker.decide.set()
-    with pytest.raises(Error, match="[Aa]uthorization"):
+    with pytest.raises(Error, match=r"[Aa]uthorization"):
         await asyncio.wait_for(opening, 2)
     await client.close()

@@ -11,7 +11,7 @@ MAX_PAYLOAD = 1024 * 1024 + 64 * 1024
 # How long a connection may take to authenticate, and so how long identity may be away without a client's login being
 # refused: libraries take a refusal for a wrong key, and some give up at the second one.
 AUTHORIZATION_TIMEOUT_S = 15
-# A node that hangs is left after three seconds; nats-server's own default for routes is a minute.
+# A node that hangs is left after one and a half seconds; nats-server's own default for routes is a minute.
 ROUTE_PINGS = 'ping_interval: "500ms", ping_max: 2'
 # The operator's and the preloaded accounts' JWTs, which the configuration contains.
 ACCOUNTS_FILE = "accounts.json"
