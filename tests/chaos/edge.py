@@ -186,9 +186,10 @@ class CallTraffic:
 
     name = "REST reads and writes"
 
-    def __init__(self, gateways, client_id):
+    def __init__(self, gateways, client_ids):
         self._gateways = gateways
-        self._client_id = client_id
+        # In turn, so that few changes meet another one of the same client.
+        self._client_ids = itertools.cycle(client_ids)
         self._slowest = {"GET": 0.0, "PUT": 0.0}
         self.answered = 0
 
@@ -205,7 +206,7 @@ class CallTraffic:
 
     async def _call(self, method, body):
         began_at = time.monotonic()
-        response = await self._gateways.send(method, f"/clients/{self._client_id}", json=body)
+        response = await self._gateways.send(method, f"/clients/{next(self._client_ids)}", json=body)
         self._slowest[method] = max(self._slowest[method], time.monotonic() - began_at)
         self.answered += response is not None and response.is_success
 

@@ -19,6 +19,7 @@ AFTER_S = 3.0
 REVOKED_AFTER_S = 1.5
 REVOKED_WITHIN_S = 10.0
 ATTEMPTS = 5
+CHANGED_CLIENTS = 10
 GONE = 404
 COUNTED_WITHIN_S = 6.0
 REVOCATION = "revocation"
@@ -42,7 +43,7 @@ async def run_trial(stack, fault, inject, node):
     rest = RestTraffic(over_rest, channels[1]["channel_id"])
     stored = StoredTraffic(connections[0], reads, channels[2]["channel_id"])
     subject = SubjectTraffic(connections[1], connections[2], "numbers")
-    called = CallTraffic(calls, (await edge.create_client()).id)
+    called = CallTraffic(calls, [(await edge.create_client()).id for _ in range(CHANGED_CLIENTS)])
     traffic = [sockets, rest, stored, subject, called]
     revocation = await Revocation.prepare(stack, edge, calls, without=node)
     try:

@@ -22,6 +22,7 @@ from artcafe_identity.tables import AccountItem
 # A login of this moment, by an instance that does not know of the revocation yet, is in the broker's list after it.
 RECHECK_DELAY_S = 0.3
 MAX_CONCURRENT_KICKS = 50
+_ENDS_ACCESS = frozenset({RevocationReason.DELETED, RevocationReason.SUSPENDED})
 log = structlog.get_logger()
 
 
@@ -127,8 +128,9 @@ class RevocationHandler:
 
         Idempotent. It does not wait until the event is stored: its stream may have no leader.
         """
-        # A client with other permissions connects again at once, and must not be ended twice.
-        await self._end(event, recheck=event.reason is not RevocationReason.PERMISSIONS_CHANGED)
+        if event.reason not in _ENDS_ACCESS:
+            # A client with other permissions connects again at once, and must not be ended twice.
+            await self._end(event, recheck=event.reason is not RevocationReason.PERMISSIONS_CHANGED)
 
     async def on_stored_client_revoked(self, event: ClientRevoked) -> None:
         """Close the connections that `on_client_revoked` has missed, because no instance was connected. Idempotent."""
@@ -151,10 +153,16 @@ class RevocationHandler:
         log.info("client_revoked", client_id=event.client_id, reason=event.reason, kicked=kicked)
 
     async def end_recent_logins(self, event: ClientRevoked) -> None:
-        """Close what this instance let in before it knew of the event; every instance does so."""
+        """Close what this instance let in before it knew of the event; every instance does so.
+
+        Without access left, every instance closes all connections of the client: the one that `on_client_revoked` reaches
+        may be stopping.
+        """
         self._authenticator.invalidate(event)
         if self._recent_logins.includes_client(event.client_id):
             await self._recent_logins.end_revoked(event.client_id, await self._current(event))
+        if event.reason in _ENDS_ACCESS:
+            await self._end(event, recheck=True)
 
     async def _current(self, event: ClientRevoked) -> ClientCredential | None:
         self._authenticator.invalidate(event)
