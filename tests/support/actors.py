@@ -4,6 +4,7 @@ import asyncio
 import base64
 import contextlib
 import json
+import ssl
 import subprocess
 import sys
 import time
@@ -21,6 +22,8 @@ from support.ordered_flush import OrderedFlushNats
 from support.waiting import QUIET_PERIOD_S
 
 PASSWORD = "Some-Password-1"
+# The API is not encrypted, and to load the system's certificates for each client takes time.
+NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 async def set_plan(tenant, plan):
@@ -76,7 +79,7 @@ class User:
     def with_token(cls, stack, email, token, *, http=None):
         """A user with an access token."""
         if http is None:
-            http = httpx.AsyncClient(base_url=f"{stack.api}/api/v1", timeout=20)
+            http = httpx.AsyncClient(base_url=f"{stack.api}/api/v1", timeout=20, verify=NO_TLS)
             close_after_test(http, http.aclose)
         http.headers["Authorization"] = f"Bearer {token}"
         return cls(stack, email, http, token)
@@ -98,6 +101,7 @@ class Tenant:
         self.http = httpx.AsyncClient(
             base_url=owner.http.base_url,
             timeout=20,
+            verify=NO_TLS,
             headers={**owner.http.headers, "X-Tenant-Id": self.id},
         )
         close_after_test(self.http, self.http.aclose)
