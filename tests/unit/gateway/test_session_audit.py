@@ -30,6 +30,7 @@ class Session:
     def __init__(self, owner, tenant_id=TENANT):
         self.socket = FakeSocket()
         self.tenant_id, self.owner, self.recorded_until = tenant_id, owner, 0.0
+        self.owner_updated_at = LONG_AGO
 
     @property
     def closed(self):
@@ -119,6 +120,14 @@ async def test_sessions_of_a_revoked_or_changed_owner_end(
     # The same client id in another tenant does not exist; the store here does not tell them apart.
     ended.pop(4, None)
     assert ended == {position: expected}
+
+
+async def test_session_that_began_after_the_change_stays(audit, store, sessions):
+    changed_at = now()
+    store.records[OTHER_CLIENT] = Record(changed_at)
+    sessions[1].owner_updated_at = changed_at
+    await checked(audit)
+    assert [session.closed for session in sessions] == [None] * len(sessions)
 
 
 async def test_sessions_of_a_suspended_organization_end(audit, store, sessions):

@@ -34,6 +34,7 @@ class Session:
         self.socket = FakeSocket(last_received_at=clock.now)
         self.tenant_id = tenant_id
         self.owner = owner
+        self.owner_updated_at = None
         self.recorded_until = clock.now
         # Whether the peer was asked to reconnect when the session left its queue groups.
         self.reconnect_ms_when_left = []

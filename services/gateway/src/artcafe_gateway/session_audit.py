@@ -23,7 +23,7 @@ from artcafe_common.contracts.tenancy.clients import ClientNotFound, GetClient
 from artcafe_common.contracts.tenancy.members import ResolveMembership
 from artcafe_gateway.lookup_cache import caller_for_tenant
 from artcafe_gateway.session_registry import SessionRegistry
-from artcafe_gateway.wire.socket import CLOSE_RESTART, CLOSE_REVOKED
+from artcafe_gateway.wire.socket import CLOSE_REVOKED
 
 # Clocks of hosts differ, and a broker that hangs is noticed late.
 MARGIN = timedelta(seconds=60)
@@ -110,7 +110,8 @@ class SessionAudit:
         except ClientNotFound:
             self._sessions.revoke(tenant_id, owner, CLOSE_REVOKED, "deleted")
         else:
-            self._close_if_changed(tenant_id, owner, client.updated_at, since)
+            if client.updated_at >= since:
+                self._sessions.close_changed(tenant_id, owner, client.updated_at)
 
     async def _check_agent(self, tenant_id: str, agent_id: str, since: datetime) -> None:
         owner = f"agent:{agent_id}"
@@ -119,7 +120,8 @@ class SessionAudit:
         except AgentNotFound:
             self._sessions.revoke(tenant_id, owner, CLOSE_REVOKED, "deleted")
         else:
-            self._close_if_changed(tenant_id, owner, agent.updated_at, since)
+            if agent.updated_at >= since:
+                self._sessions.close_changed(tenant_id, owner, agent.updated_at)
 
     async def _check_user(self, tenant_id: str, user_id: str, _since: datetime) -> None:
         command = ResolveMembership(user_id=user_id, tenant_id=tenant_id)
@@ -127,8 +129,3 @@ class SessionAudit:
             await self._bus.call(command, caller=caller_for_tenant(tenant_id))
         except _NO_MEMBER:
             self._sessions.revoke(tenant_id, f"user:{user_id}", CLOSE_REVOKED, "membership_ended")
-
-    def _close_if_changed(self, tenant_id: str, owner: str, updated_at: datetime, since: datetime) -> None:
-        """Whoever was changed logs in again, if that is still allowed."""
-        if updated_at >= since:
-            self._sessions.revoke(tenant_id, owner, CLOSE_RESTART, "changed")

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import OrderedDict
 from contextlib import suppress
+from datetime import datetime
 from typing import Protocol
 
 from artcafe_common.bus.client import Bus
@@ -71,7 +72,10 @@ class SessionConnection(BufferedConnection, Protocol):
 
 
 class RegisteredSession(Protocol):
-    """A session; its owner is `client:<id>`, `agent:<id>` or `user:<id>`."""
+    """A session; its owner is `client:<id>`, `agent:<id>` or `user:<id>`.
+
+    `owner_updated_at` is when the client or agent that logged in had been changed last, None for users.
+    """
 
     @property
     def socket(self) -> SessionConnection:
@@ -79,6 +83,7 @@ class RegisteredSession(Protocol):
 
     tenant_id: str
     owner: str
+    owner_updated_at: datetime | None
     recorded_until: float
 
     @property
@@ -192,6 +197,12 @@ class SessionRegistry:
         self._note_revocation(tenant_id, owner)
         for session in tuple(self._by_owner.get(_key(tenant_id, owner), ())):
             session.socket.close(code, reason)
+
+    def close_changed(self, tenant_id: str, owner: str, updated_at: datetime) -> None:
+        """Close the sessions of an owner that was changed since it logged in; it logs in again, if that is allowed."""
+        for session in tuple(self._by_owner.get(_key(tenant_id, owner), ())):
+            if session.owner_updated_at != updated_at:
+                session.socket.close(CLOSE_RESTART, "changed")
 
     def _note_revocation(self, tenant_id: str, owner: str) -> None:
         key = _key(tenant_id, owner)

@@ -95,4 +95,5 @@ class AgentEndpoints:
             account=account.item.account,
             name=agent.name,
             permissions=Permissions(),
+            updated_at=agent.updated_at,
         )

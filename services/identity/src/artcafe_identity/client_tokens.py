@@ -98,6 +98,7 @@ async def to_identity(client: ClientCredential, accounts: AccountRepository) -> 
         account=account.item.account,
         name=client.name,
         permissions=client.permissions,
+        updated_at=client.updated_at,
     )
 
 

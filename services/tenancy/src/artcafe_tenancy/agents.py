@@ -183,6 +183,7 @@ class AgentEndpoints(EndpointBase):
             public_key=agent.public_key,
             fingerprint=agent.fingerprint,
             state=agent.state,
+            updated_at=agent.updated_at,
         )
 
     async def _parse_key(self, public_key: str) -> AgentKey:

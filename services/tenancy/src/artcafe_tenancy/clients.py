@@ -170,6 +170,7 @@ class ClientEndpoints(EndpointBase):
             nkey_public=client.nkey_public,
             state=client.state,
             permissions=client.permissions,
+            updated_at=client.updated_at,
         )
 
     async def _find_by_key(self, nkey_public: str) -> ClientItem | None:

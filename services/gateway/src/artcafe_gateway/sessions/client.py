@@ -51,6 +51,7 @@ class ClientSession(FrameDispatcher):
         self.socket = socket
         self.tenant_id = identity.tenant_id
         self.owner = f"{self.kind}:{identity.client_id}"
+        self.owner_updated_at = identity.updated_at
         self.recorded_until = time.monotonic()
         self._identity = identity
         self._gateway = gateway

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterable
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -132,6 +133,7 @@ class DashboardSession(FrameDispatcher):
         self.socket = socket
         self.tenant_id = tenant_user.caller.tenant_id
         self.owner = f"user:{tenant_user.identity.user_id}"
+        self.owner_updated_at: datetime | None = None
         self.recorded_until = time.monotonic()
         self._tenant_user = tenant_user
         self._bridge = bridge

@@ -118,6 +118,7 @@ class EventStreamSession:
         self.owner = tenant_caller.caller.actor
         self.recorded_until = time.monotonic()
         self._client = tenant_caller.token.client if isinstance(tenant_caller, TenantClient) else None
+        self.owner_updated_at = self._client.updated_at if self._client is not None else None
         self._caller = tenant_caller.caller
         self._gateway = gateway
         self._bridge = bridge

@@ -84,13 +84,17 @@ class Permissions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class ClientIdentity(msgspec.Struct, frozen=True, kw_only=True):
-    """An authenticated client; `account` is the public key of its tenant's NATS account."""
+    """An authenticated client; `account` is the public key of its tenant's NATS account.
+
+    `updated_at` is when the client had been changed last.
+    """
 
     client_id: str
     tenant_id: str
     account: str
     name: str
     permissions: Permissions
+    updated_at: datetime | None = None
 
 
 class ClientChallenge(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,5 +1,7 @@
 """The credentials of clients and agents, which identity uses to authenticate them."""
 
+from datetime import datetime
+
 import msgspec
 
 from artcafe_common.bus.command import Query
@@ -17,6 +19,8 @@ class ClientCredential(msgspec.Struct, frozen=True, kw_only=True):
     nkey_public: str
     state: ClientState
     permissions: Permissions
+    # None from an instance of an earlier release.
+    updated_at: datetime | None = None
 
 
 class AgentCredential(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,6 +32,7 @@ class AgentCredential(msgspec.Struct, frozen=True, kw_only=True):
     public_key: str
     fingerprint: str
     state: ClientState
+    updated_at: datetime | None = None
 
 
 class FindClientCredential(Query[ClientCredential], frozen=True, kw_only=True):
