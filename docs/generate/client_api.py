@@ -43,7 +43,7 @@ def _section(name: str, value: Any) -> str:
     if issubclass(value, Enum):
         parts.append("Values: " + ", ".join(code(each.value) for each in value) + ".")
     elif issubclass(value, msgspec.Struct):
-        fields = msgspec.structs.fields(value)
+        fields = [each for each in msgspec.structs.fields(value) if not each.name.startswith("_")]
         parts.append(
             table(
                 ("field", "type", "default"),

@@ -79,9 +79,10 @@ class TestStack(ClientBehaviour):
         assert client.state is State.CONNECTED
 
 
-async def test_roster_has_everybody(tenant):
+async def test_roster_has_everybody(world):
+    tenant = world.tenant
     records = [await tenant.create_client() for _ in range(3)]
-    client = await StackWorld(tenant, "websocket").connect(records[0])
+    client = await world.connect(records[0])
 
     async def complete():
         roster = {each["client_id"]: each["status"] for each in await client.presence.roster()}

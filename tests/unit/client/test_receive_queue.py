@@ -21,7 +21,7 @@ def subscribe(since):
 
 
 def stored(seq):
-    return Message("c", b"0", time=0.0, seq=seq)
+    return Message("c", b"0", 0.0, seq=seq)
 
 
 async def test_messages_before_its_place_are_those_of_another_subscription():

@@ -2,6 +2,7 @@
 
 import logging
 import random
+from typing import Any
 
 from artcafe_client.errors import ConfigurationError
 from artcafe_client.identity import Identity
@@ -65,15 +66,8 @@ class Dialer:
             return await self._dial("websocket", self._options.attempt_timeout)
 
     async def _dial(self, transport: str, timeout_s: float) -> Link:
-        settings, options = self._settings, self._options
         if transport == "websocket":
-            return await WebSocketLink.dial(
-                settings.websocket_url,
-                self._identity,
-                timeout_s=timeout_s,
-                tls=options.tls,
-                on_error=self._on_error,
-            )
+            return await self._dial_websocket(timeout_s)
         if transport != "nats":
             raise ConfigurationError(f"{transport} is not a transport")
         return await self._dial_nats(timeout_s)
@@ -102,6 +96,7 @@ class Dialer:
                 sign=self._options.sign,
                 on_error=self._on_error,
                 has_others=len(self._servers) > 1,
+                read_roster=self._read_roster if self._settings.websocket_url else None,
             )
         except DialFailed as error:
             failed = self._weigh(error)
@@ -109,6 +104,26 @@ class Dialer:
                 raise failed from None
             failures.append(failed)
             return None
+
+    async def _dial_websocket(self, timeout_s: float) -> WebSocketLink:
+        return await WebSocketLink.dial(
+            self._settings.websocket_url,
+            self._identity,
+            timeout_s=timeout_s,
+            tls=self._options.tls,
+            on_error=self._on_error,
+        )
+
+    async def _read_roster(self, timeout_s: float) -> list[dict[str, Any]]:
+        """The roster over a WebSocket of its own: no subject of the broker answers for it."""
+        try:
+            link = await self._dial_websocket(timeout_s)
+        except DialFailed as failed:
+            raise failed.loss.error from None
+        try:
+            return await link.roster(timeout_s)
+        finally:
+            await link.close()
 
     def _weigh(self, failed: DialFailed) -> DialFailed:
         """A refusal of a key that was accepted before may pass."""

@@ -8,12 +8,14 @@ from typing import Any
 
 import msgspec
 
+from artcafe_client.header_block import parse_headers, publishers_headers
+
 # What `publish` and `request` accept: any JSON value that msgspec can encode. `bytes` are sent as {"base64": …},
 # `msgspec.Raw` as the JSON text that it holds.
 Data = Any
-Responder = Callable[["Message", bytes], Awaitable[None]]
 _DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _NO_HEADERS: Mapping[str, str] = {}
+_ENCODER = msgspec.json.Encoder()
 
 
 class Ack(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,71 +29,51 @@ class Ack(msgspec.Struct, frozen=True, kw_only=True):
     duplicate: bool = False
 
 
-class Message:
+class Message(msgspec.Struct, eq=False):
     """A message of a subscription.
 
     `subject` is its real subject, in the spelling that the subscription used; `channel` and `seq` are set for a
-    channel's message. `sender` is the id of the client that published it, as the gateway verified it; None over direct
-    NATS. `reply` is set when the sender waits for an answer. `timestamp` is when the platform stored or received it.
+    channel's message. `payload` is the message as it was sent; over WebSocket, its JSON text. `sender` is the id of the
+    client that published it, as the gateway verified it; None over direct NATS. `reply` is set when the sender waits for
+    an answer.
     """
 
-    __slots__ = (
-        "_data",
-        "_payload",
-        "_respond",
-        "_time",
-        "channel",
-        "headers",
-        "reply",
-        "sender",
-        "seq",
-        "subject",
-    )
-
-    def __init__(
-        self,
-        subject: str,
-        payload: "bytes | msgspec.Raw",
-        *,
-        time: "datetime | float",
-        channel: str | None = None,
-        seq: int | None = None,
-        headers: Mapping[str, str] | None = None,
-        sender: str | None = None,
-        reply: str | None = None,
-        respond: Responder | None = None,
-    ) -> None:
-        self.subject = subject
-        self.channel = channel
-        self.seq = seq
-        self.headers = headers or _NO_HEADERS
-        self.sender = sender
-        self.reply = reply
-        self._payload = payload
-        self._time = time
-        self._respond = respond
-        self._data: Any = msgspec.UNSET
+    subject: str
+    payload: bytes
+    # When the platform stored or received it, in either form.
+    _time: datetime | float
+    channel: str | None = None
+    seq: int | None = None
+    # As the transport has them, and decoded when they are asked for.
+    _headers: Mapping[str, str] | bytes | None = None
+    sender: str | None = None
+    reply: str | None = None
+    _respond: Callable[["Message", bytes], Awaitable[None]] | None = None
+    _data: Any = msgspec.UNSET
 
     def __repr__(self) -> str:
         place = f", seq={self.seq}" if self.seq is not None else ""
         return f"Message({self.subject!r}{place})"
 
     @property
-    def payload(self) -> bytes:
-        """The message as it was sent; over WebSocket, its JSON text."""
-        return bytes(self._payload)
-
-    @property
     def size(self) -> int:
         """The size of the payload in bytes."""
-        return len(memoryview(self._payload))
+        return len(self.payload)
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers that the publisher has set."""
+        headers = self._headers
+        if isinstance(headers, bytes):
+            headers = self._headers = publishers_headers(parse_headers(headers))
+        return headers or _NO_HEADERS
 
     @property
     def data(self) -> Any:
         """The JSON value; {"base64": …} for a payload that is not JSON."""
         if self._data is msgspec.UNSET:
             try:
-                self._data = msgspec.json.decode(self._payload)
+                self._data = msgspec.json.decode(self.payload)
             except _DECODE_ERRORS:
                 self._data = {"base64": base64.b64encode(self.payload).decode()}
         return self._data
@@ -116,11 +98,7 @@ class Message:
 
     def renamed(self, subject: str) -> "Message":
         """The same message under another spelling of its subject."""
-        other = object.__new__(Message)
-        for name in self.__slots__:
-            setattr(other, name, getattr(self, name))
-        other.subject = subject
-        return other
+        return msgspec.structs.replace(self, subject=subject)
 
     async def respond(self, data: Data) -> None:
         """Answer a request. ValueError if the sender waits for no answer."""
@@ -133,4 +111,4 @@ def encode(data: Data) -> bytes:
     """The JSON text of a value."""
     if isinstance(data, (bytes, bytearray, memoryview)):
         data = {"base64": base64.b64encode(data).decode()}
-    return msgspec.json.encode(data)
+    return _ENCODER.encode(data)

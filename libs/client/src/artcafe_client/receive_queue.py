@@ -80,7 +80,8 @@ class ReceiveQueue:
         self.is_paused = False
         self._flow = flow
         self._source = source
-        self._limits = source.limits
+        self._max_messages = source.limits.messages
+        self._max_bytes = source.limits.bytes
         self._prefix = ""
         # The lowest `seq` that was not received yet; None while it is not known.
         self._next_seq: int | None = None
@@ -123,8 +124,8 @@ class ReceiveQueue:
         item = self._messages.popleft()
         if isinstance(item, Gap):
             raise item
-        self._bytes -= item.size
-        if self.is_paused and len(self._messages) <= self._limits.messages // 2:
+        self._bytes -= len(item.payload)
+        if self.is_paused and len(self._messages) <= self._max_messages // 2:
             self.is_paused = False
             self._flow.proceed(self)
         return item
@@ -149,9 +150,9 @@ class ReceiveQueue:
     @property
     def room(self) -> int:
         """How many messages the queue can take; 0 also when its bytes are used up."""
-        if self._bytes >= self._limits.bytes:
+        if self._bytes >= self._max_bytes:
             return 0
-        return max(0, self._limits.messages - len(self._messages))
+        return max(0, self._max_messages - len(self._messages))
 
     @property
     def may_go_live(self) -> bool:
@@ -183,17 +184,17 @@ class ReceiveQueue:
         if seq is not None and not self._is_live_only and seq < (self._expected_seq or 0):
             self.duplicates += 1
             return
-        size = message.size
-        limits = self._limits
-        full = len(self._messages) >= limits.messages or self._bytes + size > limits.bytes
+        messages = self._messages
+        size = len(message.payload)
+        full = len(messages) >= self._max_messages or self._bytes + size > self._max_bytes
         # A message that is larger than the whole queue is taken when the queue is empty.
-        if full and self._messages and not self._make_room(size):
+        if full and messages and not self._make_room(size):
             return
         if seq is not None:
             self._next_seq = seq + 1
         if self._prefix:
             message = message.renamed(self._prefix + message.subject)
-        self._messages.append(message)
+        messages.append(message)
         self._bytes += size
         if self._reader is not None and not self._reader.done():
             self._reader.set_result(None)
@@ -244,9 +245,8 @@ class ReceiveQueue:
         self.dropped += 1
         if policy is Overflow.DROP_NEWEST:
             return False
-        limits = self._limits
         while self._messages and (
-            len(self._messages) >= limits.messages or self._bytes + size > limits.bytes
+            len(self._messages) >= self._max_messages or self._bytes + size > self._max_bytes
         ):
             oldest = self._messages.popleft()
             self._bytes -= 0 if isinstance(oldest, Gap) else oldest.size

@@ -36,8 +36,9 @@ class Subscription:
     def __aiter__(self) -> "Subscription":
         return self
 
-    async def __anext__(self) -> Message:
-        return await self._queue.get()
+    def __anext__(self) -> Awaitable[Message]:
+        # The queue's coroutine, without one around it for each message.
+        return self._queue.get()
 
     async def next(self, timeout: float | None = None) -> Message:
         """The next message. asyncio.TimeoutError if there is none in time, StopAsyncIteration after the end."""

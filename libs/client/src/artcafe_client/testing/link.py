@@ -48,9 +48,9 @@ class MemoryLink:
             raise ConnectionLost("the connection was lost")
         return ack
 
-    async def send(self, target: Target, body: bytes, headers: "Mapping[str, str] | None") -> None:
+    async def send(self, subject: str, body: bytes, headers: "Mapping[str, str] | None") -> None:
         await self._turn()
-        self._put(target, body, headers, None)
+        self._put(Target(subject), body, headers, None)
 
     async def flush(self, timeout_s: float) -> None:
         await self._turn()
@@ -147,13 +147,13 @@ class MemoryLink:
             Message(
                 subject,
                 body,
-                time=time.time(),
+                time.time(),
                 channel=channel_id,
                 seq=seq,
-                headers=headers,
+                _headers=headers,
                 sender=sender,
                 reply=reply,
-                respond=self._respond if reply else None,
+                _respond=self._respond if reply else None,
             )
         )
 
@@ -208,15 +208,15 @@ class MemoryLink:
             Message(
                 stored.subject,
                 stored.body,
-                time=stored.time,
+                stored.time,
                 channel=channel_id,
                 seq=stored.seq,
-                headers=stored.headers,
+                _headers=stored.headers,
                 sender=stored.sender,
             )
         )
 
     async def _respond(self, message: Message, body: bytes) -> None:
         await self._turn()
-        answer = Message(message.reply or "", body, time=time.time(), sender=self.client_id)
+        answer = Message(message.reply or "", body, time.time(), sender=self.client_id)
         any(link.reply_to(message.reply or "", answer) for link in tuple(self._server.links))

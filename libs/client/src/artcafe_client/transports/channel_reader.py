@@ -13,14 +13,14 @@ from typing import Any, NamedTuple
 
 import msgspec
 import nats.errors
-from nats.aio.client import Client as Nats
 from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription
 
 from artcafe_client.error_codes import ForbiddenSubject, HistoryUnavailable, StreamUnavailable
 from artcafe_client.errors import ConnectionLost
+from artcafe_client.header_block import parse_headers, parse_status
 from artcafe_client.message import Message
 from artcafe_client.transports.link import Feed, Start
+from artcafe_client.transports.nats_client import NatsClient
 
 STREAM = "CHANNELS"
 # How many messages of one channel the stream keeps.
@@ -64,17 +64,17 @@ class ChannelReader:
 
     def __init__(
         self,
-        nc: Nats,
+        nc: NatsClient,
+        channel: str,
         subject: str,
         feed: Feed,
-        to_message: Callable[[Msg, int, float], Message],
         confirm: Callable[[str], Awaitable[None]],
     ) -> None:
         self._nc = nc
         self._confirm = confirm
+        self._channel = channel
         self._subject = subject
         self._feed = feed
-        self._to_message = to_message
         self._start = Start()
         self._next_seq: int | None = None
         self._consumer = ""
@@ -82,7 +82,7 @@ class ChannelReader:
         # Messages that were asked for and have not arrived.
         self._expected = 0
         self._inbox = ""
-        self._inbox_subscription: Subscription | None = None
+        self._listening: int | None = None
         self._heard = asyncio.Event()
         self._heard_at = 0.0
         self._broken = False
@@ -131,7 +131,7 @@ class ChannelReader:
         self._broken = False
         # A subscription of its own for each consumer: what is late for another one is not mixed in.
         self._inbox = self._nc.new_inbox()
-        self._inbox_subscription = await self._nc.subscribe(self._inbox, cb=self._receive)
+        self._listening = await self._nc.listen(self._inbox, "", self._receive)
         config = {
             "name": self._consumer,
             "ack_policy": "none",
@@ -175,10 +175,10 @@ class ChannelReader:
                 request.exception()
 
     async def _leave(self) -> None:
-        if self._inbox_subscription is not None:
+        if self._listening is not None:
             with contextlib.suppress(nats.errors.Error):
-                await self._inbox_subscription.unsubscribe()
-            self._inbox_subscription = None
+                await self._nc.stop_listening(self._listening)
+            self._listening = None
         if self._consumer:
             consumer, self._consumer = self._consumer, ""
             with contextlib.suppress(nats.errors.Error):
@@ -283,13 +283,13 @@ class ChannelReader:
             reply=self._inbox,
         )
 
-    async def _receive(self, message: Msg) -> None:
+    def _receive(self, subject: bytes, reply: bytes, payload: bytes, headers: "bytes | None") -> None:
         self._heard_at = asyncio.get_running_loop().time()
-        headers = message.headers
-        if headers and "Status" in headers and not message.data:
-            self._on_status(headers)
+        status = parse_status(headers) if headers and not payload else ""
+        if headers and status:
+            self._on_status(status, parse_headers(headers))
             return
-        place = Place.of(message.reply)
+        place = Place.of(reply.decode())
         if place is None or self._broken:
             return
         self._delivery += 1
@@ -303,11 +303,11 @@ class ChannelReader:
             self._heard.set()
         if self._next_seq is None or place.seq >= self._next_seq:
             self._next_seq = place.seq + 1
-            self._feed.deliver(self._to_message(message, place.seq, place.time))
+            message = Message(subject.decode(), payload, place.time, self._channel, place.seq, headers)
+            self._feed.deliver(message)
 
-    def _on_status(self, headers: dict[str, str]) -> None:
+    def _on_status(self, status: str, headers: dict[str, str]) -> None:
         """100 is a sign of life; 404 and 408 end a request; anything else ends the consumer."""
-        status = headers["Status"]
         if status in ("404", "408"):
             self._expected = max(
                 0, self._expected - int(headers.get("Nats-Pending-Messages", self._expected))

@@ -98,7 +98,7 @@ class Link(Protocol):
     ) -> Ack:
         """Returns when the broker has the message; for a channel, when it is stored."""
 
-    async def send(self, target: Target, body: bytes, headers: Mapping[str, str] | None) -> None:
+    async def send(self, subject: str, body: bytes, headers: Mapping[str, str] | None) -> None:
         """Hands a message to the connection; nothing confirms it."""
 
     async def flush(self, timeout_s: float) -> None:
@@ -131,3 +131,5 @@ class Link(Protocol):
 Dial = Callable[[], Awaitable[Link]]
 # Takes what the server says outside of any call, for example that a message was too large to be delivered.
 OnError = Callable[[ArtcafeError], None]
+# Reads the roster within some seconds, by another way than the link itself.
+ReadRoster = Callable[[float], Awaitable[list[dict[str, Any]]]]

@@ -5,13 +5,12 @@ import contextlib
 import logging
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Any
 
 import msgspec
 import nats.errors
 from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription as NatsSubscription
 
 from artcafe_client import names
 from artcafe_client.error_codes import (
@@ -24,13 +23,14 @@ from artcafe_client.error_codes import (
     RequestTimeout,
 )
 from artcafe_client.errors import ArtcafeError, ConnectionFailed, ConnectionLost, NotSupported
+from artcafe_client.header_block import publishers_headers
 from artcafe_client.identity import Identity
 from artcafe_client.message import Ack, Message
 from artcafe_client.states import Event
 from artcafe_client.transports.channel_reader import ChannelReader
 from artcafe_client.transports.confirmations import Confirmations
-from artcafe_client.transports.link import DialFailed, Feed, Loss, OnError, Report, Target
-from artcafe_client.transports.nats_client import NatsClient
+from artcafe_client.transports.link import DialFailed, Feed, Loss, OnError, ReadRoster, Report, Target
+from artcafe_client.transports.nats_client import NatsClient, Sink
 
 # The connection has ended when the third PING is sent and none was answered: with other servers to go to, within 2.3 s.
 PING_INTERVAL_S, CLUSTER_PING_INTERVAL_S = 10, 0.75
@@ -39,7 +39,6 @@ ANSWER_TIMEOUT_S = 10.0
 HEARTBEAT_INTERVAL_S = 30.0
 CLOSE_TIMEOUT_S = 2.0
 MAX_CACHED_NAMES = 10_000
-_PLATFORM_HEADERS = ("nats-", "artcafe-")
 log = logging.getLogger("artcafe_client")
 
 
@@ -50,7 +49,14 @@ class NatsLink:
     heartbeat_interval_s = HEARTBEAT_INTERVAL_S
 
     def __init__(
-        self, nc: NatsClient, identity: Identity, tenant_id: str, *, sign: bool, on_error: OnError
+        self,
+        nc: NatsClient,
+        identity: Identity,
+        tenant_id: str,
+        *,
+        sign: bool,
+        on_error: OnError,
+        read_roster: ReadRoster | None,
     ) -> None:
         self.tenant_id = tenant_id
         # As the platform names it. The server counts its connections from its start.
@@ -60,9 +66,12 @@ class NatsLink:
         self._identity = identity
         self._sign = sign
         self._on_error = on_error
+        self._read_roster = read_roster
         self._confirmations = Confirmations(nc.flush)
         self._names: dict[Target, str] = {}
-        self._subscriptions: dict[Feed, list[NatsSubscription]] = {}
+        # The beginning of the command that publishes on a subject, as `enqueue` takes it.
+        self._commands: dict[str, bytes] = {}
+        self._subscriptions: dict[Feed, list[int]] = {}
         self._readers: dict[Feed, ChannelReader] = {}
         self._loss: Loss | None = None
         nc.ended.add_done_callback(
@@ -81,6 +90,7 @@ class NatsLink:
         sign: bool,
         on_error: OnError,
         has_others: bool = False,
+        read_roster: ReadRoster | None = None,
     ) -> "NatsLink":
         """Connects to a server with the client's key; `has_others` if there are more. DialFailed."""
         nc = NatsClient()
@@ -107,7 +117,7 @@ class NatsLink:
                 ),
                 timeout_s,
             )
-            link = cls(nc, identity, tenant_id, sign=sign, on_error=on_error)
+            link = cls(nc, identity, tenant_id, sign=sign, on_error=on_error, read_roster=read_roster)
         except (nats.errors.Error, OSError, asyncio.TimeoutError) as error:
             said = " ".join(map(repr, (error, *errors))).lower()
             if "authorization" in said:
@@ -133,9 +143,16 @@ class NatsLink:
         await self._confirmations.add(subject)
         return Ack()
 
-    async def send(self, target: Target, body: bytes, headers: Mapping[str, str] | None) -> None:
-        subject = self._names.get(target) or self._subject(target)
-        await self._publish(subject, body, headers)
+    async def send(self, subject: str, body: bytes, headers: Mapping[str, str] | None) -> None:
+        if headers or self._sign or self.lost.done():
+            await self._publish(self._subject(Target(subject)), body, headers)
+            return
+        command = self._commands.get(subject) or self._command(subject)
+        try:
+            if self._nc.enqueue(command, body):
+                await self._nc.write_pending()
+        except (nats.errors.Error, OSError) as error:
+            raise _translate(error) from None
 
     async def flush(self, timeout_s: float) -> None:
         with _translated():
@@ -150,7 +167,7 @@ class NatsLink:
                     self._subject(target), body, timeout_s, headers=self._headers("", body, headers)
                 )
             )
-            return self._message(reply)
+            return self._reply_message(reply)
 
     async def respond(self, message: Message, body: bytes) -> None:
         """Publish the answer to a request."""
@@ -167,8 +184,10 @@ class NatsLink:
             )
         await self._publish(f"_HEARTBEAT.{suffix}", msgspec.json.encode(fields), None)
 
-    async def roster(self, timeout_s: float) -> list[dict[str, Any]]:  # noqa: ARG002 - as the other transport
-        raise NotSupported("the roster is read over WebSocket or REST")
+    async def roster(self, timeout_s: float) -> list[dict[str, Any]]:
+        if self._read_roster is None:
+            raise NotSupported("the roster is read over WebSocket, whose address this client was not given")
+        return await self._read_roster(timeout_s)
 
     # -- subscriptions -------------------------------------------------------------------------
 
@@ -177,7 +196,11 @@ class NatsLink:
         start = feed.start
         if start is not None:
             reader = self._readers[feed] = ChannelReader(
-                self._nc, subjects[0], feed, self._message, self._confirmations.add
+                self._nc,
+                names.channel_of(self.tenant_id, subjects[0]) or "",
+                subjects[0],
+                feed,
+                self._confirmations.add,
             )
             try:
                 with _translated():
@@ -189,8 +212,7 @@ class NatsLink:
             return
         with _translated():
             self._subscriptions[feed] = [
-                await self._nc.subscribe(subject, queue=feed.queue or "", cb=self._receiver(feed))
-                for subject in subjects
+                await self._nc.listen(subject, feed.queue or "", self._sink(feed)) for subject in subjects
             ]
         for confirmed in [self._confirmations.add(subject) for subject in subjects]:
             await confirmed
@@ -202,16 +224,31 @@ class NatsLink:
             if reader is not None:
                 await reader.stop()
             for each in self._subscriptions.pop(feed, ()):
-                await each.unsubscribe()
+                await self._nc.stop_listening(each)
             await self._confirmations.add("")
 
-    def _receiver(self, feed: Feed) -> Callable[[Msg], Awaitable[None]]:
-        deliver, to_message = feed.deliver, self._message
+    def _sink(self, feed: Feed) -> Sink:
+        """Passes messages on to a subscription; runs for each message, so it looks up what it can."""
+        deliver, respond, now = feed.deliver, self.respond, time.time
+        received: dict[bytes, tuple[str, str | None]] = {}
 
-        async def receive(message: Msg) -> None:
-            deliver(to_message(message))
+        def receive(subject: bytes, reply: bytes, payload: bytes, headers: bytes | None) -> None:
+            known = received.get(subject)
+            if known is None:
+                if len(received) >= MAX_CACHED_NAMES:
+                    received.clear()
+                known = received[subject] = self._received_name(subject.decode())
+            name, channel = known
+            if reply:
+                deliver(Message(name, payload, now(), channel, None, headers, None, reply.decode(), respond))
+            else:
+                deliver(Message(name, payload, now(), channel, None, headers))
 
         return receive
+
+    def _received_name(self, subject: str) -> tuple[str, str | None]:
+        """What a subject of the broker is called in messages, and its channel."""
+        return names.bare_name(self.tenant_id, subject), names.channel_of(self.tenant_id, subject)
 
     # -- the connection ------------------------------------------------------------------------
 
@@ -306,6 +343,22 @@ class NatsLink:
             self._names[target] = subject
         return subject
 
+    def _reply_message(self, reply: Msg) -> Message:
+        return Message(
+            reply.subject,
+            reply.data,
+            time.time(),
+            _headers=publishers_headers(reply.headers or {}),
+            reply=reply.reply or None,
+            _respond=self.respond if reply.reply else None,
+        )
+
+    def _command(self, subject: str) -> bytes:
+        if len(self._commands) >= MAX_CACHED_NAMES:
+            self._commands.clear()
+        command = self._commands[subject] = f"PUB {self._subject(Target(subject))} ".encode()
+        return command
+
     def _patterns(self, target: Target) -> tuple[str, ...]:
         if target.is_channel:
             return (self._channel_subject(target.text),)
@@ -315,24 +368,6 @@ class NatsLink:
         if not names.is_channel_id(channel):
             raise ChannelNotFound("over direct NATS a channel is named by its id, not by its name")
         return names.channel_subject(self.tenant_id, channel)
-
-    def _message(self, received: Msg, seq: int | None = None, at: float | None = None) -> Message:
-        subject, reply, headers = received.subject, received.reply, received.headers
-        if headers:
-            headers = {k: v for k, v in headers.items() if not k.lower().startswith(_PLATFORM_HEADERS)}
-        channel = None
-        if subject.startswith("tenant."):
-            channel = names.channel_of(self.tenant_id, subject)
-        return Message(
-            names.bare_name(self.tenant_id, subject),
-            received.data,
-            time=time.time() if at is None else at,
-            channel=channel,
-            seq=seq,
-            headers=headers,
-            reply=reply if reply and seq is None else None,
-            respond=self.respond if reply and seq is None else None,
-        )
 
 
 def inbox_prefix(client_id: str) -> str:

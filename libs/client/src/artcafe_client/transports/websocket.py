@@ -111,8 +111,8 @@ class WebSocketLink:
         published = await self._call("publish", frames.Published, fields, body=body, headers=headers)
         return Ack(seq=published.seq, duplicate=published.duplicate)
 
-    async def send(self, target: Target, body: bytes, headers: Mapping[str, str] | None) -> None:
-        await self._send(_encode("publish", body, headers, _named(target)))
+    async def send(self, subject: str, body: bytes, headers: Mapping[str, str] | None) -> None:
+        await self._send(_encode("publish", body, headers, {"subject": subject}))
 
     async def flush(self, timeout_s: float) -> None:
         # Frames are handled in order, and a pong is sent after what was received before.
@@ -132,11 +132,11 @@ class WebSocketLink:
             headers=headers,
             timeout_s=timeout_s + ANSWER_TIMEOUT_S,
         )
-        return Message(target.text, reply.data, time=time.time())
+        return Message(target.text, bytes(reply.data), time.time())
 
     async def respond(self, message: Message, body: bytes) -> None:
         """Publish the answer to a request."""
-        await self.send(Target(message.reply or ""), body, None)
+        await self.send(message.reply or "", body, None)
 
     async def report(self, report: Report, *, heartbeat: bool) -> None:
         fields = msgspec.to_builtins(report)
@@ -299,14 +299,14 @@ class WebSocketLink:
     def _deliver(self, frame: frames.MessageFrame) -> None:
         message = Message(
             frame.subject,
-            frame.data,
-            time=frame.timestamp,
+            bytes(frame.data),
+            frame.timestamp,
             channel=frame.channel,
             seq=frame.seq,
-            headers=frame.headers,
+            _headers=frame.headers,
             sender=frame.from_,
             reply=frame.reply,
-            respond=self.respond if frame.reply else None,
+            _respond=self.respond if frame.reply else None,
         )
         for feed in self._groups.matching(frame.subject, frame.channel, frame.queue):
             feed.deliver(message)
