@@ -107,6 +107,12 @@ class RunningCommand:
                 self.stderr_text += line.decode()
         return self
 
+    async def wait_for_stdout(self, text):
+        """Read standard output up to the line that contains a text."""
+        async with asyncio.timeout(TIMEOUT_S):
+            while text not in (line := await self.process.stdout.readline()).decode():
+                assert line, f"the command ended without {text}"
+
     def interrupt(self):
         self.process.send_signal(signal.SIGINT)
 

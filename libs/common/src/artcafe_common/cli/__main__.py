@@ -21,12 +21,14 @@ from artcafe_common.cli import (
     connection_commands,
     doctor,
     key_commands,
+    measure_commands,
     member_commands,
     organization_commands,
     pubsub,
     subject_commands,
     upgrade,
     user_commands,
+    watch,
 )
 from artcafe_common.cli.exit_codes import ExitCode, Failure, exit_code_for_status
 from artcafe_common.cli.output import print_notice
@@ -62,6 +64,9 @@ app.add_typer(user_commands.channels, name="channels", rich_help_panel=FOR_USERS
 app.add_typer(subject_commands.subjects, name="subjects", rich_help_panel=FOR_USERS)
 app.command(rich_help_panel=FOR_USERS)(pubsub.pub)
 app.command(rich_help_panel=FOR_USERS)(pubsub.sub)
+app.command(rich_help_panel=FOR_USERS)(watch.watch)
+app.command(rich_help_panel=FOR_USERS)(measure_commands.bench)
+app.command(rich_help_panel=FOR_USERS)(measure_commands.trace)
 app.command(rich_help_panel=FOR_USERS)(user_commands.status)
 app.command(rich_help_panel=FOR_USERS)(user_commands.usage)
 app.command(rich_help_panel=FOR_USERS)(user_commands.activity)

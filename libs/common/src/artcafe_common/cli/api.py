@@ -53,10 +53,7 @@ class Api:
         tenant: bool = True,
     ) -> Any:
         """Send an authenticated request and return the JSON response."""
-        if not self.session.access_token:
-            raise Failure(NOT_SIGNED_IN, ExitCode.DENIED)
-        if self.session.refresh_token and time.time() > self.session.expires_at - REFRESH_BEFORE_EXPIRY_S:
-            self._refresh()
+        self.access_token()
         headers = {"Idempotency-Key": uuid.uuid4().hex} if method == "POST" else {}
         if tenant and self.tenant_id:
             headers["X-Tenant-Id"] = self.tenant_id
@@ -65,6 +62,14 @@ class Api:
             self._refresh()
             response = self._send_authorized(method, path, headers, json, params)
         return self._parse_response(response)
+
+    def access_token(self) -> str:
+        """The access token, a new one if it expires soon. Failure if nobody is signed in."""
+        if not self.session.access_token:
+            raise Failure(NOT_SIGNED_IN, ExitCode.DENIED)
+        if self.session.refresh_token and time.time() > self.session.expires_at - REFRESH_BEFORE_EXPIRY_S:
+            self._refresh()
+        return self.session.access_token
 
     def list_all(
         self,

@@ -6,15 +6,16 @@ import signal
 import sys
 import threading
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 # The exit code of every shell after Ctrl-C.
 INTERRUPTED = 130
 SHUTDOWN_TIMEOUT_S = 3.0
+T = TypeVar("T")
 
 
-def run(main: Coroutine[Any, Any, None]) -> None:
-    """Run a coroutine to completion.
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to completion, and return its result.
 
     Ctrl-C cancels it and raises KeyboardInterrupt; if cancellation takes too long, the process exits.
     """
@@ -32,7 +33,7 @@ def run(main: Coroutine[Any, Any, None]) -> None:
 
         previous = signal.signal(signal.SIGINT, cancel)
         try:
-            loop.run_until_complete(task)
+            return loop.run_until_complete(task)
         except asyncio.CancelledError:
             raise KeyboardInterrupt from None
         finally:

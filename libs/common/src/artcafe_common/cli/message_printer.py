@@ -1,8 +1,6 @@
 """The subscription of `artcafe sub`: prints messages as they arrive, also after the connection was lost."""
 
 import asyncio
-import os
-import sys
 from contextlib import suppress
 from typing import Any
 
@@ -11,10 +9,7 @@ import msgspec
 from artcafe_client import Client, Gap, Message, Subscription
 from artcafe_common.cli import output
 from artcafe_common.cli.exit_codes import Failure
-
-
-class StopPrinting(Exception):
-    """Enough messages were printed, or nobody reads them any more."""
+from artcafe_common.cli.line_printer import LinePrinter, StopPrinting
 
 
 class MessagePrinter:
@@ -24,8 +19,7 @@ class MessagePrinter:
         self._client = client
         self._name = name
         self._count = count
-        self._as_json = as_json
-        self._printed = 0
+        self._printer = LinePrinter(count, as_json=as_json)
 
     async def run(self, subscription: Subscription, timeout_s: float) -> None:
         """Return after `count` messages or `timeout_s`; Failure if too few messages arrived in time."""
@@ -37,7 +31,7 @@ class MessagePrinter:
         except TimeoutError:
             if self._count:
                 raise Failure(
-                    f"received {self._printed} of {self._count} messages in {timeout_s:g} s"
+                    f"received {self._printer.printed} of {self._count} messages in {timeout_s:g} s"
                 ) from None
         finally:
             announcing.cancel()
@@ -57,25 +51,11 @@ class MessagePrinter:
         while True:
             try:
                 async for message in subscription:
-                    self._print(message)
+                    self._printer.print(to_document(message), _format(message))
             except Gap as gap:
                 output.print_notice(f"messages {gap.from_seq} to {gap.to_seq} are not stored any more")
             else:
                 return
-
-    def _print(self, message: Message) -> None:
-        try:
-            if self._as_json:
-                output.print_json(to_document(message))
-            else:
-                output.print_line(_format(message))
-        except BrokenPipeError:
-            # The reader of standard output ended, for example `| head`; this is not a lost connection.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise StopPrinting from None
-        self._printed += 1
-        if self._printed == self._count:
-            raise StopPrinting
 
 
 def to_document(message: Message) -> dict[str, Any]:
@@ -95,9 +75,12 @@ def to_document(message: Message) -> dict[str, Any]:
     }
 
 
-def _format(message: Message) -> str:
-    sender = f" from {message.sender}" if message.sender else ""
-    data = message.data
+def format_message(timestamp: str, subject: str, sender: str | None, data: Any) -> str:
+    """A message on one line, for people."""
     text = data if isinstance(data, str) else msgspec.json.encode(data).decode()
+    return f"[{timestamp}] {subject}{f' from {sender}' if sender else ''}: {text}"
+
+
+def _format(message: Message) -> str:
     timestamp = message.timestamp.isoformat().replace("+00:00", "Z")
-    return f"[{timestamp}] {message.subject}{sender}: {text}"
+    return format_message(timestamp, message.subject, message.sender, message.data)

@@ -64,7 +64,7 @@ def pub(
     from artcafe_client.errors import ArtcafeError
     from artcafe_common.cli.sdk_client import create_client, to_failure
 
-    payload = _encode_payload(_read_data(data), text=text)
+    payload = encode_payload(_read_data(data), text=text)
     try:
         publisher = create_client(seed_file, client, nats_url, ws, nats=nats, account=account, api=api)
         run(_publish(publisher, subject, payload, count, is_channel=channel, each=channel or not nats))
@@ -190,7 +190,8 @@ def _read_data(data: str) -> str:
         raise Failure("a message must be JSON or text in UTF-8", ExitCode.USAGE) from None
 
 
-def _encode_payload(data: str, *, text: bool) -> bytes:
+def encode_payload(data: str, *, text: bool) -> bytes:
+    """The JSON text of what a user has typed: JSON as it is, other text as a string. Failure if it is not UTF-8."""
     import msgspec
 
     if not text:
