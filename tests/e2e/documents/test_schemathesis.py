@@ -12,7 +12,7 @@ from support.actors import User
 
 SUPPORT = Path(__file__).parents[2] / "support"
 # Per operation and phase; `make fuzz` sets a higher number.
-EXAMPLES = int(os.environ.get("ARTCAFE_TEST_EXAMPLES", "10"))
+EXAMPLES = int(os.environ.get("ARTCAFE_TEST_EXAMPLES", "5"))
 MINIMUM_REQUESTS = 1000
 
 
