@@ -117,12 +117,12 @@ async def test_what_a_replica_has_survives_the_primary(sentinel, primary):
     client = RedisClient(sentinel.environ()["REDIS_URL"], decode=True)
     (replica,) = sentinel.redis_ports.keys() - {primary}
     # A replica that hangs holds up nobody for long.
-    async with paused(sentinel.supervisor.pid(replica)):
-        await asyncio.wait_for(client.wait_for_replica(), 2)
+    async with paused(sentinel.supervisor.pid(replica)), asyncio.timeout(2), client.replicated():
+        await client.execute(lambda redis: redis.set("counted", 0))
     await eventually(lambda: replicated(sentinel), within=30)
     await asyncio.sleep(REPLICA_PAUSE_S)
-    await client.execute(lambda redis: redis.set("counted", 1))
-    await client.wait_for_replica()
+    async with client.replicated():
+        await client.execute(lambda redis: redis.set("counted", 1))
     await sentinel.supervisor.stop(primary, how=signal.SIGKILL)
     await eventually(lambda: accepts(client), within=FAILED_OVER_WITHIN_S)
     assert await client.execute(lambda redis: redis.get("counted")) == "1"

@@ -303,10 +303,9 @@ class UsageCounters:
         )
 
     async def _run(self, script: str, key: str, *args: str) -> Any:
-        result = await self._scripts[script].run([key], args, wait_for_recovery=True)
         # What is counted stays counted when the primary is lost; the caller repeats what may not be.
-        await self._client.wait_for_replica()
-        return result
+        async with self._client.replicated():
+            return await self._scripts[script].run([key], args, wait_for_recovery=True)
 
     async def _call(self, command: Callable[[Any], Awaitable[Any]]) -> Any:
         return await self._client.execute(command, operation="other")

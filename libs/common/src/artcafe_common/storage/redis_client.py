@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -145,26 +145,37 @@ class RedisClient:
             if found := [key for key, each in zip(keys, values, strict=True) if each == value]:
                 yield found
 
-    async def wait_for_replica(self) -> None:
-        """Return when a replica has what was written so far, so that a failover to it loses nothing of it.
+    @asynccontextmanager
+    async def replicated(self) -> AsyncIterator[None]:
+        """What is written in this context survives a failover; StoreUnavailable at its end if it may not.
 
-        At once if the Redis has no Sentinels, and after REPLICA_TIMEOUT_S if the primary has no replica. Raises
-        StoreUnavailable if another server is the primary: what was written is lost.
+        It waits for a replica, or for REPLICA_TIMEOUT_S if the primary has none. Without Sentinels it does nothing.
         """
         pool = self._redis.connection_pool
-        if not isinstance(pool, SentinelPool) or time.monotonic() < self._without_replica_until:
+        if not isinstance(pool, SentinelPool):
+            yield
             return
+        primary = pool.master_address
+        yield
+        if not await self._has_replica():
+            await self.execute(lambda _client: pool.ask(), operation="wait")
+        # A primary that was replaced answers for some time, and what it wrote is lost.
+        if primary not in (None, pool.master_address):
+            raise StoreUnavailable(DETAILS[RedisState.NO_PRIMARY])
+
+    async def _has_replica(self) -> bool:
+        """Whether a replica has what was written so far; it is not asked again soon after one did not answer."""
+        if time.monotonic() < self._without_replica_until:
+            return False
         # WAIT is for the writes of its connection; the log of changes is one, so a later write stands for all earlier ones.
         pipeline = self.pipeline()
         pipeline.set(_REPLICA_KEY, 1, px=60_000)
         pipeline.execute_command("WAIT", 1, int(REPLICA_TIMEOUT_S * 1000))
         _, replicas = await self.execute(lambda _client: pipeline.execute(), operation="wait")
-        if replicas:
-            return
-        if await self.execute(lambda _client: pool.has_moved(), operation="wait"):
-            raise StoreUnavailable(DETAILS[RedisState.NO_PRIMARY])
-        self._without_replica_until = time.monotonic() + REPLICA_PAUSE_S
-        log.warning("redis_without_replica")
+        if not replicas:
+            self._without_replica_until = time.monotonic() + REPLICA_PAUSE_S
+            log.warning("redis_without_replica")
+        return bool(replicas)
 
     async def unlink(self, *keys: str) -> None:
         """Remove keys, if they exist."""

@@ -51,15 +51,13 @@ class SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
                 raise
         return connection
 
-    async def has_moved(self) -> bool:
-        """Ask Sentinel now; whether it names another server than before."""
-        before = self.master_address
+    async def ask(self) -> None:
+        """Ask Sentinel for the primary now."""
         await self.get_master_address()  # type: ignore[no-untyped-call]
-        return bool(self.master_address != before)
 
     async def _ask(self) -> None:
         with suppress(redis.exceptions.RedisError, OSError):
-            await self.get_master_address()  # type: ignore[no-untyped-call]
+            await self.ask()
 
     async def aclose(self) -> None:
         """Close all connections, also those to Sentinel."""
