@@ -10,10 +10,15 @@ from artcafe_common.contracts.metering import (
     GetChannelUsage,
     GetClientUsage,
     GetCurrentUsage,
+    GetHourlyUsage,
     GetLiveUsage,
+    GetRefusals,
+    GetTopUsage,
     GetUsageMetrics,
     InvalidPeriod,
+    RefusalEntry,
     UsageEntry,
+    UsageKind,
     UsageRecorded,
 )
 from artcafe_common.dev.stack import REGION
@@ -83,6 +88,47 @@ async def test_redelivered_batch_is_counted_once(metering):
             assert 0 < await metering.redis.ttl(key) <= max(seconds, retention_s["d"])
         for key in found:
             assert await metering.redis.ttl(key) <= seconds
+
+
+async def test_hours_ranks_and_refusals(metering):
+    org, other = await metering.create_organization(), await metering.create_organization()
+    ids = [new_id() for _ in range(3)]
+    for client, messages, days in ((ids[0], 5, 0), (ids[1], 4, 0), (ids[1], 3, 1), (ids[2], 9, 8)):
+        entry = UsageEntry(tenant_id=org.tenant_id, client_id=client, channel_id=ids[2], messages=messages)
+        await metering.publish_usage(entry, occurred_at=now() - timedelta(days=days))
+    refusals = [
+        RefusalEntry(tenant_id=org.tenant_id, code="rate_limited", count=2),
+        RefusalEntry(tenant_id=org.tenant_id, code="forbidden", count=1),
+        RefusalEntry(tenant_id=other.tenant_id, code="forbidden", count=7),
+    ]
+    batch = UsageRecorded(server_id="gw", entries=[], refusals=refusals)
+    for _ in range(2):
+        await metering.gateway._js.publish(UsageRecorded.subject, msgspec.json.encode(batch))
+    await metering.publish_usage(refusals=refusals[:1], occurred_at=now() - timedelta(hours=3))
+
+    async def ranked():
+        top = (await metering.call(org, GetTopUsage())).top
+        return [(each.id, each.messages) for each in top] == [(ids[1], 7), (ids[0], 5)]
+
+    await eventually(ranked)
+    assert [each.id for each in (await metering.call(org, GetTopUsage(limit=1))).top] == [ids[1]]
+    (channel,) = (await metering.call(org, GetTopUsage(by=UsageKind.CHANNEL))).top
+    assert (channel.id, channel.messages) == (ids[2], 12)
+    with pytest.raises(InvalidPeriod):
+        await metering.call(org, GetTopUsage(start_date=now().date() - timedelta(days=31)))
+
+    async def counted():
+        return (await metering.call(org, GetRefusals())).totals == {"rate_limited": 4, "forbidden": 1}
+
+    await eventually(counted)
+    found = await metering.call(org, GetRefusals())
+    assert [each.codes.get("rate_limited") for each in found.hourly] == [2, 2]
+    assert (await metering.call(other, GetRefusals())).totals == {"forbidden": 7}
+    hourly = (await metering.call(org, GetHourlyUsage(hours=30))).hourly
+    assert len(hourly) == 30
+    assert sum(each.messages for each in hourly) == 12
+    for key in await metering.redis.keys(f"stats:r:*{org.tenant_id}"):
+        assert 0 < await metering.redis.ttl(key) <= 30 * 86400
 
 
 async def test_batch_is_counted_on_the_day_of_its_timestamp(metering):

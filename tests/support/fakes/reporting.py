@@ -10,11 +10,15 @@ class FakeUsage:
         # By client and channel: [messages, bytes].
         self.deliveries = defaultdict(lambda: [0, 0])
         self.connection_seconds = Counter()
+        self.refusals = Counter()
 
     def record_delivery(self, _tenant_id, client_id, channel_id, size, messages=1):
         counts = self.deliveries[client_id, channel_id]
         counts[0] += messages
         counts[1] += size
+
+    def record_refusal(self, tenant_id, code):
+        self.refusals[tenant_id, code] += 1
 
     def record_connection_time(self, tenant_id, client_id, seconds):
         self.connection_seconds[tenant_id, client_id] += seconds

@@ -274,3 +274,17 @@ def test_published_counts_are_the_recorded_ones_over_failures(steps):
 
     published, recorded = asyncio.run(run())
     assert published == recorded
+
+
+async def test_refusals_are_counted_by_organization_and_code(bus):
+    usage = recorder(bus)
+    for tenant, code in ((TENANT, "forbidden"), (TENANT, "forbidden"), (OTHER_TENANT, "rate_limited")):
+        usage.record_refusal(tenant, code)
+    await usage.flush()
+    await usage.flush()
+    (event,) = bus.events
+    assert event.entries == []
+    assert {(each.tenant_id, each.code): each.count for each in event.refusals} == {
+        (TENANT, "forbidden"): 2,
+        (OTHER_TENANT, "rate_limited"): 1,
+    }

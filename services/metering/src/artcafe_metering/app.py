@@ -56,7 +56,7 @@ async def app(settings: Settings) -> AsyncIterator[None]:
         async def apply_batch(batch: UsageRecorded) -> None:
             await recovery.ensure(entry.tenant_id for entry in batch.entries)
             await counters.apply_gateway_batch(
-                batch.event_id, batch.occurred_at, batch.entries, batch.bridges
+                batch.event_id, batch.occurred_at, batch.entries, batch.bridges, batch.refusals
             )
 
         async def subtract_ingest(event: IngestReceived) -> None:

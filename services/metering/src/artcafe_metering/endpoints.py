@@ -1,5 +1,7 @@
 """The metering service's command handlers."""
 
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
 
 from artcafe_common.bus.caller import current_tenant
@@ -17,13 +19,22 @@ from artcafe_common.contracts.metering import (
     GetClientUsage,
     GetCurrentUsage,
     GetDirectTraffic,
+    GetHourlyUsage,
     GetLiveUsage,
+    GetRefusals,
+    GetTopUsage,
     GetUsageMetrics,
+    HourlyUsage,
+    HourRefusals,
     HourUsage,
+    InvalidPeriod,
     ItemDayUsage,
     ItemUsage,
     LiveUsage,
     MinuteUsage,
+    RankedUsage,
+    Refusals,
+    TopUsage,
     TrafficCounts,
     UsageCounts,
     UsageMetrics,
@@ -47,6 +58,7 @@ from artcafe_metering.tables import DayItem
 
 # So that a reply fits into one message of the bus.
 MAX_TENANTS_PER_REPLY = 1_000
+MAX_RANKED_DAYS = 31
 _TRAFFIC_FIELDS = ("messages", "deliveries", "bytes_in", "bytes_out")
 _USAGE_FIELDS = (*_TRAFFIC_FIELDS, "api_calls")
 
@@ -141,6 +153,49 @@ class Endpoints:
             ),
         )
 
+    @handles(GetHourlyUsage)
+    async def get_hourly_usage(self, request: GetHourlyUsage) -> HourlyUsage:
+        hours = last_hours(now(), request.hours)
+        await self._recovery.ensure([current_tenant()])
+        totals = await self._counters.hourly_totals(current_tenant(), hours)
+        return HourlyUsage(
+            hourly=[
+                HourUsage(hour=hour, **_select(amounts, _USAGE_FIELDS))
+                for hour, amounts in zip(hours, totals, strict=True)
+            ]
+        )
+
+    @handles(GetTopUsage)
+    async def get_top_usage(self, request: GetTopUsage) -> TopUsage:
+        days = days_in_period(
+            request.start_date, request.end_date, today=now().date(), stored_days=REDIS_RETENTION_DAYS
+        )
+        if len(days) > MAX_RANKED_DAYS:
+            raise InvalidPeriod(f"the period must not exceed {MAX_RANKED_DAYS} days")
+        await self._recovery.ensure([current_tenant()])
+        return TopUsage(
+            top=rank(
+                await self._counters.busiest(current_tenant(), CounterKind(request.by.value), days),
+                request.limit,
+            )
+        )
+
+    @handles(GetRefusals)
+    async def get_refusals(self, request: GetRefusals) -> Refusals:
+        hours = last_hours(now(), request.hours)
+        counts = await self._counters.hourly_refusals(current_tenant(), hours)
+        totals: Counter[str] = Counter()
+        for each in counts:
+            totals.update(each)
+        return Refusals(
+            hourly=[
+                HourRefusals(hour=hour, codes=codes)
+                for hour, codes in zip(hours, counts, strict=True)
+                if codes
+            ],
+            totals=dict(totals),
+        )
+
     @handles(GetLiveUsage)
     async def get_live_usage(self, request: GetLiveUsage) -> LiveUsage:  # noqa: ARG002 - has no fields
         at = now()
@@ -169,6 +224,18 @@ class Endpoints:
                 for channel_id, amounts in live.channels.items()
             ],
         )
+
+
+def rank(days: Iterable[Mapping[str, Amounts]], limit: int) -> list[RankedUsage]:
+    """The ids with the most messages and deliveries over all days."""
+    sums: dict[str, Counter[str]] = {}
+    for day in days:
+        for item_id, amounts in day.items():
+            sums.setdefault(item_id, Counter()).update(_select(amounts, _TRAFFIC_FIELDS))
+    ranked = sorted(sums.items(), key=lambda each: (-each[1]["messages"] - each[1]["deliveries"], each[0]))
+    return [
+        RankedUsage(id=item_id, **_select(amounts, _TRAFFIC_FIELDS)) for item_id, amounts in ranked[:limit]
+    ]
 
 
 def _select(amounts: Amounts, fields: tuple[str, ...]) -> Amounts:

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from artcafe_common.contracts.ingest import IngestUsage
-from artcafe_common.contracts.metering import BridgeReport, UsageEntry
+from artcafe_common.contracts.metering import BridgeReport, RefusalEntry, UsageEntry
 from artcafe_common.storage.redis_client import RedisClient
 from artcafe_metering.connections import ConnectionSnapshot, TrafficTotals, connection_key
 from artcafe_metering.owners import ConnectionOwner
@@ -89,7 +89,12 @@ class UsageCounters:
         await self._client.check()
 
     async def apply_gateway_batch(
-        self, event_id: str, at: datetime, entries: Sequence[UsageEntry], bridges: Sequence[BridgeReport]
+        self,
+        event_id: str,
+        at: datetime,
+        entries: Sequence[UsageEntry],
+        bridges: Sequence[BridgeReport],
+        refusals: Sequence[RefusalEntry] = (),
     ) -> bool:
         """Count a gateway's usage batch; returns False if it was already counted."""
         bucket = time_bucket(at)
@@ -115,6 +120,7 @@ class UsageCounters:
             bucket.minute,
             _json(rows),
             _json(reports),
+            _json([(each.tenant_id, each.code, each.count) for each in refusals]),
         )
         self.changed_tenants.update(entry.tenant_id for entry in entries if entry.messages)
         return bool(applied)
@@ -269,6 +275,46 @@ class UsageCounters:
             pipeline.hgetall(f"stats:d:{day_key(day)}:{tenant_id}:{kind}:{item_id}")
         return [_amounts(raw) for raw in await self._send(pipeline)]
 
+    async def hourly_totals(self, tenant_id: str, hours: Sequence[datetime]) -> list[Amounts]:
+        """The totals of each of the hours; one round trip."""
+        return [_amounts(raw) for raw in await self._read_hours("stats:h", tenant_id, hours)]
+
+    async def hourly_refusals(self, tenant_id: str, hours: Sequence[datetime]) -> list[Amounts]:
+        """The refusals by error code in each of the hours; one round trip."""
+        raw = await self._read_hours("stats:r", tenant_id, hours)
+        return [{code: int(count) for code, count in each.items()} for each in raw]
+
+    async def _read_hours(
+        self, prefix: str, tenant_id: str, hours: Sequence[datetime]
+    ) -> list[dict[str, str]]:
+        pipeline = self._client.pipeline()
+        for bucket in map(time_bucket, hours):
+            pipeline.hgetall(f"{prefix}:{bucket.day}:{bucket.hour}:{tenant_id}")
+        return await self._send(pipeline)
+
+    async def busiest(
+        self, tenant_id: str, kind: CounterKind, days: Sequence[date]
+    ) -> list[dict[str, Amounts]]:
+        """The busiest clients or channels of each of the days, by id; one round trip."""
+        pipeline = self._client.pipeline()
+        for day in days:
+            self._request_busiest(pipeline, tenant_id, day_key(day), kind)
+        replies = await self._send(pipeline)
+        return [_by_id(replies[n], replies[n + 1]) for n in range(0, len(replies), 2)]
+
+    def _request_busiest(self, pipeline: Any, tenant_id: str, day: str, kind: CounterKind) -> None:
+        """Two requests: the sorted rows, and the amounts of those that are not counted one by one."""
+        member = f"stats:d:{day}:{tenant_id}:{kind}"
+        fields = ["#", *(f"{member}:*->{field}" for field in _TRAFFIC_FIELDS)]
+        pipeline.execute_command(
+            self._sort,
+            f"active:d:{day}:{tenant_id}:{kind}s",
+            *("BY", f"{member}:*->messages", "LIMIT", 0, MAX_LISTED),
+            *(word for field in fields for word in ("GET", field)),
+            "DESC",
+        )
+        pipeline.hgetall(f"{member}:{OTHER}")
+
     async def live_counters(
         self, tenant_id: str, hours: Sequence[datetime], minutes: Sequence[datetime]
     ) -> LiveCounters:
@@ -282,16 +328,7 @@ class UsageCounters:
         for bucket in map(time_bucket, minutes):
             pipeline.hgetall(f"stats:min:{bucket.day}:{bucket.hour}{bucket.minute}:{tenant_id}")
         for kind in CounterKind:
-            member = f"{daily}:{kind}"
-            fields = ["#", *(f"{member}:*->{field}" for field in _TRAFFIC_FIELDS)]
-            pipeline.execute_command(
-                self._sort,
-                f"active:d:{today}:{tenant_id}:{kind}s",
-                *("BY", f"{member}:*->messages", "LIMIT", 0, MAX_LISTED),
-                *(word for field in fields for word in ("GET", field)),
-                "DESC",
-            )
-            pipeline.hgetall(f"{member}:{OTHER}")
+            self._request_busiest(pipeline, tenant_id, today, kind)
         replies = await self._send(pipeline)
         clients, other_clients, channels, other_channels = replies[-4:]
         return LiveCounters(

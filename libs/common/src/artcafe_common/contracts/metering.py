@@ -1,13 +1,19 @@
 """Contract of metering: usage counters, quotas and daily totals."""
 
 from datetime import date, datetime
+from enum import StrEnum
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from artcafe_common.bus.command import Event, Query
 from artcafe_common.bus.errors import CommandError
 from artcafe_common.contracts.broker import BrokerReport
 from artcafe_common.plans import Limits, Plan
+
+# Hourly counters are stored for 30 days.
+UsageHours = Annotated[int, Meta(ge=1, le=30 * 24)]
 
 
 class InvalidPeriod(CommandError):
@@ -203,6 +209,85 @@ class GetLiveUsage(Query[LiveUsage], frozen=True, kw_only=True):
     subject = "artcafe.metering.usage.local"
 
 
+class HourlyUsage(msgspec.Struct, frozen=True, kw_only=True):
+    """The usage of hours (UTC), the oldest first, the current one included."""
+
+    hourly: list[HourUsage]
+
+
+class GetHourlyUsage(Query[HourlyUsage], frozen=True, kw_only=True):
+    """Get the usage of the caller's organization by hour, in the last `hours`."""
+
+    subject = "artcafe.metering.usage.hourly"
+    hours: UsageHours = 24
+
+
+class UsageKind(StrEnum):
+    """What usage is ranked by."""
+
+    CLIENT = "client"
+    CHANNEL = "channel"
+
+
+class RankedUsage(TrafficCounts, frozen=True, kw_only=True):
+    """The usage of one client or channel in a period."""
+
+    id: str
+
+
+class TopUsage(msgspec.Struct, frozen=True, kw_only=True):
+    """The clients or channels with the most messages and deliveries in a period, the busiest first."""
+
+    top: list[RankedUsage]
+
+
+class GetTopUsage(Query[TopUsage], frozen=True, kw_only=True):
+    """Rank the clients or channels of the caller's organization by usage, both dates included; at most 31 days.
+
+    The last 7 days by default. The 1,000 busiest of each day are counted, and `other` stands for those beyond 10,000.
+    """
+
+    subject = "artcafe.metering.usage.top"
+    raises = (InvalidPeriod,)
+    deadline_s = 6.0
+    by: UsageKind = UsageKind.CLIENT
+    start_date: date | None = None
+    end_date: date | None = None
+    limit: Annotated[int, Meta(ge=1, le=100)] = 10
+
+
+class HourRefusals(msgspec.Struct, frozen=True, kw_only=True):
+    """How often each error code was the answer in one hour (UTC)."""
+
+    hour: datetime
+    codes: dict[str, int]
+
+
+class Refusals(msgspec.Struct, frozen=True, kw_only=True):
+    """Refusals by error code: of the hours with any, the oldest first, and their totals."""
+
+    hourly: list[HourRefusals]
+    totals: dict[str, int]
+
+
+class GetRefusals(Query[Refusals], frozen=True, kw_only=True):
+    """Count the errors that clients and people of the caller's organization were answered with, in the last `hours`.
+
+    Over REST, WebSocket and server-sent events; what the broker refuses to direct NATS clients is not known.
+    """
+
+    subject = "artcafe.metering.usage.refusals"
+    hours: UsageHours = 24
+
+
+class RefusalEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """How often an organization was answered with an error code since the last batch."""
+
+    tenant_id: str
+    code: str
+    count: int
+
+
 class UsageEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The usage of one client on one channel since the last batch; either id may be empty."""
 
@@ -255,6 +340,7 @@ class UsageRecorded(Event, frozen=True, kw_only=True):
     server_id: str
     entries: list[UsageEntry]
     bridges: list[BridgeReport] = []
+    refusals: list[RefusalEntry] = []
 
 
 class GetBrokerReport(Query[BrokerReport], frozen=True, kw_only=True):

@@ -21,6 +21,8 @@ CLIENT_CLOSED_REQUEST = 499
 # The detail of Litestar's error while it reads a body.
 _DISCONNECTED = "client disconnected prematurely"
 PROBLEM_TYPES = "/problems"
+# The key of a request's state under which the code of its problem is stored.
+PROBLEM_CODE = "artcafe_problem_code"
 log = structlog.get_logger()
 
 
@@ -57,6 +59,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 def command_error(request: HttpConnection, error: CommandError) -> Response[bytes]:
     """The response for a CommandError."""
     request_id = caller_of(request).request_id
+    request.scope["state"][PROBLEM_CODE] = error.code
     problem = Problem(
         type=f"{PROBLEM_TYPES}/{error.code}",
         title=error.title,

@@ -15,6 +15,7 @@ from artcafe_common.bus.caller import set_caller, traced
 from artcafe_gateway.gateway import Gateway
 from artcafe_gateway.http.auth import REQUESTED_TENANT, TENANT_ID
 from artcafe_gateway.http.head import IS_HEAD, allowed_methods
+from artcafe_gateway.http.problems import PROBLEM_CODE
 from artcafe_gateway.http.rate_limiting import add_rate_limit_headers
 from artcafe_gateway.http.request import WAITED_S, caller_of
 from artcafe_gateway.reporting.activity import report_access_denied
@@ -77,6 +78,8 @@ class RequestLog(ASGIMiddleware):
             tenant_id = scope["state"].get(TENANT_ID)
             if tenant_id:
                 self._gateway.usage.record_api_call(tenant_id)
+                if code := scope["state"].get(PROBLEM_CODE):
+                    self._gateway.usage.record_refusal(tenant_id, code)
             requested_tenant = scope["state"].get(REQUESTED_TENANT)
             if requested_tenant is not None and status == 403:  # noqa: PLR2004 - Forbidden
                 user, requested_tenant_id = requested_tenant

@@ -13,7 +13,7 @@ import structlog
 from artcafe_common.bus.client import Bus
 from artcafe_common.bus.errors import CommandError
 from artcafe_common.concurrency import run_bounded
-from artcafe_common.contracts.metering import BridgeReport, UsageEntry, UsageRecorded
+from artcafe_common.contracts.metering import BridgeReport, RefusalEntry, UsageEntry, UsageRecorded
 from artcafe_gateway.bridges.bridge import Bridge
 from artcafe_gateway.bridges.pool import BridgePool
 
@@ -87,6 +87,8 @@ class UsageRecorder:
         # By tenant, client and channel: deliveries, payload bytes.
         self._deliveries: dict[tuple[str, str, str], list[int]] = {}
         self._api_calls: dict[str, int] = {}
+        # By tenant and error code.
+        self._refusals: dict[tuple[str, str], int] = {}
         self._connection_seconds: dict[tuple[str, str], float] = {}
         self._remainders: OrderedDict[tuple[str, str], float] = OrderedDict()
         self._batches: list[UsageRecorded] = []
@@ -114,6 +116,11 @@ class UsageRecorder:
         """Counts one REST call."""
         self._api_calls[tenant_id] = self._api_calls.get(tenant_id, 0) + 1
 
+    def record_refusal(self, tenant_id: str, code: str) -> None:
+        """Counts an error that was the answer to a request or a frame."""
+        key = (tenant_id, code)
+        self._refusals[key] = self._refusals.get(key, 0) + 1
+
     def record_connection_time(self, tenant_id: str, client_id: str, seconds: float) -> None:
         """Adds to the time that a client's sockets were open."""
         key = (tenant_id, client_id)
@@ -134,6 +141,7 @@ class UsageRecorder:
                 entries += published
                 reports += [] if report is None else [report]
             self._queue(entries, reports)
+            self._queue_refusals()
             await self._publish_batches()
 
     async def flush_bridge(self, bridge: Bridge) -> None:
@@ -182,6 +190,16 @@ class UsageRecorder:
             self._batches.append(
                 UsageRecorded(server_id=self._server_id, entries=tenant_entries, bridges=bridges)
             )
+
+    def _queue_refusals(self) -> None:
+        counted, self._refusals = self._refusals, {}
+        refusals = [
+            RefusalEntry(tenant_id=tenant, code=code, count=count)
+            for (tenant, code), count in counted.items()
+        ]
+        for start in range(0, len(refusals), MAX_ENTRIES_PER_BATCH):
+            part = refusals[start : start + MAX_ENTRIES_PER_BATCH]
+            self._batches.append(UsageRecorded(server_id=self._server_id, entries=[], refusals=part))
 
     async def _publish_batches(self) -> bool:
         """Publishes the waiting batches in order; False when some still wait."""
