@@ -41,7 +41,9 @@ class StubProvider:
         self.state = "ok"
         # The error code that stands for the state, where it has several.
         self.code = None
-        self.challenge = "NEW_PASSWORD_REQUIRED"
+        # What it asks for one after another in the state `challenge`, and how it was answered.
+        self.challenges = ["NEW_PASSWORD_REQUIRED"]
+        self.answers = []
         self.user_info = {
             "sub": SUBJECT,
             "email": "ada@example.com",
@@ -135,13 +137,22 @@ class StubProvider:
         if request.headers["X-Amz-Target"].endswith("GetUser"):
             attributes = [{"Name": name, "Value": value} for name, value in self.user_info.items()]
             return _json({"Username": SUBJECT, "UserAttributes": attributes})
-        if self.state == "challenge":
-            return _json({"ChallengeName": self.challenge, "Session": "s", "ChallengeParameters": {}})
+        body = json.loads(await request.text())
+        if request.headers["X-Amz-Target"].endswith("RespondToAuthChallenge"):
+            self.answers.append((body["ChallengeName"], body["Session"], body["ChallengeResponses"]))
+        if self.state == "challenge" and len(self.answers) < len(self.challenges):
+            return self._challenge(self.challenges[len(self.answers)])
         details = {k: v for k, v in self.user_info.items() if k != "sub"}
         result = {"AccessToken": self.token(), "IdToken": self.token(use="id", **details), "ExpiresIn": 600}
-        if json.loads(await request.text())["AuthFlow"] == "USER_PASSWORD_AUTH":
+        if body.get("AuthFlow") != "REFRESH_TOKEN_AUTH":
             result["RefreshToken"] = "refresh"
         return _json({"AuthenticationResult": result})
+
+    def _challenge(self, name):
+        parameters = {"USER_ID_FOR_SRP": SUBJECT}
+        return _json(
+            {"ChallengeName": name, "Session": f"session of {name}", "ChallengeParameters": parameters}
+        )
 
     def _refuse(self, code, message):
         return _json({"__type": code, "message": message}, status=400)

@@ -17,7 +17,7 @@ from artcafe_identity.cognito import Cognito
 from artcafe_identity.jwks import JwksCache
 from artcafe_identity.provider_states import PROVIDER_STATES, STATES, find_state
 from artcafe_identity.user_tokens import UserTokenVerifier
-from support.stub_provider import APP, StubProvider
+from support.stub_provider import APP, SUBJECT, StubProvider
 
 REFUSALS = [(state, code) for state in PROVIDER_STATES for code in state.codes or (None,)]
 
@@ -37,6 +37,7 @@ async def cognito(provider):
 @pytest.fixture(autouse=True)
 def reset(provider):
     provider.state, provider.code = "ok", None
+    provider.challenges, provider.answers = ["NEW_PASSWORD_REQUIRED"], []
 
 
 def shorten_timeouts(monkeypatch, state):
@@ -81,9 +82,41 @@ async def test_tokens_are_verified_as_the_table_says(provider, state, monkeypatc
 
 async def test_challenge_is_named(provider, cognito):
     provider.state = "challenge"
-    for provider.challenge in ("NEW_PASSWORD_REQUIRED", "SOFTWARE_TOKEN_MFA"):
-        with pytest.raises(LoginChallengeRequired, match=provider.challenge):
+    for challenge, fields in (
+        ("NEW_PASSWORD_REQUIRED", ["new_password"]),
+        ("SOFTWARE_TOKEN_MFA", ["code"]),
+        ("SMS_MFA", []),
+    ):
+        provider.challenges = [challenge]
+        with pytest.raises(LoginChallengeRequired, match=challenge) as raised:
             await cognito.login("ada@example.com", "secret-password")
+        assert [each.field for each in raised.value.errors] == fields
+
+
+async def test_challenges_are_answered(provider, cognito):
+    provider.state, provider.challenges = "challenge", ["NEW_PASSWORD_REQUIRED", "SOFTWARE_TOKEN_MFA"]
+    with pytest.raises(LoginChallengeRequired, match="SOFTWARE_TOKEN_MFA"):
+        await cognito.login("ada@example.com", "old", new_password="new")
+    provider.answers = []
+    tokens = await cognito.login("ada@example.com", "old", new_password="new", code="123456")
+    assert tokens.refresh_token == "refresh"
+    assert provider.answers == [
+        (
+            "NEW_PASSWORD_REQUIRED",
+            "session of NEW_PASSWORD_REQUIRED",
+            {"USERNAME": SUBJECT, "NEW_PASSWORD": "new"},
+        ),
+        (
+            "SOFTWARE_TOKEN_MFA",
+            "session of SOFTWARE_TOKEN_MFA",
+            {"USERNAME": SUBJECT, "SOFTWARE_TOKEN_MFA_CODE": "123456"},
+        ),
+    ]
+    # One that is repeated for ever.
+    provider.answers, provider.challenges = [], ["SOFTWARE_TOKEN_MFA"] * 10
+    with pytest.raises(LoginChallengeRequired):
+        await cognito.login("ada@example.com", "old", code="123456")
+    assert len(provider.answers) == 2
 
 
 async def test_empty_credentials_are_not_sent(provider, cognito):

@@ -1,6 +1,8 @@
 """User login through AWS Cognito."""
 
 import asyncio
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import aiohttp
@@ -11,6 +13,7 @@ from botocore.parsers import ResponseParserError
 from joserfc import jws
 from joserfc.errors import JoseError
 
+from artcafe_common.bus.errors import FieldError
 from artcafe_common.contracts.identity.users import (
     InvalidCredentials,
     InvalidRefreshToken,
@@ -52,9 +55,24 @@ class _Subject(msgspec.Struct, frozen=True):
     sub: str
 
 
-class _Answer(msgspec.Struct, frozen=True, kw_only=True):
+class _Answer(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
     challenge: str | None = msgspec.field(name="ChallengeName", default=None)
+    challenge_parameters: dict[str, Any] = {}
+    session: str | None = None
     result: _Result | None = msgspec.field(name="AuthenticationResult", default=None)
+
+
+class _Step(msgspec.Struct, frozen=True, kw_only=True):
+    """What answers a challenge: a field of the login, and its name at the provider."""
+
+    field: str
+    parameter: str
+
+
+_STEPS = {
+    "NEW_PASSWORD_REQUIRED": _Step(field="new_password", parameter="NEW_PASSWORD"),
+    "SOFTWARE_TOKEN_MFA": _Step(field="code", parameter="SOFTWARE_TOKEN_MFA_CODE"),
+}
 
 
 class Cognito:
@@ -64,12 +82,13 @@ class Cognito:
         self._client = client
         self._client_id = client_id
 
-    async def login(self, email: str, password: str) -> Tokens:
-        """Tokens for an e-mail address and a password."""
+    async def login(self, email: str, password: str, *, new_password: str = "", code: str = "") -> Tokens:
+        """Tokens for an e-mail address and a password, and what further answers the provider asks for."""
         if not email or not password:
             raise InvalidCredentials
         parameters = {"USERNAME": email, "PASSWORD": password}
-        result = await self._initiate_auth("USER_PASSWORD_AUTH", parameters)
+        answers = {"new_password": new_password, "code": code}
+        result = await self._initiate_auth("USER_PASSWORD_AUTH", parameters, answers)
         if isinstance(result, Tokens):
             return result
         raise result.login or ProviderUnavailable
@@ -97,16 +116,23 @@ class Cognito:
             log.warning("provider_failed", operation="get_user", reason=type(error).__name__)
             raise ProviderUnavailable from error
 
-    async def _initiate_auth(self, flow: str, parameters: dict[str, str]) -> Tokens | ProviderState:
+    async def _initiate_auth(
+        self, flow: str, parameters: dict[str, str], answers: Mapping[str, str] = MappingProxyType({})
+    ) -> Tokens | ProviderState:
         """The tokens, or the state in which the provider refuses them. Raises ProviderUnavailable."""
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 response = await self._client.initiate_auth(
                     AuthFlow=flow, ClientId=self._client_id, AuthParameters=parameters
                 )
-            answer = msgspec.convert(response, _Answer)
+                answer = msgspec.convert(response, _Answer)
+                # Each step once: a provider that repeats one is not answered for ever.
+                for _ in _STEPS:
+                    if answer.challenge is None:
+                        break
+                    answer = await self._respond(answer, parameters, answers)
             if answer.challenge is not None:
-                raise LoginChallengeRequired(f"the identity provider asks for {answer.challenge[:64]}")
+                raise _challenge_required(answer.challenge)
             if answer.result is None:
                 raise ValueError("neither tokens nor a challenge")
             return Tokens(
@@ -121,6 +147,31 @@ class Cognito:
         except _FAILURES as error:
             log.warning("provider_failed", operation="initiate_auth", reason=type(error).__name__)
             raise ProviderUnavailable from error
+
+    async def _respond(
+        self, asked: _Answer, parameters: Mapping[str, str], answers: Mapping[str, str]
+    ) -> _Answer:
+        """The provider's answer to the step that it asked for. Raises LoginChallengeRequired."""
+        challenge = asked.challenge or ""
+        step = _STEPS.get(challenge)
+        given = "" if step is None else answers.get(step.field, "")
+        if step is None or not given:
+            raise _challenge_required(challenge)
+        # The name that Cognito itself has for the person, who may sign in with another.
+        username = str(asked.challenge_parameters.get("USER_ID_FOR_SRP") or parameters["USERNAME"])
+        response = await self._client.respond_to_auth_challenge(
+            ClientId=self._client_id,
+            ChallengeName=challenge,
+            Session=asked.session or "",
+            ChallengeResponses={"USERNAME": username, step.parameter: given},
+        )
+        return msgspec.convert(response, _Answer)
+
+
+def _challenge_required(challenge: str) -> LoginChallengeRequired:
+    step = _STEPS.get(challenge)
+    errors = () if step is None else (FieldError(field=step.field, message="Needed for this login"),)
+    return LoginChallengeRequired(f"the identity provider asks for {challenge[:64]}", errors=errors)
 
 
 def _subject(token: str) -> str:

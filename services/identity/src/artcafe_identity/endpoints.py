@@ -51,6 +51,7 @@ from artcafe_common.contracts.identity.stream_accounts import (
 from artcafe_common.contracts.identity.streams import (
     EnsureStream,
     FinishStreamMove,
+    PurgedStream,
     PurgeStream,
     RemoveStream,
 )
@@ -130,7 +131,9 @@ class Endpoints(AgentEndpoints):
 
     @handles(Login)
     async def login(self, request: Login) -> Tokens:
-        tokens = await self._cognito.login(request.email, request.password)
+        tokens = await self._cognito.login(
+            request.email, request.password, new_password=request.new_password, code=request.code
+        )
         await self._user_details.record_login(tokens)
         return tokens
 
@@ -258,9 +261,8 @@ class Endpoints(AgentEndpoints):
         return Empty()
 
     @handles(PurgeStream)
-    async def purge_stream(self, request: PurgeStream) -> Empty:
-        await self._streams.purge(request)
-        return Empty()
+    async def purge_stream(self, request: PurgeStream) -> PurgedStream:
+        return PurgedStream(last_seq=await self._streams.purge(request))
 
     @handles(ListStreamAccounts)
     async def list_stream_accounts(self, request: ListStreamAccounts) -> StreamAccountPage:

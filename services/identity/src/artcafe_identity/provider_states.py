@@ -5,10 +5,12 @@ import msgspec
 from artcafe_common.bus.errors import CommandError
 from artcafe_common.contracts.identity.users import (
     InvalidCredentials,
+    InvalidLoginCode,
     InvalidRefreshToken,
     InvalidToken,
     LoginChallengeRequired,
     LoginRefused,
+    NewPasswordRefused,
     PasswordResetRequired,
     ProviderThrottled,
     ProviderUnavailable,
@@ -110,6 +112,20 @@ PROVIDER_STATES = (
         cause="It asks for a new password, a second factor or another step.",
         login=LoginChallengeRequired,
         refresh=LoginChallengeRequired,
+    ),
+    ProviderState(
+        name="wrong_code",
+        cause="The code of the authenticator app is wrong or has expired.",
+        codes=("CodeMismatchException", "ExpiredCodeException"),
+        login=InvalidLoginCode,
+        refresh=InvalidRefreshToken,
+    ),
+    ProviderState(
+        name="weak_password",
+        cause="The new password does not follow the rules of the user pool.",
+        codes=("InvalidPasswordException", "PasswordHistoryPolicyViolationException"),
+        login=NewPasswordRefused,
+        refresh=InvalidRefreshToken,
     ),
     ProviderState(
         name="not_confirmed",

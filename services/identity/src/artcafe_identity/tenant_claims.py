@@ -285,7 +285,7 @@ def history_user_claims(*, tenant_id: str, account: str) -> UserClaims:
 
 def stream_user_claims(*, account: str, stream: str) -> UserClaims:
     """Claims of identity's own connection that manages one stream of a tenant, or moves it to another account."""
-    verbs = ("INFO", "CREATE", "UPDATE", "DELETE", "PURGE", "SNAPSHOT", "RESTORE")
+    verbs = ("INFO", "CREATE", "UPDATE", "DELETE", "PURGE", "MSG.GET", "SNAPSHOT", "RESTORE")
     return UserClaims(
         issuer_account=account,
         pub=Permission(allow=[*(f"$JS.API.STREAM.{verb}.{stream}" for verb in verbs), "$JS.SNAPSHOT.>"]),

@@ -35,8 +35,22 @@ _MOVED_PREFIX = "_MOVED"
 # JetStream API error codes: "subjects overlap with an existing stream"; and, caused by a concurrent
 # change of the same stream, "stream not found" and "stream name already in use".
 _OVERLAP = 10065
+_NOT_FOUND = 404
 _CONCURRENT_CHANGE = (10059, 10058)
 log = structlog.get_logger()
+
+
+class _StoredMessage(msgspec.Struct, frozen=True, kw_only=True):
+    seq: int
+
+
+class _ApiError(msgspec.Struct, frozen=True, kw_only=True):
+    code: int
+
+
+class _MessageReply(msgspec.Struct, frozen=True, kw_only=True):
+    message: _StoredMessage | None = None
+    error: _ApiError | None = None
 
 
 class TenantStreamManager:
@@ -81,14 +95,20 @@ class TenantStreamManager:
                 with suppress(NotFoundError):
                     await nc.jetstream(timeout=API_TIMEOUT_S).delete_stream(stream)
 
-    async def purge(self, wanted: PurgeStream) -> None:
-        """Delete the messages of one subject if the stream exists."""
+    async def purge(self, wanted: PurgeStream) -> int:
+        """Delete the messages of one subject if the stream exists; returns the sequence number of the last, or 0."""
         signing = await self._accounts.get_signing_account(wanted.tenant_id)
+        last_seq = 0
         for clients_account in _accounts_with_streams(signing):
             async with self._connect(signing, wanted.stream, clients_account=clients_account) as nc:
-                with suppress(NotFoundError):
+                newest = await _read_last_seq(nc, wanted.stream, wanted.subject_filter)
+                if newest:
                     js = nc.jetstream(timeout=API_TIMEOUT_S)
-                    await js.purge_stream(wanted.stream, subject=wanted.subject_filter)
+                    with suppress(NotFoundError):
+                        # What is stored meanwhile stays.
+                        await js.purge_stream(wanted.stream, subject=wanted.subject_filter, seq=newest + 1)
+                last_seq = max(last_seq, newest)
+        return last_seq
 
     async def finish_move(self, tenant_id: str) -> None:
         """Record that all streams of the tenant's records are in the streams' account, and move the others.
@@ -152,6 +172,16 @@ class TenantStreamManager:
             raise ServiceUnavailable("the broker's streams are not available") from error
         finally:
             await close_quietly(nc)
+
+
+async def _read_last_seq(nc: Nats, stream: str, subject: str) -> int:
+    """The sequence number of the newest message of a subject; 0 without any. Its content is not looked at."""
+    query = msgspec.json.encode({"last_by_subj": subject})
+    reply = await nc.request(f"$JS.API.STREAM.MSG.GET.{stream}", query, timeout=API_TIMEOUT_S)
+    found = msgspec.json.decode(reply.data, type=_MessageReply)
+    if found.message is None and (found.error is None or found.error.code != _NOT_FOUND):
+        raise ServiceUnavailable("the broker's streams are not available")
+    return 0 if found.message is None else found.message.seq
 
 
 def _accounts_with_streams(signing: SigningAccount) -> tuple[bool, ...]:

@@ -1,5 +1,7 @@
 """JetStream streams in the accounts of organizations."""
 
+import msgspec
+
 from artcafe_common.bus.command import Command, Empty
 from artcafe_common.bus.errors import CommandError
 from artcafe_common.contracts.identity.accounts import AccountMissing
@@ -73,7 +75,13 @@ class RemoveStream(Command[Empty], frozen=True, kw_only=True):
     stream: str
 
 
-class PurgeStream(Command[Empty], frozen=True, kw_only=True):
+class PurgedStream(msgspec.Struct, frozen=True, kw_only=True):
+    """The sequence number of the last message that was deleted; 0 if there was none."""
+
+    last_seq: int = 0
+
+
+class PurgeStream(Command[PurgedStream], frozen=True, kw_only=True):
     """Delete the messages of one subject from a tenant's stream, if it exists."""
 
     subject = "artcafe.identity.stream.purge"

@@ -45,12 +45,36 @@ class LoginRefused(CommandError):
 
 
 class LoginChallengeRequired(CommandError):
-    """The identity provider asks for another step, such as a new password or a second factor; `detail` names it."""
+    """The identity provider asks for another step, such as a new password or a second factor; `detail` names it.
+
+    `errors` names the field of the login that answers it, if there is one.
+    """
 
     status = 403
     code = "login_challenge_required"
     title = "The login needs another step"
-    remedy = "Complete the step at the identity provider's own sign-in page, then sign in again."
+    remedy = (
+        "Sign in again with the field that `errors` names (`new_password`, or `code` of an authenticator app); any other step "
+        "is completed at the identity provider's own sign-in page."
+    )
+
+
+class InvalidLoginCode(CommandError):
+    """The code of the authenticator app is wrong or has expired."""
+
+    status = 401
+    code = "invalid_login_code"
+    title = "The code is wrong"
+    remedy = "Sign in again with the code that the authenticator app shows now."
+
+
+class NewPasswordRefused(CommandError):
+    """The new password does not follow the rules of the identity provider."""
+
+    status = 400
+    code = "new_password_refused"
+    title = "The new password is not accepted"
+    remedy = "Choose a longer password, with letters, digits and signs, that was not used before."
 
 
 class UserNotConfirmed(CommandError):
@@ -114,11 +138,15 @@ _REFUSALS = (
 
 
 class User(msgspec.Struct, frozen=True, kw_only=True):
-    """A user, from a verified token of the OpenID provider; `email` and `name` only if the token contains them."""
+    """A user, from a verified token of the OpenID provider; `email` and `name` only if the token contains them.
+
+    `email_verified` is whether the provider says that the address is the user's; None if it does not say.
+    """
 
     user_id: str
     email: str = ""
     name: str = ""
+    email_verified: bool | None = None
     expires_at: datetime
 
 
@@ -143,13 +171,18 @@ class VerifyUserToken(Command[User], frozen=True, kw_only=True):
 
 
 class Login(Command[Tokens], frozen=True, kw_only=True):
-    """Exchange an e-mail address and a password for tokens."""
+    """Exchange an e-mail address and a password for tokens.
+
+    `new_password` and `code` (of an authenticator app) answer the identity provider if it asks for them.
+    """
 
     subject = "artcafe.identity.user.login"
-    raises = (InvalidCredentials, *_REFUSALS)
+    raises = (InvalidCredentials, InvalidLoginCode, NewPasswordRefused, *_REFUSALS)
     deadline_s = 10.0
     email: str
     password: str
+    new_password: str = ""
+    code: str = ""
 
 
 class RefreshTokens(Command[Tokens], frozen=True, kw_only=True):
