@@ -20,6 +20,8 @@ class ExampleTenant:
         member = {"user_id": "somebody", "role": "viewer"}
         await tenant.call("POST", f"/accounts/{tenant.id}/members", 201, json=member)
         key = await tenant.call("POST", f"/accounts/generate-nkey/{tenant.id}", 201)
+        invited = {"email": "somebody@example.com"}
+        invitation = await tenant.call("POST", f"/accounts/{tenant.id}/invitations", 201, json=invited)
         ids = {
             "account_id": tenant.id,
             "user_id": "somebody",
@@ -28,6 +30,7 @@ class ExampleTenant:
             "channel_id": channel["channel_id"],
             "subject_id": subject["subject_id"],
             "nkey_public": key["nkey_public"],
+            "invitation_id": invitation["invitation_id"],
             # A live connection would end with the first test.
             "connection_id": UNKNOWN_ID,
         }

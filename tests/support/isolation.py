@@ -37,6 +37,8 @@ async def undisturbed(tenant):
     subject = {"name": "of the victim", "pattern": "kept.>"}
     subject = await tenant.call("POST", "/subjects", 201, json=subject)
     key = await tenant.call("POST", f"/accounts/generate-nkey/{tenant.id}", 201)
+    invited = {"email": "of-the-victim@example.com"}
+    invitation = await tenant.call("POST", f"/accounts/{tenant.id}/invitations", 201, json=invited)
     tenant.ids = {
         "account_id": tenant.id,
         "user_id": decode_claims(tenant.owner.token)["sub"],
@@ -45,6 +47,7 @@ async def undisturbed(tenant):
         "channel_id": channel["channel_id"],
         "subject_id": subject["subject_id"],
         "nkey_public": key["nkey_public"],
+        "invitation_id": invitation["invitation_id"],
         "email": tenant.owner.email,
     }
     sockets = [socket, await tenant.agent.connect_websocket(), await tenant.legacy.connect_websocket()]
@@ -82,7 +85,10 @@ async def _connected(tenant, connections):
 
 def unknown_ids():
     """Well-formed ids that do not exist."""
-    names = ("account_id", "client_id", "agent_id", "channel_id", "subject_id", "connection_id")
+    names = (
+        *("account_id", "client_id", "agent_id", "channel_id", "subject_id", "connection_id"),
+        "invitation_id",
+    )
     return {name: new_id() for name in names} | {
         "user_id": str(uuid.uuid4()),
         "nkey_public": create_key_pair(KeyKind.ACCOUNT).public,

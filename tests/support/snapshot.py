@@ -5,7 +5,7 @@ VOLATILE_FIELDS = {"last_seen"}
 RESOURCES = {
     "clients": ("client_id", ("", "/status")),
     "agents": ("agent_id", ("",)),
-    "channels": ("channel_id", ("", "/messages", "/subscribers")),
+    "channels": ("channel_id", ("", "/messages", "/storage", "/subscribers")),
     "subjects": ("subject_id", ("",)),
 }
 
@@ -13,8 +13,9 @@ RESOURCES = {
 async def snapshot(tenant):
     """The response of every GET route, without the log entries of denials."""
     account = f"/accounts/{tenant.id}"
-    responses = {path: await _read(tenant, path) for path in (account, f"{account}/members", "/accounts")}
-    for path in ("/profile/me", "/profile/preferences", "/agents/status/summary"):
+    paths = (account, f"{account}/members", f"{account}/invitations", "/accounts")
+    responses = {path: await _read(tenant, path) for path in paths}
+    for path in ("/profile/me", "/profile/preferences", "/invitations", "/agents/status/summary"):
         responses[path] = await _read(tenant, path)
     for plural, (key, suffixes) in RESOURCES.items():
         responses[plural] = await _read(tenant, f"/{plural}?limit=200")

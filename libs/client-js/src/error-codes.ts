@@ -196,6 +196,15 @@ export class ConnectionNotFound extends ServerError {
 }
 
 /**
+ * The request uses the session cookie without its `X-CSRF-Token` header, or with a wrong one.
+ * Remedy: Send the value of the cookie `artcafe_csrf` in the header `X-CSRF-Token`.
+ */
+export class CsrfTokenMissing extends ServerError {
+  static override readonly code = "csrf_token_missing";
+  static override readonly status = 403;
+}
+
+/**
  * A service did not reply in time; the operation may or may not have been carried out.
  * Remedy: Check whether the change was made before you repeat the request, or repeat it with the same `Idempotency-
  * Key`.
@@ -298,6 +307,15 @@ export class InvalidCursor extends ServerError {
 }
 
 /**
+ * The code of the authenticator app is wrong or has expired.
+ * Remedy: Sign in again with the code that the authenticator app shows now.
+ */
+export class InvalidLoginCode extends ServerError {
+  static override readonly code = "invalid_login_code";
+  static override readonly status = 401;
+}
+
+/**
  * The end of the period is before its start, or the period is too long.
  * Remedy: Choose an `end_date` that is not before `start_date`, and a shorter period.
  */
@@ -344,6 +362,25 @@ export class InvalidToken extends ServerError {
 }
 
 /**
+ * The organization has as many open invitations as it may have.
+ * Remedy: Revoke invitations that are not needed any more, or wait until they expire.
+ */
+export class InvitationLimitReached extends ServerError {
+  static override readonly code = "invitation_limit";
+  static override readonly status = 409;
+}
+
+/**
+ * There is no open invitation with this id: it was revoked, accepted or declined, or it has expired. An invited person
+ * finds only those for the e-mail address that the identity provider has verified.
+ * Remedy: Check the id, and that you are signed in with the invited e-mail address; else ask for a new invitation.
+ */
+export class InvitationNotFound extends ServerError {
+  static override readonly code = "invitation_not_found";
+  static override readonly status = 404;
+}
+
+/**
  * Another request replaced the client's key at the same time; only the key of that request is valid.
  * Remedy: Use the key of the other request, or regenerate the key again.
  */
@@ -371,8 +408,10 @@ export class LastOwner extends ServerError {
 }
 
 /**
- * The identity provider asks for another step, such as a new password or a second factor; `detail` names it.
- * Remedy: Complete the step at the identity provider's own sign-in page, then sign in again.
+ * The identity provider asks for another step, such as a new password or a second factor; `detail` names it. `errors`
+ * names the field of the login that answers it, if there is one.
+ * Remedy: Sign in again with the field that `errors` names (`new_password`, or `code` of an authenticator app); any
+ * other step is completed at the identity provider's own sign-in page.
  */
 export class LoginChallengeRequired extends ServerError {
   static override readonly code = "login_challenge_required";
@@ -433,6 +472,15 @@ export class MethodNotAllowed extends ServerError {
 export class NameTaken extends ServerError {
   static override readonly code = "name_taken";
   static override readonly status = 409;
+}
+
+/**
+ * The new password does not follow the rules of the identity provider.
+ * Remedy: Choose a longer password, with letters, digits and signs, that was not used before.
+ */
+export class NewPasswordRefused extends ServerError {
+  static override readonly code = "new_password_refused";
+  static override readonly status = 400;
 }
 
 /**
@@ -779,6 +827,7 @@ export const ERRORS: Readonly<Record<string, typeof ServerError>> = {
   client_not_allowed: ClientNotAllowed,
   client_not_found: ClientNotFound,
   connection_not_found: ConnectionNotFound,
+  csrf_token_missing: CsrfTokenMissing,
   deadline_exceeded: DeadlineExceeded,
   forbidden: Forbidden,
   forbidden_subject: ForbiddenSubject,
@@ -790,11 +839,14 @@ export const ERRORS: Readonly<Record<string, typeof ServerError>> = {
   internal_error: InternalError,
   invalid_credentials: InvalidCredentials,
   invalid_cursor: InvalidCursor,
+  invalid_login_code: InvalidLoginCode,
   invalid_period: InvalidPeriod,
   invalid_permission: InvalidPermission,
   invalid_refresh_token: InvalidRefreshToken,
   invalid_request: InvalidRequest,
   invalid_token: InvalidToken,
+  invitation_limit: InvitationLimitReached,
+  invitation_not_found: InvitationNotFound,
   key_conflict: KeyConflict,
   key_rate_exceeded: KeyRateExceeded,
   last_owner: LastOwner,
@@ -805,6 +857,7 @@ export const ERRORS: Readonly<Record<string, typeof ServerError>> = {
   message_too_large: MessageTooLarge,
   method_not_allowed: MethodNotAllowed,
   name_taken: NameTaken,
+  new_password_refused: NewPasswordRefused,
   no_responders: NoResponders,
   not_found: NotFound,
   not_json: NotJson,

@@ -192,6 +192,39 @@ async def test_members_are_added_promoted_and_removed(stack, terminal, tenant):
     assert invalid.code == 1
 
 
+async def test_people_are_invited_and_accept(stack, terminal, tenant, tmp_path):
+    other = await User.sign_up(stack)
+    first = await terminal.run_json("invitations", "create", "nobody@example.com")
+    created = await terminal.run_json("invitations", "create", other.email, "--role", "viewer")
+    listed = await terminal.run_json("invitations", "list")
+    assert {each["email"] for each in listed["invitations"]} == {other.email, "nobody@example.com"}
+    assert (await terminal.run("invitations", "revoke", first["invitation_id"])).code == 0
+    invited = Terminal(tmp_path / "invited", ARTCAFE_API=stack.api)
+    await invited.run("login", other.email, ARTCAFE_PASSWORD=PASSWORD)
+    (received,) = (await invited.run_json("invitations", "received"))["invitations"]
+    assert received["invitation_id"] == created["invitation_id"]
+    accepted = await invited.run_json("invitations", "accept", received["invitation_id"])
+    assert (accepted["account_id"], accepted["role"]) == (tenant.id, "viewer")
+    again = await invited.run("invitations", "decline", received["invitation_id"])
+    assert_error_line(again, "invitation_not_found")
+
+
+async def test_connections_are_inspected_and_channels_purged(terminal, tenant):
+    client, channel = await tenant.create_client(), await tenant.create_channel()
+    await (await client.connect_websocket()).subscribe(subject="orders.>")
+    path = ("connections", "inspect", client.id)
+
+    async def subscriptions():
+        connections = (await terminal.run_json(*path))["connections"]
+        return [each["subscriptions"] for each in connections]
+
+    assert await eventually(subscriptions) == [["orders.>"]]
+    shown = await terminal.run(*path)
+    assert "orders.>" in shown.out
+    purged = await terminal.run_json("channels", "purge", channel["channel_id"])
+    assert purged["purged_at"]
+
+
 async def test_subjects_and_history(terminal, tenant):
     created = await terminal.run_json("subjects", "create", "orders", "orders.>", "--max-messages", "100")
     subject_id = created["subject_id"]

@@ -70,6 +70,44 @@ async def test_full_channel_and_purged_stream_are_told(tenant):
     assert [frame["type"] for frame in frames_after_subscribed(socket)][:2] == ["gap", "message"]
 
 
+async def test_purged_channel_is_told(tenant):
+    channel, quiet = await tenant.create_channel(), await tenant.create_channel()
+    path = f"/channels/{channel['channel_id']}"
+    # The stream keeps an older message of another channel.
+    await publish(tenant, quiet, "q")
+    seqs = [each["seq"] for each in await publish(tenant, channel, 0, 1, 2)]
+    storage = await tenant.call("GET", f"{path}/storage", 200)
+    assert (storage["messages"], storage["first_seq"], storage["last_seq"]) == (3, seqs[0], seqs[2])
+    assert storage["first_at"] <= storage["last_at"]
+    client = await tenant.create_client()
+    purged = await tenant.call("POST", f"{path}/purge", 200)
+    assert purged["purged_seq"] == seqs[2]
+    assert (await tenant.call("GET", f"{path}/storage", 200))["messages"] == 0
+    assert (await tenant.call("GET", f"/channels/{quiet['channel_id']}/storage", 200))["messages"] == 1
+
+    async def is_told():
+        socket, gap = await resume(client, channel, seqs[1])
+        await socket.close()
+        return gap
+
+    # The gateway learns of the purge by an event.
+    await eventually(is_told)
+    socket, _ = await resume(client, channel, seqs[1])
+    told = await socket.receive("gap")
+    assert (told["from_seq"], told["to_seq"]) == (seqs[1], seqs[2])
+    (seq,) = [each["seq"] for each in await publish(tenant, channel, "new")]
+    message = await socket.receive("message")
+    assert (message["seq"], message["data"]) == (seq, "new")
+    for since, expected in ((purged["created_at"], True), (seqs[2] + 1, False), (purged["purged_at"], False)):
+        _, gap = await resume(client, channel, since)
+        assert gap is expected, since
+    # Again: nothing that is stored later is lost by an old purge.
+    assert (await tenant.call("POST", f"{path}/purge", 200))["purged_seq"] == seq
+    assert (await tenant.call("POST", f"{path}/purge", 200))["purged_seq"] == seq
+    log = await tenant.call("GET", "/activity/logs?type=channel&limit=200", 200)
+    assert [each["action"] for each in log["logs"]].count("channel.purged") == 3
+
+
 async def test_stream_that_was_lost_is_told(tenant):
     channel, client = await tenant.create_channel(), await tenant.create_client()
     await publish(tenant, channel, 0)

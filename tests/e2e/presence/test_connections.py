@@ -68,6 +68,37 @@ async def test_connections_of_every_transport_are_listed(connected, other_tenant
     assert await list_connections(other_tenant, f"?client_id={client}") == []
 
 
+async def test_connections_of_a_client_are_inspected(connected, other_tenant):
+    await connected.socket.subscribe(subject="orders.>")
+    await connected.socket.subscribe(subject="jobs", queue="workers")
+    await connected.socket.send_and_receive("subscribe", "error", subject="not..good")
+    await connected.nc.subscribe(f"{connected.id}.direct")
+    await connected.nc.publish(f"{connected.id}.direct", b"12345")
+    await connected.nc.flush()
+    path = f"/clients/{connected.client.id}/connections"
+    found = await connected.call("GET", path, 200)
+    assert found["complete"]
+    socket, direct = sorted(found["connections"], key=lambda each: each["transport"], reverse=True)
+    assert (socket["transport"], direct["transport"]) == ("websocket", "nats")
+    for each in (socket, direct):
+        assert each["inspected"]
+        assert 0 <= each["age_s"] < 60
+        assert each["queued_bytes"] == 0
+        assert each["client_id"] == connected.client.id
+    assert socket["subscriptions"] == ["orders.>", "queue workers subject jobs"]
+    assert [each["code"] for each in socket["errors"]] == ["bad_subject"]
+    assert 0 <= socket["idle_s"] < 60
+    assert direct["subscriptions"] == [f"{connected.id}.direct"]
+    assert (direct["messages_in"], direct["bytes_in"], direct["messages_out"]) == (1, 5, 1)
+    assert direct["library"].startswith("python")
+    await other_tenant.call("GET", path, 404)
+
+    async def counted():
+        return (await connected.call("GET", "/usage/refusals", 200))["totals"].get("bad_subject")
+
+    assert await eventually(counted) == 1
+
+
 async def test_ended_connection_is_gone_when_the_request_is_answered(connected, other_tenant):
     live = await list_connections(connected, f"?client_id={connected.client.id}")
     ids = {each["transport"]: each["connection_id"] for each in live}

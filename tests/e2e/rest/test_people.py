@@ -43,6 +43,36 @@ async def test_profile_members_and_activity_show_people(stack):
     assert (found["account.created"], found["channel.created"]) == ("Ada Lovelace", "Robert")
 
 
+async def test_person_is_invited_by_email_and_accepts(stack):
+    ada, bob, eve = [await sign_up(stack, name) for name in ("Ada", "Bob", "Eve")]
+    org = await ada.create_organization()
+    path = f"/accounts/{org.id}/invitations"
+    created = await org.call("POST", path, 201, json={"email": bob.email, "role": "viewer"})
+    assert created["link"].endswith(created["invitation_id"])
+    assert (created["email"], created["invited_by_name"]) == (bob.email, "Ada")
+    assert await org.list_items(path) == [{k: v for k, v in created.items() if k != "link"}]
+
+    async def received():
+        return (await bob.http.get("/invitations")).json()["invitations"]
+
+    (invitation,) = await eventually(received)
+    assert (invitation["account_name"], invitation["invited_by_name"]) == ("Acme", "Ada")
+    assert (await eve.http.get("/invitations")).json()["invitations"] == []
+    accept = f"/invitations/{created['invitation_id']}/accept"
+    assert (await eve.http.post(accept)).status_code == 404
+    assert (await Tenant(bob, org.account).http.get("/clients")).status_code == 403
+    once = {"Idempotency-Key": uuid.uuid4().hex}
+    for _ in range(2):
+        accepted = await bob.http.post(accept, headers=once)
+        assert (accepted.status_code, accepted.json()["role"]) == (200, "viewer")
+    assert (await Tenant(bob, org.account).http.get("/clients")).status_code == 200
+
+    async def members():
+        return {each["email"]: each["name"] for each in await org.list_items(f"/accounts/{org.id}/members")}
+
+    await eventually_equals(members, {ada.email: "Ada", bob.email: "Bob"})
+
+
 async def test_stranger_in_the_activity_log_has_no_name(stack):
     ada, eve = await sign_up(stack, "Ada"), await sign_up(stack, "Eve")
     org = await ada.create_organization()

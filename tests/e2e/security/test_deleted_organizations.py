@@ -107,6 +107,8 @@ async def test_nothing_remains_of_a_deleted_organization_after_its_grace(tenant)
         await organization.call("POST", f"/accounts/generate-nkey/{organization.id}", 201)
         member = {"user_id": "somebody", "role": "viewer"}
         await organization.call("POST", f"/accounts/{organization.id}/members", 201, json=member)
+        invited = {"email": "invited@example.com"}
+        await organization.call("POST", f"/accounts/{organization.id}/invitations", 201, json=invited)
         message = f"/channels/{channel['channel_id']}/messages"
         await organization.call("POST", message, 202, json={"data": 1}, headers={"Idempotency-Key": "one"})
         socket = await client.connect_websocket()

@@ -27,6 +27,7 @@ from support.waiting import eventually
 PUBLIC = {
     "POST /auth/login": 401,
     "POST /auth/refresh": 401,
+    "POST /auth/logout": 200,
     "POST /auth/client/challenge": 200,
     "POST /auth/client/token": 401,
     "POST /auth/agent/challenge": 200,
@@ -42,6 +43,9 @@ PER_USER = {
     "GET /accounts": 200,
     "POST /accounts": 201,
     "GET /plans": 200,
+    "GET /invitations": 200,
+    "POST /invitations/{invitation_id}/accept": 404,
+    "POST /invitations/{invitation_id}/decline": 404,
     "GET /profile/preferences": 200,
     "PUT /profile/preferences": 200,
 }
@@ -59,6 +63,9 @@ IN_OWN_TENANT = {
     "GET /usage/metrics": 200,
     "GET /usage/current": 200,
     "GET /usage/local/stats": 200,
+    "GET /usage/hourly": 200,
+    "GET /usage/top": 200,
+    "GET /usage/refusals": 200,
     # Zeros for an id that was never counted in the organization.
     "GET /usage/clients/{client_id}": 200,
     "GET /usage/channels/{channel_id}": 200,
@@ -66,6 +73,8 @@ IN_OWN_TENANT = {
     "GET /roster": 200,
     "GET /activity/logs": 200,
     "GET /activity/summary": 200,
+    "GET /activity/export": 200,
+    "GET /status": 200,
     "GET /profile/me": 200,
     "PUT /profile/me": 200,
 }

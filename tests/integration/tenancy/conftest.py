@@ -58,7 +58,8 @@ async def tenancy(new_stack):
             return nc
 
         identity = FakeIdentity()
-        server = EndpointServer(await connect_as("identity"), "identity")
+        identity_nc = await connect_as("identity")
+        server = EndpointServer(identity_nc, "identity")
         await server.start()
         exit_stack.push_async_callback(server.stop)
         await server.add_endpoint(EnsureAccount, identity.ensure_account)
@@ -69,6 +70,7 @@ async def tenancy(new_stack):
             presence=Bus(await connect_as("presence"), service="presence"),
             admin=Bus(await connect_as("admin"), service="admin"),
             identity=identity,
+            identity_bus=Bus(identity_nc, service="identity"),
         )
         for kind in EVENTS:
             await harness.gateway.subscribe(kind, harness.record)

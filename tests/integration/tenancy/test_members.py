@@ -1,14 +1,18 @@
-"""Members and roles."""
+"""Members, their roles, and how people are invited."""
+
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from artcafe_common.bus.caller import CallerContext
 from artcafe_common.bus.errors import Forbidden
+from artcafe_common.clock import new_id, now
 from artcafe_common.contracts.tenancy.accounts import (
     CreateAccount,
     GetAccount,
     UpdateAccount,
 )
+from artcafe_common.contracts.tenancy.activity import ActivityType, ListActivity
 from artcafe_common.contracts.tenancy.channels import (
     CreateChannel,
     DeleteChannel,
@@ -27,6 +31,16 @@ from artcafe_common.contracts.tenancy.clients import (
 from artcafe_common.contracts.tenancy.events import (
     MembershipChanged,
 )
+from artcafe_common.contracts.tenancy.invitations import (
+    AcceptInvitation,
+    CreateInvitation,
+    DeclineInvitation,
+    InvitationLimitReached,
+    InvitationNotFound,
+    ListInvitations,
+    ListReceivedInvitations,
+    RevokeInvitation,
+)
 from artcafe_common.contracts.tenancy.members import (
     AddMember,
     LastOwner,
@@ -38,6 +52,7 @@ from artcafe_common.contracts.tenancy.members import (
     Role,
     UpdateMember,
 )
+from artcafe_tenancy import invitation_table
 from support.harness.tenancy import gather_outcomes
 from support.waiting import eventually_equals
 
@@ -185,3 +200,146 @@ async def is_owner(tenancy, person):
         return (await tenancy.gateway.call(resolve)).role is Role.OWNER
     except Forbidden:
         return False
+
+
+# -- invitations -----------------------------------------------------------------------------------
+
+
+def new_email():
+    return f"{new_id().lower()}@example.com"
+
+
+async def received_by(person):
+    """The invitations that a person finds; the list follows changes later."""
+    return (await person(ListReceivedInvitations())).invitations
+
+
+async def open_of(owner):
+    return (await owner(ListInvitations())).invitations
+
+
+async def test_invited_person_accepts(tenancy):
+    owner, email = await tenancy.owner(), new_email()
+    invitation = await owner(CreateInvitation(email=email.upper(), role=Role.ADMIN))
+    assert (invitation.email, invitation.role) == (email, Role.ADMIN)
+    assert timedelta(days=6, hours=23) < invitation.expires_at - now() <= timedelta(days=7)
+    bob, eve = await tenancy.person(email), await tenancy.person(new_email())
+
+    async def found():
+        return [each.invitation_id for each in await received_by(bob)]
+
+    await eventually_equals(found, [invitation.invitation_id])
+    (received,) = await received_by(bob)
+    assert (received.account_id, received.account_name, received.role) == (
+        owner.tenant_id,
+        "Acme",
+        Role.ADMIN,
+    )
+    # To know the id is not enough.
+    assert await received_by(eve) == []
+    for command in (AcceptInvitation, DeclineInvitation):
+        with pytest.raises(InvitationNotFound):
+            await eve(command(invitation_id=invitation.invitation_id))
+    organization = await bob(AcceptInvitation(invitation_id=invitation.invitation_id))
+    assert (organization.account_id, organization.role) == (owner.tenant_id, Role.ADMIN)
+    await tenancy.wait_for_event(
+        MembershipChanged, tenant_id=owner.tenant_id, user_id=bob.user_id, role=Role.ADMIN
+    )
+    roles = {owner.user_id: Role.OWNER, bob.user_id: Role.ADMIN}
+    await eventually_equals(owner.list_roles, roles)
+    with pytest.raises(InvitationNotFound):
+        await bob(AcceptInvitation(invitation_id=invitation.invitation_id))
+    assert await open_of(owner) == []
+    again = await owner(CreateInvitation(email=email))
+    with pytest.raises(MemberExists):
+        await bob(AcceptInvitation(invitation_id=again.invitation_id))
+    log = (await owner(ListActivity(type=ActivityType.MEMBER))).logs
+    actions = {each.action: (each.actor, each.metadata["email"]) for each in log}
+    assert actions["invitation.accepted"] == (f"user:{bob.user_id}", email)
+    assert actions["invitation.created"] == (f"user:{owner.user_id}", email)
+
+
+async def test_address_that_is_not_verified_receives_nothing(tenancy):
+    owner, email = await tenancy.owner(), new_email()
+    invitation = await owner(CreateInvitation(email=email))
+    for verified in (None, False):
+        person = await tenancy.person(email, verified=verified)
+        assert await received_by(person) == []
+        with pytest.raises(InvitationNotFound):
+            await person(AcceptInvitation(invitation_id=invitation.invitation_id))
+    # Verified once, and then another address of which nothing is known.
+    person = await tenancy.person(new_email())
+    await tenancy.record_details(person, email, verified=None)
+    with pytest.raises(InvitationNotFound):
+        await person(AcceptInvitation(invitation_id=invitation.invitation_id))
+    with pytest.raises(InvitationNotFound):
+        await tenancy.user()(AcceptInvitation(invitation_id=invitation.invitation_id))
+
+
+async def test_invitation_is_revoked_declined_and_replaced(tenancy):
+    owner, email = await tenancy.owner(), new_email()
+    bob = await tenancy.person(email)
+    first = await owner(CreateInvitation(email=email))
+    second = await owner(CreateInvitation(email=email, role=Role.VIEWER))
+    assert [each.invitation_id for each in await open_of(owner)] == [second.invitation_id]
+    with pytest.raises(InvitationNotFound):
+        await bob(AcceptInvitation(invitation_id=first.invitation_id))
+    assert (await owner(RevokeInvitation(invitation_id=second.invitation_id))).email == email
+    third = await owner(CreateInvitation(email=email))
+    declined = await bob(DeclineInvitation(invitation_id=third.invitation_id))
+    assert declined.account_id == owner.tenant_id
+    for invitation in (second, third):
+        with pytest.raises(InvitationNotFound):
+            await owner(RevokeInvitation(invitation_id=invitation.invitation_id))
+        with pytest.raises(InvitationNotFound):
+            await bob(AcceptInvitation(invitation_id=invitation.invitation_id))
+    other = await tenancy.owner()
+    foreign = await other(CreateInvitation(email=email))
+    with pytest.raises(InvitationNotFound):
+        await owner(RevokeInvitation(invitation_id=foreign.invitation_id))
+
+
+async def test_invitation_needs_the_rights_of_who_invited(tenancy):
+    owner, email = await tenancy.owner(), new_email()
+    admin, member = await owner.add_member(Role.ADMIN), await owner.add_member(Role.MEMBER)
+    for person, command in (
+        (member, CreateInvitation(email=email)),
+        (member, ListInvitations()),
+        (member, RevokeInvitation(invitation_id="x")),
+        (admin, CreateInvitation(email=email, role=Role.OWNER)),
+    ):
+        with pytest.raises(Forbidden):
+            await person(command)
+    # An admin cannot touch what only an owner may give.
+    invitation = await owner(CreateInvitation(email=email, role=Role.OWNER))
+    for command in (
+        CreateInvitation(email=email),
+        RevokeInvitation(invitation_id=invitation.invitation_id),
+    ):
+        with pytest.raises(Forbidden):
+            await admin(command)
+    # Void once the admin who invited is no longer one.
+    email = new_email()
+    bob = await tenancy.person(email)
+    invitation = await admin(CreateInvitation(email=email))
+    await owner(UpdateMember(user_id=admin.user_id, role=Role.MEMBER))
+    assert await received_by(bob) == []
+    with pytest.raises(InvitationNotFound):
+        await bob(AcceptInvitation(invitation_id=invitation.invitation_id))
+
+
+async def test_open_invitations_are_bounded_and_expire(tenancy, monkeypatch):
+    monkeypatch.setattr(invitation_table, "MAX_INVITATIONS", 2)
+    owner, emails = await tenancy.owner(), [new_email() for _ in range(3)]
+    for email in emails[:2]:
+        await owner(CreateInvitation(email=email))
+    with pytest.raises(InvitationLimitReached):
+        await owner(CreateInvitation(email=emails[2]))
+    invitation = await owner(CreateInvitation(email=emails[0]))
+    bob = await tenancy.person(emails[0])
+    monkeypatch.setattr(
+        invitation_table.clock, "now", lambda: datetime.now(UTC) + timedelta(days=7, seconds=1)
+    )
+    assert await open_of(owner) == []
+    with pytest.raises(InvitationNotFound):
+        await bob(AcceptInvitation(invitation_id=invitation.invitation_id))

@@ -12,6 +12,7 @@ from artcafe_common.contracts.tenancy.accounts import ChangePlan, CreateAccount
 from artcafe_common.contracts.tenancy.channels import CreateChannel
 from artcafe_common.contracts.tenancy.clients import CreateClient, ListClients
 from artcafe_common.contracts.tenancy.members import AddMember, ListMembers, Role
+from artcafe_common.contracts.tenancy.profiles import RecordUserDetails
 from artcafe_common.plans import Plan
 from support.waiting import eventually
 
@@ -40,11 +41,12 @@ class FakeIdentity:
 class TenancyHarness:
     """The buses of the services that call tenancy, and the events that tenancy published."""
 
-    def __init__(self, *, gateway, presence, admin, identity):
+    def __init__(self, *, gateway, presence, admin, identity, identity_bus):
         self.gateway = gateway
         self.presence = presence
         self.admin = admin
         self.identity = identity
+        self.identity_bus = identity_bus
         self.events = []
 
     async def record(self, event):
@@ -52,6 +54,16 @@ class TenancyHarness:
 
     def user(self, user_id=None):
         return Actor(self, user_id or f"user-{new_id()}")
+
+    async def person(self, email, **details):
+        """A user whose e-mail address identity has recorded as the provider's."""
+        user = self.user()
+        await self.record_details(user, email, **details)
+        return user
+
+    async def record_details(self, user, email, *, verified=True):
+        command = RecordUserDetails(user_id=user.user_id, email=email, email_verified=verified)
+        await self.identity_bus.call(command, caller=CallerContext.service("identity"))
 
     async def owner(self, plan=Plan.FREE):
         """The owner of a new organization."""

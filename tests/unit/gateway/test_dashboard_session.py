@@ -15,6 +15,7 @@ from artcafe_gateway.sessions.dashboard import DashboardSession
 from artcafe_gateway.wire import frames
 from support.fakes.ids import CHANNEL, TENANT
 from support.fakes.peers import CHANNEL_SUBJECT
+from support.fakes.reporting import FakeUsage
 from support.fakes.sockets import FakeSocket
 
 USER = User(user_id="user", expires_at=datetime.now(UTC) + timedelta(hours=1))
@@ -30,6 +31,7 @@ class Gateway:
         self.lookup_cache = SimpleNamespace(channel=self._channel)
         self.dashboard_feed = SimpleNamespace(remove_dashboard=lambda *_: None)
         self.denials = None
+        self.usage = FakeUsage()
         self._failure = failure
 
     async def _fail(self, _tenant_id):

@@ -21,7 +21,7 @@ from support.fakes.bus import FakeBus
 from support.stub_provider import APP, SUBJECT, StubProvider
 from support.waiting import eventually
 
-ADA = UserDetails(email="ada@example.com", name="Ada L.")
+ADA = UserDetails(email="ada@example.com", name="Ada L.", email_verified=True)
 LATER = datetime.now(UTC) + timedelta(hours=1)
 
 
@@ -75,9 +75,10 @@ async def test_person_is_recorded_once_and_again_when_something_changed():
         assert await recorded(bus) == [("ada", ADA.email, ADA.name)]
         await eventually(lambda: not recorder._pending)
         recorder.note(user(), "token")
-        recorder.note(user(email=ADA.email, name=ADA.name), "token")
+        recorder.note(user(email=ADA.email, name=ADA.name, email_verified=True), "token")
         recorder.note(user(email="new@example.com", name=ADA.name), "token")
         assert (await recorded(bus, 2))[1:] == [("ada", "new@example.com", ADA.name)]
+    assert [each.email_verified for each in bus.calls] == [True, None]
     assert info.asked == 1
 
 

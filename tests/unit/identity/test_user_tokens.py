@@ -190,25 +190,27 @@ async def test_claims(changes, valid):
 
 
 @pytest.mark.parametrize(
-    ("claims", "email", "name"),
+    ("claims", "email", "name", "verified"),
     [
-        ({"email": "a@b.example", "name": "Ada"}, "a@b.example", "Ada"),
-        ({"email": "a@b.example", "email_verified": True}, "a@b.example", ""),
-        ({"email": "a@b.example", "email_verified": "true"}, "a@b.example", ""),
-        ({"email": "a@b.example", "email_verified": False}, "", ""),
-        ({"email": "a@b.example", "email_verified": "false"}, "", ""),
-        ({"given_name": "Ada", "family_name": "Lovelace"}, "", "Ada Lovelace"),
-        ({"given_name": "Ada"}, "", "Ada"),
-        ({"email": "no address"}, "", ""),
-        ({"email": "a@" + "b" * 300, "name": "x" * 300}, "", ""),
-        ({"name": "Ada\u202eecafitra"}, "", ""),
-        ({"name": "two\nlines"}, "", ""),
-        ({"email": "a@b.example\n"}, "", ""),
+        ({"email": "a@b.example", "name": "Ada"}, "a@b.example", "Ada", None),
+        ({"email": "a@b.example", "email_verified": True}, "a@b.example", "", True),
+        ({"email": "a@b.example", "email_verified": "true"}, "a@b.example", "", True),
+        ({"email": "a@b.example", "email_verified": ["true"]}, "a@b.example", "", None),
+        ({"email": "a@b.example", "email_verified": False}, "", "", False),
+        ({"email": "a@b.example", "email_verified": "false"}, "", "", False),
+        ({"email_verified": True}, "", "", None),
+        ({"given_name": "Ada", "family_name": "Lovelace"}, "", "Ada Lovelace", None),
+        ({"given_name": "Ada"}, "", "Ada", None),
+        ({"email": "no address", "email_verified": True}, "", "", None),
+        ({"email": "a@" + "b" * 300, "name": "x" * 300}, "", "", None),
+        ({"name": "Ada\u202eecafitra"}, "", "", None),
+        ({"name": "two\nlines"}, "", "", None),
+        ({"email": "a@b.example\n"}, "", "", None),
     ],
     ids=repr,
 )
-def test_details_of_a_person(claims, email, name):
-    assert read_details(claims) == UserDetails(email=email, name=name)
+def test_details_of_a_person(claims, email, name, verified):
+    assert read_details(claims) == UserDetails(email=email, name=name, email_verified=verified)
 
 
 @pytest.mark.parametrize(

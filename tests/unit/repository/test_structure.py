@@ -40,6 +40,7 @@ MAY_IMPORT_STORE_CLIENTS = {
     "services/tenancy/src/artcafe_tenancy/channel_subscription_table.py",
     "services/tenancy/src/artcafe_tenancy/client_table.py",
     "services/tenancy/src/artcafe_tenancy/deletion_table.py",
+    "services/tenancy/src/artcafe_tenancy/invitation_table.py",
 }
 
 

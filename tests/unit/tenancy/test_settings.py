@@ -10,6 +10,7 @@ def test_table_names():
     assert {spec.name for spec in TABLES} == {
         "tenants",
         "user-tenants",
+        "invitations",
         "clients",
         "channels",
         "user-profiles",

@@ -176,6 +176,14 @@ class ConnectionNotFound(ServerError):
     remedy = "Check the id with `GET /api/v1/connections`; the connection may have ended."
 
 
+class CsrfTokenMissing(ServerError):
+    """The request uses the session cookie without its `X-CSRF-Token` header, or with a wrong one."""
+
+    code = "csrf_token_missing"
+    status = 403
+    remedy = "Send the value of the cookie `artcafe_csrf` in the header `X-CSRF-Token`."
+
+
 class DeadlineExceeded(ServerError):
     """A service did not reply in time; the operation may or may not have been carried out."""
 
@@ -264,6 +272,14 @@ class InvalidCursor(ServerError):
     remedy = "Use the `next_cursor` of the previous page unchanged, or omit `cursor` to read the first page."
 
 
+class InvalidLoginCode(ServerError):
+    """The code of the authenticator app is wrong or has expired."""
+
+    code = "invalid_login_code"
+    status = 401
+    remedy = "Sign in again with the code that the authenticator app shows now."
+
+
 class InvalidPeriod(ServerError):
     """The end of the period is before its start, or the period is too long."""
 
@@ -304,6 +320,22 @@ class InvalidToken(ServerError):
     remedy = "Sign in again, or refresh the token with `POST /api/v1/auth/refresh`."
 
 
+class InvitationLimitReached(ServerError):
+    """The organization has as many open invitations as it may have."""
+
+    code = "invitation_limit"
+    status = 409
+    remedy = "Revoke invitations that are not needed any more, or wait until they expire."
+
+
+class InvitationNotFound(ServerError):
+    """There is no open invitation with this id: it was revoked, accepted or declined, or it has expired. An invited person finds only those for the e-mail address that the identity provider has verified."""
+
+    code = "invitation_not_found"
+    status = 404
+    remedy = "Check the id, and that you are signed in with the invited e-mail address; else ask for a new invitation."
+
+
 class KeyConflict(ServerError):
     """Another request replaced the client's key at the same time; only the key of that request is valid."""
 
@@ -329,11 +361,11 @@ class LastOwner(ServerError):
 
 
 class LoginChallengeRequired(ServerError):
-    """The identity provider asks for another step, such as a new password or a second factor; `detail` names it."""
+    """The identity provider asks for another step, such as a new password or a second factor; `detail` names it. `errors` names the field of the login that answers it, if there is one."""
 
     code = "login_challenge_required"
     status = 403
-    remedy = "Complete the step at the identity provider's own sign-in page, then sign in again."
+    remedy = "Sign in again with the field that `errors` names (`new_password`, or `code` of an authenticator app); any other step is completed at the identity provider's own sign-in page."
 
 
 class LoginRefused(ServerError):
@@ -382,6 +414,14 @@ class NameTaken(ServerError):
     code = "name_taken"
     status = 409
     remedy = "Choose another name; names that differ only in upper and lower case, or in the form of letters, are equal."
+
+
+class NewPasswordRefused(ServerError):
+    """The new password does not follow the rules of the identity provider."""
+
+    code = "new_password_refused"
+    status = 400
+    remedy = "Choose a longer password, with letters, digits and signs, that was not used before."
 
 
 class NoResponders(ServerError):
@@ -694,6 +734,7 @@ ERRORS: dict[str, type[ServerError]] = {
         ClientNotAllowed,
         ClientNotFound,
         ConnectionNotFound,
+        CsrfTokenMissing,
         DeadlineExceeded,
         Forbidden,
         ForbiddenSubject,
@@ -705,11 +746,14 @@ ERRORS: dict[str, type[ServerError]] = {
         InternalError,
         InvalidCredentials,
         InvalidCursor,
+        InvalidLoginCode,
         InvalidPeriod,
         InvalidPermission,
         InvalidRefreshToken,
         InvalidRequest,
         InvalidToken,
+        InvitationLimitReached,
+        InvitationNotFound,
         KeyConflict,
         KeyRateExceeded,
         LastOwner,
@@ -720,6 +764,7 @@ ERRORS: dict[str, type[ServerError]] = {
         MessageTooLarge,
         MethodNotAllowed,
         NameTaken,
+        NewPasswordRefused,
         NoResponders,
         NotFound,
         NotJson,

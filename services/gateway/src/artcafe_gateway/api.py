@@ -20,15 +20,19 @@ from artcafe_gateway.routes.accounts import AccountsController
 from artcafe_gateway.routes.activity import ActivityController
 from artcafe_gateway.routes.agents import AgentsController
 from artcafe_gateway.routes.auth import AuthController
+from artcafe_gateway.routes.channel_storage import ChannelStorageController
 from artcafe_gateway.routes.channels import ChannelsController
+from artcafe_gateway.routes.client_connections import ClientConnectionsController
 from artcafe_gateway.routes.clients import ClientsController
 from artcafe_gateway.routes.connections import ConnectionsController
 from artcafe_gateway.routes.health import HealthController
+from artcafe_gateway.routes.invitations import AccountInvitationsController, InvitationsController
 from artcafe_gateway.routes.plans import PlansController
 from artcafe_gateway.routes.problems import ProblemsController
 from artcafe_gateway.routes.profile import ProfileController
 from artcafe_gateway.routes.roster import RosterController
 from artcafe_gateway.routes.sockets import agent_socket, client_socket, dashboard_socket
+from artcafe_gateway.routes.status import StatusController
 from artcafe_gateway.routes.subjects import SubjectsController
 from artcafe_gateway.routes.usage import UsageController
 
@@ -36,15 +40,20 @@ MAX_REQUEST_BYTES = 2 * 1024 * 1024
 CONTROLLERS = [
     AuthController,
     AccountsController,
+    AccountInvitationsController,
+    InvitationsController,
     ClientsController,
+    ClientConnectionsController,
     AgentsController,
     ChannelsController,
+    ChannelStorageController,
     SubjectsController,
     UsageController,
     PlansController,
     ConnectionsController,
     RosterController,
     ActivityController,
+    StatusController,
     ProfileController,
     HealthController,
 ]

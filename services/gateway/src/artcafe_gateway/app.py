@@ -43,6 +43,7 @@ from artcafe_gateway.limits.unauthenticated_sockets import UnauthenticatedSocket
 from artcafe_gateway.lookup_cache import LookupCache
 from artcafe_gateway.metrics import Metrics
 from artcafe_gateway.reporting.channel_subscribers import ChannelSubscriberTracker
+from artcafe_gateway.reporting.connection_details import ConnectionDetailsCollector
 from artcafe_gateway.reporting.dashboard_feed import DashboardFeed
 from artcafe_gateway.reporting.presence import PresenceReporter
 from artcafe_gateway.reporting.roster import RosterReader
@@ -129,8 +130,7 @@ async def app(settings: Settings) -> AsyncIterator[None]:
         await gateway.sessions.subscribe(gateway.bus)
         await gateway.bus.subscribe(ActivityRecorded, gateway.dashboard_feed.on_activity)
         await gateway.bus.subscribe(PresenceChanged, gateway.dashboard_feed.on_presence)
-        await gateway.channel_subscribers.subscribe()
-        await _answer_operator(gateway)
+        await _answer_requests(gateway)
         await nc.flush()
         await stack.enter_async_context(
             run_background(
@@ -206,6 +206,7 @@ def _build_gateway(settings: Settings, bus: Bus, redis: RedisClient, cursor_keys
         denials=DenialReporter(presence.enqueue),
         presence=presence,
         channel_subscribers=ChannelSubscriberTracker(bus=bus, presence=presence),
+        connection_details=ConnectionDetailsCollector(bus=bus, instance=presence.instance, sessions=sessions),
         history=HistoryReader(cursors),
         cursors=cursors,
         usage=usage,
@@ -213,7 +214,10 @@ def _build_gateway(settings: Settings, bus: Bus, redis: RedisClient, cursor_keys
     )
 
 
-async def _answer_operator(gateway: Gateway) -> None:
+async def _answer_requests(gateway: Gateway) -> None:
+    """Replies to the requests of other processes and of the operator."""
+    await gateway.channel_subscribers.subscribe()
+    await gateway.connection_details.subscribe()
     instance = gateway.presence.instance
     traffic = TrafficReporter(
         instance=instance, server_id=gateway.settings.server_id, totals=gateway.usage.totals

@@ -18,6 +18,7 @@ from artcafe_gateway.limits.unauthenticated_sockets import UnauthenticatedSocket
 from artcafe_gateway.lookup_cache import LookupCache
 from artcafe_gateway.metrics import Metrics
 from artcafe_gateway.reporting.channel_subscribers import ChannelSubscriberTracker
+from artcafe_gateway.reporting.connection_details import ConnectionDetailsCollector
 from artcafe_gateway.reporting.dashboard_feed import DashboardFeed
 from artcafe_gateway.reporting.presence import PresenceReporter
 from artcafe_gateway.reporting.roster import RosterReader
@@ -47,6 +48,7 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True):
     denials: DenialReporter
     presence: PresenceReporter
     channel_subscribers: ChannelSubscriberTracker
+    connection_details: ConnectionDetailsCollector
     history: HistoryReader
     cursors: CursorCodec
     usage: UsageRecorder

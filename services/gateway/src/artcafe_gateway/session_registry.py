@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections import OrderedDict
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Protocol
@@ -10,7 +11,7 @@ from typing import Protocol
 from artcafe_common.bus.client import Bus
 from artcafe_common.bus.errors import CommandError
 from artcafe_common.concurrency import run_bounded
-from artcafe_common.contracts.gateway import CloseConnections, CloseReason
+from artcafe_common.contracts.gateway import CloseConnections, CloseReason, SentError
 from artcafe_common.contracts.identity.clients import AccountDeleted, AccountSuspended
 from artcafe_common.contracts.tenancy.accounts import AccountStatus
 from artcafe_common.contracts.tenancy.events import (
@@ -58,6 +59,10 @@ class SessionConnection(BufferedConnection, Protocol):
     def last_received_at(self) -> float:
         """When the peer sent something last, in monotonic time."""
 
+    @property
+    def recent_errors(self) -> Sequence[SentError]:
+        """The last errors that were sent to the peer, oldest first."""
+
     def send_error(self, error: CommandError) -> None:
         """Queues an error."""
 
@@ -89,6 +94,10 @@ class RegisteredSession(Protocol):
     @property
     def busy(self) -> bool:
         """Whether a frame of the peer is not answered yet."""
+
+    @property
+    def subscribed_names(self) -> Sequence[str]:
+        """The names that it subscribes to, as its peer spells them."""
 
     async def leave_groups(self) -> None:
         """Leave the queue groups, after the messages for which the session was chosen."""
@@ -244,6 +253,10 @@ class SessionRegistry:
     def all(self) -> list[RegisteredSession]:
         """Every session."""
         return [session for sessions in self._by_owner.values() for session in sessions]
+
+    def of_owner(self, tenant_id: str, owner: str) -> list[RegisteredSession]:
+        """The sessions of one owner."""
+        return list(self._by_owner.get(_key(tenant_id, owner), ()))
 
     # -- timeouts ------------------------------------------------------------------------------
 

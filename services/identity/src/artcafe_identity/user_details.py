@@ -15,19 +15,24 @@ _JOINERS = "\u200c\u200d"
 
 
 class UserDetails(msgspec.Struct, frozen=True, kw_only=True):
-    """What the provider says of a person; empty where it says nothing."""
+    """What the provider says of a person; empty or None where it says nothing."""
 
     email: str = ""
     name: str = ""
+    email_verified: bool | None = None
 
 
 def read_details(claims: Mapping[str, Any]) -> UserDetails:
     """The details in OpenID claims. An address that the provider calls unverified could be anybody's, so it is left out."""
-    verified = claims.get("email_verified")
-    email = "" if verified in (False, "false") else _text(claims.get("email"), MAX_EMAIL_LENGTH)
+    stated = claims.get("email_verified")
+    verified = True if stated in (True, "true") else False if stated in (False, "false") else None
+    email = "" if verified is False else _text(claims.get("email"), MAX_EMAIL_LENGTH)
+    email = email if "@" in email else ""
     parts = (_text(claims.get(part), MAX_NAME_LENGTH) for part in ("given_name", "family_name"))
     name = _text(claims.get("name"), MAX_NAME_LENGTH) or " ".join(filter(None, parts))[:MAX_NAME_LENGTH]
-    return UserDetails(email=email if "@" in email else "", name=name)
+    return UserDetails(
+        email=email, name=name, email_verified=verified if email or verified is False else None
+    )
 
 
 def _text(value: Any, max_length: int) -> str:

@@ -96,7 +96,12 @@ class UserDetailsRecorder:
     async def _record(self, user: User, details: UserDetails) -> None:
         if details != UserDetails():
             await self._bus.call(
-                RecordUserDetails(user_id=user.user_id, email=details.email, name=details.name),
+                RecordUserDetails(
+                    user_id=user.user_id,
+                    email=details.email,
+                    name=details.name,
+                    email_verified=details.email_verified,
+                ),
                 caller=CallerContext.service("identity"),
             )
         self._recorded[user.user_id] = details
@@ -109,4 +114,4 @@ class UserDetailsRecorder:
 
 
 def _details_of(user: User) -> UserDetails:
-    return UserDetails(email=user.email, name=user.name)
+    return UserDetails(email=user.email, name=user.name, email_verified=user.email_verified)

@@ -69,6 +69,7 @@ class UserTokenVerifier:
             user_id=claims.sub,
             email=details.email,
             name=details.name,
+            email_verified=details.email_verified,
             expires_at=datetime.fromtimestamp(claims.exp, UTC),
         )
 

@@ -21,6 +21,7 @@ from artcafe_presence.broker_connections import BrokerConnectionMonitor
 from artcafe_presence.comparison_requests import ComparisonRequests
 from artcafe_presence.connection_ender import ConnectionEnder
 from artcafe_presence.connection_events import ConnectionEventHandler
+from artcafe_presence.connection_inspector import ConnectionInspector
 from artcafe_presence.connection_limit import ConnectionLimitEnforcer
 from artcafe_presence.connection_owners import ConnectionOpener, ConnectionOwnerResolver
 from artcafe_presence.deadlines import DeadlineChecker
@@ -59,7 +60,13 @@ async def app(settings: Settings) -> AsyncIterator[None]:
         system = await stack.enter_async_context(_system_account(settings, requests))
         ender = ConnectionEnder(bus=host.bus, system=system, store=store)
         await host.serve_when_ready(
-            Endpoints(store, ender, host.bus, heartbeat_interval_s=settings.heartbeat_interval_s)
+            Endpoints(
+                store,
+                ender,
+                ConnectionInspector(system),
+                host.bus,
+                heartbeat_interval_s=settings.heartbeat_interval_s,
+            )
         )
 
         keys = AccountKeyCache(host.bus, service=NAME)

@@ -21,28 +21,40 @@ from artcafe_common.contracts.presence import (
     CountConnections,
     EndConnection,
     GetPresences,
+    InspectConnections,
+    InspectedConnections,
     ListConnections,
     LiveConnection,
     ReserveConnection,
+    Transport,
 )
 from artcafe_common.contracts.tenancy.activity import ActivityType
 from artcafe_common.contracts.tenancy.members import Role
 from artcafe_presence.connection_ender import ConnectionEnder
+from artcafe_presence.connection_inspector import ConnectionInspector
 from artcafe_presence.health import assess_health
 from artcafe_presence.records import ClientState, StoredConnection, from_ms
 from artcafe_presence.store import Store
 
 MAX_CLIENTS = 200
+MAX_INSPECTED = 50
 
 
 class Endpoints:
     """One handler for each command of the contract."""
 
     def __init__(
-        self, store: Store, ender: ConnectionEnder, bus: Bus, *, heartbeat_interval_s: float
+        self,
+        store: Store,
+        ender: ConnectionEnder,
+        inspector: ConnectionInspector,
+        bus: Bus,
+        *,
+        heartbeat_interval_s: float,
     ) -> None:
         self._store = store
         self._ender = ender
+        self._inspector = inspector
         self._bus = bus
         self._interval_s = heartbeat_interval_s
 
@@ -73,6 +85,19 @@ class Endpoints:
         )
         return ConnectionPage(
             connections=[_to_live_connection(*each) for each in found.items()], next_after=next_after
+        )
+
+    @handles(InspectConnections)
+    async def inspect_connections(self, request: InspectConnections) -> InspectedConnections:
+        tenant_id = current_tenant()
+        found, next_after = await self._store.list_connection_page(
+            tenant_id, request.client_id, None, MAX_INSPECTED
+        )
+        direct = [id_ for id_, each in found.items() if each.transport is Transport.NATS]
+        return InspectedConnections(
+            connections=[_to_live_connection(*each) for each in found.items()],
+            direct=list((await self._inspector.inspect(tenant_id, direct)).values()),
+            complete=next_after is None,
         )
 
     @handles(EndConnection)

@@ -89,6 +89,7 @@ class AccountDeleter:
         await self._store.agents.delete_all(tenant_id, before_agents)
         await self._store.subjects.delete_all(tenant_id)
         await self._store.delete_members(tenant_id)
+        await self._store.invitations.delete_all(tenant_id)
         await self._activity.delete_all(tenant_id)
         tenant = await self._deletions.get_tenant(tenant_id)
         if tenant is not None:

@@ -17,6 +17,7 @@ from artcafe_common.contracts.tenancy.channels import (
     DeleteChannel,
     GetChannel,
     ListChannels,
+    PurgeChannel,
     UpdateChannel,
 )
 from artcafe_common.contracts.tenancy.events import ChannelChanged
@@ -105,6 +106,21 @@ class ChannelEndpoints(EndpointBase):
         )
         return _to_channel(require_found(channel, ChannelNotFound), has_history=has_history)
 
+    @handles(PurgeChannel)
+    async def purge_channel(self, request: PurgeChannel) -> Channel:
+        tenant_id = authorization.require_role(Role.ADMIN)
+        before = require_found(await self.store.channels.get(tenant_id, request.channel_id), ChannelNotFound)
+        has_history = await self.streams.has_history(tenant_id)
+        last_seq = await self.streams.purge_channel(tenant_id, before.channel_id)
+        channel = await self.store.channels.update(
+            tenant_id,
+            before.channel_id,
+            lambda item: {"purged_seq": max(item.purged_seq, last_seq), "purged_at": clock.now()},
+            lambda _, item: _build_entry(item, "channel.purged"),
+            lambda _: None,
+        )
+        return _to_channel(require_found(channel, ChannelNotFound), has_history=has_history)
+
 
 def _build_entry(channel: ChannelItem, action: str, changes: Iterable[str] = ()) -> OutboxEntry:
     return build_entry(
@@ -131,4 +147,6 @@ def _to_channel(channel: ChannelItem, *, has_history: bool) -> Channel:
         created_at=channel.created_at,
         updated_at=channel.updated_at,
         has_history=has_history,
+        purged_seq=channel.purged_seq,
+        purged_at=channel.purged_at,
     )

@@ -7,6 +7,7 @@ from artcafe_tenancy.channel_subscriptions import SubscriptionEndpoints
 from artcafe_tenancy.channels import ChannelEndpoints
 from artcafe_tenancy.clients import ClientEndpoints
 from artcafe_tenancy.history_streams import HistoryStreamEndpoints
+from artcafe_tenancy.invitations import InvitationEndpoints
 from artcafe_tenancy.members import MemberEndpoints
 from artcafe_tenancy.profiles import ProfileEndpoints
 from artcafe_tenancy.subjects import SubjectEndpoints
@@ -15,6 +16,7 @@ from artcafe_tenancy.subjects import SubjectEndpoints
 class Endpoints(
     AccountEndpoints,
     MemberEndpoints,
+    InvitationEndpoints,
     ClientEndpoints,
     AgentEndpoints,
     ChannelEndpoints,

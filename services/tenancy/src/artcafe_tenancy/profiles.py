@@ -44,7 +44,9 @@ class ProfileEndpoints(EndpointBase):
 
     @handles(RecordUserDetails)
     async def record_user_details(self, request: RecordUserDetails) -> Empty:
-        await self.store.record_details(request.user_id, request.email, request.name)
+        await self.store.record_details(
+            request.user_id, request.email, request.name, verified=request.email_verified
+        )
         return Empty()
 
     @handles(GetPreferences)

@@ -21,6 +21,7 @@ from artcafe_tenancy import names
 from artcafe_tenancy.channel_subscription_table import SubscriptionTable
 from artcafe_tenancy.client_table import ClientTable
 from artcafe_tenancy.deletion_table import DeletionTable
+from artcafe_tenancy.invitation_table import InvitationTable
 from artcafe_tenancy.names import is_ulid, is_user_id
 from artcafe_tenancy.outbox import Outbox, OutboxEntry
 from artcafe_tenancy.subject_table import SubjectTable
@@ -67,6 +68,7 @@ class Store:
         self.subjects = SubjectTable(database, outbox)
         self.subscriptions = SubscriptionTable(database)
         self.deletions = DeletionTable(database)
+        self.invitations = InvitationTable(database, outbox)
 
     # -- organizations ---------------------------------------------------------------------------
 
@@ -253,13 +255,15 @@ class Store:
         found = await run_together(*(self.get_member(tenant_id, each) for each in user_ids))
         return [member for member in found if member is not None]
 
-    async def add_member(self, member: MemberItem, entry: OutboxEntry) -> None:
-        """Store a new member and publish the entry. Raises MemberExists."""
+    async def add_member(
+        self, member: MemberItem, entry: OutboxEntry, *, further: Sequence[Write] = ()
+    ) -> None:
+        """Store a new member, with `further` in the same transaction. Raises MemberExists, TransactionFailed."""
         writes = [self._members.build_put(member, new=True), self._outbox.write_for(entry)]
         if member.role is Role.OWNER:
             writes.append(self._count_owners(member.tenant_id, 1))
         try:
-            await self._database.transact_write(writes)
+            await self._database.transact_write([*writes, *further])
         except TransactionFailed as error:
             if 0 in error.failed:
                 raise MemberExists from None
@@ -324,11 +328,14 @@ class Store:
         """Profiles, read concurrently, in the order of the ids."""
         return list(await run_together(*map(self.get_profile, user_ids)))
 
-    async def record_details(self, user_id: str, email: str, name: str) -> None:
-        """Store what the identity provider says of a user, if it differs."""
+    async def record_details(self, user_id: str, email: str, name: str, *, verified: bool | None) -> None:
+        """Store what the identity provider says of a user, if it differs; of a new address that is unverified."""
         stored = await self.get_profile(user_id)
-        changes = {"email": email or stored.email, "provider_name": name or stored.provider_name}
-        if changes != {"email": stored.email, "provider_name": stored.provider_name}:
+        if verified is None:
+            verified = stored.email_verified and email in ("", stored.email)
+        email, name = email or stored.email, name or stored.provider_name
+        changes = {"email": email, "email_verified": verified, "provider_name": name}
+        if any(getattr(stored, field) != value for field, value in changes.items()):
             await self._profiles.update(user_id, set_=changes)
 
     async def update_profile(

@@ -204,10 +204,10 @@ class StreamReconciler:
             return key  # Another instance created it.
         return key
 
-    async def purge_channel(self, tenant_id: str, channel_id: str) -> None:
-        """Delete the history of a channel. Idempotent."""
+    async def purge_channel(self, tenant_id: str, channel_id: str) -> int:
+        """Delete the history of a channel; returns the sequence number of its last message, or 0. Idempotent."""
         try:
-            await self._bus.call(
+            purged = await self._bus.call(
                 PurgeStream(
                     tenant_id=tenant_id,
                     stream=HISTORY_STREAM,
@@ -215,7 +215,8 @@ class StreamReconciler:
                 )
             )
         except AccountMissing:
-            return  # The account was deleted with its streams.
+            return 0  # The account was deleted with its streams.
+        return purged.last_seq
 
 
 def _ensure_command(item: SubjectItem) -> EnsureStream:

@@ -104,10 +104,12 @@ class AgentItem(CredentialItem, frozen=True, kw_only=True):
 
 
 class ChannelItem(UniqueNameItem, frozen=True, kw_only=True):
-    """A channel."""
+    """A channel; `purged_seq` is the last message that was deleted by a purge, at `purged_at`."""
 
     channel_id: str
     description: str
+    purged_seq: int = 0
+    purged_at: datetime | None = None
 
 
 class NameReservation(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,8 +130,26 @@ class KeyOwner(msgspec.Struct, frozen=True, kw_only=True):
     holder: str
 
 
+class InvitationItem(msgspec.Struct, frozen=True, kw_only=True):
+    """An open invitation of the person with a normalized e-mail address; `expires_at` in Unix seconds.
+
+    `invited_by` is the actor who invited.
+    """
+
+    tenant_id: str
+    email: str
+    invitation_id: str
+    role: Role
+    invited_by: str
+    invited_by_name: str = ""
+    created_at: datetime
+    expires_at: int
+
+
 class ProfileItem(msgspec.Struct, frozen=True, kw_only=True):
     """A user's profile and preferences; None is an unset preference. `email` and `provider_name` are the identity provider's.
+
+    `email_verified` is whether the provider says that the address is the user's.
 
     Each preference is a separate attribute, so concurrent updates do not overwrite each other.
     `organizations_count` is the number of organizations that the user created, None before the first one.
@@ -138,6 +158,7 @@ class ProfileItem(msgspec.Struct, frozen=True, kw_only=True):
     user_id: str
     name: str = ""
     email: str = ""
+    email_verified: bool = False
     provider_name: str = ""
     avatar_url: str = ""
     theme: Theme | None = None
@@ -259,6 +280,14 @@ MEMBERS = TableSpec(
     sort="tenant_id",
     indexes=(Index(name="TenantIndex", partition="tenant_id", sort="user_id"),),
 )
+INVITATIONS = TableSpec(
+    name="invitations",
+    item=InvitationItem,
+    partition="tenant_id",
+    sort="email",
+    indexes=(Index(name="EmailIndex", partition="email", sort="invitation_id"),),
+    ttl="expires_at",
+)
 CLIENTS = TableSpec(
     name="clients",
     item=ClientItem,
@@ -308,6 +337,7 @@ ACTIVITY = TableSpec(
 TABLES: list[TableSpec[Any]] = [
     TENANTS,
     MEMBERS,
+    INVITATIONS,
     CLIENTS,
     CHANNELS,
     PROFILES,

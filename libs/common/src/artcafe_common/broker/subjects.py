@@ -72,7 +72,8 @@ class ResolvedSubject(msgspec.Struct, frozen=True, kw_only=True):
 
     `original` is the subject as the caller wrote it, in the form `form`. The gateway publishes on `publish_subject`
     and subscribes to `subscribe_subjects`. `channel` is the id of the channel that the subject belongs to;
-    `has_history` if the channel is known to store its messages, and `created_at` is when it was created.
+    `has_history` if the channel is known to store its messages, and `created_at` is when it was created. Its messages
+    up to `purged_seq` were deleted at `purged_at`.
     """
 
     original: str
@@ -82,6 +83,8 @@ class ResolvedSubject(msgspec.Struct, frozen=True, kw_only=True):
     channel: str | None = None
     has_history: bool = False
     created_at: datetime | None = None
+    purged_seq: int = 0
+    purged_at: datetime | None = None
 
 
 def validate(subject: str, *, wildcards: bool) -> list[str]:

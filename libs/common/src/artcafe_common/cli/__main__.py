@@ -20,6 +20,7 @@ from artcafe_common.cli import (
     completion,
     connection_commands,
     doctor,
+    invitation_commands,
     key_commands,
     measure_commands,
     member_commands,
@@ -60,6 +61,7 @@ app.add_typer(client_commands.clients, name="clients", rich_help_panel=FOR_USERS
 app.add_typer(agent_commands.agents, name="agents", rich_help_panel=FOR_USERS)
 app.add_typer(connection_commands.connections, name="connections", rich_help_panel=FOR_USERS)
 app.add_typer(member_commands.members, name="members", rich_help_panel=FOR_USERS)
+app.add_typer(invitation_commands.invitations, name="invitations", rich_help_panel=FOR_USERS)
 app.add_typer(user_commands.channels, name="channels", rich_help_panel=FOR_USERS)
 app.add_typer(subject_commands.subjects, name="subjects", rich_help_panel=FOR_USERS)
 app.command(rich_help_panel=FOR_USERS)(pubsub.pub)

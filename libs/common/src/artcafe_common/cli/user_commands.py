@@ -242,6 +242,19 @@ def delete_channel(
     delete_resource("channels", channel_id, account=account, api=api, as_json=as_json)
 
 
+@channels.command("purge")
+def purge_channel(
+    channel_id: Id, *, account: AccountId = "", api: ApiUrl = None, as_json: AsJson = False
+) -> None:
+    """Delete a channel's stored messages; the channel stays."""
+    with open_api(api, account) as client:
+        channel = client.request("POST", f"/channels/{path_segment(channel_id)}/purge")
+    if as_json:
+        output.print_json(channel)
+    else:
+        output.print_line(f"purged {channel['channel_id']} {channel['name']}")
+
+
 # -- status, usage, activity -----------------------------------------------------------------------
 
 

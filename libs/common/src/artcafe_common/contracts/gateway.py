@@ -1,5 +1,6 @@
 """Contract of gateway: the requests between its processes, and those of presence."""
 
+from datetime import datetime
 from enum import StrEnum
 
 import msgspec
@@ -34,6 +35,43 @@ class CloseConnections(Signal, frozen=True, kw_only=True):
     tenant_id: str
     connection_ids: list[str]
     reason: CloseReason = CloseReason.PLAN_LIMIT
+
+
+class SentError(msgspec.Struct, frozen=True, kw_only=True):
+    """An error that was sent to a client."""
+
+    code: str
+    at: datetime
+
+
+class SocketDetails(msgspec.Struct, frozen=True, kw_only=True):
+    """What a gateway knows of a WebSocket or an event stream; `subscriptions` are some of `subscription_count`.
+
+    `idle_s` is since anything was received; `queued_bytes` wait to be sent; `errors` are the last ones that were sent.
+    """
+
+    connection_id: str
+    idle_s: float
+    queued_bytes: int
+    subscription_count: int
+    subscriptions: list[str] = []
+    errors: list[SentError] = []
+
+
+class ConnectionDetailsRequested(Signal, frozen=True, kw_only=True):
+    """Asks every gateway process for the details of a client's WebSockets."""
+
+    subject = "artcafe.gateway.connections.inspect"
+    publishers = ("gateway",)
+    tenant_id: str
+    client_id: str
+
+
+class ConnectionDetailsReply(msgspec.Struct, frozen=True, kw_only=True):
+    """The reply of one process, with at most 50 sockets."""
+
+    instance: str
+    sockets: list[SocketDetails]
 
 
 class ChannelSubscribersReply(msgspec.Struct, frozen=True, kw_only=True):

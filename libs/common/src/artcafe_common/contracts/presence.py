@@ -181,6 +181,36 @@ class ListConnections(Query[ConnectionPage], frozen=True, kw_only=True):
     client_id: str | None = None
 
 
+class DirectConnectionDetails(msgspec.Struct, frozen=True, kw_only=True):
+    """What the broker knows of a direct NATS connection; `subscriptions` are some of `subscription_count`."""
+
+    connection_id: str
+    library: str = ""
+    queued_bytes: int
+    messages_in: int
+    messages_out: int
+    bytes_in: int
+    bytes_out: int
+    subscription_count: int
+    subscriptions: list[str] = []
+
+
+class InspectedConnections(msgspec.Struct, frozen=True, kw_only=True):
+    """Live connections of a client, and the details of the direct ones; `complete` is false if there are more."""
+
+    connections: list[LiveConnection]
+    direct: list[DirectConnectionDetails]
+    complete: bool
+
+
+class InspectConnections(Query[InspectedConnections], frozen=True, kw_only=True):
+    """Inspect up to 50 live connections of a client: what they subscribe to, and what waits to be sent."""
+
+    subject = "artcafe.presence.connection.inspect"
+    deadline_s = 12.0
+    client_id: str
+
+
 class EndConnection(Command[LiveConnection], frozen=True, kw_only=True):
     """End a live connection. It has ended when this is answered; a client that may log in can connect again."""
 

@@ -56,6 +56,13 @@ async def find_gap(bridge: Bridge, subject: str, seq: int, *, seen_until: dateti
     return _gap_after_end(await get_stream_state(bridge), seq)
 
 
+def include_purge(gap: Gap | None, seq: int, purged_seq: int) -> Gap | None:
+    """Returns the gap from `seq` on, with the messages up to `purged_seq`, which were deleted."""
+    if seq > purged_seq:
+        return gap
+    return Gap(from_seq=seq, to_seq=purged_seq if gap is None else max(gap.to_seq, purged_seq))
+
+
 async def _read_first(bridge: Bridge, subject: str) -> list[StreamMessage]:
     page, _ = await read_stream_page(bridge, subject, {"seq": 1}, 1)
     return page

@@ -28,7 +28,7 @@ from artcafe_gateway.delivery.message import (
 from artcafe_gateway.delivery.signatures import MessageSigner
 from artcafe_gateway.errors import BrokerUnavailable, HistoryUnavailable, PublishUncertain, StreamUnavailable
 from artcafe_gateway.history.acks import Ack, OnAck, PublishAcks
-from artcafe_gateway.history.gaps import CLOCK_MARGIN, Gap, find_gap
+from artcafe_gateway.history.gaps import CLOCK_MARGIN, Gap, find_gap, include_purge
 from artcafe_gateway.history.published_ids import PublishedIds
 from artcafe_gateway.history.stream import (
     ANY_SUBJECT,
@@ -286,9 +286,17 @@ class ReplayPosition(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def find_replay_position(
-    bridge: Bridge, subject: str, query: HistoryQuery, created_at: datetime | None = None
+    bridge: Bridge,
+    subject: str,
+    query: HistoryQuery,
+    created_at: datetime | None = None,
+    purged: tuple[int, datetime | None] = (0, None),
 ) -> ReplayPosition:
-    """Returns where a subscription to a channel starts; HistoryUnavailable, BrokerUnavailable, InvalidRequest."""
+    """Returns where a subscription to a channel starts; HistoryUnavailable, BrokerUnavailable, InvalidRequest.
+
+    `purged` is the last message that was deleted by a purge, and when: other channels' messages do not tell of it.
+    """
+    purged_seq, purged_at = purged
     last_seq = await get_last_seq(bridge, subject)
     if query.last == 0:
         return ReplayPosition(after_seq=last_seq)
@@ -300,12 +308,14 @@ async def find_replay_position(
     if since is not None:
         seen_until = since if seen_until is None else max(since, seen_until)
         gap = await find_gap(bridge, subject, 1, seen_until=seen_until)
+        if purged_at is not None and since < purged_at:
+            gap = include_purge(gap, 1, purged_seq)
         page, _ = await read_stream_page(bridge, subject, start, 1)
         return ReplayPosition(after_seq=page[0].seq - 1 if page else last_seq, gap=gap)
     seq = start.get("seq", 1)
     if seq == last_seq + 1 and last_seq:
         return ReplayPosition(after_seq=last_seq)
-    gap = await find_gap(bridge, subject, seq, seen_until=seen_until)
+    gap = include_purge(await find_gap(bridge, subject, seq, seen_until=seen_until), seq, purged_seq)
     return ReplayPosition(after_seq=min(seq - 1 if gap is None else gap.to_seq, last_seq), gap=gap)
 
 

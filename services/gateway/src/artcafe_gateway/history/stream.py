@@ -133,6 +133,16 @@ async def find_seq_from_end(bridge: Bridge, subject: str, count: int, *, stream:
     return low
 
 
+async def summarize(bridge: Bridge, subject: str) -> tuple[int, StreamMessage, StreamMessage] | None:
+    """Returns how many messages of a subject are stored, the oldest and the newest; None without any.
+
+    HistoryUnavailable, BrokerUnavailable.
+    """
+    oldest, _ = await read_stream_page(bridge, subject, {"seq": 1}, 1)
+    newest = await _direct_get(bridge, HISTORY_STREAM, {"last_by_subj": subject}, is_last=lambda _: True)
+    return (oldest[0].pending + 1, oldest[0], newest[0]) if oldest and newest else None
+
+
 def _is_about_request(reply: Reply) -> bool:
     return last_header(reply.headers, b"Nats-Sequence") is None
 

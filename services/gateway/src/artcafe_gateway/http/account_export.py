@@ -19,6 +19,7 @@ from artcafe_common.contracts.tenancy.activity import MAX_HOURS, ListActivity
 from artcafe_common.contracts.tenancy.agents import ListAgents
 from artcafe_common.contracts.tenancy.channels import ListChannels
 from artcafe_common.contracts.tenancy.clients import ListClients
+from artcafe_common.contracts.tenancy.invitations import ListInvitations
 from artcafe_common.contracts.tenancy.list_query import ListQuery
 from artcafe_common.contracts.tenancy.members import ListMembers
 from artcafe_common.contracts.tenancy.subjects import ListSubjects
@@ -31,6 +32,7 @@ USAGE_DAYS = 366
 # By the type of their records, and the field of a page that contains them.
 LISTS: dict[str, tuple[ListQuery[Any], str]] = {
     "member": (ListMembers(limit=PAGE_SIZE), "members"),
+    "invitation": (ListInvitations(limit=PAGE_SIZE), "invitations"),
     "client": (ListClients(limit=PAGE_SIZE), "clients"),
     "agent": (ListAgents(limit=PAGE_SIZE), "agents"),
     "channel": (ListChannels(limit=PAGE_SIZE), "channels"),

@@ -4,7 +4,7 @@ A route declares `commands=[Command, …]`: the first is the type of its body or
 contribute the errors that they declare. A route may also declare `request_type` (another type),
 `other_request_schema` (the JSON schema of bodies of another form), `server_fields` (fields that the server sets),
 `response_type` (where the return annotation is bytes), `extra_statuses` (further statuses with the same body),
-`plain_text`, `response_media_type` with `response_example` (a text of another type), `deleted_organization` (it serves
+`plain_text`, `csv_rows` (the type of the rows in a response as CSV), `response_media_type` with `response_example` (a text of another type), `deleted_organization` (it serves
 members of a deleted organization too), `optional_tenant` (the `X-Tenant-Id` header is not needed, but obeyed) and
 `errors` (further errors). A route with a `tenant_caller` is for clients too.
 """

@@ -9,6 +9,7 @@ from litestar.routes import HTTPRoute
 
 from artcafe_common import __version__
 from artcafe_common.bus.errors import CommandError
+from artcafe_gateway.http.csv_response import CSV
 from artcafe_gateway.http.problems import MEDIA_TYPE, PROBLEM_TYPES, Problem
 from artcafe_gateway.openapi import generators
 from artcafe_gateway.openapi.components import shared_headers, shared_parameters
@@ -253,7 +254,7 @@ def _content(operation: Operation, schemas: dict[int, Any]) -> dict[str, Any]:
         example = {"value": operation.opt["response_example"]}
         # Generated clients read a type that they do not know only as bytes.
         schema = {"type": "string"} | ({} if media_type.startswith("text/") else {"format": "binary"})
-        return {media_type: {"schema": schema, "examples": {"response": example}}}
+        return {media_type: {"schema": schema, "examples": {"response": example}}, **_csv_content(operation)}
     content: dict[str, Any] = {
         JSON: {
             "schema": schemas[id(operation.response_type)],
@@ -265,7 +266,17 @@ def _content(operation: Operation, schemas: dict[int, Any]) -> dict[str, Any]:
             "schema": {"type": "string"},
             "examples": {"page": {"value": "<!doctype html>…"}},
         }
-    return content
+    return content | _csv_content(operation)
+
+
+def _csv_content(operation: Operation) -> dict[str, Any]:
+    """The response to `Accept: text/csv`, if the route has one."""
+    row_type: type[msgspec.Struct] | None = operation.opt.get("csv_rows")
+    if row_type is None:
+        return {}
+    lines = [row_type.__struct_fields__, build_example(row_type).values()]
+    text = "".join(f"{','.join(map(str, line))}\r\n" for line in lines)
+    return {CSV: {"schema": {"type": "string"}, "examples": {"table": {"value": text}}}}
 
 
 def _error_response(operation: Operation, status: int, errors: list[type[CommandError]]) -> dict[str, Any]:

@@ -1,9 +1,10 @@
 """REST routes: an organization's usage."""
 
+from datetime import datetime
 from typing import Any
 
 import msgspec
-from litestar import Controller, get
+from litestar import Controller, Response, get
 from litestar.connection import Request
 from litestar.di import NamedDependency
 from litestar.params import FromPath
@@ -11,13 +12,23 @@ from litestar.params import FromPath
 from artcafe_common.concurrency import run_together
 from artcafe_common.contracts.metering import (
     CurrentUsage,
+    DayUsage,
     GetChannelUsage,
     GetClientUsage,
     GetCurrentUsage,
+    GetHourlyUsage,
     GetLiveUsage,
+    GetRefusals,
+    GetTopUsage,
     GetUsageMetrics,
+    HourlyUsage,
+    HourUsage,
+    ItemDayUsage,
     ItemUsage,
     LiveUsage,
+    RankedUsage,
+    Refusals,
+    TopUsage,
     UsageMetrics,
 )
 from artcafe_common.contracts.presence import CountConnections
@@ -25,6 +36,7 @@ from artcafe_common.contracts.tenancy.accounts import GetResourceUsage
 from artcafe_common.plans import LIMITS
 from artcafe_gateway.gateway import Gateway
 from artcafe_gateway.http.auth import TenantUser
+from artcafe_gateway.http.csv_response import respond
 from artcafe_gateway.http.request import read_query, validate_id
 
 
@@ -49,21 +61,92 @@ class CurrentUsageReport(CurrentUsage, frozen=True, kw_only=True):
     storage_bytes: LimitUsage
 
 
+class RefusalCount(msgspec.Struct, frozen=True, kw_only=True):
+    """How often an error code was the answer in one hour."""
+
+    hour: datetime
+    code: str
+    count: int
+
+
 class UsageController(Controller):
-    """Usage of the organization, measured against its plan."""
+    """Usage of the organization, measured against its plan. With `Accept: text/csv`, lists are CSV."""
 
     path = "/usage"
     tags = ["usage"]
 
-    @get("/metrics", summary="Get usage by day", commands=[GetUsageMetrics], server_fields=["plan"])
+    @get(
+        "/metrics",
+        summary="Get usage by day",
+        commands=[GetUsageMetrics],
+        server_fields=["plan"],
+        response_type=UsageMetrics,
+        csv_rows=DayUsage,
+    )
     async def metrics(
         self,
         request: Request[Any, Any, Any],
         gateway: NamedDependency[Gateway],
         tenant_user: NamedDependency[TenantUser],
-    ) -> UsageMetrics:
+    ) -> Response[bytes]:
         command = read_query(request, GetUsageMetrics, plan=tenant_user.membership.plan)
-        return await gateway.bus.call(command, caller=tenant_user.caller)
+        usage = await gateway.bus.call(command, caller=tenant_user.caller)
+        return respond(request, usage, DayUsage, usage.daily)
+
+    @get(
+        "/hourly",
+        summary="Get usage by hour",
+        commands=[GetHourlyUsage],
+        response_type=HourlyUsage,
+        csv_rows=HourUsage,
+    )
+    async def hourly(
+        self,
+        request: Request[Any, Any, Any],
+        gateway: NamedDependency[Gateway],
+        tenant_user: NamedDependency[TenantUser],
+    ) -> Response[bytes]:
+        command = read_query(request, GetHourlyUsage)
+        usage = await gateway.bus.call(command, caller=tenant_user.caller)
+        return respond(request, usage, HourUsage, usage.hourly)
+
+    @get(
+        "/top",
+        summary="Rank clients or channels by usage",
+        commands=[GetTopUsage],
+        response_type=TopUsage,
+        csv_rows=RankedUsage,
+    )
+    async def top(
+        self,
+        request: Request[Any, Any, Any],
+        gateway: NamedDependency[Gateway],
+        tenant_user: NamedDependency[TenantUser],
+    ) -> Response[bytes]:
+        command = read_query(request, GetTopUsage)
+        usage = await gateway.bus.call(command, caller=tenant_user.caller)
+        return respond(request, usage, RankedUsage, usage.top)
+
+    @get(
+        "/refusals",
+        summary="Count refusals by error code and hour",
+        commands=[GetRefusals],
+        response_type=Refusals,
+        csv_rows=RefusalCount,
+    )
+    async def refusals(
+        self,
+        request: Request[Any, Any, Any],
+        gateway: NamedDependency[Gateway],
+        tenant_user: NamedDependency[TenantUser],
+    ) -> Response[bytes]:
+        refusals = await gateway.bus.call(read_query(request, GetRefusals), caller=tenant_user.caller)
+        counts = [
+            RefusalCount(hour=each.hour, code=code, count=count)
+            for each in refusals.hourly
+            for code, count in sorted(each.codes.items())
+        ]
+        return respond(request, refusals, RefusalCount, counts)
 
     @get(
         "/current",
@@ -96,6 +179,8 @@ class UsageController(Controller):
         "/clients/{client_id:str}",
         summary="Get usage of a client by day",
         commands=[GetClientUsage],
+        response_type=ItemUsage,
+        csv_rows=ItemDayUsage,
     )
     async def client(
         self,
@@ -103,14 +188,17 @@ class UsageController(Controller):
         gateway: NamedDependency[Gateway],
         tenant_user: NamedDependency[TenantUser],
         client_id: FromPath[str],
-    ) -> ItemUsage:
+    ) -> Response[bytes]:
         command = read_query(request, GetClientUsage, client_id=validate_id(client_id))
-        return await gateway.bus.call(command, caller=tenant_user.caller)
+        usage = await gateway.bus.call(command, caller=tenant_user.caller)
+        return respond(request, usage, ItemDayUsage, usage.daily)
 
     @get(
         "/channels/{channel_id:str}",
         summary="Get usage of a channel by day",
         commands=[GetChannelUsage],
+        response_type=ItemUsage,
+        csv_rows=ItemDayUsage,
     )
     async def channel(
         self,
@@ -118,9 +206,10 @@ class UsageController(Controller):
         gateway: NamedDependency[Gateway],
         tenant_user: NamedDependency[TenantUser],
         channel_id: FromPath[str],
-    ) -> ItemUsage:
+    ) -> Response[bytes]:
         command = read_query(request, GetChannelUsage, channel_id=validate_id(channel_id))
-        return await gateway.bus.call(command, caller=tenant_user.caller)
+        usage = await gateway.bus.call(command, caller=tenant_user.caller)
+        return respond(request, usage, ItemDayUsage, usage.daily)
 
     @get("/local/stats", summary="Get live counters", commands=[GetLiveUsage])
     async def local(

@@ -72,6 +72,12 @@ class ClientSession(FrameDispatcher):
         self._roster = RosterAnswerer(socket, self.tenant_id, gateway)
         self._publisher = Publisher(socket, identity, bridge, gateway, self._names, self._subscriptions)
         socket.on_rejected = partial(report_forbidden_frame, gateway.denials, self._caller)
+        socket.on_error = partial(gateway.usage.record_refusal, self.tenant_id)
+
+    @property
+    def subscribed_names(self) -> list[str]:
+        """The names that it subscribes to: a subject, or `channel` or `queue` and more words."""
+        return [key.removeprefix("subject ") for key in self._subscriptions.names]
 
     @property
     def busy(self) -> bool:

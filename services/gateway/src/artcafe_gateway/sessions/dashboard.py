@@ -144,10 +144,16 @@ class DashboardSession(FrameDispatcher):
         self._channel_views: dict[str, ChannelView] = {}
         self._preview: TopicPreviewView | None = None
         socket.on_rejected = partial(report_forbidden_frame, gateway.denials, tenant_user.caller)
+        socket.on_error = partial(gateway.usage.record_refusal, self.tenant_id)
         token_lifetime_s = tenant_user.identity.expires_at.timestamp() - time.time()
         self._expiry = asyncio.get_running_loop().call_later(
             max(token_lifetime_s, 0), socket.close, CLOSE_UNAUTHENTICATED, "token_expired"
         )
+
+    @property
+    def subscribed_names(self) -> list[str]:
+        """The channels that it shows."""
+        return [f"channel {channel_id}" for channel_id in self._channel_views]
 
     async def leave_groups(self) -> None:
         """A dashboard is in no queue group."""

@@ -39,6 +39,9 @@ _encode = EVENT_STREAM_FORMAT.encode
 class EventConnection:
     """The response of a stream, as the session registry sees a connection."""
 
+    # An error ends a stream, so a live one was sent none.
+    recent_errors = ()
+
     def __init__(self, limit: int, abort: Callable[[], None]) -> None:
         self.connection_id = new_id()
         self.close_reason = ""
@@ -141,6 +144,11 @@ class EventStreamSession:
         self._expiry = asyncio.get_running_loop().call_later(
             max(lifetime_s, 0), connection.close, CLOSE_UNAUTHENTICATED, "token_expired"
         )
+
+    @property
+    def subscribed_names(self) -> list[str]:
+        """The channel that it follows."""
+        return list(self._subscriptions.names)
 
     async def leave_groups(self) -> None:
         """A stream is in no queue group."""

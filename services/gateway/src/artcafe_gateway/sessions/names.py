@@ -139,7 +139,13 @@ def name_of_channel(channel: Channel) -> ResolvedSubject:
 
 
 def _with_history(name: ResolvedSubject, channel: Channel) -> ResolvedSubject:
-    return msgspec.structs.replace(name, has_history=channel.has_history, created_at=channel.created_at)
+    return msgspec.structs.replace(
+        name,
+        has_history=channel.has_history,
+        created_at=channel.created_at,
+        purged_seq=channel.purged_seq,
+        purged_at=channel.purged_at,
+    )
 
 
 def _require_id(channel: Channel, channel_id: str) -> None:

@@ -116,7 +116,9 @@ class SocketSubscriptions:
         tail = await streams.acquire_confirmed(subject, StreamTail)
         try:
             await tail.start(self._bridge, subject)
-            position = await find_replay_position(self._bridge, subject, query, name.created_at)
+            position = await find_replay_position(
+                self._bridge, subject, query, name.created_at, (name.purged_seq, name.purged_at)
+            )
         except BaseException:
             await streams.release_subscription(subject)
             raise

@@ -3,7 +3,8 @@
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -13,7 +14,8 @@ from litestar.connection.base import empty_receive, empty_send
 from litestar.exceptions import WebSocketException
 
 from artcafe_common.bus.errors import CommandError, InternalError
-from artcafe_common.clock import new_id
+from artcafe_common.clock import new_id, now
+from artcafe_common.contracts.gateway import SentError
 from artcafe_gateway.wire.frames import Error, FrameId, Reconnect, ServerFrame
 from artcafe_gateway.wire.parsing import NotJson, parse_frame, parse_frame_id
 from artcafe_gateway.wire.transport import (
@@ -25,6 +27,7 @@ from artcafe_gateway.wire.transport import (
 )
 
 MAX_NOT_JSON = 3
+MAX_RECENT_ERRORS = 10
 CLOSE_UNAUTHENTICATED = 4401
 CLOSE_REVOKED = 4403
 CLOSE_TIMEOUT = 4408
@@ -57,16 +60,19 @@ class Socket:
     """One accepted WebSocket.
 
     `last_received_at` is the monotonic time of the last message. `close_reason` is the reason sent
-    with a close by the gateway. `on_rejected` is called with each frame that is rejected.
+    with a close by the gateway. `on_rejected` is called with each frame that is rejected, `on_error` with the code of
+    each error that is sent.
     """
 
     __slots__ = (
+        "_errors",
         "_not_json_count",
         "_reconnect_sent",
         "_websocket",
         "close_reason",
         "connection_id",
         "last_received_at",
+        "on_error",
         "on_rejected",
         "opened_at",
         "send_queue",
@@ -84,6 +90,14 @@ class Socket:
         self.opened_at = self.last_received_at
         self.close_reason = ""
         self.on_rejected: Callable[[CommandError, Any], None] | None = None
+        self.on_error: Callable[[str], None] | None = None
+        # Most sockets are sent none.
+        self._errors: deque[SentError] | None = None
+
+    @property
+    def recent_errors(self) -> Sequence[SentError]:
+        """The last errors that were sent to the peer, oldest first."""
+        return self._errors or ()
 
     def send(self, outgoing: ServerFrame) -> None:
         """Queues a frame."""
@@ -93,6 +107,11 @@ class Socket:
         """Queues an error frame."""
         retry_after_ms = None if error.retry_after_s is None else error.retry_after_s * 1000
         self.send(Error(code=error.code, message=error.detail, id=frame_id, retry_after_ms=retry_after_ms))
+        if self._errors is None:
+            self._errors = deque(maxlen=MAX_RECENT_ERRORS)
+        self._errors.append(SentError(code=error.code, at=now()))
+        if self.on_error is not None:
+            self.on_error(error.code)
 
     def reject(self, error: CommandError, received: Any) -> None:
         """Answers a well-formed frame with an error."""

@@ -29,7 +29,10 @@ class ChannelNotFound(CommandError):
 
 
 class Channel(msgspec.Struct, frozen=True, kw_only=True):
-    """A channel; its messages are published on `subject`, and stored if it `has_history`."""
+    """A channel; its messages are published on `subject`, and stored if it `has_history`.
+
+    The messages up to `purged_seq` were deleted at `purged_at`, if it was purged.
+    """
 
     channel_id: str
     tenant_id: str
@@ -40,6 +43,8 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     updated_at: datetime
     has_history: bool = False
+    purged_seq: int = 0
+    purged_at: datetime | None = None
 
 
 class Channels(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,6 +98,15 @@ class DeleteChannel(ConditionalCommand[Channel], frozen=True, kw_only=True):
 
     subject = "artcafe.tenancy.channel.delete"
     raises = (ChannelNotFound, PreconditionFailed)
+    channel_id: str
+
+
+class PurgeChannel(Command[Channel], frozen=True, kw_only=True):
+    """Delete the stored messages of a channel. A subscriber that resumes from one of them gets a `gap`."""
+
+    subject = "artcafe.tenancy.channel.purge"
+    raises = (ChannelNotFound,)
+    idempotent = True
     channel_id: str
 
 

@@ -115,7 +115,10 @@ class UpdateProfile(ConditionalCommand[Profile], frozen=True, kw_only=True):
 
 
 class RecordUserDetails(Command[Empty], frozen=True, kw_only=True):
-    """Keep the e-mail address and the name of a user as the identity provider gives them; empty ones stay unchanged."""
+    """Keep the e-mail address and the name of a user as the identity provider gives them; empty ones stay unchanged.
+
+    `email_verified` is whether the provider says that the address is the user's; None if it does not say.
+    """
 
     subject = "artcafe.tenancy.profile.record"
     callers = ("identity",)
@@ -123,6 +126,7 @@ class RecordUserDetails(Command[Empty], frozen=True, kw_only=True):
     user_id: Annotated[str, Meta(min_length=1, max_length=128)]
     email: Email = ""
     name: Annotated[str, Meta(max_length=128)] = ""
+    email_verified: bool | None = None
 
 
 class GetPreferences(Query[Preferences], frozen=True, kw_only=True):
