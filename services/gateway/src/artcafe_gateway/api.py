@@ -25,6 +25,7 @@ from artcafe_gateway.routes.channels import ChannelsController
 from artcafe_gateway.routes.client_connections import ClientConnectionsController
 from artcafe_gateway.routes.clients import ClientsController
 from artcafe_gateway.routes.connections import ConnectionsController
+from artcafe_gateway.routes.console import ConsoleController
 from artcafe_gateway.routes.health import HealthController
 from artcafe_gateway.routes.invitations import AccountInvitationsController, InvitationsController
 from artcafe_gateway.routes.plans import PlansController
@@ -69,6 +70,7 @@ def create_api(
             Router(path="/api/v1", route_handlers=list(CONTROLLERS)),
             # Where supervisors and load balancers ask by default.
             Router(path="/", route_handlers=[HealthController], include_in_schema=False),
+            ConsoleController,
             DocumentsController,
             ProblemsController,
             client_socket,

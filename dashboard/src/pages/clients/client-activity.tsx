@@ -1,0 +1,30 @@
+import type { Activity } from "../../api/types.js";
+import { Card } from "../../ui/basics.js";
+import { More } from "../../ui/more.js";
+import { usePages } from "../../ui/pages.js";
+import { Failed, Loading } from "../../ui/states.js";
+import { ActivityTable } from "../activity/activity-table.js";
+
+const MONTH_HOURS = 720;
+
+/** What was done to a client, and its connections. */
+export function ClientActivity({ clientId }: { clientId: string }) {
+  const list = usePages<Activity>(["activity", "client", clientId], "/activity/logs", "logs", {
+    resource: `client:${clientId}`,
+    hours: MONTH_HOURS,
+  });
+  return (
+    <Card title="The last 30 days" flush>
+      {list.items ? (
+        <>
+          <ActivityTable entries={list.items} />
+          <More list={list} />
+        </>
+      ) : list.isPending ? (
+        <Loading />
+      ) : (
+        <Failed error={list.error} retry={list.refetch} />
+      )}
+    </Card>
+  );
+}
