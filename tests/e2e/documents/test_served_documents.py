@@ -2,15 +2,12 @@
 
 import json
 import re
-import shutil
 
 import httpx
 import jsonschema_rs
 import pytest
-from playwright.async_api import async_playwright
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+from support.browser import MISSING, Watch, running_browser
 
 
 async def test_api_documents_need_no_authentication(http):
@@ -59,30 +56,23 @@ async def test_api_page_loads_only_from_its_own_host(http):
             assert (asset.status_code, asset.headers["x-content-type-options"]) == (200, "nosniff")
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
+@pytest.mark.skipif(MISSING is not None, reason=MISSING or "")
 async def test_api_page_shows_every_route(stack, http):
     document = (await http.get("/schema/openapi.json")).json()
-    requests, problems = [], []
-    async with async_playwright() as play:
-        browser = await play.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        try:
-            page = await browser.new_page()
-            page.on("request", lambda request: requests.append(request.url))
-            page.on("pageerror", lambda error: problems.append(str(error)))
-            page.on("console", lambda line: problems.append(line.text) if line.type == "error" else None)
-            await page.goto(f"{stack.api}/schema")
-            await page.wait_for_selector(".opblock", timeout=20_000)
-            shown = await page.locator(".opblock").count()
-            await page.locator("#operations-clients-clients_create").click()
-            await page.wait_for_selector("#operations-clients-clients_create .responses-wrapper")
-            text = await page.locator("#operations-clients-clients_create").inner_text()
-        finally:
-            await browser.close()
+    async with running_browser() as browser:
+        page = await browser.new_page()
+        watch = Watch(page)
+        await page.goto(f"{stack.api}/schema")
+        await page.wait_for_selector(".opblock", timeout=20_000)
+        shown = await page.locator(".opblock").count()
+        await page.locator("#operations-clients-clients_create").click()
+        await page.wait_for_selector("#operations-clients-clients_create .responses-wrapper")
+        text = await page.locator("#operations-clients-clients_create").inner_text()
     assert shown == sum(len(item) for item in document["paths"].values())
     assert "Create a client; its seed is shown only once" in text
     assert "plan_limit" in text
-    assert problems == []
-    assert [url for url in requests if not url.startswith((stack.api, "data:", "blob:"))] == []
+    assert watch.problems == []
+    assert watch.foreign(stack.api) == []
 
 
 async def test_openapi_document_describes_the_published_bodies_that_are_accepted(tenant):
