@@ -15,6 +15,7 @@ export function Badge({ tone = "", children }: { tone?: Tone; children: Componen
 
 const STATUS_TONES: Record<string, Tone> = {
   online: "ok",
+  connected: "ok",
   active: "ok",
   healthy: "ok",
   ok: "ok",

@@ -19,6 +19,7 @@ const STORES: Record<string, string> = {
   nats: "the message broker",
   dynamodb: "what organizations own",
   redis: "counters and limits",
+  openid_provider: "people's passwords",
 };
 const HISTORY: Record<string, string> = {
   ok: "Messages of channels are kept and can be read.",
