@@ -24,6 +24,7 @@ from docs.generate import (
     settings,
     states,
     tables,
+    typescript_api,
 )
 from docs.generate.store_states.dynamodb import DYNAMODB
 from docs.generate.store_states.provider import PROVIDER
@@ -59,6 +60,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "settings": settings.table,
     "signals": contracts.signals,
     "tables": tables.tables,
+    "typescript client": typescript_api.reference,
     "user commands": cli_commands.for_users,
 }
 _BLOCK = re.compile(r"<!-- generated: ([a-z ]+) -->\n.*?<!-- end -->", re.DOTALL)

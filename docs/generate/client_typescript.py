@@ -70,8 +70,11 @@ def _declaration(error: type[CommandError]) -> str:
     cause = sentence(error.__doc__ or error.title)
     paragraphs = [cause, *([f"Remedy: {sentence(error.remedy)}"] if error.remedy else [])]
     text = "\n".join("\n".join(_comment(each)) for each in paragraphs)
+    # The package derives the name of a class from its code.
+    derived = "".join(word.capitalize() for word in error.code.split("_"))
+    name = "" if error.__name__ == derived else f'  override readonly name = "{error.__name__}";\n'
     return (
-        f"/**\n{text}\n */\nexport class {error.__name__} extends ServerError {{\n"
+        f"/**\n{text}\n */\nexport class {error.__name__} extends ServerError {{\n{name}"
         f"  static override readonly code = {json.dumps(error.code)};\n"
         f"  static override readonly status = {error.status};\n}}"
     )

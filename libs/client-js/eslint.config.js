@@ -2,7 +2,7 @@ import eslint from "@eslint/js";
 import tseslint from "typescript-eslint";
 
 export default tseslint.config(
-  { ignores: ["dist", "eslint.config.js"] },
+  { ignores: ["dist", "eslint.config.js", "tests/browser"] },
   eslint.configs.recommended,
   tseslint.configs.strictTypeChecked,
   {

@@ -3,7 +3,8 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   build: {
     target: "es2022",
-    lib: { entry: "src/index.ts", formats: ["es"], fileName: "index" },
+    lib: { entry: { index: "src/index.ts", nats: "src/nats.ts", react: "src/react.ts" }, formats: ["es"] },
+    rolldownOptions: { external: ["@nats-io/nats-core", "react"] },
     minify: true,
     sourcemap: true,
   },

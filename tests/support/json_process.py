@@ -1,4 +1,4 @@
-"""A Python process that answers requests, one line of JSON each; it ends when its input does."""
+"""A process that answers requests, one line of JSON each; it ends when its input does."""
 
 import asyncio
 import contextlib
@@ -14,22 +14,31 @@ MAX_LINE = 1 << 24
 
 
 class JsonProcess:
-    """The side of the test: starts a module of `tests`, and sends it requests."""
+    """The side of the test: starts a module of `tests`, or another program, and sends it requests."""
 
     def __init__(self, process):
         self._process = process
+        # One request at a time, so that each gets its own answer.
+        self._lock = asyncio.Lock()
+
+    @property
+    def pid(self):
+        return self._process.pid
+
+    @classmethod
+    def running(cls, module):
+        return cls.running_command(sys.executable, "-m", module, env={**os.environ, "PYTHONPATH": str(TESTS)})
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def running(cls, module):
+    async def running_command(cls, *command, **options):
+        """As `running`, for a program of any language that answers in the same way."""
         process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            module,
+            *command,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": str(TESTS)},
             limit=MAX_LINE,
+            **options,
         )
         try:
             yield cls(process)
@@ -43,9 +52,10 @@ class JsonProcess:
 
     async def call(self, **request):
         """The answer to a request; AssertionError when the process has ended."""
-        self._process.stdin.write(json.dumps(request).encode() + b"\n")
-        await self._process.stdin.drain()
-        line = await self._process.stdout.readline()
+        async with self._lock:
+            self._process.stdin.write(json.dumps(request).encode() + b"\n")
+            await self._process.stdin.drain()
+            line = await self._process.stdout.readline()
         assert line, "the process has ended"
         return json.loads(line)
 

@@ -1,12 +1,17 @@
 """The TypeScript SDK, built with its locked packages."""
 
+import contextlib
+import fcntl
 import re
 import shutil
 import subprocess
 from pathlib import Path
 
+from support.json_process import JsonProcess
+
 SOURCE = Path(__file__).parents[2] / "libs/client-js"
 OLDEST_NODE = (20, 19)
+PEER = Path(__file__).parents[1] / "e2e/sdk/node_peer.mjs"
 
 
 def missing_node():
@@ -40,9 +45,30 @@ def npm(directory, *arguments, environment=None):
     return done.stdout
 
 
+def build_sdk_once(directory):
+    """The SDK, built in a directory by the first of several processes that want it."""
+    with (directory / "client-js.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        built = directory / "client-js"
+        return built if (built / "dist/index.js").exists() else build_sdk(built)
+
+
 def build_sdk(directory):
     """Copies the SDK's sources to a directory and builds it there."""
     shutil.copytree(SOURCE, directory, ignore=shutil.ignore_patterns("node_modules", "dist"))
     npm(directory, "ci", "--ignore-scripts", "--no-audit", "--no-fund")
     npm(directory, "run", "build")
     return directory
+
+
+@contextlib.asynccontextmanager
+async def running_peer(sdk, directory):
+    """A process of clients of the built SDK, which does what it is asked; see `support.interop.NodePeer`."""
+    package = directory / "node_modules/@artcafe/client"
+    package.parent.mkdir(parents=True)
+    package.symlink_to(sdk)
+    (directory / "node_modules/@nats-io").symlink_to(sdk / "node_modules/@nats-io")
+    shutil.copy(PEER, directory)
+    command = ("node", "--no-warnings", *websocket_flags(), PEER.name)
+    async with JsonProcess.running_command(*command, cwd=directory) as process:
+        yield process

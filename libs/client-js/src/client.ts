@@ -4,13 +4,13 @@ import { Connection } from "./connection.js";
 import { PublishUncertain } from "./error-codes.js";
 import { ConnectionLost, ServerError } from "./errors.js";
 import { Heartbeats } from "./heartbeats.js";
-import { Link } from "./link.js";
 import { type Ack, encode, type Message } from "./message.js";
-import type { KeyPair } from "./nkeys.js";
 import { OfflineBuffer } from "./offline.js";
-import type { ConnectOptions, Report, Target, WebSocketConstructor } from "./options.js";
+import { type ClientOptions, DEFAULT_TIMEOUT_MS, type Target } from "./options.js";
+import { Presence } from "./presence.js";
 import { MAX_PENDING, MAX_PENDING_SIZE, type Source } from "./receive-queue.js";
 import { type Responder, serve } from "./responder.js";
+import type { Dial, ServerLink } from "./server-link.js";
 import type { State } from "./states.js";
 import type { Subscription } from "./subscription.js";
 import { delay, isPassing, RETRY_MS, SubscriptionSet } from "./subscription-set.js";
@@ -18,39 +18,26 @@ import { delay, isPassing, RETRY_MS, SubscriptionSet } from "./subscription-set.
 /** What is sent and not read in this time is not waited for by `drain`. */
 const DRAIN_STALL_MS = 1_000;
 const POLL_MS = 10;
-const DEFAULT_TIMEOUT_MS = 10_000;
 
 /** A client of an organization; made by `connect`. Subjects are names such as `orders.new`, data is any JSON value. */
 export class Client {
-  /** What the client says about itself. */
-  readonly presence: { update: (changes: Report) => void };
-  readonly #options: ConnectOptions;
+  /** What the client says about itself, and who else is there. */
+  readonly presence: Presence;
+  readonly #options: ClientOptions;
   readonly #connection: Connection;
   readonly #subscriptions: SubscriptionSet;
   readonly #offline: OfflineBuffer;
   readonly #stateListeners = new Set<(state: State) => void>();
   readonly #serving = new Set<Promise<void>>();
-  #report: Report = {};
   #inFlight = 0;
 
   /** @internal */
-  constructor(options: ConnectOptions, key: KeyPair, WebSocket: WebSocketConstructor) {
+  constructor(options: ClientOptions, dial: Dial) {
     this.#options = options;
     if (options.onState) this.#stateListeners.add(options.onState);
-    const onError = this.#onError;
-    const dial = (): Promise<Link> =>
-      Link.dial({
-        url: options.url,
-        clientId: options.clientId,
-        key,
-        WebSocket,
-        attemptTimeoutMs: options.attemptTimeoutMs ?? DEFAULT_TIMEOUT_MS,
-        answerTimeoutMs: options.ackTimeoutMs ?? DEFAULT_TIMEOUT_MS,
-        onError,
-      });
     this.#connection = new Connection(
       {
-        dial,
+        dial: () => dial(this.#onError),
         resume: (link) => {
           this.#resume(link);
         },
@@ -71,11 +58,11 @@ export class Client {
       },
     );
     this.#offline = new OfflineBuffer(options.offline);
-    this.presence = {
-      update: (changes) => {
-        this.#updatePresence(changes);
-      },
-    };
+    this.presence = new Presence(
+      () => this.#connection.link,
+      () => this.#connection.requireLink(),
+      (source, signal) => this.#subscribeTo(source, signal),
+    );
   }
 
   // -- the connection ----------------------------------------------------------------------------
@@ -131,8 +118,9 @@ export class Client {
   }
 
   /** Resolves when the server has received everything that was sent before. */
-  async flush(timeoutMs = this.#options.ackTimeoutMs ?? DEFAULT_TIMEOUT_MS): Promise<void> {
-    await this.#connection.requireLink().flush(timeoutMs);
+  async flush(timeoutMs?: number): Promise<void> {
+    const timeout = timeoutMs ?? this.#options.ackTimeoutMs ?? DEFAULT_TIMEOUT_MS;
+    await this.#connection.requireLink().flush(timeout);
   }
 
   // -- publish and request -----------------------------------------------------------------------
@@ -212,7 +200,7 @@ export class Client {
   }
 
   /** The link; with an offline buffer, as soon as there is one. */
-  async #linkFor(body: string): Promise<Link> {
+  async #linkFor(body: string): Promise<ServerLink> {
     if (this.#connection.link ?? !this.#offline.isEnabled) return this.#connection.requireLink();
     return this.#offline.hold(body.length, () => this.#connection.waitLink());
   }
@@ -234,7 +222,7 @@ export class Client {
 
   /** Publishes; undefined if it is to be tried again. */
   async #tryPublish(
-    link: Link,
+    link: ServerLink,
     target: Target,
     body: string,
     options: { headers?: Record<string, string>; messageId: string | undefined },
@@ -264,18 +252,11 @@ export class Client {
     }
   }
 
-  #updatePresence(changes: Report): void {
-    this.#report = { ...this.#report, ...changes };
-    const link = this.#connection.link;
-    link?.report(this.#report);
-    if (changes.metrics) link?.heartbeat(this.#report);
-  }
-
-  #resume(link: Link): void {
+  #resume(link: ServerLink): void {
     this.#subscriptions.resume(link);
-    if (Object.keys(this.#report).length > 0) link.report(this.#report);
+    this.presence.resume(link);
     new Heartbeats(link, () => {
-      link.heartbeat(this.#report);
+      this.presence.beat(link);
     });
   }
 

@@ -1,7 +1,9 @@
 import { Client } from "./client.js";
 import { ConfigurationError } from "./errors.js";
+import { Link } from "./link.js";
 import { KeyPair } from "./nkeys.js";
-import type { ConnectOptions, WebSocketConstructor } from "./options.js";
+import { type ConnectOptions, DEFAULT_TIMEOUT_MS, type WebSocketConstructor } from "./options.js";
+import type { Dial } from "./server-link.js";
 
 /**
  * Connects a client to its organization.
@@ -19,5 +21,15 @@ export async function connect(options: ConnectOptions): Promise<Client> {
     throw new ConfigurationError(`${options.url} is not a ws://, wss:// or http(s):// address`);
   }
   const key = await KeyPair.fromSeed(options.seed);
-  return new Client(options, key, WebSocket).open();
+  const dial: Dial = (onError) =>
+    Link.dial({
+      url: options.url,
+      clientId: options.clientId,
+      key,
+      WebSocket,
+      attemptTimeoutMs: options.attemptTimeoutMs ?? DEFAULT_TIMEOUT_MS,
+      answerTimeoutMs: options.ackTimeoutMs ?? DEFAULT_TIMEOUT_MS,
+      onError,
+    });
+  return new Client(options, dial).open();
 }

@@ -1,7 +1,7 @@
 import type { Backoff } from "./backoff.js";
 import { ClientClosed, ConnectionFailed, NotConnected } from "./errors.js";
-import type { Link } from "./link.js";
 import type { Loss } from "./options.js";
+import type { ServerLink } from "./server-link.js";
 import { type Action, type State, type StateEvent, TRANSITIONS } from "./states.js";
 
 /** A connection that lasted this long was a success: its loss is not a further failure of the same kind. */
@@ -9,8 +9,8 @@ const STABLE_AFTER_MS = 5_000;
 
 /** What the client does beside the connection itself. */
 export interface Hooks {
-  dial: () => Promise<Link>;
-  resume: (link: Link) => void;
+  dial: () => Promise<ServerLink>;
+  resume: (link: ServerLink) => void;
   stopReceiving: () => Promise<void>;
   end: (error: Error | undefined) => void;
   onState: (state: State) => void;
@@ -23,8 +23,8 @@ export class Connection {
   error: Error | undefined;
   lastLoss: Loss | undefined;
   /** The connection to the server; undefined while there is none. */
-  link: Link | undefined;
-  #dialled: Link | undefined;
+  link: ServerLink | undefined;
+  #dialled: ServerLink | undefined;
   #wakeUp: (() => void) | undefined;
   #waiters: (() => void)[] = [];
 
@@ -60,14 +60,14 @@ export class Connection {
   }
 
   /** The link. Throws NotConnected, ClientClosed, or the error with which the key was refused. */
-  requireLink(): Link {
+  requireLink(): ServerLink {
     if (this.link) return this.link;
     if (this.state === "closed") throw this.error ?? new ClientClosed("the client is closed");
     throw new NotConnected("there is no connection now");
   }
 
   /** The link, as soon as there is one. Rejects as `requireLink` does once the client is closed. */
-  async waitLink(): Promise<Link> {
+  async waitLink(): Promise<ServerLink> {
     while (!this.link) {
       if (this.state === "closed") this.requireLink();
       await this.waitChange();

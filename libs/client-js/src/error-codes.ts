@@ -366,6 +366,7 @@ export class InvalidToken extends ServerError {
  * Remedy: Revoke invitations that are not needed any more, or wait until they expire.
  */
 export class InvitationLimitReached extends ServerError {
+  override readonly name = "InvitationLimitReached";
   static override readonly code = "invitation_limit";
   static override readonly status = 409;
 }
@@ -515,6 +516,7 @@ export class NotJson extends ServerError {
  * Remedy: Use an organization that you have, or ask the operator for a higher limit.
  */
 export class OrganizationLimitReached extends ServerError {
+  override readonly name = "OrganizationLimitReached";
   static override readonly code = "organization_limit";
   static override readonly status = 409;
 }
@@ -542,6 +544,7 @@ export class PayloadTooLarge extends ServerError {
  * Remedy: Delete resources that you do not need, or ask the operator for a larger plan.
  */
 export class PlanLimitReached extends ServerError {
+  override readonly name = "PlanLimitReached";
   static override readonly code = "plan_limit";
   static override readonly status = 409;
 }
@@ -637,6 +640,7 @@ export class RecoveryFailed extends ServerError {
  * Remedy: Repeat the request over a new connection, and send it without pauses.
  */
 export class RequestTooSlow extends ServerError {
+  override readonly name = "RequestTooSlow";
   static override readonly code = "request_timeout";
   static override readonly status = 408;
 }
@@ -728,6 +732,7 @@ export class TenantRequired extends ServerError {
  * Remedy: Repeat the request if the responder is idempotent, or set a longer `timeout_ms`.
  */
 export class RequestTimeout extends ServerError {
+  override readonly name = "RequestTimeout";
   static override readonly code = "timeout";
   static override readonly status = 504;
 }

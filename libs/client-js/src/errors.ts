@@ -2,35 +2,49 @@
 
 /** The base of every error of this package. */
 export class ArtcafeError extends Error {
-  constructor(message: string) {
-    super(message);
-    this.name = new.target.name;
-  }
+  // Written out, because a minified class has another name.
+  override readonly name: string = "ArtcafeError";
 }
 
 /** `connect` was given too little, or the platform lacks something that the client needs. */
-export class ConfigurationError extends ArtcafeError {}
+export class ConfigurationError extends ArtcafeError {
+  override readonly name = "ConfigurationError";
+}
 
 /** The server could not be reached in time. */
-export class ConnectionFailed extends ArtcafeError {}
+export class ConnectionFailed extends ArtcafeError {
+  override readonly name = "ConnectionFailed";
+}
 
 /** There is no connection now, and the client has no offline buffer; nothing was sent. */
-export class NotConnected extends ArtcafeError {}
+export class NotConnected extends ArtcafeError {
+  override readonly name = "NotConnected";
+}
 
 /** The connection broke before the answer arrived. */
-export class ConnectionLost extends ArtcafeError {}
+export class ConnectionLost extends ArtcafeError {
+  override readonly name = "ConnectionLost";
+}
 
 /** The client was closed or drained. */
-export class ClientClosed extends ArtcafeError {}
+export class ClientClosed extends ArtcafeError {
+  override readonly name = "ClientClosed";
+}
 
 /** The offline buffer has no room for another message; nothing was sent. */
-export class OfflineBufferFull extends ArtcafeError {}
+export class OfflineBufferFull extends ArtcafeError {
+  override readonly name = "OfflineBufferFull";
+}
 
 /** A subscription's queue was full, and its overflow policy is to end it. */
-export class SlowSubscriber extends ArtcafeError {}
+export class SlowSubscriber extends ArtcafeError {
+  override readonly name = "SlowSubscriber";
+}
 
 /** The client was deleted or suspended, or its key was replaced; the message says which. */
-export class AccessRevoked extends ArtcafeError {}
+export class AccessRevoked extends ArtcafeError {
+  override readonly name = "AccessRevoked";
+}
 
 /**
  * Messages of a channel are not stored any more: those with a `seq` from `fromSeq` to `toSeq`, both included.
@@ -38,6 +52,8 @@ export class AccessRevoked extends ArtcafeError {}
  * Iterating a subscription throws it once; iterating again continues behind the gap.
  */
 export class GapError extends ArtcafeError {
+  override readonly name = "GapError";
+
   constructor(
     readonly channel: string,
     readonly fromSeq: number,
@@ -59,6 +75,8 @@ export class ServerError extends ArtcafeError {
   static readonly code: string = "";
   static readonly status: number = 0;
 
+  /** The name of the class. */
+  override readonly name: string;
   /** The stable code of the error. */
   readonly code: string;
   /** The HTTP status of the error over REST; 0 if this version does not know the code. */
@@ -72,6 +90,7 @@ export class ServerError extends ArtcafeError {
 
   constructor(fields: ErrorFields = {}, code = new.target.code) {
     super(fields.message ?? code);
+    this.name = new.target.code === "" ? "ServerError" : className(code);
     this.code = code;
     this.status = new.target.status;
     this.retryAfterMs = fields.retryAfterMs;
@@ -80,4 +99,11 @@ export class ServerError extends ArtcafeError {
 }
 
 /** The server answered with a code that this version of the package does not know. */
-export class UnknownError extends ServerError {}
+export class UnknownError extends ServerError {
+  override readonly name = "UnknownError";
+}
+
+/** `forbidden_subject` is the code of ForbiddenSubject; the few classes with another name say so. */
+function className(code: string): string {
+  return code.replace(/(?:^|_)([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
+}

@@ -1,5 +1,7 @@
 // The frames that a client receives; unknown types and fields are ignored.
 
+import type { RosterEntry } from "./options.js";
+
 export interface WelcomeFrame {
   type: "welcome";
   connection_id: string;
@@ -38,6 +40,9 @@ export interface AnswerFrame {
   data?: unknown;
   /** The id of a channel that was subscribed by its name. */
   channel_id?: string;
+  /** A page of the roster, and where the next one begins. */
+  roster?: RosterEntry[];
+  next_cursor?: string | null;
 }
 
 export type Frame =

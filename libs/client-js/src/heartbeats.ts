@@ -1,4 +1,5 @@
-import type { Link } from "./link.js";
+import type { ServerLink } from "./server-link.js";
+
 
 /** How long the server may take to answer a heartbeat. */
 const ANSWER_MS = 10_000;
@@ -22,7 +23,7 @@ export class Heartbeats {
   #isStopped = false;
 
   constructor(
-    private readonly link: Link,
+    private readonly link: ServerLink,
     private readonly send: () => void,
   ) {
     this.#dueAt = Date.now() + link.heartbeatIntervalMs;

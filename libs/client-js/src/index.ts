@@ -7,12 +7,15 @@ export * from "./error-codes.js";
 export * from "./errors.js";
 export type { Ack, Message } from "./message.js";
 export type {
+  ClientOptions,
   ConnectOptions,
   OfflineOptions,
   Report,
+  RosterEntry,
   WebSocketConstructor,
   WebSocketLike,
 } from "./options.js";
+export type { Presence } from "./presence.js";
 export type { Overflow } from "./receive-queue.js";
 export type { Responder } from "./responder.js";
 export type { State } from "./states.js";

@@ -3,11 +3,21 @@ import { ConnectionFailed, ConnectionLost, type ServerError } from "./errors.js"
 import { Farewell } from "./farewell.js";
 import { type AnswerFrame, type ErrorFrame, type Frame, type MessageFrame, parseFrame } from "./frames.js";
 import type { KeyPair } from "./nkeys.js";
-import type { Loss, Report, Start, Target, WebSocketConstructor, WebSocketLike } from "./options.js";
+import type {
+  Loss,
+  Report,
+  RosterEntry,
+  Start,
+  Target,
+  WebSocketConstructor,
+  WebSocketLike,
+} from "./options.js";
 import type { ReceiveQueue } from "./receive-queue.js";
 import { type Route, Routes } from "./routes.js";
 
 const CLOSE_TIMEOUT_MS = 2_000;
+/** The largest page that the server sends. */
+const ROSTER_PAGE = 200;
 
 export interface LinkOptions {
   url: string;
@@ -115,6 +125,18 @@ export class Link {
 
   heartbeat(report: Report): void {
     this.#send("heartbeat", { status: report.status, metrics: report.metrics });
+  }
+
+  /** Who is in the organization, read page by page. */
+  async roster(): Promise<RosterEntry[]> {
+    const members: RosterEntry[] = [];
+    let cursor: string | undefined;
+    do {
+      const page = await this.#call("roster", { limit: ROSTER_PAGE, cursor });
+      members.push(...(page.roster ?? []));
+      cursor = page.next_cursor ?? undefined;
+    } while (cursor !== undefined);
+    return members;
   }
 
   /** Returns when the server has received everything that was sent before. */

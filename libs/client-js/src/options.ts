@@ -20,16 +20,12 @@ export interface OfflineOptions {
   size?: number;
 }
 
-export interface ConnectOptions {
-  /** The gateway's address, or the `websocket_url` of the answer that created the client. */
-  url: string;
+export interface ClientOptions {
   clientId: string;
   /** The client's private key: 58 characters that begin with SU. */
   seed: string;
   /** Aborting it closes the client. */
   signal?: AbortSignal;
-  /** For platforms without a global WebSocket, such as Node.js 20. */
-  WebSocket?: WebSocketConstructor;
   /** Without it, publishing without a connection throws NotConnected. */
   offline?: OfflineOptions;
   /** Is called with each new state. */
@@ -49,6 +45,16 @@ export interface ConnectOptions {
   maxBackoffMs?: number;
 }
 
+export interface ConnectOptions extends ClientOptions {
+  /** The gateway's address, or the `websocket_url` of the answer that created the client. */
+  url: string;
+  /** For platforms without a global WebSocket, such as Node.js 20. */
+  WebSocket?: WebSocketConstructor;
+}
+
+/** The bound of what takes no time of its own, unless the options name another. */
+export const DEFAULT_TIMEOUT_MS = 10_000;
+
 /** What a channel's subscription begins with: a `seq`, a time, or the last N messages; an empty object means new ones. */
 export interface Start {
   since?: number | string;
@@ -67,6 +73,20 @@ export interface Report {
   capabilities?: string[];
   metadata?: Record<string, unknown>;
   metrics?: Record<string, unknown>;
+}
+
+/** Who is in the organization, as the server says it. Fields of presence are null while nobody can tell. */
+export interface RosterEntry {
+  client_id: string;
+  kind: "client" | "agent";
+  name: string;
+  status: string;
+  health: "healthy" | "degraded" | "unhealthy" | "unknown" | null;
+  /** RFC 3339. */
+  last_seen: string | null;
+  /** What it announced of itself last. */
+  capabilities: unknown[] | null;
+  metadata: Record<string, unknown> | null;
 }
 
 /** Why a connection ended, or could not be made. */

@@ -110,6 +110,12 @@ export class ReceiveQueue {
 
   // -- for the connection ------------------------------------------------------------------------
 
+  /** How many messages it can still take. */
+  get room(): number {
+    if (this.#size >= this.#source.maxPendingSize) return 0;
+    return Math.max(0, this.#source.maxPending - this.#items.length);
+  }
+
   /** Where to start: after the last message that was received, or where the program asked to. */
   get start(): Start | undefined {
     if (this.#isLiveOnly) return undefined;

@@ -1,7 +1,7 @@
 import { ArtcafeError, ConnectionLost, ServerError } from "./errors.js";
 import type { MessageFrame } from "./frames.js";
-import type { Link } from "./link.js";
 import { ReceiveQueue, type Source } from "./receive-queue.js";
+import type { ServerLink } from "./server-link.js";
 import { Subscription } from "./subscription.js";
 
 export const RETRY_MS = 1_000;
@@ -22,7 +22,7 @@ export class SubscriptionSet {
   readonly #queues = new Set<ReceiveQueue>();
 
   constructor(
-    private readonly currentLink: () => Link | undefined,
+    private readonly currentLink: () => ServerLink | undefined,
     readonly answer: (message: MessageFrame, data: unknown) => void,
   ) {}
 
@@ -34,7 +34,7 @@ export class SubscriptionSet {
   }
 
   /** Begins all of them on a new connection. */
-  resume(link: Link): void {
+  resume(link: ServerLink): void {
     for (const queue of this.#queues) this.#start(link, queue);
   }
 
@@ -88,7 +88,7 @@ export class SubscriptionSet {
     return queue.turn;
   }
 
-  #start(link: Link, queue: ReceiveQueue): void {
+  #start(link: ServerLink, queue: ReceiveQueue): void {
     const begin = async (): Promise<void> => {
       let wait: number | undefined = 0;
       while (wait !== undefined && this.#queues.has(queue) && !queue.isPaused && !link.loss) {
@@ -100,7 +100,7 @@ export class SubscriptionSet {
   }
 
   /** Subscribes; returns the delay before the next attempt, undefined if there is to be none. */
-  async #tryStart(link: Link, queue: ReceiveQueue): Promise<number | undefined> {
+  async #tryStart(link: ServerLink, queue: ReceiveQueue): Promise<number | undefined> {
     try {
       queue.bind(link.tenantId);
       await link.subscribe(queue);

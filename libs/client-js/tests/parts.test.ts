@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 
 import { Backoff } from "../src/backoff.js";
 import { createError } from "../src/create-error.js";
-import { ForbiddenSubject } from "../src/error-codes.js";
+import { ERRORS, ForbiddenSubject } from "../src/error-codes.js";
 import { ArtcafeError, GapError, ServerError, SlowSubscriber, UnknownError } from "../src/errors.js";
 import type { MessageFrame } from "../src/frames.js";
 import { clientUrl } from "../src/link.js";
@@ -28,6 +28,8 @@ test("an error code is a class", () => {
   expect(error).toBeInstanceOf(ServerError);
   expect(error).toBeInstanceOf(ArtcafeError);
   expect([error.code, error.status, error.message, error.detail]).toEqual(["forbidden_subject", 403, "no", { a: 1 }]);
+  expect(error.name).toBe("ForbiddenSubject");
+  expect(Object.entries(ERRORS).filter(([code, each]) => createError(code).name !== each.name)).toEqual([]);
   const unknown = createError("of_a_later_version", { retryAfterMs: 5 });
   expect(unknown).toBeInstanceOf(UnknownError);
   expect([unknown.code, unknown.status, unknown.retryAfterMs]).toEqual(["of_a_later_version", 0, 5]);

@@ -26,6 +26,20 @@ function message(seq: number, channel = "C"): Record<string, unknown> {
   return { type: "message", subject: `tenant.T.channel.${channel}`, channel, data: seq, timestamp: AT, seq };
 }
 
+test("the roster is read page by page", async () => {
+  const [client, peer] = await server.connected();
+  const reading = client.presence.roster();
+  const first = await peer.next("roster");
+  expect(first).toMatchObject({ limit: 200 });
+  peer.send({ type: "roster", id: first.id, roster: [{ client_id: "a" }], next_cursor: "after a" });
+  const second = await peer.next("roster");
+  expect(second).toMatchObject({ limit: 200, cursor: "after a" });
+  peer.send({ type: "roster", id: second.id, roster: [{ client_id: "b" }], next_cursor: null });
+  expect(await reading).toEqual([{ client_id: "a" }, { client_id: "b" }]);
+  await client.close();
+  await expect(client.presence.roster()).rejects.toThrow(ClientClosed);
+});
+
 describe("a connection that is lost", () => {
   test("is made again, with subscriptions and presence", async () => {
     const states: State[] = [];

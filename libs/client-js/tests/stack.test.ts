@@ -1,95 +1,20 @@
-// The client and a running system. The environment names it: ARTCAFE_TEST_API, and the ARTCAFE_TEST_TOKEN and
-// ARTCAFE_TEST_TENANT of a person and an organization in which the tests create clients and channels.
+// The client and a running system; see `stack.ts`.
 
 import { afterEach, describe, expect, test, vi } from "vitest";
-import { WebSocket } from "ws";
 
 import {
   AccessRevoked,
   AuthenticationFailed,
   BadSubject,
   ChannelNotFound,
-  type Client,
   ClientClosed,
-  connect,
   ForbiddenSubject,
   NoResponders,
   RequestTimeout,
-  type Subscription,
 } from "../src/index.js";
-import type { ConnectOptions } from "../src/options.js";
-import { CutProxy } from "./cut-proxy.js";
+import { api, call, closeAll, createChannel, createClient, cut, open, openBehindProxy, take } from "./stack.js";
 
-const { ARTCAFE_TEST_API: api, ARTCAFE_TEST_TOKEN: token, ARTCAFE_TEST_TENANT: tenant } = process.env;
-const clients: Client[] = [];
-const proxies: CutProxy[] = [];
-
-interface Credentials {
-  url: string;
-  clientId: string;
-  seed: string;
-}
-
-async function call(method: string, path: string, body?: unknown): Promise<unknown> {
-  const response = await fetch(`${api ?? ""}/api/v1${path}`, {
-    method,
-    headers: {
-      authorization: `Bearer ${token ?? ""}`,
-      "x-tenant-id": tenant ?? "",
-      "content-type": "application/json",
-    },
-    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-  });
-  const text = await response.text();
-  expect(response.ok, text).toBe(true);
-  return text === "" ? undefined : JSON.parse(text);
-}
-
-async function createClient(): Promise<Credentials> {
-  const created = (await call("POST", "/clients", { name: crypto.randomUUID() })) as {
-    client: { client_id: string };
-    nkey_seed: string;
-    connection: { websocket_url: string };
-  };
-  return { url: created.connection.websocket_url, clientId: created.client.client_id, seed: created.nkey_seed };
-}
-
-async function createChannel(): Promise<string> {
-  const created = (await call("POST", "/channels", { name: crypto.randomUUID() })) as { channel_id: string };
-  return created.channel_id;
-}
-
-async function open(options: Partial<ConnectOptions> = {}): Promise<Client> {
-  const credentials = options.seed ? undefined : await createClient();
-  const client = await connect({ WebSocket, firstBackoffMs: 50, ...credentials, ...options } as ConnectOptions);
-  clients.push(client);
-  return client;
-}
-
-/** A client whose connection can be cut. */
-async function openBehindProxy(options: Partial<ConnectOptions> = {}): Promise<[Client, CutProxy]> {
-  const credentials = await createClient();
-  const proxy = await CutProxy.start(Number(new URL(credentials.url).port));
-  proxies.push(proxy);
-  return [await open({ ...credentials, url: proxy.url, ...options }), proxy];
-}
-
-async function cut(client: Client, proxy: CutProxy): Promise<void> {
-  const { connectionId } = client;
-  proxy.cut();
-  await vi.waitUntil(() => client.connectionId !== connectionId, { timeout: 5_000, interval: 5 });
-}
-
-async function take(subscription: Subscription, count: number): Promise<unknown[]> {
-  const data: unknown[] = [];
-  while (data.length < count) data.push((await subscription.next()).value?.data);
-  return data;
-}
-
-afterEach(async () => {
-  await Promise.all(clients.splice(0).map((client) => client.close()));
-  for (const proxy of proxies.splice(0)) proxy.stop();
-});
+afterEach(closeAll);
 
 describe.skipIf(!api)("on a running system", () => {
   test("subscribers receive what matches, in order, with headers and sender", async () => {
@@ -228,9 +153,20 @@ describe.skipIf(!api)("on a running system", () => {
     await expect(asker.request("silent", 1, { timeoutMs: 100 })).rejects.toThrow(RequestTimeout);
   });
 
-  test("presence is shown", async () => {
+  test("presence is shown, and who comes and goes is told", async () => {
     const credentials = await createClient();
     const client = await open(credentials);
+    const changes = await client.presence.watch().confirmed();
+    const other = await createClient();
+    await (await open(other)).close();
+    for (const status of ["online", "offline"]) {
+      let change: unknown;
+      do change = (await changes.next()).value?.data;
+      while ((change as { client_id: string }).client_id !== other.clientId);
+      expect(change).toMatchObject({ status });
+    }
+    const roster = await client.presence.roster();
+    expect(roster.find((each) => each.client_id === other.clientId)).toMatchObject({ status: "offline" });
     client.presence.update({ status: "degraded" });
     await vi.waitUntil(
       async () => {
@@ -244,14 +180,19 @@ describe.skipIf(!api)("on a running system", () => {
   test("draining hands out what arrived, and lets answers finish", async () => {
     const [client, other] = [await open(), await open()];
     const subscription = await client.subscribe("last").confirmed();
-    let finish = (): void => undefined;
+    let [begin, finish] = [(): void => undefined, (): void => undefined];
+    const began = new Promise<void>((done) => (begin = done));
     const waiting = new Promise<void>((done) => (finish = done));
-    await client.respond("slow", () => waiting.then(() => "done")).confirmed();
+    const answer = async (): Promise<string> => {
+      begin();
+      await waiting;
+      return "done";
+    };
+    await client.respond("slow", answer).confirmed();
     for (let n = 0; n < 5; n += 1) await other.publish("last", n);
     await vi.waitUntil(() => subscription.pending === 5, { timeout: 5_000 });
     const asking = other.request("slow", 1);
-    await other.flush();
-    await client.flush();
+    await began;
     const draining = client.drain();
     const data: unknown[] = [];
     for await (const message of subscription) data.push(message.data);
