@@ -152,6 +152,9 @@ async def test_printed_endpoints_work(dev):
 
     async with httpx.AsyncClient(base_url=endpoints["api"], timeout=10) as http:
         assert await is_healthy(endpoints["api"])
+        # The page, or that it is not built.
+        address = re.search(r"console +(\S+)", dev.text)[1]
+        assert "console" in (await http.get(address)).text
         login = {"email": endpoints["user"], "password": endpoints["password"]}
         assert (await http.post("/auth/login", json=login)).status_code == 200
         bearer = {"Authorization": f"Bearer {endpoints['token']}"}

@@ -65,7 +65,7 @@ async def run(directory: Path, port_base: int) -> None:
 def _summary(stack: Stack) -> str:
     e = stack.endpoints
     return f"""
-  console    {e["api"]}/console
+  console    {stack.api}/console
   REST       {e["api"]}          health: {e["api"]}/health
   WebSocket  {e["ws"]}/ws/client/<client_id>   dashboard: {e["ws"]}/ws/dashboard
   NATS       {e["nats"]}   over WebSocket: {e["nats_ws"]}
