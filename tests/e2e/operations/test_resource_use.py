@@ -96,10 +96,14 @@ async def test_no_route_scans_a_table(recording_stack, org):
     subject = await org.call("POST", "/subjects", 201, json={"name": "S", "pattern": "s.>"})
     key = await org.call("POST", f"/accounts/generate-nkey/{org.id}", 201)
     live = await client.connect_websocket()
+    invited = await org.call(
+        "POST", f"/accounts/{org.id}/invitations", 201, json={"email": "new@example.com"}
+    )
     ids = {
         "account_id": org.id,
         "connection_id": live.welcome["connection_id"],
         "user_id": "nobody",
+        "invitation_id": invited["invitation_id"],
         "nkey_public": key["nkey_public"],
         "client_id": client.id,
         "agent_id": old["agent"]["agent_id"],
