@@ -68,8 +68,9 @@ async def connect_to_earlier_account(stack, tenant):
         await nc.close()
         return None
 
-    # Identity answers logins before it has pushed the account of the earlier release.
-    nc, js = await eventually(connect_without_limit, within=15)
+    # Identity answers logins before it has pushed the account of the earlier release: it compares all accounts of the
+    # stack, slowly.
+    nc, js = await eventually(connect_without_limit, within=60)
     return client, nc, js
 
 
@@ -224,7 +225,7 @@ async def test_interrupted_move_of_own_streams_is_finished_without_a_command(sep
                 await js.account_info()
             ).limits.max_streams != -1
 
-    await eventually(all_moved, within=45)
+    await eventually(all_moved, within=90)
     for number in range(3):
         info = await js.stream_info(f"S{number}")
         assert info.config.subjects == [f"s{number}.>"]
