@@ -58,6 +58,10 @@ class ChaosStack(SentinelStack, ClusterStack):
             return command
         return self.network.command(command)
 
+    async def is_healthy(self):
+        # Without its replica, Redis would not survive the next fault.
+        return await super().is_healthy() and await self.find_replicated_primary() is not None
+
     async def is_node_healthy(self, server):
         if self.network is None or server.server_name != OWN_NETWORK_NODE:
             return await super().is_node_healthy(server)

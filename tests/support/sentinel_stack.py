@@ -2,6 +2,7 @@
 
 from redis.asyncio import Redis
 from redis.asyncio.sentinel import Sentinel
+from redis.exceptions import RedisError
 
 from artcafe_common.dev.stack import LOOPBACK, Stack
 from support.stack import free_ports
@@ -67,6 +68,16 @@ sentinel failover-timeout {PRIMARY_NAME} 4000
         async with Sentinel(sentinels, sentinel_kwargs={"password": SENTINEL_PASSWORD}) as sentinel:
             _, port = await sentinel.discover_master(PRIMARY_NAME)
         return next(name for name, each in self.redis_ports.items() if each == port)
+
+    async def find_replicated_primary(self):
+        """The primary if its replica is up to date, and the Sentinels know of it; else None."""
+        try:
+            name = await self.find_primary()
+            async with self.connect_redis(name) as redis:
+                info = await redis.info("replication")
+        except (RedisError, OSError):
+            return None
+        return name if info["role"] == "master" and info.get("slave0", {}).get("state") == "online" else None
 
     def connect_redis(self, name):
         """A connection to one of the two servers."""

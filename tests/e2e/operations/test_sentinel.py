@@ -5,7 +5,6 @@ import signal
 import time
 
 import pytest
-from redis.exceptions import RedisError
 
 from artcafe_common.bus.errors import StoreUnavailable
 from artcafe_common.cli.doctor_clocks import ClockOffsets
@@ -31,22 +30,11 @@ async def sentinel(tmp_path_factory):
 @pytest.fixture
 async def primary(sentinel):
     """The name of the primary, which has its replica."""
-    name = await eventually(lambda: replicated(sentinel), within=30)
+    name = await eventually(sentinel.find_replicated_primary, within=30)
     yield name
     if name not in sentinel.supervisor.names:
         sentinel.start(name)
-    await eventually(lambda: replicated(sentinel), within=30)
-
-
-async def replicated(sentinel):
-    """The primary if its replica is up to date, and the Sentinels know of it."""
-    try:
-        name = await sentinel.find_primary()
-        async with sentinel.connect_redis(name) as redis:
-            info = await redis.info("replication")
-    except (RedisError, OSError):
-        return None
-    return name if info["role"] == "master" and info.get("slave0", {}).get("state") == "online" else None
+    await eventually(sentinel.find_replicated_primary, within=30)
 
 
 async def usage_of(org):
@@ -106,7 +94,7 @@ async def test_primary_that_hangs_is_replaced(sentinel, primary):
         await eventually(lambda: accepts(client), within=FAILED_OVER_WITHIN_S)
         assert await sentinel.find_primary() != primary
     # It comes back with its old role, and nobody writes to it.
-    await eventually(lambda: replicated(sentinel), within=30)
+    await eventually(sentinel.find_replicated_primary, within=30)
     await client.execute(lambda redis: redis.set("key", 2))
     async with sentinel.connect_redis(await sentinel.find_primary()) as redis:
         assert await redis.get("key") == "2"
@@ -119,7 +107,7 @@ async def test_what_a_replica_has_survives_the_primary(sentinel, primary):
     # A replica that hangs holds up nobody for long.
     async with paused(sentinel.supervisor.pid(replica)), asyncio.timeout(2), client.replicated():
         await client.execute(lambda redis: redis.set("counted", 0))
-    await eventually(lambda: replicated(sentinel), within=30)
+    await eventually(sentinel.find_replicated_primary, within=30)
     await asyncio.sleep(REPLICA_PAUSE_S)
     async with client.replicated():
         await client.execute(lambda redis: redis.set("counted", 1))
