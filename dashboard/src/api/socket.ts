@@ -130,7 +130,7 @@ export class DashboardSocket {
   #lost(code: number): void {
     this.#ws = undefined;
     this.state.set("disconnected");
-    // A token that has expired was renewed meanwhile.
+    // An expired token has been renewed by now.
     if (FINAL_CODES.has(code) && this.#usedToken === this.token()) {
       this.onFinal(code);
       return;

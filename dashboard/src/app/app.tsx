@@ -10,7 +10,7 @@ import { forgetOrganization } from "../pages/sign-in/last-organization.js";
 import { Toasts, clearToasts } from "../ui/toasts.js";
 import { Shell } from "./shell.js";
 
-/** The page for whoever is signed in or not. */
+/** The page: the sign-in, or the console of the person who is signed in. */
 export function App() {
   const current = useStore(session);
   const isResuming = !isSignedIn(current) && current.reason === "resuming";

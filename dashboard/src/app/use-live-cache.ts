@@ -55,7 +55,7 @@ export function useLiveCache(): void {
   const wasConnected = useRef(false);
   useEffect(() => {
     if (state !== "connected") return;
-    // What happened between two connections was not told.
+    // Events between two connections were missed.
     if (wasConnected.current) void queries.invalidateQueries();
     wasConnected.current = true;
   }, [state, queries]);

@@ -95,7 +95,7 @@ export function ChannelPage({ id }: { id: string }) {
           typed={shown.name}
           consequences={[
             "All messages that are kept now are deleted; this cannot be undone.",
-            "A client that continues from one of them is told of the gap.",
+            "A client that resumes from one of them receives a gap.",
             "The channel, its subscribers and what is published from now on stay.",
           ]}
           onClose={close}

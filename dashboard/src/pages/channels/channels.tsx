@@ -59,7 +59,7 @@ function Channels({ name }: { name: string }) {
         <>
           {list.items.length === 0 ? (
             <Empty icon="hash" title={name ? "No channel matches" : "No channels yet"}>
-              {name ? "Change the search." : "Whoever subscribes to a channel can also read what was published before."}
+              {name ? "Change the search." : "Subscribers of a channel can also read its earlier messages."}
             </Empty>
           ) : (
             <table class="table cards">

@@ -87,7 +87,7 @@ export function SigningKeys() {
         <Dialog title="The new signing key" wide onClose={() => setIssued(undefined)}>
           <div class="dialog-body">
             <Note tone="warn" icon="key-round">
-              This seed is shown only now and stored nowhere. Whoever has it can act as any client of the organization.
+              This seed is shown only now and stored nowhere. With it, anyone can act as any client of the organization.
             </Note>
             <Code text={issued.nkey_seed} label="Seed" />
             <div class="row wrap">

@@ -31,7 +31,7 @@ export function CreateOrganization({
   return (
     <Gate title={isFirst ? "Create your organization" : "New organization"}>
       <p class="muted">
-        An organization owns clients, channels and their messages. Nobody outside of it sees anything of them.
+        An organization owns clients, channels and their messages. Only its members and clients see them.
       </p>
       {error !== undefined && <Note tone="bad">{messageOf(error)}</Note>}
       <form class="stack" onSubmit={submit}>
