@@ -13,6 +13,7 @@ from bench.environment import Environment
 from bench.rows import (
     api_flood,
     connects,
+    console,
     counting,
     fanout,
     flood,
@@ -46,6 +47,7 @@ ROWS = {
     "counting": counting,
     "resume": resume,
     "sdk": sdk,
+    "console": console,
     "soak": soak,
     # Last: all of its clients go offline when it ends.
     "heartbeats": heartbeats,

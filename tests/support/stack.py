@@ -5,6 +5,8 @@ import secrets
 import socket
 
 from artcafe_common.dev.stack import Ports, Stack
+from artcafe_common.dev.supervisor import Supervisor
+from support.forked import ForkingSupervisor
 
 # Tests sign up more users in a minute than people do.
 UNLIMITED = {"ARTCAFE_ADDRESS_LOGINS_PER_MINUTE": "0", "ARTCAFE_ADDRESS_CALLS_PER_MINUTE": "0"}
@@ -34,6 +36,8 @@ def free_ports() -> Ports:
 async def running_stack(directory, settings=None, *, servers=None, kind=Stack):
     """A stack with all servers and services; with `servers` given, with only these servers started."""
     stack = kind(directory, free_ports(), settings={**UNLIMITED, **(settings or {})})
+    if type(stack.supervisor) is Supervisor:
+        stack.supervisor = ForkingSupervisor()
     try:
         if servers is None:
             await stack.up()

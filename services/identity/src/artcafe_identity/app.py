@@ -6,7 +6,6 @@ from pathlib import Path
 
 import httpx
 from aiobotocore.config import AioConfig
-from aiobotocore.session import get_session
 
 from artcafe_common.broker.connect import connect
 from artcafe_common.broker.nkeys import KeyPair
@@ -31,6 +30,7 @@ from artcafe_common.key_ring import REFRESH_INTERVAL_S, KeyRing, refresh_all
 from artcafe_common.lifecycle import run_background, run_periodically, wait_until_available
 from artcafe_common.runtime import run_service
 from artcafe_common.settings import read_key
+from artcafe_common.storage.aws_session import aws_session
 from artcafe_common.storage.dynamo import Database
 from artcafe_common.storage.redis_client import RedisClient
 from artcafe_identity.account_deletion import AccountDeleter
@@ -88,7 +88,7 @@ async def app(settings: Settings) -> AsyncIterator[None]:  # noqa: PLR0915 - rea
             Database(region=settings.aws_region, prefix=settings.table_prefix)
         )
         cognito_client = await stack.enter_async_context(
-            get_session().create_client(
+            aws_session().create_client(
                 "cognito-idp",
                 region_name=settings.aws_region,
                 config=AioConfig(connect_timeout=2, read_timeout=5, retries={"total_max_attempts": 2}),

@@ -3,13 +3,15 @@
 moto applies a conditional write in several steps, and its threaded server would interleave two of
 them, which DynamoDB never does. So a lock serializes all requests. It ignores the tokens of repeated transactions, so
 those are answered here. It copies whole tables for each transaction and sorts them for each query; `TouchedItems`
-and `query_partition` need no longer for a large table than for a small one.
+and `query_partition` need no longer for a large table than for a small one. It looks up each attribute of each item
+in the service's description, which takes 1.5 ms an item; `write_response` does not.
 
 With `--state FILE` it continues with what it had when it was stopped; a kill loses the last second. This file imports
 nothing of the project, since compose.yaml runs it with the image of moto.
 """
 
 import argparse
+import base64
 import copy
 import hashlib
 import inspect
@@ -33,9 +35,11 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 from moto.backends import get_backend
+from moto.core.responses import ActionContext
 from moto.dynamodb.models import DynamoDBBackend
 from moto.dynamodb.models.dynamo_type import DynamoType
 from moto.dynamodb.models.table import Table
+from moto.dynamodb.responses import DynamoResult
 from moto.moto_server.werkzeug_app import (
     DomainDispatcherApplication,
     MotoRequestHandler,
@@ -57,6 +61,8 @@ TOKEN_MISMATCH = json.dumps(
     }
 ).encode()
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+# The results of these are what the response contains.
+READS_OF_ITEMS = {"BatchGetItem", "GetItem", "Query", "Scan", "TransactGetItems"}
 READS = ("BatchGet", "Describe", "Get", "List", "Query", "Scan", "TransactGet")
 
 
@@ -179,6 +185,7 @@ class TouchedItems:
 def make_faster() -> None:
     """Replace what moto does with whole tables."""
     write_items, query = DynamoDBBackend.transact_write_items, Table.query
+    serialize = DynamoResult.execute_result
     signature = inspect.signature(query)
 
     def transact_write_items(backend: DynamoDBBackend, transact_items: list[dict[str, Any]]) -> None:
@@ -195,6 +202,12 @@ def make_faster() -> None:
         partition.all_items = lambda: _find(call)  # type: ignore[method-assign]
         return query(partition, *arguments, **options)
 
+    def write_response(result: DynamoResult, context: ActionContext) -> Any:
+        if context.operation_model.name not in READS_OF_ITEMS:
+            return serialize(result, context)
+        return 200, {"Content-Type": "application/x-amz-json-1.0"}, json.dumps(result.result, default=_encode)
+
+    DynamoResult.execute_result = write_response  # type: ignore[assignment, method-assign]
     DynamoDBBackend.transact_write_items = transact_write_items  # type: ignore[assignment, method-assign]
     # moto's own copies, with which it would undo the transaction, are the tables themselves.
     Table.__deepcopy__ = lambda table, _memo: table  # type: ignore[attr-defined]
@@ -213,6 +226,10 @@ def _find(query: Mapping[str, Any]) -> list[Any]:
         for item in found
         if all(name in item.attrs and item.attrs[name] == value for name, value in keys)
     ]
+
+
+def _encode(value: bytes) -> str:
+    return base64.b64encode(value).decode()
 
 
 def _backends(service: str) -> Any:

@@ -13,19 +13,18 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self
 
 import httpx
 import msgspec
-from aiobotocore.session import AioSession, get_session
 from botocore.exceptions import BotoCoreError, ClientError
 
 from artcafe_common.dev.supervisor import Program, Supervisor, kill_leftovers
 from artcafe_common.installation.bootstrap import bootstrap
 from artcafe_common.installation.nats_server import NatsServerConfig
+from artcafe_common.storage.aws_session import aws_session
 from artcafe_common.storage.create import create_tables
 
 SERVERS = ("nats", "redis", "moto")
@@ -232,7 +231,7 @@ class Stack:
 
     def cognito(self) -> Any:
         """A client of the Cognito emulator."""
-        return _session().create_client(
+        return aws_session().create_client(
             "cognito-idp",
             region_name=REGION,
             endpoint_url=self.aws_url,
@@ -360,12 +359,6 @@ class Stack:
         """Write the pids, so that the next run can kill what this one leaves if it is killed."""
         pids = {name: pid for name in self.supervisor.names if (pid := self.supervisor.pid(name))}
         (self.directory / "pids.json").write_text(json.dumps(pids))
-
-
-@cache
-def _session() -> AioSession:
-    """One for the process: it has read the description of the service, which takes a quarter of a second."""
-    return get_session()
 
 
 def _valkey_server() -> Path:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO, Protocol
 
 import msgspec
 
@@ -28,12 +29,28 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     log: Path
 
 
+class Process(Protocol):
+    """What a supervisor needs of a process, as of `asyncio.subprocess.Process`."""
+
+    @property
+    def pid(self) -> int: ...
+
+    @property
+    def returncode(self) -> int | None: ...
+
+    def send_signal(self, signal: int, /) -> None: ...
+
+    def kill(self) -> None: ...
+
+    async def wait(self) -> int: ...
+
+
 class Supervisor:
     """Keeps programs running until they are stopped; they are killed when this process dies."""
 
     def __init__(self) -> None:
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._processes: dict[str, asyncio.subprocess.Process] = {}
+        self._processes: dict[str, Process] = {}
         # The last exit code of each program that has exited.
         self.exit_codes: dict[str, int] = {}
 
@@ -82,20 +99,24 @@ class Supervisor:
         """The names of the supervised programs."""
         return list(self._tasks)
 
+    async def launch(self, program: Program, log: BinaryIO) -> Process:
+        """Start a process of the program, which writes to `log`."""
+        return await asyncio.create_subprocess_exec(
+            *program.command,
+            env=dict(program.environ),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            preexec_fn=die_with_parent,
+        )
+
     async def _run(self, program: Program) -> None:
         backoff_s = MIN_BACKOFF_S
         while True:
             started_at = time.monotonic()
             with program.log.open("ab") as log:
-                process = await asyncio.create_subprocess_exec(
-                    *program.command,
-                    env=dict(program.environ),
-                    stdin=asyncio.subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    start_new_session=True,
-                    preexec_fn=die_with_parent,
-                )
+                process = await self.launch(program, log)
             self._processes[program.name] = process
             code = self.exit_codes[program.name] = await process.wait()
             with program.log.open("a") as log:

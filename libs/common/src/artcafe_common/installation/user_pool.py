@@ -1,7 +1,8 @@
 """The Cognito user pool of an emulated AWS, with a demo user."""
 
 import msgspec
-from aiobotocore.session import get_session
+
+from artcafe_common.storage.aws_session import aws_session
 
 NAME = "artcafe"
 APP_CLIENT = "dashboard"
@@ -20,7 +21,7 @@ class UserPool(msgspec.Struct, frozen=True, kw_only=True):
 
 async def ensure_user_pool(endpoint: str, region: str) -> UserPool:
     """The pool of the emulator at `endpoint`; it, its app client and the demo user are created if they are missing."""
-    client = get_session().create_client("cognito-idp", region_name=region, endpoint_url=endpoint)
+    client = aws_session().create_client("cognito-idp", region_name=region, endpoint_url=endpoint)
     async with client as cognito:
         pools = (await cognito.list_user_pools(MaxResults=60))["UserPools"]
         pool = next((each["Id"] for each in pools if each["Name"] == NAME), None)

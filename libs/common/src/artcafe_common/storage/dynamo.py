@@ -15,7 +15,6 @@ import aiohttp
 import msgspec
 import structlog
 from aiobotocore.config import AioConfig
-from aiobotocore.session import get_session
 from botocore.exceptions import BotoCoreError, ClientError
 
 from artcafe_common import tracing
@@ -24,6 +23,7 @@ from artcafe_common.concurrency import run_together
 from artcafe_common.latency import CallStatistics
 from artcafe_common.retrying import patience, retrying, time_left
 from artcafe_common.settings import SettingsError
+from artcafe_common.storage.aws_session import aws_session
 from artcafe_common.storage.dynamo_errors import (
     ConditionFailed,
     Conflict,
@@ -92,7 +92,7 @@ class Database:
         )
         try:
             self._client = await self._stack.enter_async_context(
-                get_session().create_client(
+                aws_session().create_client(
                     "dynamodb", region_name=self._region, config=config, **self._client_options
                 )
             )
