@@ -17,7 +17,7 @@ STORE_CLIENTS = {"boto3", "botocore", "aiobotocore", "redis"}
 MAY_IMPORT_STORE_CLIENTS = {
     "libs/common/src/artcafe_common/backup/bucket.py",
     "libs/common/src/artcafe_common/dev/stack.py",
-    "libs/common/src/artcafe_common/installation/user_pool.py",
+    "libs/common/src/artcafe_common/storage/aws_session.py",
     "libs/common/src/artcafe_common/storage/dynamo.py",
     "libs/common/src/artcafe_common/storage/dynamo_errors.py",
     "libs/common/src/artcafe_common/storage/items.py",
