@@ -4,8 +4,8 @@ VENV := .venv
 STAMP := $(VENV)/.installed
 PYTHONS := 3.11 3.12 3.13 3.14
 MACHINES := $(foreach cpu,x86_64 aarch64,$(cpu)-unknown-linux-gnu $(cpu)-apple-darwin)
-# Two more than there are processors, since tests wait for servers half of their time.
-TEST_PROCESSES ?= $(shell $(PYTHON) -c 'import os; print(min((os.cpu_count() or 1) + 2, 6))')
+# One more than there are processors, since tests wait for servers a third of their time.
+TEST_PROCESSES ?= $(shell $(PYTHON) -c 'import os; print(min((os.cpu_count() or 1) + 1, 5))')
 # Files stay whole, and in order: end-to-end tests come first, and the small files of unit tests fill what is left at the end.
 IN_ORDER := --dist loadfile --no-loadscope-reorder
 MEMBERS := libs/client libs/common services/gateway services/identity services/metering services/presence services/tenancy

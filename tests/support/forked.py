@@ -12,6 +12,10 @@ from functools import cache
 from artcafe_common.child_processes import die_with_parent
 from artcafe_common.dev.supervisor import Supervisor
 
+MOTO = "artcafe_common.dev.moto"
+# Of a busy machine, the stores get more than the services that wait for them, as on machines of their own.
+SERVICE_NICENESS = 5
+
 
 class ForkingSupervisor(Supervisor):
     """Starts Python modules as forks, and other programs as usual."""
@@ -71,6 +75,8 @@ def run_module(arguments, environ, log):
     """Run a module as `python -m` would, in this process; `arguments` begin with its name."""
     die_with_parent()
     os.setsid()
+    if arguments[0] != MOTO:
+        os.nice(SERVICE_NICENESS)
     with open(log, "ab") as output, open(os.devnull, "rb") as nothing:  # noqa: PTH123 - as the file numbers are what counts
         for source, number in ((nothing, 0), (output, 1), (output, 2)):
             os.dup2(source.fileno(), number)

@@ -15,6 +15,8 @@ export interface Api {
   userId: string;
   organization: Organization;
   socket: DashboardSocket;
+  /** Goes back to where organizations are chosen. */
+  leave: () => void;
   get: <T>(path: string, query?: Call["query"], signal?: AbortSignal) => Promise<T>;
   /** A repetition with the same key is not executed again. */
   post: <T>(path: string, body?: unknown, key?: string) => Promise<T>;
@@ -48,6 +50,9 @@ export function createQueryClient(): QueryClient {
   });
 }
 
+/** The close code of a person who belongs to the organization no more, or of one that is deleted. */
+const FORBIDDEN = 4403;
+
 function isPassing(error: unknown): boolean {
   return error instanceof Problem && (error.status === 0 || error.status === 429 || error.status >= 500);
 }
@@ -66,7 +71,7 @@ function currentToken(): string {
   return isSignedIn(current) ? current.token : "";
 }
 
-function createApi(organization: Organization): Api {
+function createApi(organization: Organization, leave: () => void): Api {
   const tenantId = organization.account_id;
   const current = session.get();
   const credentials = (): Credentials => ({ token: currentToken(), tenantId });
@@ -74,7 +79,8 @@ function createApi(organization: Organization): Api {
     tenantId,
     userId: isSignedIn(current) ? current.userId : "",
     organization,
-    socket: new DashboardSocket(currentToken, tenantId, () => end("expired")),
+    socket: new DashboardSocket(currentToken, tenantId, (code) => (code === FORBIDDEN ? leave() : end("expired"))),
+    leave,
     get: (path, query, signal) =>
       watched(call("GET", path, { ...(query && { query }), ...(signal && { signal }) }, credentials())),
     post: (path, body, key) =>
@@ -88,13 +94,15 @@ function createApi(organization: Organization): Api {
 
 export function OrganizationProvider({
   organization,
+  onLeave,
   children,
 }: {
   organization: Organization;
+  onLeave: () => void;
   children: ComponentChildren;
 }) {
   const queries = useMemo(createQueryClient, []);
-  const api = useMemo(() => createApi(organization), []);
+  const api = useMemo(() => createApi(organization, onLeave), []);
   useEffect(() => {
     api.socket.open();
     return () => {

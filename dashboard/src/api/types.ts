@@ -275,6 +275,7 @@ export interface PlatformStatus {
   services: { name: string; status: string }[];
   stores: { name: string; status: string }[];
   history: string;
+  findings: { check: string; status: "warn" | "fail"; detail: string; remedy: string }[];
 }
 
 export interface Refusals {
@@ -300,6 +301,7 @@ export interface InspectedConnection extends Connection {
 export interface ChannelStorage {
   has_history: boolean;
   messages: number;
+  last_minute: number;
   max_messages: number;
   first_seq: number | null;
   last_seq: number | null;

@@ -31,18 +31,21 @@ function SignedIn() {
   const [isNew, setNew] = useState(false);
   useEffect(() => clearToasts, [organization]);
   if (!organization) return <ChooseOrganization isNew={isNew} onChoose={setOrganization} />;
+  const leave = (next: Organization | undefined, toNew: boolean): void => {
+    // The address may name something of this organization.
+    history.replaceState(null, "", "/console/");
+    forgetOrganization();
+    setNew(toNew);
+    setOrganization(next);
+  };
   return (
     // With another key everything below is made anew: nothing of the organization before stays.
-    <OrganizationProvider key={organization.account_id} organization={organization}>
-      <Shell
-        onSwitch={(next) => {
-          // The address may name something of this organization.
-          history.replaceState(null, "", "/console/");
-          forgetOrganization();
-          setNew(!next);
-          setOrganization(next);
-        }}
-      />
+    <OrganizationProvider
+      key={organization.account_id}
+      organization={organization}
+      onLeave={() => leave(undefined, false)}
+    >
+      <Shell onSwitch={(next) => leave(next, !next)} />
     </OrganizationProvider>
   );
 }

@@ -139,7 +139,7 @@ export function Shell({ onSwitch }: { onSwitch: (organization: Organization | un
           <Route path="/usage" component={UsagePage} />
           <Route path="/activity" component={ActivityPage} />
           <Route path="/health" component={HealthPage} />
-          <Route path="/settings/:tab?">{({ tab }) => <SettingsPage tab={tab} onSwitch={onSwitch} />}</Route>
+          <Route path="/settings/:tab?">{({ tab }) => <SettingsPage tab={tab} />}</Route>
           <Route>
             <div class="page">
               <Empty icon="search" title="There is no such page" action={<Link href="/">Overview</Link>} />

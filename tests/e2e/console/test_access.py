@@ -150,3 +150,33 @@ async def test_temporary_password_is_replaced_and_the_first_organization_created
     await console.page.get_by_label("Name").fill("First")
     await console.page.get_by_role("button", name="Create").click()
     await console.see("There is no client yet.")
+
+
+async def test_code_of_an_authenticator_is_asked_for(console, stack):
+    person = await User.sign_up(stack)
+    await person.create_organization("With codes")
+    async with stack.cognito() as cognito:
+        await cognito.associate_software_token(AccessToken=person.token)
+        await cognito.verify_software_token(AccessToken=person.token, UserCode="123456")
+        preferred = {"Enabled": True, "PreferredMfa": True}
+        await cognito.set_user_mfa_preference(AccessToken=person.token, SoftwareTokenMfaSettings=preferred)
+    await console.page.goto(console.url)
+    await console.fill_credentials(person.email)
+    await console.page.get_by_label("Code").fill("123456")
+    await console.page.get_by_role("button", name="Continue").click()
+    await console.see("There is no client yet.")
+
+
+async def test_deleted_organization_is_restored(console, stack):
+    person = await User.sign_up(stack)
+    tenant = await person.create_organization("Short Lived")
+    await console.sign_in(person.email, path="/settings")
+    await console.page.get_by_role("button", name="Delete").click()
+    dialog = console.page.get_by_role("dialog")
+    await dialog.get_by_role("textbox").fill("Short Lived")
+    await dialog.get_by_role("button", name="Delete the organization").click()
+    await console.page.get_by_text("Everything in it is gone on").wait_for()
+    assert (await tenant.call("GET", f"/accounts/{tenant.id}", 200))["status"] == "deleted"
+    await console.page.get_by_role("button", name="Restore").click()
+    await console.page.locator("nav[aria-label=Pages]").wait_for(state="attached")
+    assert (await tenant.call("GET", f"/accounts/{tenant.id}", 200))["status"] == "active"

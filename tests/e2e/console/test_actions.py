@@ -148,3 +148,41 @@ async def test_person_is_invited_and_accepts(console, new_console, fleet):
     await other.see("What Northwind Robotics does now.")
     await console.open("/settings/members")
     await console.page.get_by_role("cell", name=person.email, exact=True).wait_for()
+
+
+async def test_what_is_shown_can_be_downloaded(console, fleet):
+    page = console.page
+
+    async def download(start):
+        async with page.expect_download() as started:
+            await start()
+        return (await (await started.value).path()).read_text().splitlines()
+
+    await console.sign_in(fleet.owner.email, path="/activity?type=client")
+    await console.see("Client created")
+    for name in ("CSV", "JSON Lines"):
+        await page.get_by_role("button", name="Export").click()
+        lines = await download(page.get_by_role("menuitem", name=name).click)
+        assert sum("client.created" in line for line in lines) >= 4
+        assert not any("channel.created" in line for line in lines)
+    await console.open("/usage")
+    header, *days = await download(page.get_by_role("button", name="CSV").click)
+    assert "messages" in header
+    assert days
+    await console.open("/settings")
+    lines = await download(page.get_by_role("button", name="Export everything").click)
+    assert any(fleet.planner.id in line for line in lines)
+    assert fleet.planner.seed not in "".join(lines)
+
+
+async def test_findings_say_what_does_not_work(console, fleet):
+    finding = {"check": "metering", "status": "fail", "detail": "Usage is late.", "remedy": "Look again."}
+
+    async def answer(route):
+        response = await route.fetch()
+        await route.fulfill(response=response, json={**await response.json(), "findings": [finding]})
+
+    await console.page.route("**/api/v1/status", answer)
+    await console.sign_in(fleet.owner.email, path="/health")
+    await console.see("Usage is late.")
+    await console.see("Look again.")

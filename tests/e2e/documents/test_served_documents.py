@@ -63,7 +63,7 @@ async def test_api_page_shows_every_route(stack, http):
         page = await browser.new_page()
         watch = Watch(page)
         await page.goto(f"{stack.api}/schema")
-        await page.wait_for_selector(".opblock", timeout=20_000)
+        await page.wait_for_selector(".opblock", timeout=60_000)
         shown = await page.locator(".opblock").count()
         await page.locator("#operations-clients-clients_create").click()
         await page.wait_for_selector("#operations-clients-clients_create .responses-wrapper")

@@ -78,6 +78,7 @@ async def test_purged_channel_is_told(tenant):
     seqs = [each["seq"] for each in await publish(tenant, channel, 0, 1, 2)]
     storage = await tenant.call("GET", f"{path}/storage", 200)
     assert (storage["messages"], storage["first_seq"], storage["last_seq"]) == (3, seqs[0], seqs[2])
+    assert storage["last_minute"] == 3
     assert storage["first_at"] <= storage["last_at"]
     client = await tenant.create_client()
     purged = await tenant.call("POST", f"{path}/purge", 200)

@@ -58,6 +58,6 @@ async def test_platform_state_has_no_reasons_and_addresses(tenant):
     }
     assert {"dynamodb", "nats", "redis"} <= {each["name"] for each in state["stores"]}
     assert {each["status"] for each in state["services"] + state["stores"]} == {"ok"}
-    assert state["history"] == "none"
+    assert (state["history"], state["findings"]) == ("none", [])
     await tenant.create_channel()
     assert (await tenant.call("GET", "/status", 200))["history"] == "ok"

@@ -23,7 +23,7 @@ from support.metrics import read_metrics, total
 from support.waiting import eventually
 
 # `make fuzz` sets a higher number.
-EXAMPLES = int(os.environ.get("ARTCAFE_TEST_EXAMPLES", "10")) * 50
+EXAMPLES = int(os.environ.get("ARTCAFE_TEST_EXAMPLES", "4")) * 50
 # In bytes. Caches fill, and the allocator does not return all freed memory.
 MAX_MEMORY_GROWTH = 96 * MIB
 # Close codes of the WebSocket protocol (RFC 6455) itself.

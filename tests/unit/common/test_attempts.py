@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from artcafe_common.bus.attempts import RequestLost, wait_for_reply
+from artcafe_common.bus.attempts import ANSWER_WITHIN_S, Patience, RequestLost, wait_for_reply
 from artcafe_common.bus.errors import ServiceUnavailable
 
 
@@ -111,3 +111,19 @@ async def test_cancelled_call_leaves_no_attempt():
     with pytest.raises(asyncio.CancelledError):
         await calling
     assert instances.ended == instances.attempts == 2
+
+
+@pytest.mark.parametrize("elapsed_s", [0, 0.4, 0.7])
+def test_two_lost_attempts_end_within_the_time_of_their_request(elapsed_s):
+    patience = Patience.after(elapsed_s)
+    assert patience.may_repeat
+    took = patience.reply_s + patience.handled_s + patience.grace_s + patience.handled_s
+    assert elapsed_s + took <= ANSWER_WITHIN_S
+
+
+@pytest.mark.parametrize("elapsed_s", [1, 1.5, 9])
+def test_call_that_begins_late_in_its_request_is_made_once_and_has_some_time(elapsed_s):
+    patience = Patience.after(elapsed_s)
+    assert not patience.may_repeat
+    took = patience.reply_s + patience.handled_s + patience.grace_s
+    assert 0.2 < took <= max(0.4, ANSWER_WITHIN_S - elapsed_s)

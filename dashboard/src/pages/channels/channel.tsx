@@ -139,6 +139,10 @@ function Back() {
 function Stored({ storage }: { storage: ChannelStorage }) {
   return (
     <>
+      <dt>Rate</dt>
+      <dd class="number">
+        {number(storage.last_minute / 60)} per second ({number(storage.last_minute)} in the last minute)
+      </dd>
       <dt>Kept now</dt>
       <dd class="number">
         {number(storage.messages)} of at most {number(storage.max_messages)}, for 7 days

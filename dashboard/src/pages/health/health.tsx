@@ -49,6 +49,22 @@ export function HealthPage() {
             ) : (
               <Note tone="bad">A part of the service does not work as it should. Its operators see the reason.</Note>
             )}
+            {status.findings.length > 0 && (
+              <Card title="Findings" flush>
+                <ul class="list">
+                  {status.findings.map(({ check, status: tone, detail, remedy }) => (
+                    <li key={check} class="row between">
+                      <span>
+                        <strong>{check}</strong>: {detail}
+                        <br />
+                        <span class="muted small">{remedy}</span>
+                      </span>
+                      <StatusBadge status={tone === "fail" ? "unavailable" : "degraded"} />
+                    </li>
+                  ))}
+                </ul>
+              </Card>
+            )}
             <div class="grid-2">
               <Parts title="Services" parts={status.services} words={SERVICES} />
               <div class="stack">

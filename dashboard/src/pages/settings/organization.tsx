@@ -1,7 +1,7 @@
 import { useQuery, useQueryClient } from "@tanstack/preact-query";
 import { useEffect, useState } from "preact/hooks";
 import { useApi } from "../../api/organization.js";
-import type { Account, Limits, Organization } from "../../api/types.js";
+import type { Account, Limits } from "../../api/types.js";
 import { bytes, dateTime, number } from "../../app/format.js";
 import { Badge, Card, CopyButton, Note, saveAs } from "../../ui/basics.js";
 import { Confirm } from "../../ui/dialog.js";
@@ -20,7 +20,7 @@ const LIMITS: [key: keyof Limits, label: string, format: (value: number) => stri
   ["storage_bytes", "Storage", bytes],
 ];
 
-export function OrganizationSettings({ onSwitch }: { onSwitch: (organization: Organization | undefined) => void }) {
+export function OrganizationSettings() {
   const api = useApi();
   const account = useQuery({
     queryKey: ["account"],
@@ -33,7 +33,7 @@ export function OrganizationSettings({ onSwitch }: { onSwitch: (organization: Or
           <div class="stack">
             <Details account={data} />
             {api.may("admin") && <Export />}
-            {api.may("owner") && <Danger account={data} onDeleted={() => onSwitch(undefined)} />}
+            {api.may("owner") && <Danger account={data} />}
           </div>
           <Card title="Plan" actions={<Badge tone="info">{data.plan}</Badge>}>
             <dl class="facts">
@@ -150,13 +150,13 @@ function Export() {
   );
 }
 
-function Danger({ account, onDeleted }: { account: Account; onDeleted: () => void }) {
+function Danger({ account }: { account: Account }) {
   const api = useApi();
   const [isAsked, setAsked] = useState(false);
   return (
     <Card title="Delete the organization">
       <div class="stack">
-        <p class="muted">Its clients are cut off at once. For 7 days an owner can restore it over the API; then everything is gone.</p>
+        <p class="muted">Its clients are cut off at once. For 7 days an owner can restore it where organizations are chosen; then everything is gone.</p>
         <div>
           <button type="button" class="button danger" onClick={() => setAsked(true)}>
             <Icon name="trash" size={14} /> Delete
@@ -175,7 +175,7 @@ function Danger({ account, onDeleted }: { account: Account; onDeleted: () => voi
           onClose={() => setAsked(false)}
           onConfirm={async () => {
             await api.delete(`/accounts/${api.tenantId}`);
-            onDeleted();
+            api.leave();
           }}
         />
       )}

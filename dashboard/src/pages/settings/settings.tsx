@@ -1,6 +1,6 @@
 import { Link } from "wouter-preact";
 import { useApi } from "../../api/organization.js";
-import type { Organization, Role } from "../../api/types.js";
+import type { Role } from "../../api/types.js";
 import { PageHead } from "../../ui/basics.js";
 import { Members } from "./members.js";
 import { OrganizationSettings } from "./organization.js";
@@ -14,13 +14,7 @@ const TABS: [path: string, label: string, least: Role][] = [
   ["you", "You", "viewer"],
 ];
 
-export function SettingsPage({
-  tab = "",
-  onSwitch,
-}: {
-  tab?: string | undefined;
-  onSwitch: (organization: Organization | undefined) => void;
-}) {
+export function SettingsPage({ tab = "" }: { tab?: string | undefined }) {
   const api = useApi();
   return (
     <div class="page">
@@ -32,7 +26,7 @@ export function SettingsPage({
           </Link>
         ))}
       </nav>
-      {tab === "" && <OrganizationSettings onSwitch={onSwitch} />}
+      {tab === "" && <OrganizationSettings />}
       {tab === "members" && <Members />}
       {tab === "keys" && api.may("admin") && <SigningKeys />}
       {tab === "you" && <PersonSettings />}

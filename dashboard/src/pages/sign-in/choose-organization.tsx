@@ -1,26 +1,35 @@
 import { useEffect, useState } from "preact/hooks";
 import { Problem } from "../../api/rest.js";
 import { end } from "../../api/session.js";
-import type { Organization, Page, Profile, ReceivedInvitation } from "../../api/types.js";
+import type { Account, Organization, Page, ReceivedInvitation } from "../../api/types.js";
 import { Icon } from "../../ui/icon.js";
 import { Failed, Loading } from "../../ui/states.js";
 import { callAsPerson } from "./call-as-person.js";
 import { CreateOrganization } from "./create-organization.js";
+import { DeletedOrganization } from "./deleted-organization.js";
 import { Gate } from "./gate.js";
 import { Invitations } from "./invitations.js";
 import { lastOrganization, rememberOrganization } from "./last-organization.js";
 
+const MAX_ORGANIZATIONS = 200;
+
 interface Found {
-  organizations: Organization[];
+  organizations: Account[];
+  deleted: Account[];
   invitations: ReceivedInvitation[];
 }
 
 async function find(): Promise<Found> {
-  const [profile, received] = await Promise.all([
-    callAsPerson<Profile>("GET", "/profile/me"),
+  const [mine, received] = await Promise.all([
+    callAsPerson<Page<"accounts", Account>>("GET", `/accounts?limit=${MAX_ORGANIZATIONS}`),
     callAsPerson<Page<"invitations", ReceivedInvitation>>("GET", "/invitations"),
   ]);
-  return { organizations: profile.organizations, invitations: received.invitations };
+  const isDeleted = ({ status }: Account): boolean => status === "deleted";
+  return {
+    organizations: mine.accounts.filter((each) => !isDeleted(each)),
+    deleted: mine.accounts.filter(isDeleted),
+    invitations: received.invitations,
+  };
 }
 
 /** Which organization to show: the only one at once, a choice of several, or the first one created here. */
@@ -44,7 +53,7 @@ export function ChooseOrganization({
     find()
       .then((result) => {
         const last = result.organizations.find((each) => each.account_id === lastOrganization());
-        const only = result.organizations.length === 1 && result.invitations.length === 0;
+        const only = result.organizations.length === 1 && result.invitations.length + result.deleted.length === 0;
         const chosen = last ?? (only ? result.organizations[0] : undefined);
         if (chosen && !isNew) choose(chosen);
         else setFound(result);
@@ -63,13 +72,13 @@ export function ChooseOrganization({
       </Gate>
     );
   }
-  const { organizations, invitations } = found;
-  if (isCreating || (organizations.length === 0 && invitations.length === 0)) {
+  const { organizations, deleted, invitations } = found;
+  if (isCreating || organizations.length + deleted.length + invitations.length === 0) {
     const isFirst = organizations.length === 0;
     return <CreateOrganization isFirst={isFirst} onCreated={choose} onCancel={() => setCreating(false)} />;
   }
   return (
-    <Gate title={organizations.length > 0 ? "Choose an organization" : "You are invited"}>
+    <Gate title={organizations.length + deleted.length > 0 ? "Choose an organization" : "You are invited"}>
       <Invitations invitations={invitations} onAccepted={choose} onDeclined={load} />
       <ul class="stack tight">
         {organizations.map((each) => (
@@ -90,6 +99,9 @@ export function ChooseOrganization({
           </li>
         ))}
       </ul>
+      {deleted.map((each) => (
+        <DeletedOrganization key={each.account_id} account={each} onRestored={choose} />
+      ))}
       <div class="row between wrap">
         <button type="button" class="button" onClick={() => setCreating(true)}>
           <Icon name="plus" /> New organization

@@ -9,13 +9,34 @@ further work.
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
+
+import msgspec
 
 R = TypeVar("R")
-# How long a caller waits before it asks whether its request is handled, and between these questions.
-PATIENCE_S = 0.7
-# The reply may be on its way when the instances answer.
-GRACE_S = 0.2
+# A request that is lost, and whose second attempt is lost too, has an answer within this time.
+ANSWER_WITHIN_S = 1.75
+# A call that begins late in its request has this time at least, and is not sent again.
+MIN_ANSWER_WITHIN_S, REPEAT_FROM_S = 0.4, 1.0
+
+
+class Patience(msgspec.Struct, frozen=True):
+    """What a call does with the time that is left of its request."""
+
+    # Before the caller asks whether its request is handled, and between these questions.
+    reply_s: float
+    # For the answer to that question.
+    handled_s: float
+    # The reply may be on its way when the instances answer.
+    grace_s: float
+    # Whether there is time for a second attempt.
+    may_repeat: bool
+
+    @classmethod
+    def after(cls, elapsed_s: float) -> Self:
+        """That of a call which begins so long after its request."""
+        left_s = max(MIN_ANSWER_WITHIN_S, ANSWER_WITHIN_S - elapsed_s)
+        return cls(0.35 * left_s, 0.27 * left_s, 0.1 * left_s, left_s >= REPEAT_FROM_S)
 
 
 class RequestLost(Exception):
@@ -27,8 +48,8 @@ async def wait_for_reply(
     is_handled: Callable[[], Awaitable[bool]],
     *,
     repeat: bool,
-    patience_s: float = PATIENCE_S,
-    grace_s: float = GRACE_S,
+    patience_s: float,
+    grace_s: float,
 ) -> R:
     """The first reply, or the first error, of an attempt; with `repeat` also of a second. Raises RequestLost.
 

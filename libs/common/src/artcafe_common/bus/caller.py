@@ -1,6 +1,7 @@
 """The context of a call: its verified caller, request id and trace, transferred in NATS headers."""
 
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -16,6 +17,8 @@ CALLER_HEADER = "Artcafe-Caller"
 TRACE_HEADER = "traceparent"
 # How long the caller waits, from when the request arrives: the clocks of two hosts need not agree.
 TIMEOUT_HEADER = "Artcafe-Timeout-Ms"
+# How long the caller bears a store that does not respond, if its request has taken some of its time already.
+PATIENCE_HEADER = "Artcafe-Patience-Ms"
 # Names one attempt of a call, to ask whether an instance handles it.
 ATTEMPT_HEADER = "Artcafe-Attempt"
 
@@ -46,7 +49,11 @@ class CallerContext(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
         return self.actor.partition(":")[2]
 
 
+# What a request started and runs for longer than this is no part of it any more.
+OUTLIVED_S = 10.0
 _current: ContextVar[CallerContext | None] = ContextVar("artcafe_caller", default=None)
+# When the request began, in `time.monotonic()`.
+_began_at: ContextVar[float | None] = ContextVar("artcafe_began_at", default=None)
 
 
 def current_caller() -> CallerContext:
@@ -65,6 +72,17 @@ def set_caller(caller: CallerContext) -> None:
     structlog.contextvars.bind_contextvars(
         request_id=caller.request_id, traceparent=caller.traceparent, tenant_id=caller.tenant_id
     )
+
+
+def begin_request() -> None:
+    """Let the calls of this task share the time in which a request is answered."""
+    _began_at.set(time.monotonic())
+
+
+def request_began_at() -> float:
+    """When the current request began, in `time.monotonic()`; now without a request."""
+    began_at, now = _began_at.get(), time.monotonic()
+    return now if began_at is None or now - began_at > OUTLIVED_S else began_at
 
 
 @contextmanager

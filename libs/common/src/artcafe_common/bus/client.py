@@ -15,15 +15,23 @@ from nats.js.errors import Error as JetStreamError
 from nats.micro.request import ERROR_CODE_HEADER
 
 from artcafe_common import tracing
-from artcafe_common.bus.attempts import PATIENCE_S, RequestLost, wait_for_reply
+from artcafe_common.bus.attempts import (
+    ANSWER_WITHIN_S,
+    MIN_ANSWER_WITHIN_S,
+    Patience,
+    RequestLost,
+    wait_for_reply,
+)
 from artcafe_common.bus.caller import (
     ATTEMPT_HEADER,
     CALLER_HEADER,
+    PATIENCE_HEADER,
     TIMEOUT_HEADER,
     TRACE_HEADER,
     CallerContext,
     child_traceparent,
     current_caller,
+    request_began_at,
     set_caller,
 )
 from artcafe_common.bus.command import Command, Event, Signal, handled_subject, reply_type, service_of
@@ -43,15 +51,10 @@ R = TypeVar("R")
 E = TypeVar("E", bound=Event)
 S = TypeVar("S", bound=Signal)
 
-# A call without responders is repeated for this time, in which a service restarts.
-NO_RESPONDERS_GRACE_S = 2.0
 RETRY_PAUSE_S = 0.05
 MAX_RETRY_PAUSE_S = 0.4
-# With the patience and the grace of an attempt, a change has an answer within 2 s.
-HANDLED_TIMEOUT_S = 0.5
-# A request that is sent later than this, after a wait for responders, is given up sooner, and not sent again.
-LATE_S, LATE_PATIENCE_S, LATE_TIMEOUT_S = 0.8, 0.2, 0.2
-
+# From this time of a request on, its further calls bear a store that does not respond for what is left.
+SHARED_FROM_S = 0.1
 PUBLISH_TIMEOUT_S = 5.0
 _STREAM_ERRORS = (nats.errors.Error, JetStreamError, OSError, TimeoutError)
 log = structlog.get_logger()
@@ -101,16 +104,15 @@ class Bus:
         DeadlineExceeded without a reply in time, BadGateway for an undeclared error or an invalid reply.
         """
         started_at = time.monotonic()
+        began_at = request_began_at()
         deadline = started_at + (command.deadline_s if deadline_s is None else deadline_s)
-        retry_until = min(deadline, started_at + NO_RESPONDERS_GRACE_S)
+        # A service restarts in that time.
+        retry_until = min(deadline, began_at + ANSWER_WITHIN_S)
         pause = RETRY_PAUSE_S
         while True:
             try:
                 with tracing.child(f"call {type(command).__name__}"):
-                    is_late = time.monotonic() - started_at > LATE_S
-                    reply = await self._attempt(
-                        command, caller or current_caller(), deadline, is_late=is_late
-                    )
+                    reply = await self._attempt(command, caller or current_caller(), deadline, began_at)
             except ServiceUnavailable as error:
                 repeatable = isinstance(error, _Undelivered) or command.idempotent
                 if not wait_for_recovery or not repeatable or time.monotonic() + pause > retry_until:
@@ -129,16 +131,18 @@ class Bus:
         self.statistics.record(type(command).__name__, code, time.monotonic() - started_at)
 
     async def _attempt(
-        self, command: Command[R], caller: CallerContext, deadline: float, *, is_late: bool
+        self, command: Command[R], caller: CallerContext, deadline: float, began_at: float
     ) -> R:
         service, attempt_id = service_of(type(command)), secrets.token_hex(8)
-        timeout_s = LATE_TIMEOUT_S if is_late else HANDLED_TIMEOUT_S
+        elapsed_s = time.monotonic() - began_at
+        patience = Patience.after(elapsed_s)
         try:
             return await wait_for_reply(
-                lambda: self._request(command, caller, deadline, attempt_id),
-                lambda: self._is_handled(service, attempt_id, timeout_s),
-                repeat=command.idempotent and not is_late,
-                patience_s=LATE_PATIENCE_S if is_late else PATIENCE_S,
+                lambda: self._request(command, caller, deadline, attempt_id, elapsed_s),
+                lambda: self._is_handled(service, attempt_id, patience.handled_s),
+                repeat=command.idempotent and patience.may_repeat,
+                patience_s=patience.reply_s,
+                grace_s=patience.grace_s,
             )
         except RequestLost:
             raise DeadlineExceeded(f"{service} did not reply") from None
@@ -151,7 +155,12 @@ class Bus:
         return True
 
     async def _request(
-        self, command: Command[R], caller: CallerContext, deadline: float, attempt_id: str
+        self,
+        command: Command[R],
+        caller: CallerContext,
+        deadline: float,
+        attempt_id: str,
+        elapsed_s: float,
     ) -> R:
         kind = type(command)
         left = deadline - time.monotonic()
@@ -164,6 +173,9 @@ class Bus:
             TIMEOUT_HEADER: str(max(int(left * 1000), 0)),
             ATTEMPT_HEADER: attempt_id,
         }
+        if elapsed_s > SHARED_FROM_S and command.patience_s < ANSWER_WITHIN_S:
+            patience_s = max(MIN_ANSWER_WITHIN_S, command.patience_s - elapsed_s)
+            headers[PATIENCE_HEADER] = str(int(patience_s * 1000))
         try:
             message = await self.nc.request(
                 kind.subject, msgspec.json.encode(command), timeout=max(left, 0.001), headers=headers

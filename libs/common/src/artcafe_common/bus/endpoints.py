@@ -26,6 +26,7 @@ from artcafe_common import __version__, tracing
 from artcafe_common.bus.caller import (
     ATTEMPT_HEADER,
     CALLER_HEADER,
+    PATIENCE_HEADER,
     TIMEOUT_HEADER,
     TRACE_HEADER,
     CallerContext,
@@ -52,7 +53,7 @@ COMMAND_ATTRIBUTE = "__artcafe_command__"
 DRAIN_TIMEOUT_S = 5.0
 # Commands that wait for others; further ones stay in the connection's queue.
 MAX_WAITING = 4096
-_TIMEOUT = re.compile(r"[0-9]{1,9}")
+_MILLISECONDS = re.compile(r"[0-9]{1,9}")
 
 log = structlog.get_logger()
 
@@ -164,7 +165,7 @@ class EndpointServer:
 
         async def receive(request: Request) -> None:
             # From here on, waiting for a slot counts as the caller's time.
-            ends_at = time.monotonic() + _timeout_s(request, command.deadline_s)
+            ends_at = time.monotonic() + _seconds(request, TIMEOUT_HEADER, command.deadline_s)
             await self._places.acquire()
             task = asyncio.create_task(self._handle_in_turn(command, decoder, handler, request, ends_at))
             self._running[task] = (request.headers or {}).get(ATTEMPT_HEADER, "")
@@ -217,7 +218,8 @@ class EndpointServer:
         failure: CommandError | None = None
         try:
             left = ends_at - time.monotonic()
-            with traced(span), deadline(left, patience_s=command.patience_s):
+            patience_s = min(command.patience_s, _seconds(request, PATIENCE_HEADER, command.patience_s))
+            with traced(span), deadline(left, patience_s=patience_s):
                 async with asyncio.timeout(left):
                     reply = await handler(_decode(decoder, request.data))
         except CommandError as error:
@@ -277,9 +279,9 @@ def _parse_caller(headers: dict[str, str], service: str) -> CallerContext:
     return caller
 
 
-def _timeout_s(request: Request, default: float) -> float:
-    header = (request.headers or {}).get(TIMEOUT_HEADER, "")
-    return int(header) / 1000 if _TIMEOUT.fullmatch(header) else default
+def _seconds(request: Request, header: str, default: float) -> float:
+    value = (request.headers or {}).get(header, "")
+    return int(value) / 1000 if _MILLISECONDS.fullmatch(value) else default
 
 
 def _schema(kind: Any) -> str:

@@ -48,7 +48,7 @@ WITHOUT_HISTORY_TTL_S = 2
 STREAM_WAIT_S = 1.5
 STREAM_RETRY_INTERVAL_S = 0.25
 # How long the answer to a REST publish waits for the acknowledgement. The message is stored again after that, too.
-ANSWER_WITHIN_S = 1.7
+ANSWER_WITHIN_S = 1.5
 MAX_CACHED_TENANTS = 20_000
 
 

@@ -133,14 +133,28 @@ async def find_seq_from_end(bridge: Bridge, subject: str, count: int, *, stream:
     return low
 
 
-async def summarize(bridge: Bridge, subject: str) -> tuple[int, StreamMessage, StreamMessage] | None:
-    """Returns how many messages of a subject are stored, the oldest and the newest; None without any.
+class StoredMessages(msgspec.Struct, frozen=True, kw_only=True):
+    """How many messages of a subject are stored, how many of them since a time, the oldest and the newest."""
 
-    HistoryUnavailable, BrokerUnavailable.
-    """
+    count: int
+    recent: int
+    oldest: StreamMessage
+    newest: StreamMessage
+
+
+async def summarize(bridge: Bridge, subject: str, since: datetime) -> StoredMessages | None:
+    """What is stored of a subject, None without any; HistoryUnavailable, BrokerUnavailable."""
     oldest, _ = await read_stream_page(bridge, subject, {"seq": 1}, 1)
     newest = await _direct_get(bridge, HISTORY_STREAM, {"last_by_subj": subject}, is_last=lambda _: True)
-    return (oldest[0].pending + 1, oldest[0], newest[0]) if oldest and newest else None
+    if not oldest or not newest:
+        return None
+    recent, _ = await read_stream_page(bridge, subject, {"start_time": since}, 1)
+    return StoredMessages(
+        count=oldest[0].pending + 1,
+        recent=recent[0].pending + 1 if recent else 0,
+        oldest=oldest[0],
+        newest=newest[0],
+    )
 
 
 def _is_about_request(reply: Reply) -> bool:

@@ -43,6 +43,7 @@ from artcafe_gateway.http.idempotency_store import (
     StoredResponse,
 )
 from artcafe_gateway.http.problems import command_error, http_error
+from artcafe_gateway.http.request import receive_body
 
 HEADER = "Idempotency-Key"
 MAX_KEY_LENGTH = 255
@@ -116,7 +117,7 @@ class IdempotencyMiddleware(ASGIMiddleware):
         return await self._store.claim(
             owner=f"{user.caller.tenant_id}|{user.caller.actor}",
             key=key,
-            request=f"{path}?{query}\n".encode() + await request.body(),
+            request=f"{path}?{query}\n".encode() + await receive_body(request),
         )
 
     async def _check_replay(self, response: StoredResponse, user: AuthenticatedUser | TenantCaller) -> None:

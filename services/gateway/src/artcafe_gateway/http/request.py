@@ -11,7 +11,7 @@ import msgspec
 from litestar.connection import ASGIConnection, Request
 from litestar.types import Scope
 
-from artcafe_common.bus.caller import CallerContext, new_request_id, new_traceparent
+from artcafe_common.bus.caller import CallerContext, begin_request, new_request_id, new_traceparent
 from artcafe_common.bus.errors import CommandError, FieldError, InvalidRequest, Unauthenticated
 from artcafe_common.validation import describe_error
 
@@ -20,6 +20,7 @@ MAX_ID = 128
 # Deeper than any field needs; stored values must be readable by any JSON parser.
 MAX_DEPTH = 64
 MAX_ERRORS = 100
+SLOW_BODY_S = 0.2
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _STATE = "artcafe_caller"
 # Of a request's state: how long it has waited for messages, which is no part of its duration.
@@ -107,12 +108,21 @@ def validate_id(value: str) -> str:
     return value
 
 
+async def receive_body(request: Request[Any, Any, Any]) -> bytes:
+    """The body as it is. The time of a client that sends slowly is not counted as ours."""
+    began_at = time.monotonic()
+    body = await request.body()
+    if time.monotonic() - began_at > SLOW_BODY_S:
+        begin_request()
+    return body
+
+
 async def read_body(request: Request[Any, Any, Any], kind: type[T], **server_fields: Any) -> T:
     """The JSON body as a Struct; `server_fields` come from the path or the caller, not from the body.
 
     BodyTooLarge; InvalidRequest lists every unknown field, or the first invalid one.
     """
-    raw = await request.body()
+    raw = await receive_body(request)
     if len(raw) > MAX_BODY:
         raise BodyTooLarge
     try:

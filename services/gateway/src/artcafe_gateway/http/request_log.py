@@ -11,7 +11,7 @@ from litestar.middleware import ASGIMiddleware
 from litestar.routes import HTTPRoute
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from artcafe_common.bus.caller import set_caller, traced
+from artcafe_common.bus.caller import begin_request, set_caller, traced
 from artcafe_gateway.gateway import Gateway
 from artcafe_gateway.http.auth import REQUESTED_TENANT, TENANT_ID
 from artcafe_gateway.http.head import IS_HEAD, allowed_methods
@@ -48,6 +48,7 @@ class RequestLog(ASGIMiddleware):
         request: Request[Any, Any, Any] = Request(scope)
         caller = caller_of(request)
         set_caller(caller)
+        begin_request()
         method = "HEAD" if scope["state"].get(IS_HEAD) else request.method
         started_at = time.perf_counter()
         status = 500

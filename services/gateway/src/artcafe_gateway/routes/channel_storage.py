@@ -1,12 +1,13 @@
 """REST routes: what a channel stores, and its deletion."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 from litestar import Controller, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
+from artcafe_common.clock import now
 from artcafe_common.contracts.tenancy.channels import Channel, GetChannel, PurgeChannel
 from artcafe_common.contracts.tenancy.history import MESSAGES_PER_CHANNEL
 from artcafe_gateway.errors import BrokerUnavailable, HistoryUnavailable
@@ -17,7 +18,9 @@ from artcafe_gateway.http.request import validate_id
 
 
 class ChannelStorage(msgspec.Struct, frozen=True, kw_only=True):
-    """The stored messages of a channel: how many, the oldest and the newest. The broker does not count their bytes.
+    """The stored messages of a channel: how many, also of the last minute, the oldest and the newest.
+
+    The broker does not count their bytes.
 
     Of more than `max_messages`, the oldest are removed, as are those older than 7 days. Without a history,
     `has_history` is false.
@@ -26,6 +29,7 @@ class ChannelStorage(msgspec.Struct, frozen=True, kw_only=True):
     channel_id: str
     has_history: bool
     messages: int = 0
+    last_minute: int = 0
     max_messages: int = MESSAGES_PER_CHANNEL
     first_seq: int | None = None
     last_seq: int | None = None
@@ -56,20 +60,20 @@ class ChannelStorageController(Controller):
             return ChannelStorage(channel_id=channel.channel_id, has_history=False)
         bridge = await gateway.bridges.acquire(tenant_user.caller.tenant_id)
         try:
-            found = await summarize(bridge, channel.subject)
+            found = await summarize(bridge, channel.subject, now() - timedelta(minutes=1))
         finally:
             gateway.bridges.release(bridge)
         if found is None:
             return ChannelStorage(channel_id=channel.channel_id, has_history=True)
-        count, oldest, newest = found
         return ChannelStorage(
             channel_id=channel.channel_id,
             has_history=True,
-            messages=count,
-            first_seq=oldest.seq,
-            last_seq=newest.seq,
-            first_at=oldest.timestamp,
-            last_at=newest.timestamp,
+            messages=found.count,
+            last_minute=found.recent,
+            first_seq=found.oldest.seq,
+            last_seq=found.newest.seq,
+            first_at=found.oldest.timestamp,
+            last_at=found.newest.timestamp,
         )
 
     @post(

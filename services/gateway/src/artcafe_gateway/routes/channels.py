@@ -50,7 +50,15 @@ from artcafe_gateway.http.auth import TenantCaller, TenantUser, authenticate_aga
 from artcafe_gateway.http.conditional import if_match
 from artcafe_gateway.http.disconnection import wait_for_disconnect
 from artcafe_gateway.http.publish_body import parse_publish_body
-from artcafe_gateway.http.request import MAX_BODY, BodyTooLarge, read_body, read_query, validate_id, waiting
+from artcafe_gateway.http.request import (
+    MAX_BODY,
+    BodyTooLarge,
+    read_body,
+    read_query,
+    receive_body,
+    validate_id,
+    waiting,
+)
 from artcafe_gateway.sessions.event_response import EventStreamResponse
 from artcafe_gateway.sessions.event_stream import open_stream
 from artcafe_gateway.sessions.names import name_of_channel
@@ -229,7 +237,7 @@ class ChannelsController(Controller):
         tenant_caller.require_publisher()
         channel = await _find_channel(gateway, channel_id, tenant_caller)
         tenant_caller.require_publish(channel.subject)
-        raw = await request.body()
+        raw = await receive_body(request)
         if len(raw) > MAX_BODY:
             raise BodyTooLarge
         payload, headers, message_id = parse_publish_body(raw)

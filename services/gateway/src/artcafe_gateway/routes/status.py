@@ -14,6 +14,24 @@ from artcafe_gateway.http.auth import TenantUser
 from artcafe_gateway.http.health_report import HealthLookup
 
 OK, UNAVAILABLE, NONE = "ok", "unavailable", "none"
+# What people notice when a part does not work.
+CONSEQUENCES = {
+    "gateway": "Some connections and calls fail.",
+    "identity": "People, clients and agents cannot log in; those that are connected stay connected.",
+    "tenancy": "The organization, its clients, channels and activity cannot be read or changed.",
+    "presence": "Who is online may be out of date.",
+    "metering": "Usage may be out of date; messages are counted later.",
+    "nats": "Messages are not delivered, and publishing is refused.",
+    "dynamodb": "Nothing can be created or changed, and some lists fail.",
+    "redis": "Calls with an Idempotency-Key are refused; rates are not limited; counts follow later.",
+    "openid_provider": "People cannot log in.",
+    "history": "Messages of channels cannot be stored or read; publishing on channels is refused.",
+}
+REMEDIES = {
+    "gateway": "The SDKs reconnect by themselves; repeat what failed.",
+    "history": "Publish again with the same message_id or Idempotency-Key: it is stored once.",
+}
+REMEDY = "Repeat what failed in a minute; the operators see the reason in `artcafe doctor`."
 
 
 class NamedStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,10 +41,20 @@ class NamedStatus(msgspec.Struct, frozen=True, kw_only=True):
     status: str
 
 
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """A part that does not work: `warn` while it does some of its work, else `fail`."""
+
+    check: str
+    status: str
+    detail: str
+    remedy: str
+
+
 class PlatformStatus(msgspec.Struct, frozen=True, kw_only=True):
     """The state of the services and stores, without reasons and addresses, at most a second old.
 
     `history` is that of the stream with the organization's channel messages: ok, unavailable, or none without any.
+    `findings` say of each part that does not work what people notice, and what to do.
     """
 
     status: str
@@ -34,6 +62,7 @@ class PlatformStatus(msgspec.Struct, frozen=True, kw_only=True):
     services: list[NamedStatus]
     stores: list[NamedStatus]
     history: str
+    findings: list[Finding]
 
 
 class StatusController(Controller):
@@ -51,12 +80,16 @@ class StatusController(Controller):
     ) -> PlatformStatus:
         report = await health.get()
         reports: dict[str, HealthReport] = report.services or {}
+        services = [NamedStatus(name=name, status=each.status) for name, each in reports.items()]
+        stores = _stores(reports)
+        history = await _check_history(gateway, tenant_user)
         return PlatformStatus(
             status=report.status,
             version=__version__,
-            services=[NamedStatus(name=name, status=each.status) for name, each in reports.items()],
-            stores=_stores(reports),
-            history=await _check_history(gateway, tenant_user),
+            services=services,
+            stores=stores,
+            history=history,
+            findings=_find([*stores, *services, NamedStatus(name="history", status=history)]),
         )
 
 
@@ -68,6 +101,19 @@ def _stores(reports: dict[str, HealthReport]) -> list[NamedStatus]:
             if name != "service":
                 found[name] = found.get(name, True) and result == OK
     return [NamedStatus(name=name, status=OK if ok else UNAVAILABLE) for name, ok in sorted(found.items())]
+
+
+def _find(parts: list[NamedStatus]) -> list[Finding]:
+    return [
+        Finding(
+            check=part.name,
+            status="fail" if part.status == UNAVAILABLE else "warn",
+            detail=CONSEQUENCES.get(part.name, ""),
+            remedy=REMEDIES.get(part.name, REMEDY),
+        )
+        for part in parts
+        if part.status not in (OK, NONE)
+    ]
 
 
 async def _check_history(gateway: Gateway, tenant_user: TenantUser) -> str:
