@@ -218,7 +218,7 @@ async def test_stopped_redis_is_reported_and_does_not_interrupt_messages(failing
     assert (response.status_code, response.json()["code"]) == (503, "store_unavailable")
     assert (await org.http.get("/clients")).status_code == 200
     findings = {each["check"]: each["status"] for each in (await org.call("GET", "/status", 200))["findings"]}
-    assert findings == {"redis": "fail", "presence": "warn", "metering": "warn"}
+    assert findings.items() >= {"redis": "fail", "presence": "warn", "metering": "warn"}.items()
     failing_stack.start("redis")
     await wait_until_healthy(org)
     await traffic.assert_complete()
