@@ -1,14 +1,14 @@
+import type { FunctionComponent } from "preact";
 import { useEffect, useState } from "preact/hooks";
-import { Router } from "wouter-preact";
-import { OrganizationProvider } from "../api/organization.js";
 import { isSignedIn, resume, session } from "../api/session.js";
 import { useStore } from "../api/store.js";
-import type { Organization } from "../api/types.js";
-import { ChooseOrganization } from "../pages/sign-in/choose-organization.js";
+import { Gate } from "../pages/sign-in/gate.js";
 import { SignIn } from "../pages/sign-in/sign-in.js";
-import { forgetOrganization } from "../pages/sign-in/last-organization.js";
-import { Toasts, clearToasts } from "../ui/toasts.js";
-import { Shell } from "./shell.js";
+import { Note } from "../ui/basics.js";
+import { Toasts } from "../ui/toasts.js";
+
+const IDLE_MS = 500;
+const loadSignedIn = (): Promise<typeof import("./signed-in.js")> => import("./signed-in.js");
 
 /** The page: the sign-in, or the console of the person who is signed in. */
 export function App() {
@@ -16,36 +16,34 @@ export function App() {
   const isResuming = !isSignedIn(current) && current.reason === "resuming";
   useEffect(() => {
     if (isResuming) void resume();
+    // The sign-in is there first; the rest is loaded while the person types.
+    setTimeout(() => void loadSignedIn().catch(() => undefined), isResuming ? 0 : IDLE_MS);
   }, []);
   if (isResuming) return null;
   return (
-    <Router base="/console">
-      {isSignedIn(current) ? <SignedIn key={current.userId} /> : <SignIn reason={current.reason} />}
+    <>
+      {isSignedIn(current) ? <Console key={current.userId} /> : <SignIn reason={current.reason} />}
       <Toasts />
-    </Router>
+    </>
   );
 }
 
-function SignedIn() {
-  const [organization, setOrganization] = useState<Organization>();
-  const [isNew, setNew] = useState(false);
-  useEffect(() => clearToasts, [organization]);
-  if (!organization) return <ChooseOrganization isNew={isNew} onChoose={setOrganization} />;
-  const leave = (next: Organization | undefined, toNew: boolean): void => {
-    // The address may name something of this organization.
-    history.replaceState(null, "", "/console/");
-    forgetOrganization();
-    setNew(toNew);
-    setOrganization(next);
-  };
+function Console() {
+  const [SignedIn, setSignedIn] = useState<FunctionComponent>();
+  const [hasFailed, setFailed] = useState(false);
+  useEffect(() => {
+    loadSignedIn()
+      .then((module) => setSignedIn(() => module.SignedIn))
+      .catch(() => setFailed(true));
+  }, []);
+  if (SignedIn) return <SignedIn />;
+  if (!hasFailed) return null;
   return (
-    // With another key everything below is made anew: nothing of the organization before stays.
-    <OrganizationProvider
-      key={organization.account_id}
-      organization={organization}
-      onLeave={() => leave(undefined, false)}
-    >
-      <Shell onSwitch={(next) => leave(next, !next)} />
-    </OrganizationProvider>
+    <Gate title="The page has changed">
+      <Note tone="warn">A part of the page could not be loaded: its version may have changed.</Note>
+      <button type="button" class="button primary" onClick={() => location.reload()}>
+        Load it again
+      </button>
+    </Gate>
   );
 }
