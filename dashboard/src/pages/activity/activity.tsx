@@ -6,9 +6,8 @@ import { Card, PageHead, saveAs } from "../../ui/basics.js";
 import { Select } from "../../ui/forms.js";
 import { Icon } from "../../ui/icon.js";
 import { Menu } from "../../ui/menu.js";
-import { More } from "../../ui/more.js";
+import { Listed } from "../../ui/more.js";
 import { usePages } from "../../ui/pages.js";
-import { Failed, Loading } from "../../ui/states.js";
 import { toastError } from "../../ui/toasts.js";
 import { ActivityTable } from "./activity-table.js";
 
@@ -65,22 +64,17 @@ export function ActivityPage() {
         {resource && <Filter label="about" value={resource} onRemove={() => setResource("")} />}
       </div>
       <Card flush>
-        {list.items ? (
-          <>
+        <Listed list={list} rows={8}>
+          {(entries) => (
             <ActivityTable
-              entries={list.items}
+              entries={entries}
               opened={entry}
               onOpen={setEntry}
               onActor={setActor}
               onResource={setResource}
             />
-            <More list={list} />
-          </>
-        ) : list.isPending ? (
-          <Loading rows={8} />
-        ) : (
-          <Failed error={list.error} retry={list.refetch} />
-        )}
+          )}
+        </Listed>
       </Card>
     </div>
   );

@@ -8,9 +8,9 @@ import { useDebounced } from "../../app/use-debounced.js";
 import { Ago, Badge, Card, PageHead, StatusBadge } from "../../ui/basics.js";
 import { Search, Segments } from "../../ui/forms.js";
 import { Icon } from "../../ui/icon.js";
-import { More } from "../../ui/more.js";
+import { Listed } from "../../ui/more.js";
 import { usePages } from "../../ui/pages.js";
-import { Empty, Failed, Loading } from "../../ui/states.js";
+import { Empty } from "../../ui/states.js";
 import { CreateChannel, CreateSubject } from "./create.js";
 
 const KINDS = [
@@ -55,50 +55,46 @@ function Channels({ name }: { name: string }) {
   const list = usePages<Channel>(["channels"], "/channels", "channels", { name, limit: 100 });
   return (
     <Card flush>
-      {list.items ? (
-        <>
-          {list.items.length === 0 ? (
-            <Empty icon="hash" title={name ? "No channel matches" : "No channels yet"}>
-              {name ? "Change the search." : "Subscribers of a channel can also read its earlier messages."}
-            </Empty>
-          ) : (
-            <table class="table cards">
-              <thead>
-                <tr>
-                  <th>Name</th>
-                  <th>Messages</th>
-                  <th>Description</th>
-                  <th>Created</th>
+      <Listed
+        list={list}
+        empty={
+          <Empty icon="hash" title={name ? "No channel matches" : "No channels yet"}>
+            {name ? "Change the search." : "Subscribers of a channel can also read its earlier messages."}
+          </Empty>
+        }
+      >
+        {(items) => (
+          <table class="table cards">
+            <thead>
+              <tr>
+                <th>Name</th>
+                <th>Messages</th>
+                <th>Description</th>
+                <th>Created</th>
+              </tr>
+            </thead>
+            <tbody>
+              {items.map((channel) => (
+                <tr key={channel.channel_id}>
+                  <td>
+                    <Link class="main-link" href={`/channels/${channel.channel_id}`}>
+                      {channel.name}
+                    </Link>
+                    <div class="mono faint truncate">{channel.channel_id}</div>
+                  </td>
+                  <td>
+                    <Badge tone={channel.has_history ? "ok" : ""}>{channel.has_history ? "kept" : "live only"}</Badge>
+                  </td>
+                  <td class="muted optional">{channel.description || "–"}</td>
+                  <td class="muted optional">
+                    <Ago at={channel.created_at} />
+                  </td>
                 </tr>
-              </thead>
-              <tbody>
-                {list.items.map((channel) => (
-                  <tr key={channel.channel_id}>
-                    <td>
-                      <Link class="main-link" href={`/channels/${channel.channel_id}`}>
-                        {channel.name}
-                      </Link>
-                      <div class="mono faint truncate">{channel.channel_id}</div>
-                    </td>
-                    <td>
-                      <Badge tone={channel.has_history ? "ok" : ""}>{channel.has_history ? "kept" : "live only"}</Badge>
-                    </td>
-                    <td class="muted optional">{channel.description || "–"}</td>
-                    <td class="muted optional">
-                      <Ago at={channel.created_at} />
-                    </td>
-                  </tr>
-                ))}
-              </tbody>
-            </table>
-          )}
-          <More list={list} />
-        </>
-      ) : list.isPending ? (
-        <Loading />
-      ) : (
-        <Failed error={list.error} retry={list.refetch} />
-      )}
+              ))}
+            </tbody>
+          </table>
+        )}
+      </Listed>
     </Card>
   );
 }
@@ -107,47 +103,43 @@ function Subjects() {
   const list = usePages<SubjectRecord>(["subjects"], "/subjects", "subjects", { limit: 100 });
   return (
     <Card flush>
-      {list.items ? (
-        <>
-          {list.items.length === 0 ? (
-            <Empty icon="hash" title="Nothing is stored yet">
-              Store the messages of a pattern such as <code>orders.&gt;</code>, for as long and as many as you say.
-            </Empty>
-          ) : (
-            <table class="table cards">
-              <thead>
-                <tr>
-                  <th>Name</th>
-                  <th>Status</th>
-                  <th>Pattern</th>
-                  <th>Kept</th>
+      <Listed
+        list={list}
+        empty={
+          <Empty icon="hash" title="Nothing is stored yet">
+            Store the messages of a pattern such as <code>orders.&gt;</code>, for as long and as many as you say.
+          </Empty>
+        }
+      >
+        {(items) => (
+          <table class="table cards">
+            <thead>
+              <tr>
+                <th>Name</th>
+                <th>Status</th>
+                <th>Pattern</th>
+                <th>Kept</th>
+              </tr>
+            </thead>
+            <tbody>
+              {items.map((subject) => (
+                <tr key={subject.subject_id}>
+                  <td>
+                    <Link class="main-link" href={`/channels/subjects/${subject.subject_id}`}>
+                      {subject.name}
+                    </Link>
+                  </td>
+                  <td>
+                    <StatusBadge status={subject.status} />
+                  </td>
+                  <td class="mono">{subject.pattern}</td>
+                  <td class="muted optional">{retentionWords(subject)}</td>
                 </tr>
-              </thead>
-              <tbody>
-                {list.items.map((subject) => (
-                  <tr key={subject.subject_id}>
-                    <td>
-                      <Link class="main-link" href={`/channels/subjects/${subject.subject_id}`}>
-                        {subject.name}
-                      </Link>
-                    </td>
-                    <td>
-                      <StatusBadge status={subject.status} />
-                    </td>
-                    <td class="mono">{subject.pattern}</td>
-                    <td class="muted optional">{retentionWords(subject)}</td>
-                  </tr>
-                ))}
-              </tbody>
-            </table>
-          )}
-          <More list={list} />
-        </>
-      ) : list.isPending ? (
-        <Loading />
-      ) : (
-        <Failed error={list.error} retry={list.refetch} />
-      )}
+              ))}
+            </tbody>
+          </table>
+        )}
+      </Listed>
     </Card>
   );
 }

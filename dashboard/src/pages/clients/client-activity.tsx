@@ -1,8 +1,7 @@
 import type { Activity } from "../../api/types.js";
 import { Card } from "../../ui/basics.js";
-import { More } from "../../ui/more.js";
+import { Listed } from "../../ui/more.js";
 import { usePages } from "../../ui/pages.js";
-import { Failed, Loading } from "../../ui/states.js";
 import { ActivityTable } from "../activity/activity-table.js";
 
 const MONTH_HOURS = 720;
@@ -15,16 +14,7 @@ export function ClientActivity({ clientId }: { clientId: string }) {
   });
   return (
     <Card title="The last 30 days" flush>
-      {list.items ? (
-        <>
-          <ActivityTable entries={list.items} />
-          <More list={list} />
-        </>
-      ) : list.isPending ? (
-        <Loading />
-      ) : (
-        <Failed error={list.error} retry={list.refetch} />
-      )}
+      <Listed list={list}>{(entries) => <ActivityTable entries={entries} />}</Listed>
     </Card>
   );
 }

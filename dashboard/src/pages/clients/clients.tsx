@@ -8,9 +8,9 @@ import { Ago, Card, PageHead, StatusBadge } from "../../ui/basics.js";
 import { Search, Segments } from "../../ui/forms.js";
 import { Icon } from "../../ui/icon.js";
 import { Menu } from "../../ui/menu.js";
-import { More } from "../../ui/more.js";
+import { Listed } from "../../ui/more.js";
 import { usePages } from "../../ui/pages.js";
-import { Empty, Failed, Loading } from "../../ui/states.js";
+import { Empty } from "../../ui/states.js";
 import { actionsFor, ClientActionDialog, type ClientAction } from "./client-actions.js";
 import { CreateClient } from "./create-client.js";
 
@@ -47,20 +47,15 @@ export function ClientsPage() {
         <Segments label="Status" value={status} options={STATUSES} onChange={setStatus} />
       </div>
       <Card flush>
-        {list.items ? (
-          <>
+        <Listed list={list}>
+          {(clients) => (
             <ClientTable
-              clients={list.items}
+              clients={clients}
               isFiltered={Boolean(status || name)}
               onAction={mayChange ? (client, kind) => setAction({ client, kind }) : undefined}
             />
-            <More list={list} />
-          </>
-        ) : list.isPending ? (
-          <Loading />
-        ) : (
-          <Failed error={list.error} retry={list.refetch} />
-        )}
+          )}
+        </Listed>
       </Card>
       {isNew && mayChange && <CreateClient onClose={() => setNew("")} />}
       {action && (

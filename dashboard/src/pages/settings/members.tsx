@@ -5,9 +5,8 @@ import type { Member, Role } from "../../api/types.js";
 import { Ago, Badge, Card } from "../../ui/basics.js";
 import { Confirm } from "../../ui/dialog.js";
 import { Select } from "../../ui/forms.js";
-import { More } from "../../ui/more.js";
+import { Listed } from "../../ui/more.js";
 import { usePages } from "../../ui/pages.js";
-import { Failed, Loading } from "../../ui/states.js";
 import { toast, toastError } from "../../ui/toasts.js";
 import { SentInvitations } from "./sent-invitations.js";
 
@@ -30,16 +29,7 @@ export function Members() {
   return (
     <>
       <Card title="Members" flush>
-        {list.items ? (
-          <>
-            <MemberTable members={list.items} />
-            <More list={list} />
-          </>
-        ) : list.isPending ? (
-          <Loading />
-        ) : (
-          <Failed error={list.error} retry={list.refetch} />
-        )}
+        <Listed list={list}>{(members) => <MemberTable members={members} />}</Listed>
       </Card>
       {api.may("admin") && <SentInvitations />}
       <Card title="What the roles may do">

@@ -7,7 +7,8 @@ import { Card, CopyButton, Note } from "../../ui/basics.js";
 import { Confirm } from "../../ui/dialog.js";
 import { Select, TextField } from "../../ui/forms.js";
 import { usePages } from "../../ui/pages.js";
-import { Empty, Failed, Loading, messageOf } from "../../ui/states.js";
+import { Listed } from "../../ui/more.js";
+import { Empty, messageOf } from "../../ui/states.js";
 import { ROLES } from "./members.js";
 
 /** Invites people by their e-mail address, and shows who has not accepted yet. */
@@ -62,30 +63,24 @@ export function SentInvitations() {
           </Note>
         )}
       </form>
-      {!list.items ? (
-        list.isPending ? (
-          <Loading rows={2} />
-        ) : (
-          <Failed error={list.error} retry={list.refetch} />
-        )
-      ) : list.items.length === 0 ? (
-        <Empty icon="users" title="No open invitations" />
-      ) : (
-        <ul class="list">
-          {list.items.map((each) => (
-            <li key={each.invitation_id} class="row between wrap">
-              <span class="grow">
-                {each.email} <span class="muted">as {each.role}</span>
-                <br />
-                <span class="faint small">until {dateTime(each.expires_at)}</span>
-              </span>
-              <button type="button" class="button small danger" onClick={() => setRevoked(each)}>
-                Revoke
-              </button>
-            </li>
-          ))}
-        </ul>
-      )}
+      <Listed list={list} rows={2} empty={<Empty icon="users" title="No open invitations" />}>
+        {(items) => (
+          <ul class="list">
+            {items.map((each) => (
+              <li key={each.invitation_id} class="row between wrap">
+                <span class="grow">
+                  {each.email} <span class="muted">as {each.role}</span>
+                  <br />
+                  <span class="faint small">until {dateTime(each.expires_at)}</span>
+                </span>
+                <button type="button" class="button small danger" onClick={() => setRevoked(each)}>
+                  Revoke
+                </button>
+              </li>
+            ))}
+          </ul>
+        )}
+      </Listed>
       {revoked && (
         <Confirm
           title="Revoke the invitation?"

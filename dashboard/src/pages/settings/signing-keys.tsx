@@ -7,7 +7,8 @@ import { Card, Code, CopyButton, Note, saveAs } from "../../ui/basics.js";
 import { Confirm, Dialog } from "../../ui/dialog.js";
 import { Icon } from "../../ui/icon.js";
 import { usePages } from "../../ui/pages.js";
-import { Empty, Failed, Loading } from "../../ui/states.js";
+import { Listed } from "../../ui/more.js";
+import { Empty } from "../../ui/states.js";
 import { toast } from "../../ui/toasts.js";
 
 /** Keys with which the organization issues NATS users of its own. */
@@ -40,32 +41,26 @@ export function SigningKeys() {
         }
         flush
       >
-        {!list.items ? (
-          list.isPending ? (
-            <Loading rows={2} />
-          ) : (
-            <Failed error={list.error} retry={list.refetch} />
-          )
-        ) : list.items.length === 0 ? (
-          <Empty icon="key-round" title="No signing key" />
-        ) : (
-          <ul class="list">
-            {list.items.map((each) => (
-              <li key={each.nkey_public} class="row between wrap">
-                <span class="grow truncate">
-                  <span class="mono">{each.nkey_public}</span>
-                  <br />
-                  <span class="faint small">
-                    issued by {issuer(each.issued_by)}, {dateTime(each.issued_at)}
+        <Listed list={list} rows={2} empty={<Empty icon="key-round" title="No signing key" />}>
+          {(items) => (
+            <ul class="list">
+              {items.map((each) => (
+                <li key={each.nkey_public} class="row between wrap">
+                  <span class="grow truncate">
+                    <span class="mono">{each.nkey_public}</span>
+                    <br />
+                    <span class="faint small">
+                      issued by {issuer(each.issued_by)}, {dateTime(each.issued_at)}
+                    </span>
                   </span>
-                </span>
-                <button type="button" class="button small danger" onClick={() => setRevoked(each)}>
-                  Revoke
-                </button>
-              </li>
-            ))}
-          </ul>
-        )}
+                  <button type="button" class="button small danger" onClick={() => setRevoked(each)}>
+                    Revoke
+                  </button>
+                </li>
+              ))}
+            </ul>
+          )}
+        </Listed>
       </Card>
       {isAsked && (
         <Confirm
