@@ -85,12 +85,12 @@ async def close_pool(pool):
                 await asyncio.gather(*(peer.close() for peer in peers[start : start + CLOSE_BATCH]))
 
 
-async def arm(pool, goal, *, progress=None, timed=False, skip_framing=False):
+async def arm(pool, goal, *, progress=None, often=False, timed=False, skip_framing=False):
     """Reset the counters, and report progress to the publisher if `progress` is a socket path."""
     target = _pools[pool]
     target.arm(goal, timed=timed, skip_framing=skip_framing)
     if progress is not None:
-        target.reporting = asyncio.create_task(report_progress(progress, target.peers))
+        target.reporting = asyncio.create_task(report_progress(progress, target.peers, often=often))
         await asyncio.sleep(0)
 
 
@@ -176,7 +176,7 @@ async def publish_in_pairs(senders, receivers, tenant_id, subject, window, secon
         def on_data(data):
             nonlocal pending
             pending += data.count(MARK)
-            if pending >= window // 4:
+            if pending >= max(1, window // 4):
                 send(i, pending)
                 pending = 0
 
@@ -195,7 +195,7 @@ async def publish_in_pairs(senders, receivers, tenant_id, subject, window, secon
         if all(sink.received >= count for sink, count in zip(sinks, sent, strict=True)):
             break
     exact = [sink.received for sink in sinks] == sent
-    return {"rate": received / elapsed, "exact": exact, "sent": sum(sent)}
+    return {"rate": received / elapsed, "exact": exact, "sent": sum(sent), "received": received}
 
 
 async def flood(pool, sink, tenant_id, subject, seconds):

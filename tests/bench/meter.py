@@ -32,15 +32,20 @@ class CpuMeter:
             for name, process in self._processes.items()
         }
         machine = (_machine_cpu_seconds() - self._machine_before) / elapsed
-        return CpuShares(shares, max(0.0, machine - sum(shares.values())))
+        return CpuShares(shares, max(0.0, machine - sum(shares.values())), elapsed)
 
 
 class CpuShares:
     """CPU shares by process; 1 is one processor."""
 
-    def __init__(self, shares, unrelated):
+    def __init__(self, shares, unrelated, seconds=1.0):
         self.shares = shares
         self.unrelated = unrelated
+        self.seconds = seconds
+
+    def microseconds_per(self, count, *names):
+        """The processor time of some processes for each of `count` messages; it does not depend on the generator."""
+        return sum(self.shares.get(name, 0) for name in names) * self.seconds * 1e6 / count if count else 0.0
 
     @property
     def total(self):

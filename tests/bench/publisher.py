@@ -12,6 +12,8 @@ from bench.sockets import build_connect
 BATCH = 200
 STALL_TIMEOUT_S = 30
 REPORT_INTERVAL_S = 0.002
+# With few messages in flight, the publisher must not wait for the report.
+SHORT_REPORT_INTERVAL_S = 0.0002
 _NUMBER = struct.Struct("!Q")
 
 
@@ -108,13 +110,14 @@ class Progress:
         await asyncio.wait_for(self._changed.wait(), STALL_TIMEOUT_S)
 
 
-async def report_progress(path, peers):
+async def report_progress(path, peers, *, often=False):
     """Report the count of the slowest peer to the publisher until cancelled."""
+    interval = REPORT_INTERVAL_S if len(peers) < 500 else REPORT_INTERVAL_S * 3
     _, writer = await asyncio.open_unix_connection(path)
     reported = 0
     try:
         while True:
-            await asyncio.sleep(REPORT_INTERVAL_S if len(peers) < 500 else REPORT_INTERVAL_S * 3)
+            await asyncio.sleep(SHORT_REPORT_INTERVAL_S if often else interval)
             slowest = min(peer.received for peer in peers)
             if slowest != reported:
                 reported = slowest

@@ -22,6 +22,7 @@ from support.ordered_flush import OrderedFlushNats
 from support.waiting import QUIET_PERIOD_S
 
 PASSWORD = "Some-Password-1"
+BATCH = "artcafe.v1.batch"
 # The API is not encrypted, and to load the system's certificates for each client takes time.
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
@@ -143,9 +144,9 @@ class Client:
         self.seed = created["nkey_seed"]
         self.connection = created["connection"]
 
-    async def connect_websocket(self):
+    async def connect_websocket(self, **options):
         """An authenticated WebSocket."""
-        ws = await connect(self.connection["websocket_url"], compression=None, max_size=None)
+        ws = await connect(self.connection["websocket_url"], compression=None, max_size=None, **options)
         socket = Socket(ws)
         challenge = await socket.receive("challenge")
         await socket.send(type="auth", **self.sign_nonce(challenge["nonce"]))
@@ -200,6 +201,8 @@ class Socket:
         self.ws = ws
         self.welcome = None
         self.closed = None
+        # Of the WebSocket; in the batch subprotocol one contains several of those below.
+        self.frame_count = 0
         # All frames in order; `_pending` are those that no test has received yet.
         self.received = []
         self._pending = []
@@ -210,14 +213,20 @@ class Socket:
     async def _read(self):
         with contextlib.suppress(Exception):
             async for text in self.ws:
-                self.received.append(json.loads(text, parse_int=_parse_int))
-                self._pending.append(self.received[-1])
+                for line in text.split("\n") if self.ws.subprotocol == BATCH else (text,):
+                    self.received.append(json.loads(line, parse_int=_parse_int))
+                    self._pending.append(self.received[-1])
+                self.frame_count += 1
                 self._changed.set()
         self.closed = (self.ws.close_code, self.ws.close_reason)
         self._changed.set()
 
     async def send(self, **frame):
         await self.ws.send(json.dumps(frame))
+
+    async def send_lines(self, *frames):
+        """Send several messages as one frame of the batch subprotocol."""
+        await self.ws.send("\n".join(map(json.dumps, frames)))
 
     async def receive(self, kind, within=5.0, **fields):
         """Wait for the next frame of a type, with matching fields, and remove it from the pending ones."""

@@ -1,11 +1,17 @@
 """Fan-out throughput: one NATS publisher, many WebSocket subscribers, no message lost."""
 
-from bench.result import Result, describe_losses, median_run
+import itertools
+
+from bench.result import Result, describe_cpu, describe_losses, median_run
 
 WINDOW = 2_000
 TIMEOUT_S = 60
 NAIVE_DELIVERIES = 400_000
 SIZES = (10, 100, 1_000)
+# With few messages in flight, each loop turn of the gateway brings few messages.
+SMALL_WINDOWS = (32, 1)
+SMALL_WINDOW_SIZES = (10, 100)
+OURS = {"gateway": "", "batch": ", batch subprotocol"}
 
 
 def message_count(environment, subscribers):
@@ -45,7 +51,9 @@ async def measure_fanout(
             window=window,
             path=path,
         )
-        await environment.generator.run("arm", pool=subject, goal=count, progress=path, skip_framing=True)
+        await environment.generator.run(
+            "arm", pool=subject, goal=count, progress=path, often=window < WINDOW, skip_framing=True
+        )
         await environment.wait_until_idle()
         meter = environment.meter()
         meter.start()
@@ -61,6 +69,7 @@ async def measure_fanout(
         "exact": checked["exact"],
         "closed": checked["closed"],
         "limit": str(shares),
+        "cpu_us": shares.microseconds_per(subscribers * count, "gateway", "nats-server"),
         "seconds": seconds,
         "messages": count,
     }
@@ -83,8 +92,49 @@ async def run(environment):
                 reference=median_run(runs)["value"],
                 of=of,
                 limit=median_run(ours)["limit"],
-                note=" ".join(filter(None, (describe_losses(ours, runs), reference_limit))),
+                note="; ".join(
+                    filter(
+                        None,
+                        (
+                            describe_losses(ours, runs),
+                            describe_cpu(ours, runs, "delivery"),
+                            reference_limit,
+                        ),
+                    )
+                ),
                 runs=[ours, runs],
+            )
+    async for result in _measure_small_windows(environment):
+        yield result
+
+
+async def _measure_small_windows(environment):
+    for window, subscribers in itertools.product(SMALL_WINDOWS, SMALL_WINDOW_SIZES):
+        count = message_count(environment, subscribers) // (3 if window > 1 else 30)
+        runs = {kind: [] for kind in (*OURS, "native")}
+        for _ in range(environment.repeats):
+            for kind, measured in runs.items():
+                measured.append(
+                    await measure_fanout(environment, kind, subscribers, count=count, window=window)
+                )
+        native = runs["native"]
+        for kind, suffix in OURS.items():
+            ours = runs[kind]
+            notes = (
+                describe_losses(ours, native),
+                describe_cpu(ours, native, "delivery"),
+                f"reference: {median_run(native)['limit']}",
+            )
+            yield Result(
+                row="fan-out",
+                what=f"{subscribers:,} subscribers, {window} outstanding{suffix}",
+                unit="deliveries/s",
+                ours=median_run(ours)["value"],
+                reference=median_run(native)["value"],
+                of="nats-server's WebSocket",
+                limit=median_run(ours)["limit"],
+                note="; ".join(filter(None, notes)),
+                runs=[ours, native],
             )
 
 

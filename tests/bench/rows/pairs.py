@@ -1,12 +1,18 @@
-"""Throughput of fifty publishers, each with one socket, one subject and one subscriber."""
+"""Throughput of fifty publishers, each with one socket, one subject and one subscriber.
 
-from bench.result import Result, describe_losses, median_run
+What a publisher sends at once is one write: a frame for each message to the gateway, one frame with all of them to the
+native peer, and to the gateway as well in the batch subprotocol.
+"""
+
+from bench.result import Result, describe_cpu, describe_losses, median_run
 
 PAIRS = 50
-WINDOW = 64
+# How many messages each publisher has in flight.
+WINDOWS = (64, 1)
+OURS = {"gateway": "", "batch": ", batch subprotocol"}
 
 
-async def measure_pairs(environment, kind, seconds):
+async def measure_pairs(environment, kind, seconds, window=WINDOWS[0]):
     subject = environment.unique_name("pair")
     common = {
         "kind": kind,
@@ -28,34 +34,53 @@ async def measure_pairs(environment, kind, seconds):
             receivers="receivers",
             tenant_id=environment.tenant.id,
             subject=subject,
-            window=WINDOW,
+            window=window,
             seconds=seconds,
         )
         shares = meter.stop()
     finally:
         await generator.run("close_pool", pool="senders")
         await generator.run("close_pool", pool="receivers")
-    return {"value": measured["rate"], "exact": measured["exact"], "limit": str(shares)}
+    return {
+        "value": measured["rate"],
+        "exact": measured["exact"],
+        "limit": str(shares),
+        "cpu_us": shares.microseconds_per(measured["received"], "gateway", "nats-server"),
+    }
 
 
 async def run(environment):
     seconds = 2 if environment.quick else 5
-    ours, native = [], []
     # Without the rate limit, the row measures the gateway's capacity.
     await environment.restart_gateway(ARTCAFE_PUBLISH_RATE="0")
-    for _ in range(environment.repeats):
-        ours.append(await measure_pairs(environment, "gateway", seconds))
-        native.append(await measure_pairs(environment, "native", seconds))
+    results = [result async for result in _measure_windows(environment, seconds)]
     await environment.restart_gateway()
-    reference_limit = f"reference: {median_run(native)['limit']}"
-    yield Result(
-        row="pairs",
-        what=f"{PAIRS} publishers, {PAIRS} subscribers",
-        unit="messages/s",
-        ours=median_run(ours)["value"],
-        reference=median_run(native)["value"],
-        of="nats-server's WebSocket",
-        limit=median_run(ours)["limit"],
-        note=" ".join(filter(None, (describe_losses(ours, native), reference_limit))),
-        runs=[ours, native],
-    )
+    for result in results:
+        yield result
+
+
+async def _measure_windows(environment, seconds):
+    for window in WINDOWS:
+        runs = {kind: [] for kind in (*OURS, "native")}
+        for _ in range(environment.repeats):
+            for kind, measured in runs.items():
+                measured.append(await measure_pairs(environment, kind, seconds, window))
+        native = runs["native"]
+        for kind, suffix in OURS.items():
+            ours = runs[kind]
+            notes = (
+                describe_losses(ours, native),
+                describe_cpu(ours, native, "message"),
+                f"reference: {median_run(native)['limit']}",
+            )
+            yield Result(
+                row="pairs",
+                what=f"{PAIRS} publishers, {PAIRS} subscribers, each {window} outstanding{suffix}",
+                unit="messages/s",
+                ours=median_run(ours)["value"],
+                reference=median_run(native)["value"],
+                of="nats-server's WebSocket",
+                limit=median_run(ours)["limit"],
+                note="; ".join(filter(None, notes)),
+                runs=[ours, native],
+            )

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from artcafe_gateway.wire.asgi import unpack_text_frames
-from artcafe_gateway.wire.transport import text_frame
+from artcafe_gateway.wire.text_frames import text_frame
 from support.actors import User
 from support.waiting import eventually
 

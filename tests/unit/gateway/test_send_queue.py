@@ -5,7 +5,8 @@ import json
 
 import pytest
 
-from artcafe_gateway.wire.transport import CLOSE_TOO_SLOW, SendQueue, text_frame
+from artcafe_gateway.wire.text_frames import text_frame
+from artcafe_gateway.wire.transport import CLOSE_TOO_SLOW, SendQueue
 from support.fakes.sockets import decode_frames
 
 LIMIT = 1_000
@@ -38,6 +39,7 @@ class Protocol:
 
     def __init__(self):
         self.loop = asyncio.get_running_loop()
+        self.is_batch = False
         self.transport = Transport()
         self.close_sent = False
         self.closed = []
@@ -140,3 +142,25 @@ async def test_connection_that_ends_within_the_turn_gets_no_write(queue, protoco
     await asyncio.sleep(0)
     assert protocol.transport.writes == []
     assert queue.backlog == 0
+
+
+async def test_messages_of_a_turn_share_a_frame_in_the_batch_subprotocol(queue, protocol):
+    protocol.is_batch = True
+    queue.push_text(b"1")
+    queue.push_text(b"2")
+    queue.push(text_frame(b"3"))
+    queue.push_text(b"4")
+    queue.flush()
+    assert protocol.transport.writes == [b"".join(map(text_frame, (b"1\n2", b"3", b"4")))]
+    queue.push_text(b"5")
+    queue.write(text_frame(b"6"))
+    assert b"".join(protocol.transport.writes[1:]) == text_frame(b"5") + text_frame(b"6")
+    assert queue.backlog == 0
+
+
+async def test_lines_count_as_unsent(queue, protocol):
+    protocol.is_batch = True
+    assert queue.push_text(b"x" * LIMIT)
+    assert not queue.push_text(b"x")
+    assert protocol.closed == [(CLOSE_TOO_SLOW, "too_slow")]
+    assert protocol.transport.writes == []

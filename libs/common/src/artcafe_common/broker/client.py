@@ -1,8 +1,7 @@
 """The NATS client of every connection of the platform: nats-py without its ways to fall silent.
 
-docs/internals/nats-client.md lists what nats-py 2.16 does, and what this client does instead. This module, the
-parser and `limited_subscription` are the only ones that use private parts of nats-py, besides the bridge's connection,
-which extends them. They are the reason why nats-py's version is pinned.
+docs/internals/nats-client.md lists what nats-py 2.16 does, and what this client does instead. This module, the parser,
+`limited_subscription` and the bridge's connection use private parts of nats-py, which is why its version is pinned.
 """
 
 import asyncio
@@ -124,8 +123,7 @@ class HardenedNats(Nats):
     async def flush(self, timeout: float = 10) -> None:
         """Returns once the broker has processed everything that was published before.
 
-        Raises FlushTimeoutError, or ConnectionClosedError and ConnectionReconnectingError when the connection is
-        or gets lost.
+        Raises FlushTimeoutError, or ConnectionClosedError and ConnectionReconnectingError when the connection is lost.
         """
         if timeout <= 0:
             raise nats.errors.BadTimeoutError
@@ -153,13 +151,16 @@ class HardenedNats(Nats):
         await self._flush_pending()
 
     async def _process_pong(self) -> None:
-        if not self._pongs:
-            return
-        pong = self._pongs.pop(0)
-        if not pong.done():
-            pong.set_result(True)
-        self._pongs_received += 1
-        self._pings_outstanding = 0
+        self.process_pong()
+
+    def process_pong(self) -> None:
+        """Resolve the oldest PING."""
+        if self._pongs:
+            pong = self._pongs.pop(0)
+            if not pong.done():
+                pong.set_result(True)
+            self._pongs_received += 1
+            self._pings_outstanding = 0
 
     async def _flush_pending(self, force_flush: bool = False) -> None:  # noqa: FBT001, FBT002 - nats-py's signature
         queue = self._flush_queue

@@ -3,24 +3,26 @@
 nats-py 2.16 allocates an object, a queue entry and a task wake-up per received message, and awaits
 several times per publish. A bridge needs none of these: it passes bytes on in order. Like the client that
 it extends, this module uses private parts of nats-py, which is why its version is pinned.
+
+`BrokerStream` reads and writes the socket. Where there is none, because the connection to the broker is a WebSocket,
+nats-py's reader and writer do.
 """
 
 import asyncio
 import secrets
-import time
 from typing import Any
 
 import nats.errors
 
 from artcafe_common.broker.client import HardenedNats
+from artcafe_gateway.bridges.broker_stream import BrokerStream
 from artcafe_gateway.bridges.counters import ConnectionCounters
 from artcafe_gateway.bridges.replies import ReplyInbox
 from artcafe_gateway.delivery.fanout import BrokerSubscription
+from artcafe_gateway.delivery.read_time import ReadTime
 from artcafe_gateway.wire.primitives import ReceiveQueue
 
 MAX_PENDING_BYTES = 8 * 1024 * 1024
-# How long the messages of one connection may occupy the event loop before other tasks run.
-MAX_TURN_S = 0.001
 INBOX_BYTES = 11
 
 
@@ -46,8 +48,9 @@ class BridgeConnection(HardenedNats):
         super().__init__()
         self.counters = ConnectionCounters()
         self.replies = ReplyInbox(self)
-        self._broker_subscriptions: dict[int, BrokerSubscription] = {}
-        self._turn_started_at = self._last_message_at = 0.0
+        self.subscriptions: dict[bytes, BrokerSubscription] = {}
+        self._stream: BrokerStream | None = None
+        self._is_write_scheduled = False
 
     @property
     def url(self) -> str:
@@ -94,20 +97,20 @@ class BridgeConnection(HardenedNats):
         """Subscribes, as a member of the group `queue` if it has a name, and passes every message to `subscription`."""
         self._sid += 1
         subscription.sid = self._sid
-        self._broker_subscriptions[subscription.sid] = subscription
+        self.subscriptions[b"%d" % subscription.sid] = subscription
         address = f"{subject} {queue}" if queue else subject
         await self._send_command(b"SUB %b %d\r\n" % (address.encode(), subscription.sid))
         await self._flush_pending()
 
     async def unsubscribe(self, subscription: BrokerSubscription) -> None:
         """Unsubscribes `subscription`, which still receives what the broker has sent before; call `detach` after a flush."""
-        if self._broker_subscriptions.get(subscription.sid) is subscription:
+        if self.subscriptions.get(b"%d" % subscription.sid) is subscription:
             await self._send_unsubscribe(subscription.sid)
             await self._flush_pending()
 
     async def detach(self, subscription: BrokerSubscription) -> None:
         """Unsubscribes `subscription`."""
-        if self._broker_subscriptions.pop(subscription.sid, None) is subscription:
+        if self.subscriptions.pop(b"%d" % subscription.sid, None) is subscription:
             await self._send_unsubscribe(subscription.sid)
             await self._flush_pending()
 
@@ -122,25 +125,73 @@ class BridgeConnection(HardenedNats):
         command = b"HPUB %b %d %d\r\n%b%b\r\n" % (address.encode(), len(headers), size, headers, payload)
         self._pending.append(command)
         self._pending_data_size += len(command)
-        if self._flush_queue is not None and self._flush_queue.empty():
+        if not self._is_write_scheduled:
+            self._schedule_write()
+
+    # -- the socket ----------------------------------------------------------------------------
+
+    async def _read_loop(self) -> None:
+        writer = getattr(self._transport, "_io_writer", None)
+        if writer is None:
+            await super()._read_loop()
+            return
+        self._stream = BrokerStream(self, writer.transport)
+        # What nats-py's reader has received, and it receives no more.
+        reader = self._transport._io_reader  # type: ignore[union-attr]
+        reader.feed_eof()
+        received = await reader.read()
+        self._schedule_write()
+        await self._stream.run(received)
+
+    async def _end_connection(self, *, write_pending: bool) -> None:
+        self._stream = None
+        await super()._end_connection(write_pending=write_pending)
+
+    async def _flush_pending(self, force_flush: bool = False) -> None:  # noqa: FBT001, FBT002 - nats-py's signature
+        if self._stream is None:
+            await super()._flush_pending(force_flush)
+            return
+        self._schedule_write()
+        if force_flush and self._transport is not None:
+            self.write_pending()
+            await self._transport.drain()  # type: ignore[no-untyped-call]
+
+    def _schedule_write(self) -> None:
+        if self._stream is not None:
+            if not self._is_write_scheduled:
+                self._is_write_scheduled = True
+                asyncio.get_running_loop().call_soon(self.write_pending)
+        elif self._flush_queue is not None and self._flush_queue.empty():
             self._flush_queue.put_nowait(asyncio.get_running_loop().create_future())
+
+    def write_pending(self) -> None:
+        """Writes what was published in this turn of the event loop, unless the socket accepts nothing now."""
+        self._is_write_scheduled = False
+        if self._pending and self._stream is not None and self._stream.write(b"".join(self._pending)):
+            self._pending, self._pending_data_size = [], 0
+
+    # -- what the broker sends -----------------------------------------------------------------
+
+    def is_subscribed_otherwise(self, sid: bytes) -> bool:
+        """Whether nats-py has a subscription of this id."""
+        return bool(self._subs) and int(sid) in self._subs
+
+    def drop(self, error: Exception) -> None:
+        """Counts a message that cannot be delivered."""
+        self.drops.record(error)
+
+    async def process_other(self, data: bytes) -> None:
+        """Processes a line, or a message of a subscription of nats-py; ProtocolError."""
+        await self._ps.parse(data)
 
     async def _process_msg(
         self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes | None
     ) -> None:
-        subscription = self._broker_subscriptions.get(sid)
+        subscription = self.subscriptions.get(b"%d" % sid)
         if subscription is None:
             await super()._process_msg(sid, subject, reply, data, headers)
             return
         try:
-            subscription.on_message(subject.decode(), reply.decode(), data, headers or b"")
+            subscription.receive(subject, reply, data, headers or b"", ReadTime())
         except Exception as error:  # noqa: BLE001 - costs this message only
             self.drops.record(error)
-        now = time.monotonic()
-        if now - self._last_message_at > MAX_TURN_S:
-            # The event loop ran other tasks between the messages: a new turn.
-            self._turn_started_at = now
-        elif now - self._turn_started_at > MAX_TURN_S:
-            await asyncio.sleep(0)
-            now = self._turn_started_at = time.monotonic()
-        self._last_message_at = now

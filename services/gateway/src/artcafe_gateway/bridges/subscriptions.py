@@ -1,6 +1,7 @@
 """The NATS subscriptions of one bridge, across its connections."""
 
 from contextlib import suppress
+from functools import partial
 from typing import NamedTuple, TypeVar, cast
 
 import nats.errors
@@ -9,6 +10,7 @@ import structlog
 from artcafe_gateway.bridges.connection import BridgeConnection
 from artcafe_gateway.delivery.fanout import BrokerSubscription, RenderGroup
 from artcafe_gateway.delivery.signatures import MessageSigner
+from artcafe_gateway.delivery.turn_flushes import TurnFlushes
 
 S = TypeVar("S", bound=BrokerSubscription)
 log = structlog.get_logger()
@@ -30,7 +32,7 @@ class BridgeSubscriptions:
 
     def __init__(self, signer: MessageSigner, group_type: type[RenderGroup]) -> None:
         self._signer = signer
-        self._group_type = group_type
+        self._group_type = partial(group_type, flushes=TurnFlushes())
         self._by_key: dict[SubscriptionKey, BrokerSubscription] = {}
 
     def __len__(self) -> int:

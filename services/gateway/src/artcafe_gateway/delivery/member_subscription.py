@@ -3,15 +3,15 @@
 from artcafe_gateway.delivery.fanout import (
     BrokerSubscription,
     FormatSubject,
+    GroupFactory,
     GroupKey,
     Render,
-    RenderGroup,
     Subscriber,
     Wrap,
 )
 from artcafe_gateway.delivery.message import BrokerMessage
 from artcafe_gateway.delivery.signatures import MessageSigner
-from artcafe_gateway.wire.transport import text_frame
+from artcafe_gateway.wire.text_frames import text_frame
 
 MAX_WAITING_BYTES = 4 * 1024 * 1024
 
@@ -25,7 +25,7 @@ class MemberSubscription(BrokerSubscription):
 
     __slots__ = ("_waiting", "_waiting_bytes")
 
-    def __init__(self, signer: MessageSigner, group_type: type[RenderGroup]) -> None:
+    def __init__(self, signer: MessageSigner, group_type: GroupFactory) -> None:
         super().__init__(signer, group_type)
         self._waiting: list[BrokerMessage] = []
         self._waiting_bytes = 0

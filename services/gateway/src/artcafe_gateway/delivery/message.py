@@ -186,26 +186,33 @@ def as_json(payload: bytes) -> bytes:
     return payload
 
 
-def message_frame(message: BrokerMessage, subject: str, *, queue: str = "") -> bytes:
-    """Renders `message`, for clients; `queue` is the group that it is for."""
-    return _message_frame(message, subject, b',"data":', queue)
+class MessageFrames:
+    """Renders the frame `message` with the payload in the field `body`."""
+
+    __slots__ = ("_body",)
+
+    def __init__(self, body: str) -> None:
+        self._body = b',"%b":' % body.encode()
+
+    def head(self, subject: str, channel: str | None, queue: str = "") -> bytes:
+        """What precedes the payload; `queue` is the group that the frame is for."""
+        parts = [b'{"type":"message","subject":', _encode(subject)]
+        if channel is not None:
+            parts += [b',"channel":', _encode(channel)]
+        if queue:
+            parts += [b',"queue":', _encode(queue)]
+        return b"".join((*parts, self._body))
+
+    def __call__(self, message: BrokerMessage, subject: str, *, queue: str = "") -> bytes:
+        """The frame, or an `error` in its place if it is too large."""
+        reply = b"" if message.reply is None else b',"reply":' + _encode(message.reply)
+        parts = (self.head(subject, message.channel, queue), message.data, reply, _common_fields(message))
+        return _fit(b"".join(parts), message, subject)
 
 
-def agent_message_frame(message: BrokerMessage, subject: str, *, queue: str = "") -> bytes:
-    """Renders `message` with the body in `message`, for agents of the published SDK."""
-    return _message_frame(message, subject, b',"message":', queue)
-
-
-def _message_frame(message: BrokerMessage, subject: str, body_field: bytes, queue: str) -> bytes:
-    parts = [b'{"type":"message","subject":', _encode(subject)]
-    if message.channel is not None:
-        parts += [b',"channel":', _encode(message.channel)]
-    if queue:
-        parts += [b',"queue":', _encode(queue)]
-    parts += [body_field, message.data]
-    if message.reply is not None:
-        parts += [b',"reply":', _encode(message.reply)]
-    return _fit(b"".join(parts) + _common_fields(message), message, subject)
+# For clients, and for agents of the published SDK.
+message_frame = MessageFrames("data")
+agent_message_frame = MessageFrames("message")
 
 
 def channel_message_frame(message: BrokerMessage, channel_id: str) -> bytes:

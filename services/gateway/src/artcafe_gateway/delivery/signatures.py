@@ -34,6 +34,14 @@ def derive_signing_key(secret: bytes) -> bytes:
 
 
 Keyed = hashlib.blake2b
+# The start of a block by the sender; what follows is the fields, the MAC, and without headers of the publisher the end.
+_START = b"NATS/1.0\r\nArtcafe-From: %b\r\nArtcafe-Auth: "
+_START_FORM = re.compile(rb"NATS/1\.0\r\nArtcafe-From: ([0-9A-Za-z]*)\r\nArtcafe-Auth: ")
+_NO_HEADERS = b"0" * _LENGTH_DIGITS
+_END = b"\r\n\r\n"
+_MAC_AT = -_MAC_DIGITS - len(_END)
+_FIELDS_AT = _MAC_AT - _TIME_DIGITS - _LENGTH_DIGITS
+MAX_PREFIXES = 1_000
 
 
 class MessageSigner:
@@ -51,6 +59,10 @@ class MessageSigner:
         self.clients = clients
         self._secrets = secrets
         self._keyed: dict[bytes, Keyed] = {}
+        # By the start of a block and the subject: the sender, and the hash up to the fields with the key in use.
+        self._prefixes: dict[tuple[bytes, bytes], tuple[bytes, Keyed]] = {}
+        self._prefix_keys = secrets.keys
+        self._prefixes_end_at_ms: float = 0
 
     def _keyed_with(self, secret: bytes) -> "Keyed":
         keyed = self._keyed.get(secret)
@@ -61,11 +73,9 @@ class MessageSigner:
 
     def sign(self, sender: str, subject: str, payload: bytes, headers: dict[str, str] | None = None) -> bytes:
         """The header block of a message; ValueError if the headers exceed 64 KiB."""
-        lines = (
-            b"".join(b"%b: %b\r\n" % (name.encode(), value.encode()) for name, value in headers.items())
-            if headers
-            else b""
-        )
+        if not headers:
+            return self._sign_without_headers(sender.encode(), subject.encode(), payload)
+        lines = b"".join(b"%b: %b\r\n" % (name.encode(), value.encode()) for name, value in headers.items())
         if len(lines) > _MAX_HEADERS:
             raise ValueError("the headers are too long")
         raw_sender, fields = sender.encode(), b"%011x%04x" % (time.time_ns() // 1_000_000, len(lines))
@@ -76,6 +86,66 @@ class MessageSigner:
             mac,
             lines,
         )
+
+    def _sign_without_headers(self, sender: bytes, subject: bytes, payload: bytes) -> bytes:
+        now_ms = time.time_ns() // 1_000_000
+        start = _START % sender
+        fields = b"%011x%b" % (now_ms, _NO_HEADERS)
+        prefix = self._find_prefix(start, subject, now_ms)
+        if prefix is None:
+            prefix = (sender, self._hash_prefix(sender, subject))
+            if _START_FORM.fullmatch(start):
+                self._remember_prefix(start, subject, prefix)
+        keyed = prefix[1].copy()
+        keyed.update(b"%b\n%b" % (fields, payload))
+        return b"%b%b%b\r\n\r\n" % (start, fields, keyed.hexdigest().encode())
+
+    def verify_sender(self, subject: bytes, payload: bytes, block: bytes, at_ms: int) -> bytes | None:
+        """The sender of a message that a gateway signed with the key in use, and that has no other headers.
+
+        None if only `verify` can tell.
+        """
+        start = block[:_FIELDS_AT]
+        prefix = known = self._find_prefix(start, subject, at_ms)
+        if prefix is None:
+            form = _START_FORM.fullmatch(start)
+            if form is None:
+                return None
+            prefix = (form[1], self._hash_prefix(form[1], subject))
+        keyed = prefix[1].copy()
+        fields = block[_FIELDS_AT:_MAC_AT]
+        keyed.update(b"%b\n%b" % (fields, payload))
+        # The MAC covers the fields, so they have their form if it is right.
+        if (
+            not hmac.compare_digest(block[_MAC_AT : -len(_END)], keyed.hexdigest().encode())
+            or not block.endswith(_END)
+            or fields[_TIME_DIGITS:] != _NO_HEADERS
+            or abs(at_ms - int(fields[:_TIME_DIGITS], 16)) > MAX_AGE_MS
+        ):
+            return None
+        if known is None:
+            self._remember_prefix(start, subject, prefix)
+        return prefix[0]
+
+    def _find_prefix(self, start: bytes, subject: bytes, now_ms: int) -> tuple[bytes, Keyed] | None:
+        if self._secrets.keys is not self._prefix_keys or now_ms >= self._prefixes_end_at_ms:
+            # Another key is in use.
+            self._prefixes.clear()
+            self._prefix_keys = self._secrets.keys
+            now = time.time()
+            starts = [key.valid_from for key in self._prefix_keys if key.valid_from > now]
+            self._prefixes_end_at_ms = min(starts, default=math.inf) * 1000
+        return self._prefixes.get((start, subject))
+
+    def _remember_prefix(self, start: bytes, subject: bytes, prefix: tuple[bytes, Keyed]) -> None:
+        if len(self._prefixes) >= MAX_PREFIXES:
+            self._prefixes.clear()
+        self._prefixes[start, subject] = prefix
+
+    def _hash_prefix(self, sender: bytes, subject: bytes) -> "Keyed":
+        keyed = self._keyed_with(self._secrets.current)
+        keyed.update(b"%b\n%b\n" % (sender, subject))
+        return keyed
 
     def unique_id(self, publisher: str, subject: str, message_id: str) -> str:
         """The id by which the broker recognizes a repeated message of one publisher.

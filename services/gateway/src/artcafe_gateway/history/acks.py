@@ -15,7 +15,7 @@ from artcafe_common.broker.subjects import ACK_PREFIX, HISTORY_STREAM
 from artcafe_common.bus.errors import CommandError
 from artcafe_common.clock import new_id
 from artcafe_gateway.bridges.bridge import Bridge
-from artcafe_gateway.delivery.fanout import BrokerSubscription, RenderGroup
+from artcafe_gateway.delivery.fanout import BrokerSubscription, GroupFactory
 from artcafe_gateway.delivery.signatures import MessageSigner
 from artcafe_gateway.errors import BrokerUnavailable
 
@@ -42,7 +42,7 @@ class PublishAcks(BrokerSubscription):
 
     __slots__ = ("_callbacks", "_numbers", "_prefix")
 
-    def __init__(self, signer: MessageSigner, group_type: type[RenderGroup]) -> None:
+    def __init__(self, signer: MessageSigner, group_type: GroupFactory) -> None:
         super().__init__(signer, group_type)
         self._prefix = ""
         self._numbers = count()

@@ -14,8 +14,9 @@ from typing import Protocol
 from artcafe_common.backoff import Backoff
 from artcafe_common.bus.errors import CommandError
 from artcafe_gateway.bridges.bridge import Bridge
-from artcafe_gateway.delivery.fanout import BrokerSubscription, RenderGroup
+from artcafe_gateway.delivery.fanout import BrokerSubscription, GroupFactory
 from artcafe_gateway.delivery.message import BrokerMessage
+from artcafe_gateway.delivery.read_time import ReadTime
 from artcafe_gateway.delivery.signatures import MessageSigner
 from artcafe_gateway.history.gaps import CLOCK_MARGIN, Gap, read_page_after
 from artcafe_gateway.history.stream import StreamMessage, get_last_seq, read_stream_page
@@ -68,7 +69,7 @@ class StreamTail(BrokerSubscription):
         "readers",
     )
 
-    def __init__(self, signer: MessageSigner, group_type: type[RenderGroup]) -> None:
+    def __init__(self, signer: MessageSigner, group_type: GroupFactory) -> None:
         super().__init__(signer, group_type)
         self.last_seq = 0
         # Messages that were published and not read yet, and when they are given up.
@@ -99,6 +100,17 @@ class StreamTail(BrokerSubscription):
         self._complete_at = datetime.now(UTC) - CLOCK_MARGIN
         self.last_seq = await get_last_seq(bridge, subject)
         self._reader = asyncio.create_task(self._run())
+
+    def receive(
+        self,
+        subject: bytes,  # noqa: ARG002
+        reply: bytes,  # noqa: ARG002
+        payload: bytes,  # noqa: ARG002
+        headers: bytes,  # noqa: ARG002
+        read_time: ReadTime,  # noqa: ARG002
+    ) -> None:
+        """Notes that the stream is about to store a message."""
+        self._expect_message()
 
     def on_message(self, subject: str, reply: str, payload: bytes, headers: bytes) -> None:  # noqa: ARG002
         """Notes that the stream is about to store a message."""

@@ -17,6 +17,7 @@ from artcafe_gateway.sessions.client import ClientSession
 from artcafe_gateway.sessions.dashboard import DashboardSession
 from artcafe_gateway.wire import agent_frames, frames
 from artcafe_gateway.wire.socket import WEBSOCKET_CLOSE_CODES
+from artcafe_gateway.wire.text_frames import BATCH_PROTOCOL
 
 _REF = "#/components/schemas/{name}"
 _TEXT = {"type": "string"}
@@ -44,6 +45,7 @@ class _Endpoint(NamedTuple):
     received: tuple[Any, ...]
     sent: tuple[Any, ...]
     query_parameters: dict[str, str]
+    subprotocols: dict[str, str] = {}
 
 
 class _NatsSubject(NamedTuple):
@@ -60,6 +62,7 @@ _ENDPOINTS = {
         (frames.Auth, *ClientSession.received_frames),
         _sent_to("client"),
         {"nonce": "From POST /api/v1/auth/client/challenge", "signature": "The signature of the nonce"},
+        {BATCH_PROTOCOL: "A frame contains one or more messages, each on a line of its own"},
     ),
     "agent": _Endpoint(
         "/ws/agent/{agent_id}",
@@ -216,6 +219,7 @@ def _websocket_channel(endpoint: _Endpoint) -> dict[str, Any]:
             }
         },
         "x-close-codes": close_codes,
+        **({"x-subprotocols": endpoint.subprotocols} if endpoint.subprotocols else {}),
     }
 
 

@@ -61,6 +61,7 @@ class AgentSession(ClientSession):
     """An authenticated agent's socket: its frames are normalized to those of a client."""
 
     kind = ClientKind.AGENT
+    subprotocols = ()
 
     def __init__(
         self,

@@ -2,7 +2,7 @@
 
 import time
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -25,10 +25,12 @@ from artcafe_gateway.sessions.dispatcher import FrameDispatcher, handles_frame
 from artcafe_gateway.sessions.names import NameResolver
 from artcafe_gateway.sessions.publishing import Publisher
 from artcafe_gateway.sessions.roster import RosterAnswerer
+from artcafe_gateway.subscriptions.formats import BATCH_FORMAT, WEBSOCKET_FORMAT
 from artcafe_gateway.subscriptions.socket_subscriptions import SocketSubscriptions
 from artcafe_gateway.wire import frames
 from artcafe_gateway.wire.parsing import BadFrame
 from artcafe_gateway.wire.socket import Socket
+from artcafe_gateway.wire.text_frames import BATCH_PROTOCOL
 
 # Any frame counts as a heartbeat, but is reported at most once in this interval.
 IMPLICIT_HEARTBEAT_S = 5.0
@@ -38,6 +40,8 @@ class ClientSession(FrameDispatcher):
     """An authenticated client's socket."""
 
     kind = ClientKind.CLIENT
+    # The WebSocket subprotocols that may be chosen.
+    subprotocols: ClassVar[tuple[str, ...]] = (BATCH_PROTOCOL,)
 
     def __init__(
         self,
@@ -68,6 +72,7 @@ class ClientSession(FrameDispatcher):
             channel_subscribers=gateway.channel_subscribers,
             may_publish=self._names.may_publish_as_written,
             close_socket=socket.close,
+            format_=BATCH_FORMAT if socket.is_batch else WEBSOCKET_FORMAT,
         )
         self._roster = RosterAnswerer(socket, self.tenant_id, gateway)
         self._publisher = Publisher(socket, identity, bridge, gateway, self._names, self._subscriptions)
@@ -151,7 +156,7 @@ class ClientSession(FrameDispatcher):
             return False
         if type(received) is not frames.Publish:
             return False
-        self.socket.last_received_at = time.monotonic()
+        self.socket.last_received_at = self.socket.send_queue.protocol.last_received_at
         self._report_implicit_heartbeat()
         return self._publisher.publish_now(received)
 

@@ -48,7 +48,9 @@ async def serve(
     set_caller(caller)
     try:
         with gateway.unauthenticated_sockets.admit(client_ip(socket)):
-            connection = await accept(socket, gateway.settings.send_queue_bytes)
+            offered = socket.scope["subprotocols"]
+            subprotocol = next((each for each in session_type.subprotocols if each in offered), None)
+            connection = await accept(socket, gateway.settings.send_queue_bytes, subprotocol)
             authenticated_at = time.monotonic()
             opened = await _open(
                 connection,

@@ -28,7 +28,6 @@ from artcafe_gateway.subscriptions.socket_subscriptions import SocketSubscriptio
 from artcafe_gateway.wire import frames
 from artcafe_gateway.wire.headers import validate_headers
 from artcafe_gateway.wire.socket import Socket
-from artcafe_gateway.wire.transport import text_frame
 
 MAX_CACHED_TARGETS = 1000
 TARGETS_AGE_S = 30
@@ -211,7 +210,7 @@ class Publisher:
         if len(data) > MAX_FRAME_BYTES:
             self._socket.send_error(MessageTooLarge(), received.id)
             return
-        if self._socket.send_queue.push(text_frame(data)):
+        if self._socket.send_queue.push(self._subscriptions.format.wrap(data)):
             self._gateway.usage.record_delivery(self._tenant_id, self._client_id, "", len(reply.data))
 
     # -- targets -------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from artcafe_common.broker.subjects import SubjectForm, matches, to_form
 from artcafe_gateway.delivery.fanout import BrokerSubscription, DeliveryCounts
 from artcafe_gateway.delivery.message import BrokerMessage, channel_message_frame, preview_frame
 from artcafe_gateway.wire.socket import Socket
-from artcafe_gateway.wire.transport import text_frame
+from artcafe_gateway.wire.text_frames import text_frame
 
 # Beyond this backlog, in bytes, a preview drops messages.
 PREVIEW_BACKLOG = 256 * 1024

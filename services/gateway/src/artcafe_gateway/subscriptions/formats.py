@@ -8,7 +8,7 @@ import msgspec
 from artcafe_gateway.delivery.message import BrokerMessage, message_frame
 from artcafe_gateway.wire.events import encode_event
 from artcafe_gateway.wire.frames import Gap, ServerFrame
-from artcafe_gateway.wire.transport import text_frame
+from artcafe_gateway.wire.text_frames import line_frame, text_frame
 
 # EventSource has an event `error` of its own.
 _PROBLEM = "problem"
@@ -53,4 +53,6 @@ def _encode_frame_as_event(frame: ServerFrame) -> bytes:
 
 
 WEBSOCKET_FORMAT = FrameFormat("message", message_frame, text_frame, _encode_frame)
+# Of the batch subprotocol.
+BATCH_FORMAT = FrameFormat("batch", message_frame, line_frame, _encode_frame)
 EVENT_STREAM_FORMAT = FrameFormat("event", _render_event, bytes, _encode_frame_as_event)

@@ -11,7 +11,7 @@ from typing import Any
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from artcafe_gateway.wire.transport import ABORT_AFTER_S, PROTOCOL_EXTENSION
+from artcafe_gateway.wire.transport import ABORT_AFTER_S, PROTOCOL_EXTENSION, SLICE_BYTES
 
 CLOSE_POLICY_VIOLATION = 1008
 # A server with this extension of ASGI can answer a handshake with a response.
@@ -30,6 +30,8 @@ class AsgiProtocol:
         self.close_sent = False
         self.idle = False
         self.fast_path: Any = None
+        self.is_batch = False
+        self.slice_bytes, self.slice_pause_s = SLICE_BYTES, 0.0
         self.send = send
         self._receive = receive
         self._queue: deque[bytes] = deque()

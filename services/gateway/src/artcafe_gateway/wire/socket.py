@@ -18,12 +18,12 @@ from artcafe_common.clock import new_id, now
 from artcafe_common.contracts.gateway import SentError
 from artcafe_gateway.wire.frames import Error, FrameId, Reconnect, ServerFrame
 from artcafe_gateway.wire.parsing import NotJson, parse_frame, parse_frame_id
+from artcafe_gateway.wire.text_frames import BATCH_PROTOCOL
 from artcafe_gateway.wire.transport import (
     CLOSE_PROTOCOL_ERROR,
     CLOSE_TOO_LARGE,
     PROTOCOL_EXTENSION,
     SendQueue,
-    text_frame,
 )
 
 MAX_NOT_JSON = 3
@@ -66,11 +66,14 @@ class Socket:
 
     __slots__ = (
         "_errors",
+        "_line_at",
+        "_lines",
         "_not_json_count",
         "_reconnect_sent",
         "_websocket",
         "close_reason",
         "connection_id",
+        "is_batch",
         "last_received_at",
         "on_error",
         "on_rejected",
@@ -78,8 +81,15 @@ class Socket:
         "send_queue",
     )
 
-    def __init__(self, websocket: WebSocket[Any, Any, Any], send_queue_limit: int) -> None:
+    def __init__(
+        self, websocket: WebSocket[Any, Any, Any], send_queue_limit: int, *, is_batch: bool = False
+    ) -> None:
         protocol: Any = websocket.scope["extensions"][PROTOCOL_EXTENSION]  # type: ignore[index]
+        # Whether each line of a text frame is a message.
+        self.is_batch = protocol.is_batch = is_batch
+        # Received lines, of which those from a position on are still to be returned.
+        self._lines = b""
+        self._line_at = 0
         self._websocket = websocket
         self._not_json_count = 0
         self._reconnect_sent = False
@@ -101,7 +111,7 @@ class Socket:
 
     def send(self, outgoing: ServerFrame) -> None:
         """Queues a frame."""
-        self.send_queue.push(text_frame(_encode(outgoing)))
+        self.send_queue.push_text(_encode(outgoing))
 
     def send_error(self, error: CommandError, frame_id: FrameId | None = None) -> None:
         """Queues an error frame."""
@@ -140,6 +150,17 @@ class Socket:
 
     async def receive(self) -> bytes:
         """Returns the next message; PeerDisconnected."""
+        while True:
+            if not self._lines:
+                data = await self._receive_text()
+                if not self.is_batch or b"\n" not in data:
+                    return data
+                self._lines, self._line_at = data, 0
+            line = await self._next_line()
+            if line:
+                return line
+
+    async def _receive_text(self) -> bytes:
         protocol = self.send_queue.protocol
         protocol.idle = True
         try:
@@ -153,6 +174,20 @@ class Socket:
         self.last_received_at = time.monotonic()
         data = event.get("bytes")
         return data if isinstance(data, bytes) else b""
+
+    async def _next_line(self) -> bytes:
+        """The next line, which may be empty; other sockets are served after each slice of bytes, as for single frames."""
+        start, slice_bytes = self._line_at, self.send_queue.protocol.slice_bytes
+        end = self._lines.find(b"\n", start)
+        if end < 0:
+            line, self._lines = self._lines[start:], b""
+        else:
+            line, self._line_at = self._lines[start:end], end + 1
+            if start // slice_bytes != end // slice_bytes:
+                await asyncio.sleep(self.send_queue.protocol.slice_pause_s)
+        if self.send_queue.closed:
+            raise PeerDisconnected
+        return line
 
     async def receive_frame(self, decoder: "msgspec.json.Decoder[Any]") -> Any:
         """Returns the next well-formed frame, and answers all others with an error; PeerDisconnected."""
@@ -196,7 +231,7 @@ async def accept(
 ) -> Socket:
     """Completes the WebSocket handshake."""
     await websocket.accept(subprotocols=subprotocol)
-    return Socket(websocket, send_queue_limit)
+    return Socket(websocket, send_queue_limit, is_batch=subprotocol == BATCH_PROTOCOL)
 
 
 def break_reference_cycle(websocket: WebSocket[Any, Any, Any]) -> None:

@@ -11,16 +11,18 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from uvicorn.protocols.utils import ClientDisconnected
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.exceptions import InvalidState
-from websockets.frames import CloseCode, Frame, Opcode
+from websockets.frames import CloseCode
 from websockets.server import ServerProtocol
 
 from artcafe_gateway.wire.primitives import LightEvent, ReceiveQueue
+from artcafe_gateway.wire.text_frames import TextFrameProtocol, text_frame
 
 PROTOCOL_EXTENSION = "artcafe.websocket"
 CLOSE_TOO_SLOW = 4408
 ABORT_AFTER_S = 1.0
+# Of one frame; these are short.
+MAX_LINES = 100
 # Bytes that are processed per socket and loop turn, normally and after `pause_reading_for`.
 SLICE_BYTES = 16 * 1024
 FLOOD_SLICE_BYTES = 1024
@@ -29,11 +31,6 @@ _CLOSE_REASONS: dict[int, str] = {CLOSE_TOO_LARGE: "too_large", CLOSE_NOT_TEXT: 
 _MALFORMED_REQUEST_RESPONSE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 )
-
-
-def text_frame(payload: bytes) -> bytes:
-    """Encodes an unmasked text frame (server to client)."""
-    return Frame(Opcode.TEXT, payload).serialize(mask=False)
 
 
 class FrameQueue(Protocol):
@@ -73,13 +70,15 @@ class SendQueue:
     More than `limit` bytes, here and in the transport together, close the socket with 4408.
     """
 
-    __slots__ = ("_frames", "_limit", "_loop", "_size", "closed", "on_slow_consumer", "protocol")
+    __slots__ = ("_frames", "_limit", "_lines", "_loop", "_size", "closed", "on_slow_consumer", "protocol")
 
     def __init__(self, protocol: "GatewayWebSocketProtocol", limit: int) -> None:
         self.protocol = protocol
         self._loop = protocol.loop
         self._limit = limit
         self._frames: list[bytes] = []
+        # In the batch subprotocol, the messages that follow the frames; they become one frame.
+        self._lines: list[bytes] = []
         self._size = 0
         self.closed = False
         self.on_slow_consumer: Callable[[], None] | None = None
@@ -96,23 +95,45 @@ class SendQueue:
 
     def push(self, frame: bytes) -> bool:
         """Queues a frame; False when the socket is closed, which it is after exceeding the limit."""
+        if not self._admit(len(frame)):
+            return False
+        self._join_lines()
+        self._frames.append(frame)
+        return True
+
+    def push_text(self, text: bytes) -> bool:
+        """Queues a message, which in the batch subprotocol shares a frame with those around it; False as `push`."""
+        if not self.protocol.is_batch:
+            return self.push(text_frame(text))
+        if not self._admit(len(text)):
+            return False
+        self._lines.append(text)
+        if len(self._lines) >= MAX_LINES:
+            self._join_lines()
+        return True
+
+    def _admit(self, size: int) -> bool:
         if self.closed or self.protocol.close_sent or self.protocol.transport.is_closing():
             return False
-        if self.backlog + len(frame) > self._limit:
+        if self.backlog + size > self._limit:
             self._close_slow_consumer()
             return False
-        if not self._frames:
+        if not self._frames and not self._lines:
             self._loop.call_soon(self.flush)
-        self._frames.append(frame)
-        self._size += len(frame)
+        self._size += size
         return True
+
+    def _join_lines(self) -> None:
+        if self._lines:
+            self._frames.append(text_frame(b"\n".join(self._lines)))
+            self._lines.clear()
 
     def write(self, joined: bytes) -> bool:
         """Writes frames now, after those that are queued; False as `push`."""
         transport = self.protocol.transport
         if self.closed or self.protocol.close_sent or transport.is_closing():
             return False
-        if self._frames:
+        if self._frames or self._lines:
             self.flush()
         unsent = transport.get_write_buffer_size()
         if unsent and unsent + len(joined) > self._limit:
@@ -136,6 +157,7 @@ class SendQueue:
 
     def flush(self) -> None:
         """Writes the queued frames."""
+        self._join_lines()
         if self._frames and not self.protocol.transport.is_closing():
             self.protocol.transport.write(b"".join(self._frames))
         self._frames.clear()
@@ -148,6 +170,7 @@ class SendQueue:
         self.closed = True
         if code == CLOSE_TOO_SLOW:
             self._frames.clear()
+            self._lines.clear()
             self._size = 0
         else:
             self.flush()
@@ -161,7 +184,7 @@ class CodedCloseProtocol(ServerProtocol):
         super().fail(code, _CLOSE_REASONS.get(code, "protocol_error"))
 
 
-class GatewayWebSocketProtocol(WebSocketsSansIOProtocol):
+class GatewayWebSocketProtocol(TextFrameProtocol):
     """uvicorn's sans-I/O WebSocket protocol, with direct writes and a fast path for messages.
 
     `fast_path` may handle a message without waking the application; it is called only while the
@@ -170,12 +193,16 @@ class GatewayWebSocketProtocol(WebSocketsSansIOProtocol):
 
     fast_path: Callable[[bytes], bool] | None = None
     idle = False
+    # Whether each line of a text frame is a message.
+    is_batch = False
     last_received_at = last_ping_at = 0.0
     # Received bytes that are not processed yet, from `_offset` on.
     _buffer = b""
     _offset = 0
     _paused_by_gateway = False
-    _slice_bytes = SLICE_BYTES
+    # Bytes that are processed per loop turn, and how long the application pauses after each of them.
+    slice_bytes = SLICE_BYTES
+    slice_pause_s = 0.0
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -214,7 +241,7 @@ class GatewayWebSocketProtocol(WebSocketsSansIOProtocol):
             self._buffer = self._buffer[self._offset :] + data
             self._offset = 0
             self.transport.pause_reading()
-        elif len(data) > self._slice_bytes:
+        elif len(data) > self.slice_bytes:
             self._buffer = data
             self.transport.pause_reading()
             self._process_buffered()
@@ -226,7 +253,7 @@ class GatewayWebSocketProtocol(WebSocketsSansIOProtocol):
         if self._paused_by_gateway or self.transport.is_closing():
             return
         if self._buffer:
-            start, self._offset = self._offset, self._offset + self._slice_bytes
+            start, self._offset = self._offset, self._offset + self.slice_bytes
             data = self._buffer[start : self._offset]
             if self._offset >= len(self._buffer):
                 self._buffer, self._offset = b"", 0
@@ -243,7 +270,7 @@ class GatewayWebSocketProtocol(WebSocketsSansIOProtocol):
 
     def pause_reading_for(self, seconds: float) -> None:
         """Stops reading from the peer for some time, and then reads in small slices."""
-        self._slice_bytes = FLOOD_SLICE_BYTES
+        self.slice_bytes, self.slice_pause_s = FLOOD_SLICE_BYTES, seconds
         if self._paused_by_gateway or self.transport.is_closing():
             return
         self._paused_by_gateway = True
@@ -283,14 +310,33 @@ class GatewayWebSocketProtocol(WebSocketsSansIOProtocol):
         # As in uvicorn, without decoding.
         data = self.frames[0] if len(self.frames) == 1 else b"".join(self.frames)
         self.frames = []
+        self.receive_text(data)
+
+    def receive_text(self, data: bytes) -> None:
         if self.close_sent:
             return
-        if self.idle and self.fast_path is not None and self.queue.empty() and self.fast_path(data):
-            return
+        if self.idle and self.fast_path is not None and self.queue.empty():
+            if self.is_batch and b"\n" in data:
+                data = self._handle_lines(data)
+                if not data:
+                    return
+            elif self.fast_path(data):
+                return
         self.queue.put_nowait({"type": "websocket.receive", "bytes": data})
         if not self.read_paused:
             self.read_paused = True
             self.transport.pause_reading()
+
+    def _handle_lines(self, data: bytes) -> bytes:
+        """Handles the first lines; returns those that are left for the application, since there are many or as one has to wait."""
+        at, size = 0, len(data)
+        while at < min(size, self.slice_bytes):
+            end = data.find(b"\n", at)
+            line = data[at:] if end < 0 else data[at:end]
+            if line and not (self.fast_path is not None and self.fast_path(line)):
+                break
+            at = size if end < 0 else end + 1
+        return data[at:]
 
     async def reject_handshake(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
         """Answers the handshake with a response in place of accepting it."""
