@@ -335,6 +335,8 @@ class GatewayWebSocketProtocol(TextFrameProtocol):
             line = data[at:] if end < 0 else data[at:end]
             if line and not (self.fast_path is not None and self.fast_path(line)):
                 break
+            if self.close_sent:
+                return b""
             at = size if end < 0 else end + 1
         return data[at:]
 
