@@ -121,9 +121,9 @@ class HardenedNats(Nats):
         return await repeat_while_missing(request, timeout_s=timeout)
 
     async def flush(self, timeout: float = 10) -> None:
-        """Returns once the broker has processed everything that was published before.
+        """Returns once the broker has processed what was published before.
 
-        Raises FlushTimeoutError, or ConnectionClosedError and ConnectionReconnectingError when the connection is lost.
+        FlushTimeoutError; ConnectionClosedError or ConnectionReconnectingError when the connection is lost.
         """
         if timeout <= 0:
             raise nats.errors.BadTimeoutError
@@ -163,10 +163,9 @@ class HardenedNats(Nats):
             self._pings_outstanding = 0
 
     async def _flush_pending(self, force_flush: bool = False) -> None:  # noqa: FBT001, FBT002 - nats-py's signature
-        queue = self._flush_queue
+        queue, written = self._flush_queue, asyncio.get_running_loop().create_future()
         if not self.is_connected or queue is None:
             return
-        written = asyncio.get_running_loop().create_future()
         if force_flush:
             await queue.put(written)
             if self.is_closed:
