@@ -220,6 +220,20 @@ async def test_settings_of_the_user_reach_the_services(dev):
     assert "yours are ignored: ARTCAFE_HOST" in dev.text
 
 
+async def test_floods_of_logins_are_limited(dev):
+    """As in production, although everybody has one address here."""
+    login = {"email": "flood@example.org", "password": "wrong"}
+    async with httpx.AsyncClient(base_url=dev.endpoints["api"], timeout=10) as http:
+
+        async def refused():
+            response = await http.post("/auth/login", json=login)
+            assert response.status_code in (401, 429), response.text
+            return response if response.status_code == 429 else None
+
+        response = await eventually(refused, within=20)
+    assert int(response.headers["Retry-After"]) > 0
+
+
 async def test_operator_commands_find_the_stack(dev, tmp_path):
     terminal = Terminal(
         tmp_path, ARTCAFE_DEV_DIR=str(dev.directory), AWS_REGION="eu-west-1", AWS_PROFILE="mine"

@@ -3,9 +3,12 @@
 import ast
 import importlib
 import re
+import shlex
 
 import pytest
+import typer
 
+from artcafe_common.cli.__main__ import app
 from docs.generate.blocks import BLOCKS, ROOT, names_in, pages, regenerate
 from docs.generate.client_errors import CLIENT_FILES
 from docs.generate.declarations import every_frame, every_route, every_setting
@@ -16,6 +19,7 @@ pytestmark = pytest.mark.filterwarnings(
 )
 DOCUMENTS = pages()
 PATHS = re.compile(r"(?<![\w/.])(?:libs|services|tests|docs|deploy|\.ci)/[\w./-]*\w")
+COMMANDS = typer.main.get_command(app)
 MAX_README_LINES = 120
 
 
@@ -143,3 +147,39 @@ def test_make_targets_named_in_the_documents_exist():
         assert set(re.findall(r"^make ([a-z]+)", document.read_text(), re.MULTILINE)) <= targets
     assert "\nmake test\n" in text_of(".ci/run")
     assert (ROOT / ".ci/run").stat().st_mode & 0o111
+
+
+def commands_in(text):
+    """The `artcafe` commands of a page: of its code blocks, and those within sentences."""
+    blocks = re.findall(r"^ *```(?:sh|bash)\n(.*?)^ *```$", text, re.DOTALL | re.MULTILINE)
+    lines = [line.strip() for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    return (
+        [re.split(r" [|>&]| \$\(", line)[0] for line in lines if line.startswith("artcafe ")],
+        re.findall(r"`(artcafe [a-z][^`]*)`", text.replace("\n", " ")),
+    )
+
+
+def find_command(text):
+    """The command that a text names, and the words after it."""
+    words = shlex.split(text, comments=True)[1:]
+    command = COMMANDS
+    while words and hasattr(command, "commands") and not words[0].startswith("-"):
+        # As in `organization suspend|resume`.
+        *others, name = words.pop(0).split("|")
+        assert {name, *others} <= set(command.commands), text
+        command = command.commands[name]
+    return command, words
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_commands_of_the_documents_exist_with_their_options(document):
+    complete, mentioned = commands_in(document.read_text())
+    for text in complete:
+        command, words = find_command(text)
+        values, excess, _ = command.make_parser(typer.Context(command)).parse_args(words)
+        missing = [each.name for each in command.params if each.required and values.get(each.name) is None]
+        assert (excess, missing) == ([], []), text
+    for text in mentioned:
+        command, words = find_command(text)
+        known = {option for each in command.params for option in (*each.opts, *each.secondary_opts)}
+        assert {word for word in words if word.startswith("--")} <= known, text

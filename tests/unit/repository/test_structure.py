@@ -103,6 +103,21 @@ def test_value_of_a_cache_that_expires_is_read_in_one_look():
     assert reads == []
 
 
+def test_what_runs_together_ends_together():
+    """`gather` leaves the others running when one fails, or the caller is gone; `artcafe_common.concurrency` does not."""
+    # The SDK also runs on Python 3.10, which has no TaskGroup.
+    sources = [path for path in SOURCES if "artcafe_client" not in path.parts]
+    calls = [
+        f"{relative(path)}:{node.lineno}"
+        for path in sources
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func) == "asyncio.gather"
+        and not any(keyword.arg == "return_exceptions" for keyword in node.keywords)
+    ]
+    assert calls == []
+
+
 def test_every_module_can_be_imported():
     """In a new process, so that no module depends on another import."""
     modules = [path for path in SOURCES if path.name != "__main__.py"]

@@ -15,6 +15,7 @@ from artcafe_common.bus.command import Command, Signal
 from artcafe_common.bus.endpoints import EndpointServer
 from artcafe_common.bus.errors import CommandError
 from artcafe_common.bus.request_many import reply_to_requests
+from artcafe_common.concurrency import run_together
 from artcafe_common.contracts.health import (
     HEALTH_COMMANDS,
     INSTANCE_SIGNALS,
@@ -204,7 +205,7 @@ async def report_instance(
 
 async def check_health(settings: ServiceSettings, checks: dict[str, Check]) -> HealthReport:
     """Run every check, each with a deadline of CHECK_TIMEOUT_S."""
-    results = dict(zip(checks, await asyncio.gather(*map(_run_check, checks.values())), strict=True))
+    results = dict(zip(checks, await run_together(*map(_run_check, checks.values())), strict=True))
     status = "ok" if all(result == "ok" for result in results.values()) else "degraded"
     return HealthReport(
         status=status,

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
+from artcafe_common.concurrency import run_together
 from artcafe_common.metrics.registry import Family
 from artcafe_gateway.workers import worker_directory, worker_number
 
@@ -53,7 +54,7 @@ class WorkerExchange:
         if self._directory is None:
             return None
         names = [path.stem for path in self._directory.glob("*.sock") if path.stem != self.name]
-        results = await asyncio.gather(*map(self._request, names))
+        results = await run_together(*map(self._request, names))
         return {name: result for name, result in zip(names, results, strict=True) if result is not None}
 
     async def _request(self, name: str) -> list[Family] | None:

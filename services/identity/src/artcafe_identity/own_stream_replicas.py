@@ -4,7 +4,7 @@ The account's record, which no client can write, has the number that was set las
 changed by an operator, and stays until `ARTCAFE_STREAM_REPLICAS` changes.
 """
 
-import asyncio
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import structlog
 from nats.aio.client import Client as Nats
 
 from artcafe_common.bus.errors import CommandError, ServiceUnavailable
+from artcafe_common.concurrency import run_bounded
 from artcafe_identity.account_connections import close_quietly, connect_to_account
 from artcafe_identity.account_repository import AccountRepository
 from artcafe_identity.tenant_claims import own_streams_move_user_claims
@@ -43,16 +44,14 @@ class OwnStreamReplicas:
             for tenant_id, (account, recorded) in tuple(self._accounts.index.own_accounts.items())
             if (recorded or 1) != self._replicas and actual.get(account)
         ]
-        slots = asyncio.Semaphore(MAX_CONCURRENT)
 
         async def change(tenant_id: str, recorded: int, streams: Streams) -> None:
-            async with slots:
-                try:
-                    await self._change(tenant_id, recorded, streams)
-                except (CommandError, nats.errors.Error, OSError, TimeoutError, ValueError) as error:
-                    log.warning("own_stream_replicas_not_changed", tenant_id=tenant_id, reason=repr(error))
+            try:
+                await self._change(tenant_id, recorded, streams)
+            except (CommandError, nats.errors.Error, OSError, TimeoutError, ValueError) as error:
+                log.warning("own_stream_replicas_not_changed", tenant_id=tenant_id, reason=repr(error))
 
-        await asyncio.gather(*(change(*each) for each in due))
+        await run_bounded((partial(change, *each) for each in due), limit=MAX_CONCURRENT)
 
     async def _change(self, tenant_id: str, recorded: int, streams: Streams) -> None:
         wrong = [name for name, config in streams.items() if self._choose(config, recorded) is not None]

@@ -4,8 +4,8 @@ What a stream should be comes from the records alone: nothing that is stored wit
 in its metadata included.
 """
 
-import asyncio
 import hashlib
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -17,6 +17,7 @@ from artcafe_common.bus.caller import CallerContext
 from artcafe_common.bus.client import Bus
 from artcafe_common.bus.errors import CommandError
 from artcafe_common.bus.stream_replicas import choose_replicas
+from artcafe_common.concurrency import run_bounded
 from artcafe_common.contracts.identity.streams import EnsureStream
 from artcafe_common.contracts.tenancy.history import ListWantedStreams
 from artcafe_identity.account_repository import AccountRepository
@@ -119,16 +120,14 @@ class StreamComparison:
             if self._seen.get(tenant_id) == state:
                 due.append((tenant_id, streams, state))
             self._seen[tenant_id] = state
-        slots = asyncio.Semaphore(MAX_CONCURRENT)
 
         async def check(tenant_id: str, streams: Streams, state: bytes) -> None:
-            async with slots:
-                try:
-                    await self._check(tenant_id, streams, state)
-                except CommandError as error:
-                    log.warning("streams_not_compared", tenant_id=tenant_id, reason=error.detail)
+            try:
+                await self._check(tenant_id, streams, state)
+            except CommandError as error:
+                log.warning("streams_not_compared", tenant_id=tenant_id, reason=error.detail)
 
-        await asyncio.gather(*(check(*each) for each in due[:MAX_PER_ROUND]))
+        await run_bounded((partial(check, *each) for each in due[:MAX_PER_ROUND]), limit=MAX_CONCURRENT)
 
     async def _check(self, tenant_id: str, streams: Streams, state: bytes) -> None:
         caller = msgspec.structs.replace(CallerContext.service("identity"), tenant_id=tenant_id)

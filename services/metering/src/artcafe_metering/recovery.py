@@ -11,6 +11,7 @@ from datetime import timedelta
 import structlog
 
 from artcafe_common.clock import now
+from artcafe_common.concurrency import run_together
 from artcafe_metering.archive import UsageArchive
 from artcafe_metering.periods import LATE_DAYS, REDIS_RETENTION_DAYS
 from artcafe_metering.store import UsageCounters
@@ -30,7 +31,7 @@ class UsageRecovery:
     async def ensure(self, tenants: Iterable[str]) -> None:
         """Recover those of the tenants that this run of Redis has not recovered yet. Raises StoreUnavailable."""
         run_id, missing = await self._counters.unrecovered_tenants(sorted(set(tenants)))
-        await asyncio.gather(*(self._recover(run_id, tenant_id) for tenant_id in missing))
+        await run_together(*(self._recover(run_id, tenant_id) for tenant_id in missing))
 
     async def _recover(self, run_id: str, tenant_id: str) -> None:
         async with self._reads:

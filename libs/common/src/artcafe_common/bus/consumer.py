@@ -17,6 +17,7 @@ from artcafe_common.bus.client import Bus, parse_caller
 from artcafe_common.bus.command import Event
 from artcafe_common.bus.errors import DECODE_ERRORS, CommandError, ServiceUnavailable
 from artcafe_common.bus.events_stream import EVENTS_STREAM
+from artcafe_common.concurrency import run_all
 
 BATCH_SIZE = 100
 # How long a batch waits for more events after its first one.
@@ -122,10 +123,7 @@ class EventConsumer:
 
         try:
             if self._concurrent:
-                results = await asyncio.gather(*map(handle, messages), return_exceptions=True)
-                for result in results:
-                    if isinstance(result, BaseException):
-                        raise result
+                await run_all(map(handle, messages))
             else:
                 for message in messages:
                     await handle(message)

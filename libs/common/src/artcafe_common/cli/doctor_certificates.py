@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from artcafe_common.cli.doctor_results import REQUEST_TIMEOUT_S, CheckResult, fail, ok, warn
+from artcafe_common.concurrency import run_together
 from artcafe_common.tls import create_tls
 
 WARN_DAYS, FAIL_DAYS = 21, 3
@@ -24,7 +25,7 @@ async def check_certificates(urls: list[str], ca_file: Path | None = None) -> li
     addresses = sorted({address for url in urls if (address := _tls_address(url)) is not None})
     if not addresses:
         return [ok("certificates", "no configured address uses TLS")]
-    results = await asyncio.gather(*(asyncio.to_thread(_check, *address, tls) for address in addresses))
+    results = await run_together(*(asyncio.to_thread(_check, *address, tls) for address in addresses))
     problems = [result for result in results if result is not None]
     names = ", ".join(f"{host}:{port}" for host, port, _ in addresses)
     return problems or [ok("certificates", f"valid for more than {WARN_DAYS} days: {names}")]

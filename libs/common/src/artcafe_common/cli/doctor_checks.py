@@ -26,6 +26,7 @@ from artcafe_common.cli.doctor_results import (
     warn,
 )
 from artcafe_common.cli.doctor_sentinel import check_sentinels
+from artcafe_common.concurrency import run_together
 from artcafe_common.contracts.health import HEALTH_COMMANDS
 from artcafe_common.settings import HTTP_SCHEMES, MAX_PORT, NATS_SCHEMES, REDIS_SCHEMES, StoreSettings, env
 from artcafe_common.storage.create import installed_tables
@@ -87,7 +88,7 @@ async def run_checks(settings: Settings, api: str | None = None) -> list[CheckRe
             **{name: broker.service_check(name) for name in HEALTH_COMMANDS},
             "certificates": servers.check_certificates,
         }
-        groups = await asyncio.gather(*(run_check(name, check) for name, check in checks.items()))
+        groups = await run_together(*(run_check(name, check) for name, check in checks.items()))
         results = [*nats_results, *(result for group in groups for result in group)]
         return [*results, *check_versions(results), *check_clocks(clocks.by_server)]
 
@@ -134,7 +135,7 @@ class ServerChecks:
                 "dynamodb", response["ResponseMetadata"]["HTTPHeaders"].get("date"), requested_at
             )
             specs = installed_tables()
-            problems = await asyncio.gather(*(find_problems(database, spec) for spec in specs))
+            problems = await run_together(*(find_problems(database, spec) for spec in specs))
         results = [fail("tables", problem.detail, problem.remedy) for found in problems for problem in found]
         if not specs:
             remedy = "run this where the services are installed: make setup"

@@ -21,6 +21,7 @@ import httpx
 import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
+from artcafe_common.concurrency import run_all
 from artcafe_common.dev.supervisor import Program, Supervisor, kill_leftovers
 from artcafe_common.installation.bootstrap import bootstrap
 from artcafe_common.installation.nats_server import NatsServerConfig
@@ -345,10 +346,10 @@ class Stack:
     async def down(self) -> None:
         """Stop everything: the services first, then the servers they depend on."""
         services = [name for name in self.supervisor.names if name not in self.servers]
-        await asyncio.gather(*(self.supervisor.stop(name) for name in services))
+        await run_all(self.supervisor.stop(name) for name in services)
         # nats-server waits up to 15 s for logins that identity no longer answers.
         servers = list(self.supervisor.names)
-        await asyncio.gather(*(self.supervisor.stop(name, within_s=SERVER_STOP_S) for name in servers))
+        await run_all(self.supervisor.stop(name, within_s=SERVER_STOP_S) for name in servers)
         if self._lock is None:
             return  # the directory belongs to another stack
         for name in ("pids.json", "endpoints.json", "environment.json"):
