@@ -10,6 +10,7 @@ from boto3.dynamodb.conditions import Attr
 
 from artcafe_common import clock
 from artcafe_common.bus.errors import InvalidRequest, StoreUnavailable
+from artcafe_common.contracts.tenancy.members import Role
 from artcafe_common.dev.stack import REGION
 from artcafe_common.plans import Plan
 from artcafe_common.retrying import deadline
@@ -21,7 +22,16 @@ from artcafe_identity.tables import ACCOUNTS, CHALLENGES, AccountItem
 from artcafe_metering.archive import UsageArchive
 from artcafe_metering.tables import USAGE_METRICS, DayItem, day_id
 from artcafe_tenancy.channel_subscription_table import SubscriptionTable
-from artcafe_tenancy.tables import CHANNELS, PROFILES, SUBSCRIPTIONS, ChannelItem, ProfileItem
+from artcafe_tenancy.invitation_table import InvitationTable
+from artcafe_tenancy.tables import (
+    CHANNELS,
+    INVITATIONS,
+    PROFILES,
+    SUBSCRIPTIONS,
+    ChannelItem,
+    InvitationItem,
+    ProfileItem,
+)
 from support.aws import aws_environment
 from support.dynamo_proxy.faults import TRANSACTION, WRITES, Faults
 from support.faulty_stack import QuietStack
@@ -42,7 +52,7 @@ async def stack(tmp_path_factory):
 async def database(stack):
     with aws_environment(stack):
         async with Database(region=REGION, prefix="artcafe-") as database:
-            for spec in (PROFILES, CHANNELS, SUBSCRIPTIONS, USAGE_METRICS, ACCOUNTS, CHALLENGES):
+            for spec in (PROFILES, CHANNELS, INVITATIONS, SUBSCRIPTIONS, USAGE_METRICS, ACCOUNTS, CHALLENGES):
                 await database.create_table(spec)
             yield database
 
@@ -166,6 +176,24 @@ async def test_latest_subscription_of_a_deleted_client_is_deleted(database, faul
     await subscriptions.delete_client("client")
     stored = await Table(database, SUBSCRIPTIONS).query("client", consistent=True)
     assert stored.items == []
+
+
+async def test_new_invitation_is_found_by_its_id(database, faults):
+    await faults(Faults(lag_s=0.3))
+    item = InvitationItem(
+        tenant_id="t",
+        email="new@example.org",
+        invitation_id="i",
+        role=Role.MEMBER,
+        invited_by="user:u",
+        created_at=clock.now(),
+        expires_at=int(time.time()) + 60,
+    )
+    await Table(database, INVITATIONS).put(item)
+    invitations = InvitationTable(database, outbox=None)
+    assert (await invitations.list_for(item.email, limit=1)).items == []
+    assert await invitations.find_for(item.email, "i") == item
+    assert await invitations.find_for("other@example.org", "i") is None
 
 
 async def test_what_lags_is_an_index_and_a_read_that_is_not_consistent(database, profiles, faults):

@@ -1,5 +1,6 @@
 """DynamoDB access to invitations, by organization and by e-mail address. Expired ones do not exist."""
 
+import asyncio
 from typing import Any
 
 from boto3.dynamodb.conditions import Attr, ConditionBase, Key
@@ -13,6 +14,8 @@ from artcafe_tenancy.outbox import Outbox, OutboxEntry
 from artcafe_tenancy.tables import INVITATIONS, InvitationItem
 
 DELETED_PAGE = 100
+# How long an index may lack a new item; no other read finds an invitation by its id and address.
+INDEX_LAG_S = 0.5
 
 
 class InvitationTable:
@@ -51,7 +54,14 @@ class InvitationTable:
         )
 
     async def find_for(self, email: str, invitation_id: str) -> InvitationItem | None:
-        """The invitation with this id for an address, which the caller has verified."""
+        """The invitation with this id for an address, which the caller has verified; also one of this moment."""
+        item = await self._look_up(email, invitation_id)
+        if item is None:
+            await asyncio.sleep(INDEX_LAG_S)
+            item = await self._look_up(email, invitation_id)
+        return item
+
+    async def _look_up(self, email: str, invitation_id: str) -> InvitationItem | None:
         page = await self._items.query(
             email,
             index="EmailIndex",
