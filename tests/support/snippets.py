@@ -11,7 +11,7 @@ from pathlib import Path
 from support.cleanup import close_after_test
 
 ROOT = Path(__file__).parents[2]
-_SNIPPET = re.compile(r"<!-- test: (\S+) -->\n```\w+\n(.*?)```", re.DOTALL)
+_SNIPPET = re.compile(r"<!-- test: (\S+) -->\n *```\w+\n(.*?)```", re.DOTALL)
 
 
 def snippets(page):

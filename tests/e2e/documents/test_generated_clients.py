@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from support.actors import User
 from support.api_examples import API, ENDLESS, ROUTES
 from support.example_tenant import ExampleTenant
 from support.packages import create_environment
@@ -31,6 +32,8 @@ MAY_FAIL = {
 }
 pytestmark = [
     pytest.mark.generators,
+    # The packages are installed within the first test.
+    pytest.mark.timeout(600),
     pytest.mark.skipif(
         not (shutil.which("node") and shutil.which("npm")),
         reason="needs node and npm, which are not installed",
@@ -79,10 +82,21 @@ def python(tmp_path_factory):
     return Path(create_environment(tmp_path_factory.mktemp("python"), *groups["generators"]))
 
 
+async def invite(tenant):
+    """Let another organization invite the owner of this one; returns the invitation's id."""
+    other = await (await User.sign_up(tenant.stack)).create_organization()
+    body = {"email": tenant.owner.email}
+    return (await other.call("POST", f"/accounts/{other.id}/invitations", 201, json=body))["invitation_id"]
+
+
 async def plan(tenant, document, directory, **extra):
     """Write down a call of every operation, with ids that exist; what deletes comes last."""
     example = await ExampleTenant.create(tenant)
     ids = {**example.ids, "code": "not_found"}
+    received = {
+        name: {"invitation_id": await invite(tenant)}
+        for name in ("invitations_accept", "invitations_decline")
+    }
     calls = []
     for route, item in document["paths"].items():
         for method, operation in item.items():
@@ -104,7 +118,7 @@ async def plan(tenant, document, directory, **extra):
                     "method": method.upper(),
                     "route": route,
                     "path": {
-                        parameter["name"]: ids[parameter["name"]]
+                        parameter["name"]: received.get(operation["operationId"], ids)[parameter["name"]]
                         for parameter in operation["parameters"]
                         if parameter.get("in") == "path"
                     },

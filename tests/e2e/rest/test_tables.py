@@ -4,7 +4,8 @@ import csv
 import io
 import json
 
-from support.waiting import eventually
+from support.activity import wait_for_entries
+from support.waiting import eventually, eventually_equals
 
 
 async def read_csv(tenant, path):
@@ -38,9 +39,9 @@ async def test_activity_is_exported(tenant, other_tenant):
     names = [f"channel {number}" for number in range(3)]
     for name in names:
         await tenant.create_channel(name)
+    log = await wait_for_entries(tenant, 4, type="channel")
     lines = (await tenant.http.get("/activity/export?type=channel")).text.splitlines()
     entries = [json.loads(line) for line in lines]
-    log = (await tenant.call("GET", "/activity/logs?type=channel", 200))["logs"]
     assert entries == log
     rows = await read_csv(tenant, "/activity/export?type=channel")
     assert [row["activity_id"] for row in rows] == [entry["activity_id"] for entry in log]
@@ -60,4 +61,8 @@ async def test_platform_state_has_no_reasons_and_addresses(tenant):
     assert {each["status"] for each in state["services"] + state["stores"]} == {"ok"}
     assert (state["history"], state["findings"]) == ("none", [])
     await tenant.create_channel()
-    assert (await tenant.call("GET", "/status", 200))["history"] == "ok"
+
+    async def history():
+        return (await tenant.call("GET", "/status", 200))["history"]
+
+    await eventually_equals(history, "ok")

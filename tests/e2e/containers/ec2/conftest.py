@@ -1,10 +1,13 @@
 """One EC2 host with an installation, which the tests of this directory share; each file can run alone."""
 
+from pathlib import Path
+
 import pytest
 
 from support.container_clients import call
 from support.docker import has_image, missing_engine
 from support.ec2_host import API_HOST, IMAGE, MOTO_IMAGE, NATS_HOST, WS_HOST, Ec2Host
+from support.packages import create_environment
 
 
 @pytest.fixture(scope="session")
@@ -26,6 +29,12 @@ async def host():
         yield host
     finally:
         host.remove()
+
+
+@pytest.fixture(scope="session")
+def aws_cli(tmp_path_factory):
+    """A directory with the AWS command line, and with what checks its templates."""
+    return Path(create_environment(tmp_path_factory.mktemp("aws"), "awscli", "cfn-lint")).parent
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ import asyncio
 import os
 import re
 import subprocess
-import sys
 
 import pytest
 
@@ -13,15 +12,6 @@ from support.ec2_host import BUCKET, INSTANCE, SERVICES, UNITS
 from support.fakes.ssm import FakeSsm
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(1500)]
-
-
-@pytest.fixture(scope="module")
-def aws_cli(tmp_path_factory):
-    """A directory with the AWS command line."""
-    directory = tmp_path_factory.mktemp("aws")
-    subprocess.run([sys.executable, "-m", "venv", directory], check=True)
-    subprocess.run([directory / "bin/pip", "install", "--quiet", "awscli"], check=True, timeout=600)
-    return directory / "bin"
 
 
 def deploy(host, aws_cli, *arguments, hosts=INSTANCE, ssm_url=None):
