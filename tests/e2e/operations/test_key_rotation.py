@@ -87,10 +87,15 @@ async def test_keys_are_replaced_under_traffic(rotated_stack, org, terminal):
     token = await agent.request_token()
     body, key = {"name": "once"}, {"Idempotency-Key": "rotated"}
     created = await org.http.post("/channels", json=body, headers=key)
-    names = [(await org.create_channel())["channel_id"] for _ in range(3)]
+    for _ in range(3):
+        await org.create_channel()
+
+    async def has_all():
+        return len((await org.call("GET", "/channels", 200))["channels"]) == 5
+
+    await eventually(has_all)
     cursor = (await org.call("GET", "/channels", 200, params={"limit": 2}))["next_cursor"]
     following = (await org.call("GET", "/channels", 200, params={"limit": 2, "cursor": cursor}))["channels"]
-    assert len(names) == 3
 
     async with traffic(org, channel):
         environ = {"START_IN": str(PICKED_UP_S)}

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 
-from support.activity import wait_for_entries
+from support.activity import list_entries
 from support.waiting import eventually, eventually_equals
 
 
@@ -39,10 +39,16 @@ async def test_activity_is_exported(tenant, other_tenant):
     names = [f"channel {number}" for number in range(3)]
     for name in names:
         await tenant.create_channel(name)
-    log = await wait_for_entries(tenant, 4, type="channel")
-    lines = (await tenant.http.get("/activity/export?type=channel")).text.splitlines()
-    entries = [json.loads(line) for line in lines]
-    assert entries == log
+    log = []
+
+    async def export():
+        nonlocal log
+        log = await list_entries(tenant, type="channel")
+        assert len([entry for entry in log if entry["action"] == "channel.created"]) == 4
+        lines = (await tenant.http.get("/activity/export?type=channel")).text.splitlines()
+        return [json.loads(line) for line in lines] == log
+
+    await eventually(export)
     rows = await read_csv(tenant, "/activity/export?type=channel")
     assert [row["activity_id"] for row in rows] == [entry["activity_id"] for entry in log]
     assert json.loads(rows[0]["metadata"]) == log[0]["metadata"]

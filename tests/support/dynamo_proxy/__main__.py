@@ -26,7 +26,8 @@ REGION, REPLICA_REGION = "/us-east-1/", "/eu-west-1/"
 MAX_BODY = 32 * 1024 * 1024
 POLL_S = 0.01
 TIMEOUT_S = 30
-_PASSED = ("content-type", "x-amzn-requestid", "x-amz-crc32", "etag", "location")
+# Of a connection, not of its responses.
+_DROPPED = ("connection", "date", "server", "transfer-encoding")
 
 
 class Proxy:
@@ -162,7 +163,9 @@ class Proxy:
                 allow_redirects=False,
             )
             async with sent as response:
-                passed = {name: response.headers[name] for name in _PASSED if name in response.headers}
+                passed = {
+                    name: value for name, value in response.headers.items() if name.lower() not in _DROPPED
+                }
                 return web.Response(body=await response.read(), status=response.status, headers=passed)
         except (aiohttp.ClientError, TimeoutError):
             _reset(request)
