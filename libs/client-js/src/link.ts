@@ -16,6 +16,10 @@ import type { ReceiveQueue } from "./receive-queue.js";
 import { type Route, Routes } from "./routes.js";
 
 const CLOSE_TIMEOUT_MS = 2_000;
+/** The subprotocol in which each line of a frame is a message. */
+const BATCH = "artcafe.v1.batch";
+/** In characters; the server handles larger frames in several turns. */
+const MAX_JOINED = 16_384;
 /** The largest page that the server sends. */
 const ROSTER_PAGE = 200;
 
@@ -63,15 +67,17 @@ export class Link {
   #nextId = 1;
   #answers = new Map<number, Pending>();
   #pongs: (() => void)[] = [];
+  /** What is sent at the end of this microtask. */
+  #lines: string[] = [];
   #routes = new Routes("");
 
   private constructor(options: LinkOptions) {
     this.#options = options;
     this.lost = new Promise((done) => (this.#setLost = done));
     this.#welcome = new Promise((done) => (this.#setWelcome = done));
-    this.#ws = new options.WebSocket(clientUrl(options.url, options.clientId));
+    this.#ws = new options.WebSocket(clientUrl(options.url, options.clientId), BATCH);
     this.#ws.onmessage = (event: { data: unknown }) => {
-      this.#receive(event.data);
+      this.#receiveFrame(event.data);
     };
     this.#ws.onclose = (event: { code: number; reason: string }) => {
       this.#end(this.#farewell.loss(event.code, event.reason));
@@ -219,6 +225,7 @@ export class Link {
     const timer = setTimeout(() => {
       this.abort("closed");
     }, CLOSE_TIMEOUT_MS);
+    this.#sendLines();
     this.#ws.close(1000);
     await this.lost;
     clearTimeout(timer);
@@ -251,11 +258,33 @@ export class Link {
   #send(type: string, fields: object, body?: string): void {
     if (this.loss) throw new ConnectionLost(this.loss.error.message);
     const head = JSON.stringify({ type, ...fields });
-    this.#ws.send(body === undefined ? head : `${head.slice(0, -1)},"data":${body}}`);
+    const text = body === undefined ? head : `${head.slice(0, -1)},"data":${body}}`;
+    if (this.#ws.protocol !== BATCH) this.#ws.send(text);
+    else if (this.#lines.push(text) === 1) {
+      queueMicrotask(() => {
+        this.#sendLines();
+      });
+    }
+  }
+
+  #sendLines(): void {
+    let joined = "";
+    for (const line of this.#lines.splice(0)) {
+      if (joined && joined.length + line.length > MAX_JOINED) {
+        this.#ws.send(joined);
+        joined = line;
+      } else joined = joined ? `${joined}\n${line}` : line;
+    }
+    if (joined) this.#ws.send(joined);
+  }
+
+  #receiveFrame(data: unknown): void {
+    this.lastFrameAt = Date.now();
+    if (this.#ws.protocol !== BATCH) this.#receive(data);
+    else for (const line of String(data).split("\n")) this.#receive(line);
   }
 
   #receive(text: unknown): void {
-    this.lastFrameAt = Date.now();
     const frame = parseFrame(text);
     if (!frame || this.loss) return;
     if (frame.type === "message") this.#deliver(frame, (text as string).length);

@@ -3,6 +3,8 @@ import type { State } from "./states.js";
 
 /** What the client needs of a WebSocket: that of browsers and Node.js 22, or that of the package `ws`. */
 export interface WebSocketLike {
+  /** The subprotocol that the server has chosen. */
+  readonly protocol?: string;
   onopen: ((event: never) => void) | null;
   onmessage: ((event: never) => void) | null;
   onclose: ((event: never) => void) | null;
@@ -11,7 +13,7 @@ export interface WebSocketLike {
   close(code?: number, reason?: string): void;
 }
 
-export type WebSocketConstructor = new (url: string) => WebSocketLike;
+export type WebSocketConstructor = new (url: string, protocols?: string) => WebSocketLike;
 
 /** The bounds of the buffer of publishes that wait for a connection. */
 export interface OfflineOptions {

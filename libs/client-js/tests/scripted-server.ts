@@ -18,7 +18,7 @@ export class Peer {
 
   constructor(private readonly ws: WebSocket) {
     ws.on("message", (data: Buffer) => {
-      this.received.push(JSON.parse(data.toString()) as Json);
+      for (const line of data.toString().split("\n")) this.received.push(JSON.parse(line) as Json);
       for (const done of this.#waiters.splice(0)) done();
     });
   }

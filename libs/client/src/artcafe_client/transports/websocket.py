@@ -14,6 +14,7 @@ from urllib.parse import quote
 import msgspec
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+from websockets.typing import Subprotocol
 
 from artcafe_client.error_factory import create_error
 from artcafe_client.errors import AccessRevoked, ArtcafeError, ConnectionFailed, ConnectionLost, ServerError
@@ -21,6 +22,7 @@ from artcafe_client.identity import Identity
 from artcafe_client.message import Ack, Message
 from artcafe_client.states import FINAL_CLOSE_CODES, Event
 from artcafe_client.transports import frames
+from artcafe_client.transports.batching import SUBPROTOCOL, FrameSender
 from artcafe_client.transports.channel_groups import Group, Groups
 from artcafe_client.transports.link import DialFailed, Feed, Loss, OnError, Report, Start, Target
 
@@ -56,6 +58,7 @@ class WebSocketLink:
         self.heartbeat_interval_s = welcome.heartbeat_interval_s
         self.lost: asyncio.Future[Loss] = asyncio.get_running_loop().create_future()
         self._ws = ws
+        self._frames = FrameSender(ws)
         self._on_error = on_error
         self._ids = itertools.count(1)
         self._answers: dict[int, asyncio.Future[Any]] = {}
@@ -83,6 +86,7 @@ class WebSocketLink:
                 close_timeout=CLOSE_TIMEOUT_S,
                 max_size=MAX_FRAME_BYTES,
                 compression=None,
+                subprotocols=[Subprotocol(SUBPROTOCOL)],
                 **options,
             )
             welcome = await asyncio.wait_for(_authenticate(ws, identity, farewell), timeout_s)
@@ -238,26 +242,27 @@ class WebSocketLink:
     async def _send(self, frame: bytes) -> None:
         if self.lost.done():
             raise ConnectionLost(str(self.lost.result().error))
-        try:
-            await self._ws.send(frame, text=True)
-        except ConnectionClosed:
-            raise ConnectionLost("the connection was lost") from None
+        await self._frames.send(frame)
 
     async def _read(self) -> None:
         try:
             while True:
                 data = await self._ws.recv(decode=False)
-                try:
-                    self._handle(_DECODER.decode(data))
-                except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                    # A type of frame that this version does not know.
-                    log.debug("a frame was ignored", extra={"size": len(data)})
+                for message in self._frames.split(data):
+                    self._handle_text(message)
         except ConnectionClosed as error:
             self._end(self._farewell.loss(error))
         except Exception as error:
             log.exception("reading failed")
             self._end(Loss(Event.LOST, ConnectionLost(f"reading failed: {error!r}")))
             self._ws.transport.abort()
+
+    def _handle_text(self, text: bytes) -> None:
+        try:
+            self._handle(_DECODER.decode(text))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            # A type of frame that this version does not know.
+            log.debug("a frame was ignored", extra={"size": len(text)})
 
     def _handle(self, frame: frames.ServerFrame) -> None:
         if isinstance(frame, frames.MessageFrame):
