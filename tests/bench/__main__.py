@@ -12,6 +12,7 @@ from bench import report
 from bench.environment import Environment
 from bench.rows import (
     api_flood,
+    centrifugo,
     connects,
     console,
     counting,
@@ -27,6 +28,7 @@ from bench.rows import (
     sdk,
     slow,
     soak,
+    storm,
     tracing,
 )
 from support.cancellable import run_cancellable
@@ -39,6 +41,7 @@ ROWS = {
     "tracing": tracing,
     "latency": latency,
     "connects": connects,
+    "storm": storm,
     "memory": memory,
     "rest": rest,
     "slow": slow,
@@ -48,6 +51,7 @@ ROWS = {
     "resume": resume,
     "sdk": sdk,
     "console": console,
+    "centrifugo": centrifugo,
     "soak": soak,
     # Last: all of its clients go offline when it ends.
     "heartbeats": heartbeats,

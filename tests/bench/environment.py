@@ -24,6 +24,7 @@ STOP_TIMEOUT_S = 5
 IDLE_CHECK_S = 0.4
 IDLE_CHECKS = 75
 IDLE_SHARE = 0.25
+PORT_POLL_S = 0.05
 
 
 class Environment:
@@ -39,6 +40,8 @@ class Environment:
         self.tenant = None
         self._token = ""
         self._numbers = itertools.count()
+        # Of kinds of peers that are not the stack's: their WebSocket URL, and what connects a publisher to them.
+        self.urls, self.sources = {}, {}
 
     async def start(self):
         for name in ("NO_PROXY", "no_proxy"):
@@ -91,8 +94,25 @@ class Environment:
 
     def url(self, kind):
         """The WebSocket URL for a kind of peer."""
+        if kind in self.urls:
+            return self.urls[kind]
         port = self.stack.ports.api if kind != "native" else self.stack.ports.nats_ws
         return f"ws://{LOOPBACK}:{port}"
+
+    def source(self, kind, tenant=None):
+        """What connects a publisher to a kind of peer: to the broker, unless something else is set."""
+        seed = (tenant or self.tenant).agents[0]["seed"]
+        return self.sources.get(kind) or {"port": self.stack.ports.nats, "seed": seed}
+
+    async def accepts(self, port):
+        """Whether something listens on a port of loopback; False after a pause."""
+        try:
+            _, writer = await asyncio.open_connection(LOOPBACK, port)
+        except OSError:
+            await asyncio.sleep(PORT_POLL_S)
+            return False
+        writer.close()
+        return True
 
     @property
     def nats_url(self):

@@ -8,7 +8,10 @@ import random
 import socket
 import struct
 import time
+from collections import Counter
 from contextlib import suppress
+
+from picows import WSError
 
 from bench.publisher import Publisher
 from bench.sockets import ConnectionEnded, connect, key_pair
@@ -16,6 +19,8 @@ from bench.sockets import ConnectionEnded, connect, key_pair
 SLOW_READ_BYTES = 256
 SLOW_READ_INTERVAL_S = 0.25
 SMALL_BUFFER = 16 * 1024
+# As the SDKs: a random pause, up to a bound that doubles.
+FIRST_RETRY_S, MAX_RETRY_S = 0.5, 5.0
 
 
 async def connect_nats(port, agents, count, concurrency):
@@ -142,7 +147,42 @@ async def churn(url, tenant_id, agents, slots, seconds, concurrency):
     return counts
 
 
+_storm = []
+
+
+async def connect_all(url, tenant_id, agents, count):
+    """Open `count` connections at once; each is tried until it succeeds.
+
+    Returns the seconds until the last one is open, and the number of attempts that failed.
+    """
+    failed = Counter()
+    began = time.monotonic()
+
+    async def connect_one(i):
+        pause_s = FIRST_RETRY_S
+        while True:
+            try:
+                _storm.append(await connect("gateway", url, tenant_id, agents[i % len(agents)]))
+            except (ConnectionEnded, OSError, TimeoutError, WSError) as error:
+                failed[type(error).__name__] += 1
+                await asyncio.sleep(random.random() * pause_s)
+                pause_s = min(2 * pause_s, MAX_RETRY_S)
+            else:
+                return
+
+    await asyncio.gather(*map(connect_one, range(count)))
+    return {"seconds": time.monotonic() - began, "failed": failed.total(), "errors": dict(failed)}
+
+
+async def leave_all():
+    """Close the connections of `connect_all`."""
+    peers, _storm[:] = _storm[:], []
+    await asyncio.gather(*(peer.close() for peer in peers))
+
+
 JOBS = {
+    "connect_all": connect_all,
+    "leave_all": leave_all,
     "connect_nats": connect_nats,
     "open_slow_reader": open_slow_reader,
     "close_slow_reader": close_slow_reader,

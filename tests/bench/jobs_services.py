@@ -11,13 +11,20 @@ from artcafe_common.bus.client import Bus
 from artcafe_common.bus.endpoints import EndpointServer, handles
 from artcafe_common.clock import new_id
 from artcafe_common.contracts.identity.clients import Permissions
-from artcafe_common.contracts.presence import ConnectionOpened, GatewayAlive, Heartbeat, HeartbeatsReceived
+from artcafe_common.contracts.presence import (
+    ConnectionsChanged,
+    GatewayAlive,
+    Heartbeat,
+    HeartbeatsReceived,
+    OpenedSocket,
+)
 from artcafe_common.contracts.tenancy.clients import Client, Clients, ClientStatus, GetClient, ListClients
 from artcafe_common.contracts.tenancy.members import Membership, ResolveMembership, Role
 from artcafe_common.plans import Plan
 from bench.publisher import Publisher
 
-OPEN_CONCURRENCY = 200
+# About those of one interval of a gateway in a storm of logins.
+OPENED_PER_EVENT = 50
 _running = {}
 
 
@@ -83,24 +90,19 @@ async def open_connections(url, creds, tenant_id, count):
     _running["gateway"] = (nc, bus, instance, tenant_id, connections)
     began = time.monotonic()
     alive = asyncio.create_task(_announce_gateway(bus, instance))
-    limit = asyncio.Semaphore(OPEN_CONCURRENCY)
-
-    async def open_one(connection_id, client_id):
-        async with limit:
-            await bus.publish(
-                ConnectionOpened(
-                    connection_id=connection_id,
-                    tenant_id=tenant_id,
-                    client_id=client_id,
-                    account=account,
-                    server_id="bench",
-                    instance=instance,
-                    ip="127.0.0.1",
-                    user_agent="bench",
-                )
+    for start in range(0, count, OPENED_PER_EVENT):
+        opened = [
+            OpenedSocket(
+                connection_id=connection_id,
+                tenant_id=tenant_id,
+                client_id=client_id,
+                account=account,
+                opened_at=datetime.now(UTC),
+                ip="127.0.0.1",
             )
-
-    await asyncio.gather(*(open_one(*each) for each in connections))
+            for connection_id, client_id in connections[start : start + OPENED_PER_EVENT]
+        ]
+        await bus.publish(ConnectionsChanged(server_id="bench", instance=instance, opened=opened))
     _running["alive"] = alive
     return time.monotonic() - began
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from bench.payload import MARK, build_message, parse_messages
 from bench.percentiles import percentile
-from bench.publisher import Progress, Publisher, report_progress
+from bench.publisher import Progress, open_publisher, report_progress
 from bench.sockets import SequenceCheck, connect
 
 DUPLICATES_WITHIN_S = 0.15
@@ -131,11 +131,11 @@ async def check(pool, goal):
     }
 
 
-async def prepare_publish(port, seed, subject, count, window, path):
-    """Connect to the broker, and listen for the progress of the subscribers."""
+async def prepare_publish(subject, count, window, path, **source):
+    """Connect a publisher, and listen for the progress of the subscribers."""
     progress = Progress()
     await progress.listen(path)
-    publisher = await Publisher.connect("127.0.0.1", port, seed)
+    publisher = await open_publisher(**source)
     _prepared["publish"] = (publisher, progress, subject, count, window)
 
 
@@ -149,13 +149,34 @@ async def publish():
         progress.stop()
 
 
-async def publish_paced(port, seed, subject, rate, seconds):
-    """Publish to the broker at a steady rate."""
-    publisher = await Publisher.connect("127.0.0.1", port, seed)
+async def publish_paced(subject, rate, seconds, **source):
+    """Publish at a steady rate."""
+    publisher = await open_publisher(**source)
     try:
         return await publisher.publish_paced(subject, rate, seconds)
     finally:
         await publisher.close()
+
+
+async def publish_until_stopped(subject, rate, **source):
+    """Publish at a steady rate until `stop_publishing`; returns the number of messages."""
+    publisher, stopped = await open_publisher(**source), asyncio.Event()
+    _prepared["stop"] = stopped
+    began, count = time.monotonic(), 0
+    try:
+        while not stopped.is_set():
+            await publisher.publish(subject, [build_message(count)])
+            count += 1
+            await asyncio.sleep(began + count / rate - time.monotonic())
+        await publisher.flush()
+    finally:
+        await publisher.close()
+    return count
+
+
+async def stop_publishing():
+    """Stop `publish_until_stopped`."""
+    _prepared.pop("stop").set()
 
 
 async def publish_in_pairs(senders, receivers, tenant_id, subject, window, seconds):
@@ -245,6 +266,8 @@ JOBS = {
     "prepare_publish": prepare_publish,
     "publish": publish,
     "publish_paced": publish_paced,
+    "publish_until_stopped": publish_until_stopped,
+    "stop_publishing": stop_publishing,
     "publish_in_pairs": publish_in_pairs,
     "flood": flood,
     "publish_over_websocket": publish_over_websocket,

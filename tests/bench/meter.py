@@ -7,6 +7,7 @@ from contextlib import suppress
 import psutil
 
 SATURATED = 0.85
+SERVICE = ("gateway", "identity", "tenancy", "presence", "metering", "nats-server", "redis")
 ALWAYS_LISTED = ("gateway", "nats-server", "generator", "publisher")
 MIN_SHARE_LISTED = 0.1
 MIN_SHARE_SUMMED = 0.05
@@ -43,9 +44,18 @@ class CpuShares:
         self.unrelated = unrelated
         self.seconds = seconds
 
-    def microseconds_per(self, count, *names):
-        """The processor time of some processes for each of `count` messages; it does not depend on the generator."""
-        return sum(self.shares.get(name, 0) for name in names) * self.seconds * 1e6 / count if count else 0.0
+    def microseconds_per(self, count, kind):
+        """The processor time of what serves a kind of peer for each of `count` messages; it does not depend on the generator."""
+        return self.seconds_of(kind) * 1e6 / count if count else 0.0
+
+    def seconds_of(self, kind):
+        """The processor time of the processes that serve a kind of peer."""
+        parts = (kind,) if kind == "centrifugo" else ("gateway", "nats-server")
+        return sum(share * self.seconds for name, share in self.shares.items() if name.startswith(parts))
+
+    def seconds_of_service(self):
+        """The processor time of the processes that an installation has, by name: without moto and load generators."""
+        return {name: share * self.seconds for name, share in self.shares.items() if name in SERVICE}
 
     @property
     def total(self):

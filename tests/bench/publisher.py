@@ -7,7 +7,7 @@ import time
 from contextlib import suppress
 
 from bench.payload import SIZE, build_message
-from bench.sockets import build_connect
+from bench.sockets import build_connect, connect
 
 BATCH = 200
 STALL_TIMEOUT_S = 30
@@ -43,6 +43,12 @@ class Publisher:
             elif line == b"PONG\r\n":
                 self._pongs.put_nowait(None)
 
+    async def publish(self, subject, messages):
+        """Write messages, joined into one write."""
+        head = b"PUB %b %d\r\n" % (subject.encode(), SIZE)
+        self._writer.write(b"".join(head + each + b"\r\n" for each in messages))
+        await self._writer.drain()
+
     async def flush(self):
         self._writer.write(b"PING\r\n")
         await asyncio.wait_for(self._pongs.get(), STALL_TIMEOUT_S)
@@ -58,7 +64,6 @@ class Publisher:
 
         Returns the start time in nanoseconds.
         """
-        head = b"PUB %b %d\r\n" % (subject.encode(), SIZE)
         began = time.monotonic_ns()
         sent = 0
         while sent < count:
@@ -67,21 +72,43 @@ class Publisher:
                 await progress.wait()
                 continue
             now = time.monotonic_ns()
-            self._writer.write(b"".join(head + build_message(sent + i, now) + b"\r\n" for i in range(room)))
+            await self.publish(subject, [build_message(sent + i, now) for i in range(room)])
             sent += room
-            await self._writer.drain()
         return began
 
     async def publish_paced(self, subject, rate, seconds):
         """Publish at a steady rate; returns the number of messages."""
-        head = b"PUB %b %d\r\n" % (subject.encode(), SIZE)
         began = time.monotonic()
         count = int(rate * seconds)
         for i in range(count):
             await asyncio.sleep(began + i / rate - time.monotonic())
-            self._writer.write(head + build_message(i) + b"\r\n")
+            await self.publish(subject, [build_message(i)])
         await self.flush()
         return count
+
+
+class CentrifugoPublisher(Publisher):
+    """A client of Centrifugo that publishes over its WebSocket."""
+
+    def __init__(self, peer):
+        self._peer = peer
+
+    async def publish(self, subject, messages):
+        self._peer.publish_to(subject, messages)
+        await self._peer.writable.wait()
+
+    async def flush(self):
+        """Nothing waits: each message was written."""
+
+    async def close(self):
+        await self._peer.close()
+
+
+async def open_publisher(*, port=None, seed=None, websocket=None, agent=None):
+    """A publisher to a broker, or to Centrifugo if `websocket` is given."""
+    if websocket is None:
+        return await Publisher.connect("127.0.0.1", port, seed)
+    return CentrifugoPublisher(await connect("centrifugo", websocket, None, agent))
 
 
 class Progress:

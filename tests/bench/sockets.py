@@ -8,6 +8,7 @@ from functools import cache
 from picows import WSListener, WSMsgType, ws_connect
 
 from artcafe_common.broker.nkeys import KeyPair
+from bench.centrifugo import create_token
 from bench.payload import SIZE, MarkCounter, parse_messages
 
 REPLY_TIMEOUT_S = 20
@@ -215,7 +216,52 @@ class NativePeer(Peer):
         self.transport.send(WSMsgType.BINARY, b"".join(head + each + b"\r\n" for each in messages))
 
 
-KINDS = {"gateway": GatewayPeer, "batch": BatchPeer, "resuming": ResumingPeer, "native": NativePeer}
+class CentrifugoPeer(Peer):
+    """A client of Centrifugo: its JSON protocol, with any number of messages per frame, a line each."""
+
+    def on_ws_frame(self, transport, frame):
+        if frame.msg_type is WSMsgType.CLOSE:
+            self._record_close(frame)
+            return
+        data = frame.get_payload_as_bytes()
+        messages = self.marks.count(data, len(data))
+        if messages:
+            self.count(messages)
+            if self.on_data is not None:
+                self.on_data(data)
+        elif data == b"{}":
+            transport.send(WSMsgType.TEXT, b"{}")
+        elif b'"publish":{}' not in data:
+            for line in data.splitlines():
+                self._replies.put_nowait(json.loads(line))
+
+    async def authenticate(self, _tenant_id):
+        await self._call("connect", token=create_token(self.agent["id"]))
+
+    async def subscribe(self, tenant_id, subject):
+        await self._call("subscribe", channel=f"{tenant_id}.{subject}")
+
+    async def _call(self, command, **fields):
+        self.transport.send(WSMsgType.TEXT, json.dumps({"id": 1, command: fields}).encode())
+        reply = await self.reply(lambda each: each.get("id") == 1)
+        if "error" in reply:
+            raise ConnectionEnded(str(reply["error"]))
+
+    def publish(self, tenant_id, subject, messages):
+        self.publish_to(f"{tenant_id}.{subject}", messages)
+
+    def publish_to(self, channel, messages):
+        head = b'{"id":2,"publish":{"channel":"%b","data":' % channel.encode()
+        self.transport.send(WSMsgType.TEXT, b"\n".join(head + each + b"}}" for each in messages))
+
+
+KINDS = {
+    "gateway": GatewayPeer,
+    "batch": BatchPeer,
+    "resuming": ResumingPeer,
+    "native": NativePeer,
+    "centrifugo": CentrifugoPeer,
+}
 
 
 def masked_frame(text):
@@ -243,7 +289,7 @@ def build_connect(info, seed):
 
 async def connect(kind, url, tenant_id, agent, subject=None):
     """An authenticated peer, subscribed to `subject` if there is one."""
-    path = f"/ws/client/{agent['id']}" if kind != "native" else ""
+    path = f"/ws/client/{agent['id']}" if issubclass(KINDS[kind], GatewayPeer) else ""
     _, peer = await ws_connect(
         lambda: KINDS[kind](agent),
         url + path,

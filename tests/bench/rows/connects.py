@@ -1,13 +1,15 @@
-"""Login rate: the challenge over WebSocket, and the auth callout behind the broker."""
+"""Login rate: the challenge over WebSocket, and the auth callout behind the broker; and what one login costs."""
 
 from bench.result import Result, median_run
+from bench.work import WorkMeter, describe_cost
 
 COUNT = 1_000
 CONCURRENCY = 64
 
 
 async def measure_websocket(environment, kind):
-    await environment.wait_until_idle()
+    work = WorkMeter(environment)
+    await work.prepare()
     meter = environment.meter()
     meter.start()
     opened = await environment.generator.run(
@@ -21,8 +23,11 @@ async def measure_websocket(environment, kind):
         concurrency=CONCURRENCY,
     )
     shares = meter.stop()
+    begun = await work.finish()
+    await work.prepare()
     await environment.generator.run("close_pool", pool="connects")
-    return _summarize(opened, shares)
+    ended = await work.finish()
+    return {**_summarize(opened, shares), "begun": begun, "ended": ended}
 
 
 async def measure_nats(environment):
@@ -73,3 +78,24 @@ async def run(environment):
             f"{median_run(runs)[process]:,.0f}/s",
             runs=runs,
         )
+    for what, name in (("login", "begun"), ("end", "ended")):
+        ours, reference = _median_cost(gateway, name), _median_cost(native, name)
+        yield Result(
+            row="connects",
+            what=f"processor time of one {what}, WebSocket",
+            unit="ms",
+            ours=_cost_ms(ours, name),
+            reference=_cost_ms(reference, name),
+            of="nats-server's WebSocket, auth callout",
+            note=f"without moto and the load generator: {describe_cost(ours[name], ours['open'])}",
+            better="less",
+            runs=[[each[name] for each in runs] for runs in (gateway, native)],
+        )
+
+
+def _cost_ms(run, name):
+    return sum(run[name].values()) / run["open"] * 1000
+
+
+def _median_cost(runs, name):
+    return sorted(runs, key=lambda run: _cost_ms(run, name))[(len(runs) - 1) // 2]

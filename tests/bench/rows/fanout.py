@@ -44,12 +44,11 @@ async def measure_fanout(
     try:
         await environment.publisher.run(
             "prepare_publish",
-            port=environment.stack.ports.nats,
-            seed=tenant.agents[0]["seed"],
             subject=nats_subject,
             count=count,
             window=window,
             path=path,
+            **environment.source(kind, tenant),
         )
         await environment.generator.run(
             "arm", pool=subject, goal=count, progress=path, often=window < WINDOW, skip_framing=True
@@ -69,7 +68,7 @@ async def measure_fanout(
         "exact": checked["exact"],
         "closed": checked["closed"],
         "limit": str(shares),
-        "cpu_us": shares.microseconds_per(subscribers * count, "gateway", "nats-server"),
+        "cpu_us": shares.microseconds_per(subscribers * count, kind),
         "seconds": seconds,
         "messages": count,
     }

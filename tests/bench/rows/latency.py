@@ -27,15 +27,17 @@ async def measure_latency(environment, kind, rate, seconds):
         meter.start()
         await environment.publisher.run(
             "publish_paced",
-            port=environment.stack.ports.nats,
-            seed=environment.tenant.agents[0]["seed"],
             subject=f"{environment.tenant.id}.{subject}",
             rate=rate,
             seconds=seconds,
+            **environment.source(kind),
         )
         await environment.generator.run("wait", pool=subject, timeout=10)
         shares = meter.stop()
-        return {**await environment.generator.run("check", pool=subject, goal=goal), "limit": str(shares)}
+        return {
+            **await environment.generator.run("check", pool=subject, goal=goal),
+            "limit": str(shares),
+        }
     finally:
         await environment.generator.run("close_pool", pool=subject)
 

@@ -45,7 +45,7 @@ async def measure_pairs(environment, kind, seconds, window=WINDOWS[0]):
         "value": measured["rate"],
         "exact": measured["exact"],
         "limit": str(shares),
-        "cpu_us": shares.microseconds_per(measured["received"], "gateway", "nats-server"),
+        "cpu_us": shares.microseconds_per(measured["received"], kind),
     }
 
 
