@@ -2,6 +2,7 @@
 
 import pytest
 
+from artcafe_common import processors
 from artcafe_common.settings import SettingsError, list_variables, load
 from artcafe_gateway.settings import Settings as Gateway
 from artcafe_identity.settings import Settings as Identity
@@ -138,3 +139,20 @@ def test_trusted_proxies_are_addresses_and_networks():
         with pytest.raises(SettingsError) as error:
             load(Gateway, {"ARTCAFE_TRUSTED_PROXIES": value})
         assert str(error.value).startswith("ARTCAFE_TRUSTED_PROXIES ")
+
+
+def test_number_of_workers_is_a_number_or_that_of_the_processors(monkeypatch, tmp_path):
+    assert load(Gateway, {}).worker_count == 1
+    assert load(Gateway, {"ARTCAFE_GATEWAY_WORKERS": "4"}).worker_count == 4
+    limit = tmp_path / "cpu.max"
+    monkeypatch.setattr(processors, "CGROUP_LIMIT", limit)
+    monkeypatch.setattr(processors.os, "sched_getaffinity", lambda _pid: range(8), raising=False)
+    auto = load(Gateway, {"ARTCAFE_GATEWAY_WORKERS": "auto"})
+    assert auto.worker_count == 8
+    for share, expected in (("max 100000", 8), ("250000 100000", 3), ("5000 100000", 1)):
+        limit.write_text(share)
+        assert auto.worker_count == expected
+    for value in ("0", "-1", "two", "1.5"):
+        with pytest.raises(SettingsError) as error:
+            load(Gateway, {"ARTCAFE_GATEWAY_WORKERS": value})
+        assert str(error.value).startswith("ARTCAFE_GATEWAY_WORKERS ")

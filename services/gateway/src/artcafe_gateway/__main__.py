@@ -13,7 +13,7 @@ try:
     settings = load(Settings)
 except SettingsError as error:
     sys.exit(f"gateway: {error}")
-if settings.gateway_workers > 1 and not workers.is_worker():
+if settings.worker_count > 1 and not workers.is_worker():
     logs.configure("gateway", settings.server_id, settings.log_level)
-    sys.exit(workers.supervise(settings.gateway_workers))
+    sys.exit(workers.supervise(settings.worker_count))
 run("gateway", Settings, app)

@@ -85,7 +85,7 @@ class Metrics:
                 REQUEST_SECONDS: lambda: self._request_seconds,
                 SLOW_CONSUMERS: lambda: {kind: self._slow_consumers[kind] for kind in _KINDS.values()},
                 SEND_QUEUE_LIMIT_BYTES: lambda: settings.send_queue_bytes,
-                WORKERS: lambda: settings.gateway_workers,
+                WORKERS: lambda: settings.worker_count,
             }
         )
 

@@ -14,6 +14,7 @@ from artcafe_gateway.settings import Settings
 from artcafe_gateway.wire.asgi import with_send_queue
 from artcafe_gateway.wire.http_protocol import GatewayHttpProtocol
 from artcafe_gateway.wire.transport import GatewayWebSocketProtocol
+from artcafe_gateway.wire.upgrades import UpgradeQueue
 
 MAX_FRAME_BYTES = 1024 * 1024
 KEEP_ALIVE_S = 75
@@ -47,7 +48,11 @@ async def serve_http(api: ASGIApp, settings: Settings) -> AsyncIterator[HttpServ
             host=settings.host,
             port=settings.port,
             loop="none",
-            http=functools.partial(GatewayHttpProtocol, request_timeout_s=settings.request_timeout_s),  # type: ignore[arg-type] # is called
+            http=functools.partial(  # type: ignore[arg-type] # is called
+                GatewayHttpProtocol,
+                request_timeout_s=settings.request_timeout_s,
+                upgrades=UpgradeQueue(),
+            ),
             ws=GatewayWebSocketProtocol if direct else "websockets-sansio",
             ws_max_size=MAX_FRAME_BYTES,
             # The session registry sends the pings of the direct transport, without a timer for each socket.
@@ -69,7 +74,7 @@ async def serve_http(api: ASGIApp, settings: Settings) -> AsyncIterator[HttpServ
     # With SO_REUSEPORT each worker has its own queue of connections on the shared port.
     listener = socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if settings.gateway_workers > 1:
+    if settings.worker_count > 1:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
         listener.bind((settings.host, settings.port))

@@ -5,6 +5,7 @@ import ipaddress
 import re
 from typing import Annotated, ClassVar, Literal
 
+from artcafe_common.processors import count_processors
 from artcafe_common.settings import (
     MAX_PORT,
     NATS_SCHEMES,
@@ -55,7 +56,10 @@ class Settings(ServiceSettings, frozen=True, kw_only=True):
             ge=1,
         ),
     ] = 30
-    gateway_workers: Annotated[int, env("Number of gateway processes that share the port.", ge=1)] = 1
+    gateway_workers: Annotated[
+        str,
+        env("Number of gateway processes that share the port; `auto` for one for each available processor."),
+    ] = "1"
     public_websocket_url: Annotated[
         str, env("Public URL of the WebSocket endpoints, as sent to clients.", schemes=("ws", "wss"))
     ] = "ws://127.0.0.1:8000"
@@ -155,9 +159,22 @@ class Settings(ServiceSettings, frozen=True, kw_only=True):
     ] = 0.5
 
     def __post_init__(self) -> None:
+        _ = self.worker_count
         self.parse_trusted_proxies()
         self.parse_monitoring_addresses()
         self.parse_cors_origins()
+
+    @property
+    def worker_count(self) -> int:
+        """The number of gateway processes; SettingsError if `gateway_workers` is neither a number nor `auto`."""
+        wanted = self.gateway_workers.strip().lower()
+        if wanted == "auto":
+            return count_processors()
+        if not wanted.isascii() or not wanted.isdigit() or int(wanted) < 1:
+            raise SettingsError(
+                f"ARTCAFE_GATEWAY_WORKERS is not valid: {wanted!r} is neither `auto` nor a number from 1 on"
+            )
+        return int(wanted)
 
     def parse_trusted_proxies(self) -> list[str]:
         """The addresses and networks of `trusted_proxies`; SettingsError if one of them is neither."""

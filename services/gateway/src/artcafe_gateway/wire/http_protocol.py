@@ -17,6 +17,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from artcafe_common.bus.caller import new_request_id
 from artcafe_common.bus.errors import CommandError
 from artcafe_gateway.errors import HeadersTooLarge, RequestTooSlow
+from artcafe_gateway.wire.upgrades import UpgradeQueue
 
 MAX_HEADER_BYTES = 64 * 1024
 # The transport of a request, for responses that their client does not read.
@@ -37,9 +38,12 @@ class GatewayHttpProtocol(HttpToolsProtocol):
     It also releases the parser of a connection that becomes a WebSocket.
     """
 
-    def __init__(self, *args: Any, request_timeout_s: float, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, request_timeout_s: float, upgrades: UpgradeQueue | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         self._request_timeout_s = request_timeout_s
+        self._upgrades = upgrades or UpgradeQueue()
         self._state = _State.WAITING
         self._header_bytes = 0
         self._deadline: asyncio.TimerHandle | None = None
@@ -81,7 +85,14 @@ class GatewayHttpProtocol(HttpToolsProtocol):
 
     def handle_websocket_upgrade(self) -> None:
         self._cancel_deadline()
-        super().handle_websocket_upgrade()
+        # Until then the peer waits for the response.
+        self.transport.pause_reading()
+        self._upgrades.add(self._upgrade)
+
+    def _upgrade(self) -> None:
+        if not self.transport.is_closing():
+            super().handle_websocket_upgrade()
+            self.transport.resume_reading()
         # Breaks the reference cycle with the parser.
         self.parser: Any = None
 
