@@ -31,13 +31,14 @@ async def run_together(*coroutines: Coroutine[Any, Any, Any]) -> tuple[Any, ...]
 async def run_bounded(jobs: Iterable[Callable[[], Awaitable[T]]], *, limit: int) -> list[T]:
     """The results, in order; at most `limit` jobs run at a time. The first failure cancels the others, and is raised."""
     results: dict[int, T] = {}
-    waiting = enumerate(jobs)
+    listed = list(jobs)
+    waiting = iter(enumerate(listed))
 
     async def work() -> None:
         for number, job in waiting:
             results[number] = await job()
 
-    await run_together(*(work() for _ in range(limit)))
+    await run_together(*(work() for _ in range(min(limit, len(listed)))))
     return [results[number] for number in sorted(results)]
 
 

@@ -24,6 +24,24 @@ class RenewableNats(HardenedNats):
         # When the connection was lost last; what was published since may have been missed.
         self.lost_at = now()
 
+    async def _process_msg(
+        self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes | None
+    ) -> None:
+        replies = self._resp_sub_prefix
+        if replies is None or not subject.startswith(replies):
+            await super()._process_msg(sid, subject, reply, data, headers)
+            return
+        # nats-py passes the reply to a request through the queue and the task of a subscription.
+        self.stats["in_msgs"] += 1
+        self.stats["in_bytes"] += len(data)
+        try:
+            waiting = self._resp_map.get(subject[len(replies) :].decode())
+            if waiting is not None and not waiting.done():
+                parsed = await self._process_headers(headers)
+                waiting.set_result(self._build_message(sid, subject, reply, data, parsed))
+        except Exception as error:  # noqa: BLE001 - costs this message only
+            self.drops.record(error)
+
     async def renew(self) -> None:
         """Replace the connection, so that the broker reads new credentials; no request and no reply is lost.
 

@@ -9,7 +9,7 @@ further work.
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
-from typing import Any, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 import msgspec
 
@@ -53,28 +53,111 @@ async def wait_for_reply(
 ) -> R:
     """The first reply, or the first error, of an attempt; with `repeat` also of a second. Raises RequestLost.
 
-    `is_handled` tells whether an instance handles one of the attempts.
+    `is_handled` tells whether an instance handles one of the attempts. The first attempt runs in the caller's task: only
+    a reply that is late costs further ones.
     """
-    running = {asyncio.create_task(attempt())}
-    wait_s = patience_s
+    watch = _Watch(attempt, is_handled, repeat=repeat, patience_s=patience_s, grace_s=grace_s)
     try:
-        while not await _is_done(running, wait_s):
-            if await is_handled():
-                wait_s = patience_s
-            elif repeat:
-                running.add(asyncio.create_task(attempt()))
-                repeat, wait_s = False, grace_s
-            elif len(running) > 1 or not await _is_done(running, grace_s):
-                raise RequestLost
-        return next(task for task in running if task.done()).result()
+        return await attempt()
+    except asyncio.CancelledError:
+        if not watch.has_interrupted():
+            raise
+        return watch.result()
     finally:
-        for task in running:
-            task.cancel()
-        for task in running:
-            with suppress(asyncio.CancelledError, Exception):
-                await task
+        await watch.end()
 
 
-async def _is_done(running: set[asyncio.Task[R]], within_s: float) -> bool:
-    done, _ = await asyncio.wait(running, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
+class _Watch(Generic[R]):
+    """Waits for the first attempt of a call, and interrupts it when there is another reply, or none is to come.
+
+    WAITING ── patience_s ──▶ ASKING ── a second reply, or the request is lost ──▶ INTERRUPTED
+       │                         │                                                      │
+       └──── the first attempt ends, or the call is cancelled ─────────▶ ENDED ◀────────┘
+    """
+
+    def __init__(
+        self,
+        attempt: Callable[[], Coroutine[Any, Any, R]],
+        is_handled: Callable[[], Awaitable[bool]],
+        *,
+        repeat: bool,
+        patience_s: float,
+        grace_s: float,
+    ) -> None:
+        self._attempt = attempt
+        self._is_handled = is_handled
+        self._repeat = repeat
+        self._patience_s = patience_s
+        self._grace_s = grace_s
+        caller = asyncio.current_task()
+        if caller is None:
+            raise RuntimeError("a call needs a task")
+        self._caller, self._cancelling = caller, caller.cancelling()
+        self._asking: asyncio.Task[R] | None = None
+        self._interrupted = self._ended = False
+        self._timer = asyncio.get_running_loop().call_later(patience_s, self._begin)
+
+    def _begin(self) -> None:
+        self._asking = asyncio.get_running_loop().create_task(self._ask())
+        self._asking.add_done_callback(self._interrupt)
+
+    def _interrupt(self, asking: "asyncio.Task[R]") -> None:
+        if not self._ended and not asking.cancelled():
+            self._interrupted = True
+            self._caller.cancel()
+
+    def has_interrupted(self) -> bool:
+        """Whether the cancellation of the call is this one's, and nobody else's; it is undone."""
+        if not self._interrupted:
+            return False
+        self._interrupted = False
+        return self._caller.uncancel() <= self._cancelling
+
+    def result(self) -> R:
+        """What the call returns or raises in place of the first attempt's result."""
+        if self._asking is None:
+            raise RequestLost
+        return self._asking.result()
+
+    async def end(self) -> None:
+        """End what is still running."""
+        self._ended = True
+        self._timer.cancel()
+        if self._interrupted:
+            # The first attempt ended at the same time; Python 3.11's wait_for then drops the cancellation.
+            self._caller.uncancel()
+        if self._asking is not None:
+            self._asking.cancel()
+            await asyncio.wait({self._asking})
+            if not self._asking.cancelled():
+                self._asking.exception()
+
+    async def _ask(self) -> R:
+        second: asyncio.Task[R] | None = None
+        wait_s = 0.0
+        try:
+            while second is None or not await _is_done(second, wait_s):
+                if await self._is_handled():
+                    wait_s = self._patience_s
+                elif self._repeat:
+                    second = asyncio.create_task(self._attempt())
+                    self._repeat, wait_s = False, self._grace_s
+                    continue
+                elif second is not None:
+                    raise RequestLost
+                else:
+                    await asyncio.sleep(self._grace_s)
+                    raise RequestLost
+                if second is None:
+                    await asyncio.sleep(wait_s)
+            return second.result()
+        finally:
+            if second is not None:
+                second.cancel()
+                with suppress(asyncio.CancelledError, Exception):
+                    await second
+
+
+async def _is_done(task: "asyncio.Task[R]", within_s: float) -> bool:
+    done, _ = await asyncio.wait({task}, timeout=within_s)
     return bool(done)

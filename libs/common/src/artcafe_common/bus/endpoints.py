@@ -190,11 +190,14 @@ class EndpointServer:
         request: Request,
         ends_at: float,
     ) -> None:
-        try:
-            async with asyncio.timeout(ends_at - time.monotonic()):
-                await self._slots.acquire()
-        except TimeoutError:
-            return  # the caller no longer waits
+        if self._slots.locked():
+            try:
+                async with asyncio.timeout(ends_at - time.monotonic()):
+                    await self._slots.acquire()
+            except TimeoutError:
+                return  # the caller no longer waits
+        else:
+            await self._slots.acquire()
         self.running_count += 1
         try:
             await self._handle(command, decoder, handler, request, ends_at)
