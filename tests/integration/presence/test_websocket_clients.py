@@ -4,11 +4,14 @@ import asyncio
 import time
 from uuid import uuid4
 
+from artcafe_common.bus.caller import CallerContext
 from artcafe_common.clock import new_id
 from artcafe_common.contracts.presence import (
     ClientHealth,
+    ClosedSocket,
     Heartbeat,
     HeartbeatsReceived,
+    ListOnlineClients,
     Transport,
 )
 from support.harness.presence import OFFLINE, ONLINE, SERVER, TIMEOUT_S
@@ -101,6 +104,27 @@ async def test_events_out_of_order_and_duplicates_are_applied_once(presence):
     await presence.wait_for_history(client, ONLINE, OFFLINE)
     await presence.wait_until_applied()
     assert presence.history(client) == [ONLINE, OFFLINE]
+
+
+async def test_client_that_changes_its_connection_stays_online(presence):
+    tenant, client, other = new_id(), new_id(), new_id()
+    first, second = await presence.open(tenant, client), new_id()
+    await presence.wait_for_history(client, ONLINE)
+    closed = ClosedSocket(connection_id=first, tenant_id=tenant, reason="client_left")
+    await presence.change(
+        opened=[presence.opened(tenant, client, second), presence.opened(tenant, other)], closed=[closed]
+    )
+    await presence.wait_for_history(other, ONLINE)
+    assert [c.connection_id for c in (await presence.presence(tenant, client)).connections] == [second]
+    assert presence.history(client) == [ONLINE]
+    caller = CallerContext(request_id="test", tenant_id=tenant)
+    listed = await presence.bus.call(ListOnlineClients(), caller=caller)
+    assert listed.complete
+    assert {each.client_id for each in listed.clients} == {client, other}
+    nobody = await presence.bus.call(
+        ListOnlineClients(), caller=CallerContext(request_id="test", tenant_id=new_id())
+    )
+    assert (nobody.complete, nobody.clients) == (True, [])
 
 
 async def test_short_connection_emits_online_then_offline(presence):

@@ -9,7 +9,8 @@ from artcafe_common.broker import nkeys
 from artcafe_common.bus.errors import InvalidRequest
 from artcafe_common.clock import new_id, now
 from artcafe_common.contracts.identity.clients import Permissions, StreamAccess
-from artcafe_common.contracts.presence import PresenceChanged
+from artcafe_common.contracts.presence import PresenceChanged, PresencesChanged
+from artcafe_common.contracts.tenancy.activity import ActivityType, ListActivity
 from artcafe_common.contracts.tenancy.clients import (
     ClientNotFound,
     ClientState,
@@ -230,18 +231,20 @@ async def test_status_follows_presence_events_by_their_time(tenancy):
     client = await owner.create_client()
     start = now()
 
-    async def publish(online, seen_s, *, at_s=None, client_id=client.client_id, tenant_id=owner.tenant_id):
+    def change(online, seen_s, *, at_s=None, client_id=client.client_id, tenant_id=owner.tenant_id):
         last_seen = start + timedelta(seconds=seen_s)
-        await tenancy.presence.publish(
-            PresenceChanged(
-                tenant_id=tenant_id,
-                client_id=client_id,
-                account="A",
-                online=online,
-                last_seen=last_seen,
-                occurred_at=last_seen if at_s is None else start + timedelta(seconds=at_s),
-            )
+        return PresenceChanged(
+            tenant_id=tenant_id,
+            client_id=client_id,
+            account="A",
+            online=online,
+            last_seen=last_seen,
+            occurred_at=last_seen if at_s is None else start + timedelta(seconds=at_s),
         )
+
+    async def publish(online, seen_s, **fields):
+        # As presence of an earlier release does.
+        await tenancy.presence.publish(change(online, seen_s, **fields))
 
     async def wait_for(status, seen_s, client_id=client.client_id):
         async def reached():
@@ -273,6 +276,20 @@ async def test_status_follows_presence_events_by_their_time(tenancy):
     await eventually_equals(lambda: owner.list_clients(status=ClientStatus.OFFLINE), [offline])
     await publish(online=True, seen_s=30)
     await wait_for(ClientStatus.ONLINE, 30)
+    # Of changes that come together the last one counts.
+    changes = [change(online=False, seen_s=40), change(online=True, seen_s=50)]
+    await tenancy.presence.publish(
+        PresencesChanged(changes=[*changes, change(online=False, seen_s=2, client_id=marker.client_id)])
+    )
+    await wait_for(ClientStatus.OFFLINE, 2, marker.client_id)
+    await wait_for(ClientStatus.ONLINE, 50)
+    resource = f"client:{client.client_id}"
+
+    async def recorded():
+        page = await owner(ListActivity(resource=resource, type=ActivityType.CONNECTION))
+        return [entry.action.removeprefix("client.") for entry in page.logs]
+
+    await eventually_equals(recorded, 3 * ["connected", "disconnected"])
     suspended = await owner(UpdateClient(client_id=client.client_id, status=ClientState.SUSPENDED))
     assert suspended.status is ClientStatus.SUSPENDED
     assert suspended not in await owner.list_clients(status=ClientStatus.ONLINE)

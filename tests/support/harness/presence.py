@@ -3,6 +3,7 @@
 import asyncio
 import time
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
 from uuid import uuid4
 
 from redis.asyncio import Redis
@@ -16,13 +17,14 @@ from artcafe_common.bus.events_stream import EVENTS_STREAM
 from artcafe_common.clock import new_id
 from artcafe_common.contracts.identity.accounts import AccountMissing, BrokerAccount, FindAccount
 from artcafe_common.contracts.presence import (
-    ConnectionClosed,
-    ConnectionOpened,
+    ClosedSocket,
+    ConnectionsChanged,
     GatewayAlive,
     GetPresences,
     Heartbeat,
     HeartbeatsReceived,
-    PresenceChanged,
+    OpenedSocket,
+    PresencesChanged,
 )
 from artcafe_common.dev.stack import REGION
 from artcafe_common.lifecycle import run_background
@@ -96,7 +98,7 @@ class PresenceHarness:
         tenancy = await connect(self.url, self.keys / "tenancy.creds", name="tenancy")
         exit_stack.push_async_callback(tenancy.close)
         # Tenancy consumes the events of presence; it is not running here.
-        consumer = EventConsumer(Bus(tenancy, service="tenancy"), "tenancy", {PresenceChanged: self._record})
+        consumer = EventConsumer(Bus(tenancy, service="tenancy"), "tenancy", {PresencesChanged: self._record})
         await exit_stack.enter_async_context(run_background(consumer.run()))
         self._presence = await connect(self.url, self.keys / "presence.creds", name="presence")
         exit_stack.push_async_callback(self._presence.close)
@@ -118,7 +120,7 @@ class PresenceHarness:
         self.rows = Table(self.database, CONNECTIONS)
 
     async def _record(self, event):
-        self.events.append(event)
+        self.events += event.changes
 
     @asynccontextmanager
     async def nats_client(self, account, client_id, **options):
@@ -133,29 +135,34 @@ class PresenceHarness:
 
     async def open(self, tenant_id, client_id, connection_id=None, *, instance=None, event_id=None):
         """Report an opened WebSocket; returns its connection id."""
-        connection_id = connection_id or new_id()
-        await self.bus.publish(
-            ConnectionOpened(
-                event_id=event_id or new_id(),
-                connection_id=connection_id,
-                tenant_id=tenant_id,
-                client_id=client_id,
-                account=_ACCOUNT,
-                server_id=SERVER,
-                instance=instance or self.instance,
-                ip="192.0.2.7",
-            )
+        opened = self.opened(tenant_id, client_id, connection_id)
+        await self.change(opened=[opened], instance=instance, event_id=event_id)
+        return opened.connection_id
+
+    def opened(self, tenant_id, client_id, connection_id=None):
+        """An opened WebSocket, for `change`."""
+        return OpenedSocket(
+            connection_id=connection_id or new_id(),
+            tenant_id=tenant_id,
+            client_id=client_id,
+            account=_ACCOUNT,
+            opened_at=datetime.now(UTC),
+            ip="192.0.2.7",
         )
-        return connection_id
 
     async def close(self, tenant_id, client_id, connection_id):
+        closed = ClosedSocket(connection_id=connection_id, tenant_id=tenant_id, reason="client_left")
+        await self.change(closed=[closed])
+
+    async def change(self, *, opened=(), closed=(), instance=None, event_id=None):
+        """Report WebSockets that were opened and closed at the same time."""
         await self.bus.publish(
-            ConnectionClosed(
-                connection_id=connection_id,
-                tenant_id=tenant_id,
-                client_id=client_id,
-                account=_ACCOUNT,
-                reason="client_left",
+            ConnectionsChanged(
+                event_id=event_id or new_id(),
+                server_id=SERVER,
+                instance=instance or self.instance,
+                opened=list(opened),
+                closed=list(closed),
             )
         )
 

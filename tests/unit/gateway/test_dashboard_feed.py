@@ -6,7 +6,13 @@ from datetime import UTC, datetime
 import pytest
 
 from artcafe_common.bus.errors import ServiceUnavailable
-from artcafe_common.contracts.presence import ClientHealth, PresenceChanged
+from artcafe_common.contracts.presence import ClientHealth, PresenceChanged, PresencesChanged
+from artcafe_common.contracts.tenancy.activity import (
+    ActivitiesStored,
+    Activity,
+    ActivityType,
+    StoredActivity,
+)
 from artcafe_gateway.reporting.dashboard_feed import DashboardFeed
 from support.fakes.ids import CLIENT, OTHER_TENANT, TENANT
 from support.fakes.sockets import FakeSocket
@@ -87,3 +93,37 @@ async def test_presence_is_shown_without_a_name_while_tenancy_is_away():
     # After the first failure, no further lookup delays the frames.
     assert asked == ["c0"]
     feed.remove_dashboard(TENANT, shown)
+
+
+async def test_what_is_told_together_reaches_the_dashboards_of_its_organizations():
+    feed, shown, other = DashboardFeed(find_name), FakeSocket(), FakeSocket()
+    feed.add_dashboard(TENANT, shown)
+    feed.add_dashboard(OTHER_TENANT, other)
+    await feed.on_presences(
+        PresencesChanged(
+            changes=[
+                changed(online=True),
+                changed(online=True, tenant_id=OTHER_TENANT),
+                changed(online=False),
+                changed(online=True, tenant_id="unknown"),
+            ]
+        )
+    )
+    await eventually(lambda: len(shown.sent) == 2)
+    assert [frame.status for frame in shown.sent] == ["online", "offline"]
+    assert [frame.status for frame in other.sent] == ["online"]
+    entries = [StoredActivity(tenant_id=tenant, activity=entry(tenant)) for tenant in (TENANT, "unknown")]
+    await feed.on_activities(ActivitiesStored(entries=entries))
+    assert [frame.activity.resource for frame in shown.sent[2:]] == [f"account:{TENANT}"]
+    assert len(other.sent) == 1
+
+
+def entry(tenant_id):
+    return Activity(
+        activity_id="a",
+        type=ActivityType.CONNECTION,
+        action="client.connected",
+        actor="client:c",
+        resource=f"account:{tenant_id}",
+        timestamp=datetime.now(UTC),
+    )

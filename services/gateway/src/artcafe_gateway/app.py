@@ -12,8 +12,8 @@ from artcafe_common.broker.connect import connect
 from artcafe_common.broker.renewable import RenewableNats
 from artcafe_common.bus.client import Bus
 from artcafe_common.bus.consumer import EventConsumer
-from artcafe_common.contracts.presence import PresenceChanged
-from artcafe_common.contracts.tenancy.activity import ActivityRecorded
+from artcafe_common.contracts.presence import PresenceChanged, PresencesChanged
+from artcafe_common.contracts.tenancy.activity import ActivitiesStored, ActivityRecorded
 from artcafe_common.contracts.tenancy.events import (
     AccountDataDeleted,
     AccountExpired,
@@ -129,6 +129,8 @@ async def app(settings: Settings) -> AsyncIterator[None]:
         await gateway.quotas.subscribe()
         await gateway.sessions.subscribe(gateway.bus)
         await gateway.bus.subscribe(ActivityRecorded, gateway.dashboard_feed.on_activity)
+        await gateway.bus.subscribe(ActivitiesStored, gateway.dashboard_feed.on_activities)
+        await gateway.bus.subscribe(PresencesChanged, gateway.dashboard_feed.on_presences)
         await gateway.bus.subscribe(PresenceChanged, gateway.dashboard_feed.on_presence)
         await _answer_requests(gateway)
         await nc.flush()

@@ -24,7 +24,10 @@ from artcafe_common.contracts.presence import (
     InspectConnections,
     InspectedConnections,
     ListConnections,
+    ListOnlineClients,
     LiveConnection,
+    OnlineClient,
+    OnlineClients,
     ReserveConnection,
     Transport,
 )
@@ -38,6 +41,8 @@ from artcafe_presence.store import Store
 
 MAX_CLIENTS = 200
 MAX_INSPECTED = 50
+# Reading more would hold up Redis for longer than asking for the clients of a page.
+MAX_ONLINE_CONNECTIONS = 200
 
 
 class Endpoints:
@@ -70,6 +75,17 @@ class Endpoints:
         snapshot = await self._store.read_clients(tenant_id, request.client_ids, announced=request.announced)
         return ClientPresences(
             clients=[self._to_presence(client, snapshot.now) for client in snapshot.clients]
+        )
+
+    @handles(ListOnlineClients)
+    async def list_online_clients(self, request: ListOnlineClients) -> OnlineClients:  # noqa: ARG002 - it has no fields
+        snapshot = await self._store.list_online(current_tenant(), MAX_ONLINE_CONNECTIONS)
+        return OnlineClients(
+            complete=snapshot.complete,
+            clients=[
+                OnlineClient(client_id=each.client_id, last_seen=from_ms(each.last_seen))
+                for each in snapshot.clients
+            ],
         )
 
     @handles(CountConnections)

@@ -9,10 +9,13 @@ import structlog
 from artcafe_common.bus.command import Event
 from artcafe_common.bus.errors import CommandError
 from artcafe_common.contracts.presence import (
+    ClosedSocket,
     ConnectionClosed,
     ConnectionOpened,
+    ConnectionsChanged,
     GatewayAlive,
     HeartbeatsReceived,
+    OpenedSocket,
     Transport,
 )
 from artcafe_presence.records import ClosedConnection, ConnectionReport, OpenConnection, ReportType, to_ms
@@ -35,40 +38,70 @@ class GatewayEventHandler:
     def handlers(self) -> dict[type[Event], Callable[[Any], Awaitable[None]]]:
         """The handlers of events that are redelivered until they succeed."""
         return {
+            ConnectionsChanged: self.on_connections_changed,
             ConnectionOpened: self.on_connection_opened,
             ConnectionClosed: self.on_connection_closed,
         }
 
+    async def on_connections_changed(self, event: ConnectionsChanged) -> None:
+        """Sockets were accepted or closed."""
+        if event.opened:
+            await self._open(event.opened, event.server_id, event.instance)
+        if event.closed:
+            await self._close(event.closed)
+
     async def on_connection_opened(self, event: ConnectionOpened) -> None:
-        """A gateway accepted a socket."""
-        connection = OpenConnection(
-            id=event.connection_id,
-            tenant=event.tenant_id,
-            client=event.client_id,
+        """A gateway of an earlier release accepted a socket."""
+        opened = OpenedSocket(
+            connection_id=event.connection_id,
+            tenant_id=event.tenant_id,
+            client_id=event.client_id,
             account=event.account,
-            transport=Transport.WEBSOCKET,
-            server=event.server_id,
-            holder=event.instance,
-            connected_at=to_ms(event.occurred_at),
+            opened_at=event.occurred_at,
             ip=event.ip,
             kind=event.kind,
         )
-        opened = self._opening[event.connection_id] = asyncio.Event()
-        try:
-            await self._store.open_connections([connection])
-        finally:
-            self._opening.pop(event.connection_id, None)
-            opened.set()
+        await self._open([opened], event.server_id, event.instance)
 
     async def on_connection_closed(self, event: ConnectionClosed) -> None:
-        """A socket closed."""
-        if opening := self._opening.get(event.connection_id):
+        """A gateway of an earlier release closed a socket."""
+        closed = ClosedSocket(
+            connection_id=event.connection_id, tenant_id=event.tenant_id, reason=event.reason
+        )
+        await self._close([closed])
+
+    async def _open(self, opened: list[OpenedSocket], server: str, instance: str) -> None:
+        connections = [
+            OpenConnection(
+                id=each.connection_id,
+                tenant=each.tenant_id,
+                client=each.client_id,
+                account=each.account,
+                transport=Transport.WEBSOCKET,
+                server=server,
+                holder=instance,
+                connected_at=to_ms(each.opened_at),
+                ip=each.ip,
+                kind=each.kind,
+            )
+            for each in opened
+        ]
+        done = asyncio.Event()
+        self._opening |= dict.fromkeys((each.id for each in connections), done)
+        try:
+            await self._store.open_connections(connections)
+        finally:
+            for each in connections:
+                self._opening.pop(each.id, None)
+            done.set()
+
+    async def _close(self, closed: list[ClosedSocket]) -> None:
+        for opening in {done for each in closed if (done := self._opening.get(each.connection_id))}:
             await opening.wait()
         await self._store.close_connections(
             [
-                ClosedConnection(
-                    id=event.connection_id, tenant=event.tenant_id, reason=event.reason or "closed"
-                )
+                ClosedConnection(id=each.connection_id, tenant=each.tenant_id, reason=each.reason or "closed")
+                for each in closed
             ]
         )
 

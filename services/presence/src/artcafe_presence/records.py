@@ -136,6 +136,20 @@ class PresenceSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     clients: list[ClientState]
 
 
+class OnlineClientState(msgspec.Struct, frozen=True, kw_only=True):
+    """A client that is online."""
+
+    client_id: str
+    last_seen: int
+
+
+class OnlineSnapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """The clients of a tenant that are online; none if it has too many connections, and then not `complete`."""
+
+    complete: bool
+    clients: list[OnlineClientState] = []
+
+
 class Transition(msgspec.Struct, frozen=True, kw_only=True):
     """Outbox entry: a client went online or offline; `beats` if its connection sends heartbeats."""
 

@@ -25,6 +25,7 @@ from artcafe_presence.records import (
     ClosedConnection,
     ConnectionReport,
     ExpiryResult,
+    OnlineSnapshot,
     OpenConnection,
     OutboxEntry,
     PresenceSnapshot,
@@ -56,6 +57,7 @@ _SCRIPTS = (
     "extend_gateway_deadline",
     "renew_ttls",
     "read_clients",
+    "list_online",
     "claim_entries",
     "lease",
     "reserve_connection",
@@ -157,6 +159,12 @@ class Store:
         return msgspec.json.decode(
             await self._run("read_clients", tenant_id, int(announced), *client_ids, wait_for_recovery=False),
             type=PresenceSnapshot,
+        )
+
+    async def list_online(self, tenant_id: str, limit: int) -> OnlineSnapshot:
+        """The clients of a tenant that are online, if it has at most `limit` live connections."""
+        return msgspec.json.decode(
+            await self._run("list_online", tenant_id, limit, wait_for_recovery=False), type=OnlineSnapshot
         )
 
     async def count_connections_of(self, tenant_ids: Sequence[str]) -> dict[str, int]:

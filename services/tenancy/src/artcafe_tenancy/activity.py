@@ -2,6 +2,7 @@
 
 import hashlib
 from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,6 +15,7 @@ from artcafe_common.bus.endpoints import handles
 from artcafe_common.contracts.metering import QuotaCrossed
 from artcafe_common.contracts.presence import PresenceChanged
 from artcafe_common.contracts.tenancy.activity import (
+    ActivitiesStored,
     Activity,
     ActivityPage,
     ActivityRecorded,
@@ -23,6 +25,7 @@ from artcafe_common.contracts.tenancy.activity import (
     GetActivitySummary,
     HourlyActivity,
     ListActivity,
+    StoredActivity,
 )
 from artcafe_common.contracts.tenancy.members import Role
 from artcafe_tenancy.activity_table import ActivityTable
@@ -65,19 +68,13 @@ class ActivityRecorder:
                 membership.tenant_id, msgspec.structs.replace(event.activity, activity_id=activity_id)
             )
 
-    async def on_presence_changed(self, event: PresenceChanged) -> None:
-        """Record that a client or agent connected or disconnected."""
-        activity = Activity(
-            activity_id=_derive_id(event.event_id, event.occurred_at),
-            type=ActivityType.CONNECTION,
-            action=f"{event.kind}.connected" if event.online else f"{event.kind}.disconnected",
-            actor=f"{event.kind}:{event.client_id}",
-            resource=f"{event.kind}:{event.client_id}",
-            ip=event.ip,
-            metadata={"reason": event.reason} if event.reason else {},
-            timestamp=event.occurred_at,
-        )
-        await self._record(event.tenant_id, activity)
+    async def record_presences(self, changes: Sequence[PresenceChanged]) -> None:
+        """Record that clients or agents connected or disconnected."""
+        entries = [StoredActivity(tenant_id=each.tenant_id, activity=_to_entry(each)) for each in changes]
+        await self._table.record_all(entries)
+        # The same entries have the same id.
+        event_id = f"activities-{entries[-1].activity.activity_id}-{len(entries)}"
+        await self._bus.publish(ActivitiesStored(event_id=event_id, entries=entries))
 
     async def on_quota_crossed(self, event: QuotaCrossed) -> None:
         """Record that a month's usage crossed a threshold of the quota."""
@@ -165,6 +162,19 @@ class ActivityEndpoints(EndpointBase):
                 for hour, count in sorted(hours.items())
             ],
         )
+
+
+def _to_entry(change: PresenceChanged) -> Activity:
+    return Activity(
+        activity_id=_derive_id(change.event_id, change.occurred_at),
+        type=ActivityType.CONNECTION,
+        action=f"{change.kind}.connected" if change.online else f"{change.kind}.disconnected",
+        actor=f"{change.kind}:{change.client_id}",
+        resource=f"{change.kind}:{change.client_id}",
+        ip=change.ip,
+        metadata={"reason": change.reason} if change.reason else {},
+        timestamp=change.occurred_at,
+    )
 
 
 def _derive_id(name: str, at: datetime) -> str:

@@ -1,13 +1,13 @@
 """DynamoDB access to the activity log."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
 from boto3.dynamodb.conditions import Attr, ConditionBase, Key
 
-from artcafe_common.contracts.tenancy.activity import Activity
+from artcafe_common.contracts.tenancy.activity import Activity, StoredActivity
 from artcafe_common.storage.dynamo import Database
 from artcafe_common.storage.dynamo_errors import ConditionFailed
 from artcafe_common.storage.table import Page
@@ -41,6 +41,12 @@ class ActivityTable:
             await self._items.put(tenant_id, to_item(tenant_id, activity), new=True)
         except ConditionFailed:
             return
+
+    async def record_all(self, entries: Sequence[StoredActivity]) -> None:
+        """Store entries whose ids are derived from what they record, so that they can be stored again."""
+        await self._items.put_all(
+            (each.tenant_id, to_item(each.tenant_id, each.activity)) for each in entries
+        )
 
     async def delete_all(self, tenant_id: str) -> None:
         """Remove all entries of a tenant. Idempotent."""

@@ -1,11 +1,11 @@
 """Composition root of tenancy."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from artcafe_common.bus.consumer import EventConsumer
 from artcafe_common.contracts.metering import QuotaCrossed
-from artcafe_common.contracts.presence import PresenceChanged
+from artcafe_common.contracts.presence import PresenceChanged, PresencesChanged
 from artcafe_common.contracts.tenancy.activity import ActivityRecorded
 from artcafe_common.contracts.tenancy.events import (
     AccountDataDeleted,
@@ -61,15 +61,22 @@ async def app(settings: Settings) -> AsyncIterator[None]:
         subscriptions = ChannelSubscriptionRecorder(store, streams)
         deleter = AccountDeleter(store, activity, runtime.bus)
 
+        async def apply_presences(changes: Sequence[PresenceChanged]) -> None:
+            await mirror.apply(changes)
+            await recorder.record_presences(changes)
+
+        async def on_presences_changed(event: PresencesChanged) -> None:
+            await apply_presences(event.changes)
+
         async def on_presence_changed(event: PresenceChanged) -> None:
-            await mirror.on_presence_changed(event)
-            await recorder.on_presence_changed(event)
+            await apply_presences([event])
 
         # Concurrent: the events concern separate items, and the presence mirror ignores reordered ones.
         consumer = EventConsumer(
             runtime.bus,
             "tenancy",
             {
+                PresencesChanged: on_presences_changed,
                 PresenceChanged: on_presence_changed,
                 ActivityRecorded: recorder.on_activity_recorded,
                 QuotaCrossed: recorder.on_quota_crossed,

@@ -158,6 +158,30 @@ class GetPresences(Query[ClientPresences], frozen=True, kw_only=True):
     announced: bool = False
 
 
+class OnlineClient(msgspec.Struct, frozen=True, kw_only=True):
+    """A client that is online."""
+
+    client_id: str
+    last_seen: datetime
+
+
+class OnlineClients(msgspec.Struct, frozen=True, kw_only=True):
+    """The clients of a tenant that are online; none if it has too many connections, and then not `complete`."""
+
+    complete: bool
+    clients: list[OnlineClient] = []
+
+
+class ListOnlineClients(Query[OnlineClients], frozen=True, kw_only=True):
+    """List the clients and agents of the caller's tenant that are online, if it has at most 200 live connections.
+
+    It names no client, so it can be asked while a list of clients is still being read.
+    """
+
+    subject = "artcafe.presence.client.list_online"
+    deadline_s = 2.0
+
+
 class ConnectionCount(msgspec.Struct, frozen=True, kw_only=True):
     """The number of live connections, over every transport."""
 
@@ -233,12 +257,44 @@ class ReserveConnection(Command[ConnectionReservation], frozen=True, kw_only=Tru
     limit: int
 
 
-class ConnectionOpened(Event, frozen=True, kw_only=True):
-    """A gateway accepted a client's WebSocket.
+class OpenedSocket(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A client's WebSocket that a gateway accepted; `account` is the public key of its tenant's NATS account."""
 
-    `account` is the public key of the tenant's NATS account. `instance` is the run of the gateway process: after a
-    restart, the connections of its earlier runs are removed.
+    connection_id: str
+    tenant_id: str
+    client_id: str
+    account: str
+    opened_at: datetime
+    ip: str = ""
+    kind: ClientKind = ClientKind.CLIENT
+
+
+class ClosedSocket(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A client's WebSocket that was closed."""
+
+    connection_id: str
+    tenant_id: str
+    reason: str = ""
+
+
+class ConnectionsChanged(Event, frozen=True, kw_only=True):
+    """The WebSockets that a gateway accepted, and those that were closed, since its last event.
+
+    Those that were opened are applied first: a client that opens a connection and closes another one stays online.
+    `instance` is the run of the gateway process: after a restart, the connections of its earlier runs are removed.
     """
+
+    subject = "artcafe.events.connection.changed"
+    publishers = ("gateway",)
+    consumers = ("presence",)
+    server_id: str
+    instance: str
+    opened: list[OpenedSocket] = []
+    closed: list[ClosedSocket] = []
+
+
+class ConnectionOpened(Event, frozen=True, kw_only=True):
+    """A gateway of an earlier release accepted a client's WebSocket."""
 
     subject = "artcafe.events.connection.opened"
     publishers = ("gateway",)
@@ -251,19 +307,16 @@ class ConnectionOpened(Event, frozen=True, kw_only=True):
     instance: str
     ip: str = ""
     kind: ClientKind = ClientKind.CLIENT
-    user_agent: str = ""
 
 
 class ConnectionClosed(Event, frozen=True, kw_only=True):
-    """A client's WebSocket was closed."""
+    """A gateway of an earlier release closed a client's WebSocket."""
 
     subject = "artcafe.events.connection.closed"
     publishers = ("gateway",)
     consumers = ("presence",)
     connection_id: str
     tenant_id: str
-    client_id: str
-    account: str
     reason: str = ""
 
 
@@ -299,7 +352,10 @@ class GatewayAlive(Signal, frozen=True, kw_only=True):
 
 
 class PresenceChanged(Event, frozen=True, kw_only=True):
-    """A client went online or offline, with its health then; `account` is its tenant's NATS account."""
+    """A client went online or offline, with its health then; `account` is its tenant's NATS account.
+
+    Presence of an earlier release publishes it; now it is an entry of PresencesChanged.
+    """
 
     subject = "artcafe.events.presence.changed"
     publishers = ("presence",)
@@ -313,6 +369,15 @@ class PresenceChanged(Event, frozen=True, kw_only=True):
     reason: str = ""
     ip: str = ""
     kind: ClientKind = ClientKind.CLIENT
+
+
+class PresencesChanged(Event, frozen=True, kw_only=True):
+    """Clients went online or offline, oldest change first; a change has an id and a time of its own."""
+
+    subject = "artcafe.events.presence.updated"
+    publishers = ("presence",)
+    consumers = ("tenancy",)
+    changes: list[PresenceChanged]
 
 
 class PresenceUpdate(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,6 +1,6 @@
 """Access to items of tenants: every read and write is restricted to one tenant here."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -94,6 +94,15 @@ class TenantTable(Generic[T]):
     async def put(self, tenant_id: str, item: T, *, new: bool = False) -> None:
         """Store the tenant's item. Raises ConditionFailed."""
         await self._table.database.write(self.build_put(tenant_id, item, new=new))
+
+    async def put_all(self, items: Iterable[tuple[str, T]]) -> None:
+        """Store items of tenants without a condition: only those whose keys can be no other item's. Idempotent."""
+        writes = []
+        for tenant_id, item in items:
+            if getattr(item, "tenant_id", None) != tenant_id:
+                raise ValueError("the item belongs to another tenant")
+            writes.append(self._table.build_put(item))
+        await self._table.database.batch_write(writes)
 
     async def delete(self, tenant_id: str, key: str) -> None:
         """Remove the tenant's item. Raises ConditionFailed if it does not exist."""

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from artcafe_common.bus.errors import CommandError
-from artcafe_common.contracts.presence import ClientKind, PresenceChanged
-from artcafe_common.contracts.tenancy.activity import ActivityRecorded
+from artcafe_common.contracts.presence import ClientKind, PresenceChanged, PresencesChanged
+from artcafe_common.contracts.tenancy.activity import ActivitiesStored, ActivityRecorded
 from artcafe_gateway.wire import frames
 from artcafe_gateway.wire.socket import Socket
 
@@ -53,8 +53,19 @@ class DashboardFeed:
         if event.stored:
             self._send(event.tenant_id, frames.ActivityEntry(activity=event.activity))
 
+    async def on_activities(self, event: ActivitiesStored) -> None:
+        """Sends entries that have been stored together."""
+        for entry in event.entries:
+            if entry.tenant_id in self._dashboards:
+                self._send(entry.tenant_id, frames.ActivityEntry(activity=entry.activity))
+
+    async def on_presences(self, event: PresencesChanged) -> None:
+        """Sends that clients went online or offline, after those of their organization that came before."""
+        for change in event.changes:
+            await self.on_presence(change)
+
     async def on_presence(self, event: PresenceChanged) -> None:
-        """Sends that a client went online or offline, after those of its organization that came before."""
+        """Sends that a client went online or offline."""
         waiting = self._waiting.get(event.tenant_id)
         if waiting is None:
             return

@@ -1,7 +1,9 @@
-"""Reports to presence: connection events in order, and heartbeats in batches."""
+"""Reports to presence: opened and closed connections and heartbeats in batches, other events in order."""
 
 import asyncio
 import time
+from collections import deque
+from itertools import islice
 from typing import Any
 
 import structlog
@@ -10,41 +12,55 @@ from artcafe_common.bus.client import Bus
 from artcafe_common.bus.command import Event
 from artcafe_common.bus.errors import CommandError
 from artcafe_common.clock import new_id
-from artcafe_common.contracts.presence import GatewayAlive, Heartbeat, HeartbeatsReceived
+from artcafe_common.contracts.presence import (
+    ClosedSocket,
+    ConnectionsChanged,
+    GatewayAlive,
+    Heartbeat,
+    HeartbeatsReceived,
+    OpenedSocket,
+)
 
 ALIVE_INTERVAL_S = 2.0
 MAX_HEARTBEATS_PER_SIGNAL = 2_000
 MAX_QUEUED_EVENTS = 100_000
+# The first change is published at once, and those of the next interval together. An event must fit into one message.
+BATCH_INTERVAL_S = 0.05
+MAX_CHANGES_PER_EVENT = 500
 DRAIN_TIMEOUT_S = 3.0
 FIRST_RETRY_DELAY_S = 0.05
 MAX_RETRY_DELAY_S = 2.0
 log = structlog.get_logger()
 
+_Change = OpenedSocket | ClosedSocket
+
 
 class PresenceReporter:
-    """Queues events while the broker is unreachable, and merges the heartbeats of each second."""
+    """Queues events while the broker is unreachable, and merges connections that change together, and heartbeats."""
 
     def __init__(self, *, bus: Bus, server_id: str) -> None:
         self._bus = bus
         self._server_id = server_id
         self.instance = new_id()
         self._heartbeats: dict[str, Heartbeat] = {}
-        self._events: asyncio.Queue[Event] = asyncio.Queue(MAX_QUEUED_EVENTS)
+        self._queue: deque[Event | _Change] = deque()
+        self._added = asyncio.Event()
         self._alive_at = float("-inf")
         self.heartbeat_count = self.dropped_count = 0
 
     @property
     def queued_count(self) -> int:
-        """How many events wait to be published."""
-        return self._events.qsize()
+        """How many events and changed connections wait to be published."""
+        return len(self._queue)
 
-    def enqueue(self, event: Event) -> None:
-        """Queues an event for the EVENTS stream."""
-        try:
-            self._events.put_nowait(event)
-        except asyncio.QueueFull:
+    def enqueue(self, event: Event | OpenedSocket | ClosedSocket) -> None:
+        """Queues an event for the EVENTS stream, or a connection that is announced together with others."""
+        if len(self._queue) >= MAX_QUEUED_EVENTS:
             self.dropped_count += 1
-            log.error("presence_event_dropped", subject=type(event).subject)
+            log.error("presence_event_dropped", event_type=type(event).__name__)
+            return
+        self._queue.append(event)
+        self._added.set()
 
     def record_heartbeat(
         self,
@@ -73,14 +89,43 @@ class PresenceReporter:
         )
 
     async def run(self) -> None:
-        """Publishes queued events until cancelled."""
+        """Publishes what is queued until cancelled."""
+        next_at = time.monotonic()
         while True:
-            event = await self._events.get()
-            try:
-                await self._publish(event)
-            except asyncio.CancelledError:
-                self._events.put_nowait(event)
-                raise
+            await self._added.wait()
+            await asyncio.sleep(next_at - time.monotonic())
+            next_at = time.monotonic() + BATCH_INTERVAL_S
+            self._added.clear()
+            await self._publish_queued()
+
+    async def _publish_queued(self) -> None:
+        """Publishes what is queued now; what is added meanwhile waits for the next interval."""
+        left = len(self._queue)
+        while left > 0:
+            event, count = self._next_event()
+            await self._publish(event)
+            # Removed when they are stored: a shutdown publishes what was interrupted again.
+            for _ in range(count):
+                self._queue.popleft()
+            left -= count
+
+    def _next_event(self) -> tuple[Event, int]:
+        """The first event, or one of the connections at the head of the queue; and how many entries it is."""
+        first = self._queue[0]
+        if isinstance(first, Event):
+            return first, 1
+        changes: list[_Change] = []
+        for each in islice(self._queue, MAX_CHANGES_PER_EVENT):
+            if isinstance(each, Event):
+                break
+            changes.append(each)
+        event = ConnectionsChanged(
+            server_id=self._server_id,
+            instance=self.instance,
+            opened=[each for each in changes if isinstance(each, OpenedSocket)],
+            closed=[each for each in changes if isinstance(each, ClosedSocket)],
+        )
+        return event, len(changes)
 
     async def _publish(self, event: Event) -> None:
         delay = FIRST_RETRY_DELAY_S
@@ -108,10 +153,10 @@ class PresenceReporter:
             await self._bus.notify(GatewayAlive(server_id=self._server_id, instance=self.instance))
 
     async def drain(self) -> None:
-        """Publishes the remaining events, for at most 3 s."""
+        """Publishes what is still queued, for at most 3 s."""
         try:
             async with asyncio.timeout(DRAIN_TIMEOUT_S):
-                while not self._events.empty():
-                    await self._publish(self._events.get_nowait())
+                while self._queue:
+                    await self._publish_queued()
         except TimeoutError:
-            log.warning("presence_events_lost", count=self._events.qsize())
+            log.warning("presence_events_lost", count=len(self._queue))

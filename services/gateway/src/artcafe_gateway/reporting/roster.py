@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import Sequence
-from typing import TypeVar
 
 import msgspec
 
@@ -20,9 +19,9 @@ from artcafe_common.contracts.tenancy.agents import Agent, ListAgents
 from artcafe_common.contracts.tenancy.clients import Client, ClientStatus, ListClients
 from artcafe_common.contracts.tenancy.fields import CursorText, Limit, NamePart
 from artcafe_common.cursors import CursorCodec
+from artcafe_gateway.reporting.client_presence import with_presence
 from artcafe_gateway.wire.frames import RosterEntry
 
-ClientOrAgent = TypeVar("ClientOrAgent", bound=Client | Agent)
 _SCOPE = "roster"
 
 
@@ -115,16 +114,6 @@ class RosterReader:
             )
             return {presence.client_id: presence for each in found for presence in each.clients}
         return {}
-
-
-def with_presence(client: ClientOrAgent, presence: ClientPresence | None) -> ClientOrAgent:
-    """A client or agent with the status from presence."""
-    if presence is None:
-        return client
-    status = client.status
-    if status is not ClientStatus.SUSPENDED:
-        status = ClientStatus.ONLINE if presence.online else ClientStatus.OFFLINE
-    return msgspec.structs.replace(client, status=status, last_seen=presence.last_seen or client.last_seen)
 
 
 def _id_of(member: Client | Agent) -> str:

@@ -31,8 +31,13 @@ from artcafe_gateway.http.auth import TenantUser
 from artcafe_gateway.http.conditional import if_match
 from artcafe_gateway.http.rate_limiting import limit_address
 from artcafe_gateway.http.request import caller_of, read_body, read_query, validate_id
-from artcafe_gateway.reporting.roster import with_presence
-from artcafe_gateway.routes.clients import PresenceReport, find_presences, report_presence
+from artcafe_gateway.reporting.client_presence import (
+    apply_online,
+    find_presences,
+    read_with_online,
+    with_presence,
+)
+from artcafe_gateway.routes.clients import PresenceReport, report_presence
 
 PRIVATE_KEY_WARNING = "This private key is shown only once and is not stored: save it now."
 SUCCESSOR = '</api/v1/clients>; rel="successor-version"'
@@ -96,9 +101,10 @@ class AgentsController(Controller):
         gateway: NamedDependency[Gateway],
         tenant_user: NamedDependency[TenantUser],
     ) -> Agents:
-        page = await gateway.bus.call(read_query(request, ListAgents), caller=tenant_user.caller)
-        found = await find_presences(gateway, [agent.agent_id for agent in page.agents], tenant_user.caller)
-        agents = [with_presence(agent, found.get(agent.agent_id)) for agent in page.agents]
+        bus, caller = gateway.bus, tenant_user.caller
+        reading = bus.call(read_query(request, ListAgents), caller=caller)
+        page, online = await read_with_online(bus, reading, caller)
+        agents = await apply_online(bus, page.agents, online, caller)
         return Agents(agents=agents, next_cursor=page.next_cursor)
 
     @post(
@@ -142,7 +148,7 @@ class AgentsController(Controller):
     ) -> Agent:
         agent = await gateway.bus.call(GetAgent(agent_id=validate_id(agent_id)), caller=tenant_user.caller)
         return with_presence(
-            agent, (await find_presences(gateway, [agent_id], tenant_user.caller)).get(agent_id)
+            agent, (await find_presences(gateway.bus, [agent_id], tenant_user.caller)).get(agent_id)
         )
 
     @get(

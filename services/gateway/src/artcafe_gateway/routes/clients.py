@@ -1,6 +1,5 @@
 """REST routes: clients, their keys and their presence."""
 
-import contextlib
 from typing import Any
 
 import msgspec
@@ -10,11 +9,9 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 
 from artcafe_common.bus.caller import CallerContext
-from artcafe_common.bus.errors import CommandError
 from artcafe_common.concurrency import run_together
 from artcafe_common.contracts.presence import (
     ClientHealth,
-    ClientPresence,
     Connection,
     GetPresences,
 )
@@ -39,7 +36,12 @@ from artcafe_gateway.gateway import Gateway
 from artcafe_gateway.http.auth import ClientNotAllowed, TenantCaller, TenantUser
 from artcafe_gateway.http.conditional import if_match
 from artcafe_gateway.http.request import read_body, read_query, validate_id
-from artcafe_gateway.reporting.roster import with_presence
+from artcafe_gateway.reporting.client_presence import (
+    apply_online,
+    find_presences,
+    read_with_online,
+    with_presence,
+)
 
 SEED_WARNING = "This seed is shown only once and is not stored: save it now."
 
@@ -101,11 +103,10 @@ class ClientsController(Controller):
         gateway: NamedDependency[Gateway],
         tenant_user: NamedDependency[TenantUser],
     ) -> Clients:
-        page = await gateway.bus.call(read_query(request, ListClients), caller=tenant_user.caller)
-        found = await find_presences(
-            gateway, [client.client_id for client in page.clients], tenant_user.caller
-        )
-        clients = [with_presence(client, found.get(client.client_id)) for client in page.clients]
+        bus, caller = gateway.bus, tenant_user.caller
+        reading = bus.call(read_query(request, ListClients), caller=caller)
+        page, online = await read_with_online(bus, reading, caller)
+        clients = await apply_online(bus, page.clients, online, caller)
         return Clients(clients=clients, next_cursor=page.next_cursor)
 
     @post("/", summary="Create a client; its seed is shown only once", commands=[CreateClient])
@@ -128,7 +129,7 @@ class ClientsController(Controller):
         # Presence is requested in parallel: it returns nothing for another tenant's client.
         client, found = await run_together(
             gateway.bus.call(GetClient(client_id=validate_id(client_id)), caller=tenant_user.caller),
-            find_presences(gateway, [client_id], tenant_user.caller),
+            find_presences(gateway.bus, [client_id], tenant_user.caller),
         )
         return with_presence(client, found.get(client_id))
 
@@ -255,21 +256,6 @@ async def report_presence(
         traffic=presence.traffic,
         metadata=presence.metadata,
     )
-
-
-async def find_presences(
-    gateway: Gateway, client_ids: list[str], caller: CallerContext
-) -> dict[str, ClientPresence]:
-    """The presence of clients or agents by id; empty when presence does not answer."""
-    if not client_ids:
-        return {}
-    # Without presence, lists show the status that tenancy stored last.
-    with contextlib.suppress(CommandError):
-        found = await gateway.bus.call(
-            GetPresences(client_ids=client_ids), caller=caller, wait_for_recovery=False
-        )
-        return {presence.client_id: presence for presence in found.clients}
-    return {}
 
 
 def _with_seed(created: CreatedClient, gateway: Gateway) -> ClientWithSeed:

@@ -10,7 +10,7 @@ from artcafe_common.broker.subjects import validate_queue
 from artcafe_common.bus.caller import CallerContext, set_caller
 from artcafe_common.clock import now
 from artcafe_common.contracts.identity.clients import ClientIdentity
-from artcafe_common.contracts.presence import ClientKind, ConnectionClosed, ConnectionOpened, parse_status
+from artcafe_common.contracts.presence import ClientKind, ClosedSocket, OpenedSocket, parse_status
 from artcafe_gateway.bridges.bridge import Bridge
 from artcafe_gateway.errors import (
     BadStatus,
@@ -89,21 +89,19 @@ class ClientSession(FrameDispatcher):
         """Whether a frame of the client is not answered yet."""
         return self._publisher.busy
 
-    async def run(self, *, ip: str, agent: str) -> None:
+    async def run(self, *, ip: str) -> None:
         """Send the welcome, and handle frames until the connection ends."""
         set_caller(self._caller)
         settings = self._gateway.settings
         self._opened = True
         self._gateway.presence.enqueue(
-            ConnectionOpened(
+            OpenedSocket(
                 connection_id=self.socket.connection_id,
                 tenant_id=self.tenant_id,
                 client_id=self._identity.client_id,
                 account=self._identity.account,
-                server_id=settings.server_id,
-                instance=self._gateway.presence.instance,
+                opened_at=now(),
                 ip=ip,
-                user_agent=agent,
                 kind=self.kind,
             )
         )
@@ -134,11 +132,9 @@ class ClientSession(FrameDispatcher):
         await self._subscriptions.unsubscribe_all()
         if self._opened:
             self._gateway.presence.enqueue(
-                ConnectionClosed(
+                ClosedSocket(
                     connection_id=self.socket.connection_id,
                     tenant_id=self.tenant_id,
-                    client_id=self._identity.client_id,
-                    account=self._identity.account,
                     reason=self.socket.close_reason or "disconnected",
                 )
             )

@@ -15,7 +15,7 @@ from artcafe_common.contracts.tenancy.fields import PlanLimitReached
 from artcafe_gateway.bridges.bridge import Bridge
 from artcafe_gateway.gateway import Gateway
 from artcafe_gateway.http.problems import reject_handshake
-from artcafe_gateway.http.request import caller_of, client_ip, user_agent
+from artcafe_gateway.http.request import caller_of, client_ip
 from artcafe_gateway.limits.unauthenticated_sockets import TooManySockets
 from artcafe_gateway.sessions import handshake
 from artcafe_gateway.sessions.client import ClientSession
@@ -68,7 +68,7 @@ async def serve(
     try:
         await gateway.connection_limit.reserve(identity.tenant_id, connection.connection_id)
         if gateway.sessions.add(session, authenticated_at=authenticated_at):
-            await session.run(ip=client_ip(socket), agent=user_agent(socket))
+            await session.run(ip=client_ip(socket))
         else:
             connection.close(CLOSE_REVOKED, "revoked")
     except PlanLimitReached as error:

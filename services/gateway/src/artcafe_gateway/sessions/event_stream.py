@@ -11,15 +11,15 @@ import msgspec
 
 from artcafe_common.broker.subjects import ResolvedSubject
 from artcafe_common.bus.errors import CommandError, ServiceUnavailable
-from artcafe_common.clock import new_id
+from artcafe_common.clock import new_id, now
 from artcafe_common.contracts.identity.users import InvalidToken
-from artcafe_common.contracts.presence import ClientKind, ConnectionClosed, ConnectionOpened
+from artcafe_common.contracts.presence import ClosedSocket, OpenedSocket
 from artcafe_gateway.bridges.bridge import Bridge
 from artcafe_gateway.errors import HistoryUnavailable
 from artcafe_gateway.gateway import Gateway
 from artcafe_gateway.history.reader import HistoryQuery
 from artcafe_gateway.http.auth import TenantCaller, TenantClient, authenticated_at
-from artcafe_gateway.http.request import HttpConnection, client_ip, user_agent
+from artcafe_gateway.http.request import HttpConnection, client_ip
 from artcafe_gateway.subscriptions.formats import EVENT_STREAM_FORMAT
 from artcafe_gateway.subscriptions.socket_subscriptions import SocketSubscriptions
 from artcafe_gateway.wire.events import KEEP_ALIVE, EventQueue, encode_end, encode_event, encode_retry
@@ -179,21 +179,18 @@ class EventStreamSession:
         self.socket.send_queue.push(encode_event(msgspec.json.encode(subscribed), "subscribed", event_id))
         self._subscriptions.activate(key)
 
-    def open(self, *, ip: str, user_agent: str) -> None:
+    def open(self, *, ip: str) -> None:
         """Reports the connection of a client, which is online while it follows a channel."""
         self._opened = True
         if self._client is not None:
             self._gateway.presence.enqueue(
-                ConnectionOpened(
+                OpenedSocket(
                     connection_id=self.socket.connection_id,
                     tenant_id=self.tenant_id,
                     client_id=self._client.client_id,
                     account=self._client.account,
-                    server_id=self._gateway.settings.server_id,
-                    instance=self._gateway.presence.instance,
+                    opened_at=now(),
                     ip=ip,
-                    user_agent=user_agent,
-                    kind=ClientKind.CLIENT,
                 )
             )
             self._report_heartbeat()
@@ -214,11 +211,9 @@ class EventStreamSession:
         self._gateway.bridges.release(self._bridge)
         if self._opened and self._client is not None:
             self._gateway.presence.enqueue(
-                ConnectionClosed(
+                ClosedSocket(
                     connection_id=self.socket.connection_id,
                     tenant_id=self.tenant_id,
-                    client_id=self._client.client_id,
-                    account=self._client.account,
                     reason=self.socket.close_reason or "disconnected",
                 )
             )
@@ -243,7 +238,7 @@ async def open_stream(
     except BaseException:
         await session.end()
         raise
-    session.open(ip=client_ip(request), user_agent=user_agent(request))
+    session.open(ip=client_ip(request))
     return session
 
 

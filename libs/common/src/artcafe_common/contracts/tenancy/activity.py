@@ -71,6 +71,21 @@ class ActivityRecorded(Event, frozen=True, kw_only=True):
     stored: bool = msgspec.field(name="kept", default=False)
 
 
+class StoredActivity(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry that tenancy has stored."""
+
+    tenant_id: str
+    activity: Activity
+
+
+class ActivitiesStored(Event, frozen=True, kw_only=True):
+    """Tenancy stored these entries together; gateways show them on dashboards."""
+
+    subject = "artcafe.events.activity.stored"
+    publishers = ("tenancy",)
+    entries: list[StoredActivity]
+
+
 class ActivityPage(msgspec.Struct, frozen=True, kw_only=True):
     """A page of the activity log, newest entries first."""
 
