@@ -30,6 +30,7 @@ from bench.rows import (
     soak,
     storm,
     tracing,
+    workers,
 )
 from support.cancellable import run_cancellable
 
@@ -42,6 +43,7 @@ ROWS = {
     "latency": latency,
     "connects": connects,
     "storm": storm,
+    "workers": workers,
     "memory": memory,
     "rest": rest,
     "slow": slow,
