@@ -89,6 +89,8 @@ class Database:
             max_pool_connections=MAX_POOL_CONNECTIONS,
             # Repeated here instead, within the deadline.
             retries={"mode": "standard", "total_max_attempts": 1},
+            # Requests are built by this package alone. For 25 items it takes 1.3 ms, three times their serialization.
+            parameter_validation=False,
         )
         try:
             self._client = await self._stack.enter_async_context(
