@@ -125,6 +125,12 @@ async def test_client_that_changes_its_connection_stays_online(presence):
         ListOnlineClients(), caller=CallerContext(request_id="test", tenant_id=new_id())
     )
     assert (nobody.complete, nobody.clients) == (True, [])
+    # Left open, they would expire during another test.
+    remaining = (await presence.presence(tenant, other)).connections
+    await presence.close(tenant, client, second)
+    await presence.close(tenant, other, remaining[0].connection_id)
+    await presence.wait_for_history(client, ONLINE, OFFLINE)
+    await presence.wait_for_history(other, ONLINE, OFFLINE)
 
 
 async def test_short_connection_emits_online_then_offline(presence):
