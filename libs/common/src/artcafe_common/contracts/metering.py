@@ -1,6 +1,7 @@
 """Contract of metering: usage counters, quotas and daily totals."""
 
-from datetime import date, datetime
+import datetime as dt
+from datetime import date
 from enum import StrEnum
 from typing import Annotated
 
@@ -39,7 +40,7 @@ class UsageCounts(msgspec.Struct, frozen=True, kw_only=True):
 class DayUsage(msgspec.Struct, frozen=True, kw_only=True):
     """The usage of one day (UTC)."""
 
-    date: date
+    date: dt.date
     messages: int
     deliveries: int
     bytes_in: int
@@ -103,7 +104,7 @@ class ChannelUsage(msgspec.Struct, frozen=True, kw_only=True):
 class HourUsage(msgspec.Struct, frozen=True, kw_only=True):
     """The usage of one hour (UTC)."""
 
-    hour: datetime
+    hour: dt.datetime
     messages: int
     deliveries: int
     bytes_in: int
@@ -114,7 +115,7 @@ class HourUsage(msgspec.Struct, frozen=True, kw_only=True):
 class MinuteUsage(msgspec.Struct, frozen=True, kw_only=True):
     """The usage of one minute (UTC)."""
 
-    minute: datetime
+    minute: dt.datetime
     messages: int
     deliveries: int
     bytes_in: int
@@ -165,7 +166,7 @@ class TrafficCounts(msgspec.Struct, frozen=True, kw_only=True):
 class ItemDayUsage(TrafficCounts, frozen=True, kw_only=True):
     """The traffic of one client or channel on one day (UTC)."""
 
-    date: date
+    date: dt.date
 
 
 class ItemUsage(msgspec.Struct, frozen=True, kw_only=True):
@@ -259,7 +260,7 @@ class GetTopUsage(Query[TopUsage], frozen=True, kw_only=True):
 class HourRefusals(msgspec.Struct, frozen=True, kw_only=True):
     """How often each error code was the answer in one hour (UTC)."""
 
-    hour: datetime
+    hour: dt.datetime
     codes: dict[str, int]
 
 
