@@ -4,7 +4,8 @@ moto applies a conditional write in several steps, and its threaded server would
 them, which DynamoDB never does. So a lock serializes all requests. It ignores the tokens of repeated transactions, so
 those are answered here. It copies whole tables for each transaction and sorts them for each query; `TouchedItems`
 and `query_partition` need no longer for a large table than for a small one. It looks up each attribute of each item
-in the service's description, which takes 1.5 ms an item; `write_response` does not.
+in the service's description, which takes 1.5 ms an item; `write_response` does not. Its server closes the connection after
+each request; `KeepAliveHandler` does not.
 
 With `--state FILE` it continues with what it had when it was stopped; a kill loses the last second. This file imports
 nothing of the project, since compose.yaml runs it with the image of moto.
@@ -23,10 +24,12 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
+import moto.backends
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -154,6 +157,46 @@ class Transactions:
         return "200 OK" if self._executed[key][1] == digest else "400 Bad Request"
 
 
+class KeepAliveHandler(MotoRequestHandler):
+    """Keeps connections open, as AWS does. A new one for each request costs more than most requests."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def run_wsgi(self) -> None:
+        """Answer one request."""
+        if self.headers.get("Expect", "").lower() == "100-continue":
+            self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        environ = self.make_environ()
+        # Read to its end, so that the next request begins after it.
+        is_chunked = environ.get("wsgi.input_terminated", False)
+        length = -1 if is_chunked else int(environ.get("CONTENT_LENGTH") or 0)
+        environ["wsgi.input"] = io.BytesIO(environ["wsgi.input"].read(length))
+        status, headers = "500 Internal Server Error", [("Content-Type", "text/plain")]
+
+        def start_response(*started: Any) -> None:
+            nonlocal status, headers
+            status, headers = started[:2]
+
+        try:
+            body = b"".join(self.server.app(environ, start_response))  # type: ignore[arg-type]
+        except Exception:  # noqa: BLE001 - whatever the emulator raises is its answer
+            body = traceback.format_exc().encode()
+            print(body.decode(), file=sys.stderr, flush=True)
+        code, _, reason = status.partition(" ")
+        self.send_response(int(code), reason)
+        for name, value in headers:
+            self.send_header(name, value)
+        if not any(name.lower() == "content-length" for name, _ in headers):
+            self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """Log nothing of a request."""
+
+
 class TouchedItems:
     """The items that a transaction names, as they were before it. moto copies their tables instead."""
 
@@ -186,6 +229,9 @@ def make_faster() -> None:
     """Replace what moto does with whole tables."""
     write_items, query = DynamoDBBackend.transact_write_items, Table.query
     serialize = DynamoResult.execute_result
+    # It looks at the directories of all services for each request.
+    modules = tuple(moto.backends.list_of_moto_modules())
+    moto.backends.list_of_moto_modules = lambda: modules
     signature = inspect.signature(query)
 
     def transact_write_items(backend: DynamoDBBackend, transact_items: list[dict[str, Any]]) -> None:
@@ -279,7 +325,7 @@ def main() -> None:
         state.load()
         threading.Thread(target=state.save_repeatedly, daemon=True).start()
     try:
-        run_simple(options.host, options.port, serialized, threaded=True, request_handler=MotoRequestHandler)
+        run_simple(options.host, options.port, serialized, threaded=True, request_handler=KeepAliveHandler)
     finally:
         if state is not None:
             state.save()

@@ -12,7 +12,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self
@@ -95,6 +95,9 @@ class Stack:
         self.endpoints: dict[str, Any] = {}
         self._pool: dict[str, str] = {}
         self._lock: Any = None
+        # To create one for each person takes longer than to create the person.
+        self._clients = AsyncExitStack()
+        self._cognito: Any = None
         self.servers: tuple[str, ...] = SERVERS
 
     @property
@@ -244,16 +247,17 @@ class Stack:
         """Create a user who can log in."""
         attributes = {"email": email, "email_verified": "true", "name": name}
         pool = self._pool["ARTCAFE_COGNITO_POOL_ID"]
-        async with self.cognito() as cognito:
-            await cognito.admin_create_user(
-                UserPoolId=pool,
-                Username=email,
-                UserAttributes=[{"Name": key, "Value": value} for key, value in attributes.items() if value],
-                MessageAction="SUPPRESS",
-            )
-            await cognito.admin_set_user_password(
-                UserPoolId=pool, Username=email, Password=password, Permanent=True
-            )
+        if self._cognito is None:
+            self._cognito = await self._clients.enter_async_context(self.cognito())
+        await self._cognito.admin_create_user(
+            UserPoolId=pool,
+            Username=email,
+            UserAttributes=[{"Name": key, "Value": value} for key, value in attributes.items() if value],
+            MessageAction="SUPPRESS",
+        )
+        await self._cognito.admin_set_user_password(
+            UserPoolId=pool, Username=email, Password=password, Permanent=True
+        )
 
     async def wait_ready(self) -> None:
         """Wait until every service is healthy; raises TimeoutError with those that are not."""
@@ -345,6 +349,8 @@ class Stack:
 
     async def down(self) -> None:
         """Stop everything: the services first, then the servers they depend on."""
+        await self._clients.aclose()
+        self._cognito = None
         services = [name for name in self.supervisor.names if name not in self.servers]
         await run_all(self.supervisor.stop(name) for name in services)
         # nats-server waits up to 15 s for logins that identity no longer answers.
