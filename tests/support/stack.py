@@ -1,6 +1,7 @@
 """Stacks for tests: real servers and services on free ports."""
 
 import contextlib
+import os
 import secrets
 import socket
 
@@ -14,15 +15,24 @@ UNLIMITED = {"ARTCAFE_ADDRESS_LOGINS_PER_MINUTE": "0", "ARTCAFE_ADDRESS_CALLS_PE
 
 # Below the ports of outgoing connections, which may take a port between its choice and its use.
 PORTS = range(15_000, 32_000)
+# Of the test processes that run at once, each has ports of its own.
+PROCESSES = 8
+_given = set[int]()
 
 
 def free_port() -> int:
-    """A port on which nothing listens."""
+    """A port on which nothing listens, and which this process was not given before."""
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % PROCESSES
+    own = PORTS[number::PROCESSES]
     while True:
+        if len(_given) > len(own) // 2:
+            _given.clear()
+        port = secrets.choice(own)
         with contextlib.suppress(OSError), socket.socket() as probe:
-            port = secrets.choice(PORTS)
             probe.bind(("127.0.0.1", port))
-            return port
+            if port not in _given:
+                _given.add(port)
+                return port
 
 
 def free_ports() -> Ports:
