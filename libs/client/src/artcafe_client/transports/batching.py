@@ -59,12 +59,13 @@ class FrameSender:
         while self._lines:
             lines, self._lines = self._lines, []
             sent, self._sent = self._sent, None
-            error: ConnectionLost | None = None
+            error: Exception | None = None
             try:
                 for frame in _join(lines):
                     await self._send(frame)
-            except ConnectionLost as lost:
-                error = lost
+            except Exception as failure:
+                # Whoever waits for these lines gets it, whatever it is.
+                error = failure
             if sent is None or sent.done():
                 continue
             if error is None:

@@ -86,11 +86,13 @@ class ChannelReader:
         self._heard = asyncio.Event()
         self._heard_at = 0.0
         self._broken = False
+        self._is_stopping = False
         self._task: asyncio.Task[None] | None = None
 
     async def start(self, start: Start) -> None:
         """Begins; HistoryUnavailable if the client may not read the stream, StreamUnavailable while it is away."""
         self._start = start
+        self._is_stopping = False
         after = await self._create_consumer(await self._policy(start))
         if start.is_now or isinstance(start.since, int):
             first = after + 1 if start.is_now else start.since
@@ -104,6 +106,8 @@ class ChannelReader:
         """Ends, and deletes the consumer."""
         task, self._task = self._task, None
         if task is not None:
+            # `wait_for` of Python 3.11 loses a cancellation that comes together with what it waits for.
+            self._is_stopping = True
             task.cancel()
             await asyncio.wait([task])
         await self._leave()
@@ -243,7 +247,7 @@ class ChannelReader:
 
     async def _run(self) -> None:
         # On the next connection the subscription begins again.
-        while self._nc.is_connected:
+        while self._nc.is_connected and not self._is_stopping:
             await self._pull_or_wait()
 
     async def _pull_or_wait(self) -> None:
