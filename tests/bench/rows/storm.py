@@ -44,7 +44,7 @@ async def run(environment):
     for percentile in ("p50", "p99"):
         yield Result(
             row="storm",
-            what=f"{percentile} of others meanwhile, {SUBSCRIBERS} subscribers, {SUBSCRIBERS * RATE:,} deliveries/s",
+            what=f"{percentile} of other clients during the storm, {SUBSCRIBERS} subscribers, {SUBSCRIBERS * RATE:,} deliveries/s",
             unit="ms",
             ours=median(each[percentile] for each in runs),
             reference=alone[percentile],

@@ -64,7 +64,7 @@ class FrameSender:
                 for frame in _join(lines):
                     await self._send(frame)
             except Exception as failure:
-                # Whoever waits for these lines gets it, whatever it is.
+                # Passed on to those that wait for these lines.
                 error = failure
             if sent is None or sent.done():
                 continue
@@ -72,7 +72,7 @@ class FrameSender:
                 sent.set_result(None)
             else:
                 sent.set_exception(error)
-                # Nobody may wait for it any more.
+                # Without it, asyncio warns if no task waits for the result.
                 sent.exception()
         self._is_busy = False
 

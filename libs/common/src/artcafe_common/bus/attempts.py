@@ -53,8 +53,8 @@ async def wait_for_reply(
 ) -> R:
     """The first reply, or the first error, of an attempt; with `repeat` also of a second. Raises RequestLost.
 
-    `is_handled` tells whether an instance handles one of the attempts. The first attempt runs in the caller's task: only
-    a reply that is late costs further ones.
+    `is_handled` tells whether an instance handles one of the attempts. The first attempt runs in the caller's task;
+    further tasks are created only if its reply is late.
     """
     watch = _Watch(attempt, is_handled, repeat=repeat, patience_s=patience_s, grace_s=grace_s)
     try:
@@ -107,7 +107,7 @@ class _Watch(Generic[R]):
             self._caller.cancel()
 
     def has_interrupted(self) -> bool:
-        """Whether the cancellation of the call is this one's, and nobody else's; it is undone."""
+        """Whether only this watch has cancelled the call; then the cancellation is undone."""
         if not self._interrupted:
             return False
         self._interrupted = False

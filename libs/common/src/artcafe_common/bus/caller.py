@@ -17,7 +17,7 @@ CALLER_HEADER = "Artcafe-Caller"
 TRACE_HEADER = "traceparent"
 # How long the caller waits, from when the request arrives: the clocks of two hosts need not agree.
 TIMEOUT_HEADER = "Artcafe-Timeout-Ms"
-# How long the caller bears a store that does not respond, if its request has taken some of its time already.
+# How long a call waits for a store that does not respond, if its request has used a part of its time already.
 PATIENCE_HEADER = "Artcafe-Patience-Ms"
 # Names one attempt of a call, to ask whether an instance handles it.
 ATTEMPT_HEADER = "Artcafe-Attempt"

@@ -48,7 +48,7 @@ class Receiver(Protocol):
 
 
 class BrokerStream(asyncio.Protocol):
-    """The protocol of a connection's socket; nats-py's own is still told of everything but the data."""
+    """The protocol of a connection's socket; it passes all events except received data to nats-py's own protocol."""
 
     def __init__(self, receiver: Receiver, transport: Any) -> None:
         self._receiver = receiver

@@ -54,8 +54,8 @@ async def apply_online(
 ) -> list[ClientOrAgent]:
     """The clients or agents of a page with their current presence.
 
-    Those are requested by id that went offline after tenancy was told that they are online; or all, if `online` is not
-    complete.
+    Requested by id are clients that went offline after tenancy was told that they are online, and all of them if
+    `online` is not complete.
     """
     if online is None:
         return members

@@ -99,7 +99,7 @@ class PresenceReporter:
             await self._publish_queued()
 
     async def _publish_queued(self) -> None:
-        """Publishes what is queued now; what is added meanwhile waits for the next interval."""
+        """Publishes what is queued now; later entries are published with the next interval."""
         left = len(self._queue)
         while left > 0:
             event, count = self._next_event()
