@@ -119,6 +119,9 @@ class Tenant:
         (items,) = (each for each in (await self.call("GET", path, 200)).values() if isinstance(each, list))
         return items
 
+    async def is_online(self, client_id):
+        return (await self.call("GET", f"/clients/{client_id}/status", 200))["status"] == "online"
+
     async def create_client(self, name=None, **fields):
         body = {"name": name or f"agent {uuid.uuid4().hex[:8]}", **fields}
         return Client(self, await self.call("POST", "/clients", 201, json=body))

@@ -46,7 +46,7 @@ async def test_node_that_leads_is_killed(cluster, org):
     others = [url for name, url in cluster.node_urls.items() if name != killed]
     gone = await leaving.connect_nats(servers=cluster.node_urls[killed], tls=cluster.create_tls())
     direct = await staying.connect_nats(servers=others, tls=cluster.create_tls())
-    await eventually(lambda: is_online(org, leaving.id, expected=True))
+    await eventually(lambda: org.is_online(leaving.id))
 
     await cluster.supervisor.stop(killed, how=signal.SIGKILL)
     killed_at = time.monotonic()
@@ -68,7 +68,7 @@ async def test_node_that_leads_is_killed(cluster, org):
     assert [message["data"] for message in page["messages"]] == [number for number, _ in published]
 
     assert not gone.is_connected
-    assert await is_online(org, leaving.id, expected=False)
+    assert not await org.is_online(leaving.id)
     assert direct.is_connected
 
     cluster.start(killed)
@@ -138,11 +138,6 @@ async def test_routes_and_websockets_answer_no_plaintext(cluster):
 async def publish(socket, number):
     await socket.send(type="publish", channel="news", data=number, id=str(number))
     return await socket.receive_any(["published", "error"], within=10, id=str(number))
-
-
-async def is_online(org, client_id, *, expected):
-    status = await org.call("GET", f"/clients/{client_id}/status", 200)
-    return (status["status"] == "online") is expected
 
 
 async def is_ready(cluster):

@@ -92,8 +92,7 @@ async def test_clients_meet_over_two_gateways_and_three_nodes(secure):
         *({"gateway": number} for number in range(2)),
     ]
     for client in (first, second, *(client for client, _ in direct)):
-        status = await org.call("GET", f"/clients/{client.id}/status", 200)
-        assert status["status"] == "online"
+        await eventually(lambda client=client: org.is_online(client.id))
     await eventually(lambda: has_used(org, 5 + probes))
 
     # Revoked at one gateway, closed at the other and at a node.

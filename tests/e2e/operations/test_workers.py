@@ -31,8 +31,12 @@ async def test_messages_and_revocations_reach_sockets_of_every_worker(worker_sta
     for socket in sockets:
         await eventually(lambda s=socket: len(s.pending("message")) == 12)
         assert sorted(frame["data"] for frame in socket.pending("message")) == list(range(12))
-    status = await tenant.call("GET", f"/clients/{client.id}/status", 200)
-    assert len(status["connections"]) == 12
+
+    async def all_connected():
+        status = await tenant.call("GET", f"/clients/{client.id}/status", 200)
+        return len(status["connections"]) == 12
+
+    await eventually(all_connected)
     # One answer has the metrics of both workers.
     samples = await read_metrics(worker_stack, "gateway")
     by_worker = {

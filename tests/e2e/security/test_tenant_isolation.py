@@ -9,6 +9,7 @@ from websockets.asyncio.client import connect
 
 from support.api_examples import UNKNOWN_ID
 from support.problems import without_request_id
+from support.waiting import eventually
 
 
 async def test_another_organization_has_no_access(tenant, other_tenant):
@@ -109,5 +110,4 @@ async def test_another_organization_has_no_access(tenant, other_tenant):
                 await ws.recv()
     # Failed logins do not affect Alice's connection.
     assert (await alice_ws.send_and_receive("ping", "pong"))["timestamp"]
-    status = await tenant.call("GET", f"/clients/{alice.id}/status", 200)
-    assert status["status"] == "online"
+    await eventually(lambda: tenant.is_online(alice.id))

@@ -113,8 +113,7 @@ async def test_sockets_of_one_client_are_independent(tenant):
     await publisher.send_and_receive("publish", "published", subject="all", data="hi", id=1)
     for socket in sockets:
         assert (await socket.receive("message"))["data"] == "hi"
-    status = await tenant.call("GET", f"/clients/{client.id}/status", 200)
-    assert status["status"] == "online"
+    await eventually(lambda: tenant.is_online(client.id))
 
 
 async def test_repeatedly_reconnected_client_receives_messages(tenant):
