@@ -2,12 +2,14 @@
 
 import asyncio
 import atexit
+import contextlib
 import multiprocessing
 import os
 import runpy
 import signal
 import sys
 from functools import cache
+from pathlib import Path
 
 from artcafe_common.child_processes import die_with_parent
 from artcafe_common.dev.supervisor import Supervisor
@@ -71,12 +73,20 @@ def fork_server():
     return context
 
 
+def lower_priority():
+    """Give this process, and its session, a smaller share of a busy machine's processors."""
+    os.nice(SERVICE_NICENESS)
+    # Linux shares them among sessions first, by this value. It is not writable everywhere.
+    with contextlib.suppress(OSError):
+        Path("/proc/self/autogroup").write_text(str(SERVICE_NICENESS), encoding="ascii")
+
+
 def run_module(arguments, environ, log):
     """Run a module as `python -m` would, in this process; `arguments` begin with its name."""
     die_with_parent()
     os.setsid()
     if arguments[0] != MOTO:
-        os.nice(SERVICE_NICENESS)
+        lower_priority()
     with open(log, "ab") as output, open(os.devnull, "rb") as nothing:  # noqa: PTH123 - as the file numbers are what counts
         for source, number in ((nothing, 0), (output, 1), (output, 2)):
             os.dup2(source.fileno(), number)
