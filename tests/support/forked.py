@@ -2,21 +2,18 @@
 
 import asyncio
 import atexit
-import contextlib
 import multiprocessing
 import os
 import runpy
 import signal
 import sys
 from functools import cache
-from pathlib import Path
 
 from artcafe_common.child_processes import die_with_parent
 from artcafe_common.dev.supervisor import Supervisor
+from support.priority import lower_priority
 
 MOTO = "artcafe_common.dev.moto"
-# Of a busy machine, the stores get more than the services that wait for them, as on machines of their own.
-SERVICE_NICENESS = 5
 
 
 class ForkingSupervisor(Supervisor):
@@ -73,19 +70,12 @@ def fork_server():
     return context
 
 
-def lower_priority():
-    """Give this process, and its session, a smaller share of a busy machine's processors."""
-    os.nice(SERVICE_NICENESS)
-    # Linux shares them among sessions first, by this value. It is not writable everywhere.
-    with contextlib.suppress(OSError):
-        Path("/proc/self/autogroup").write_text(str(SERVICE_NICENESS), encoding="ascii")
-
-
 def run_module(arguments, environ, log):
     """Run a module as `python -m` would, in this process; `arguments` begin with its name."""
     die_with_parent()
     os.setsid()
     if arguments[0] != MOTO:
+        # The stores get more of a busy machine than the services that wait for them, as on machines of their own.
         lower_priority()
     with open(log, "ab") as output, open(os.devnull, "rb") as nothing:  # noqa: PTH123 - as the file numbers are what counts
         for source, number in ((nothing, 0), (output, 1), (output, 2)):

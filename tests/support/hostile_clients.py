@@ -1,7 +1,6 @@
 """Clients that write hostile inputs to the broker: a process of the broker's fuzz."""
 
 import asyncio
-import os
 import random
 import time
 from collections import Counter
@@ -12,6 +11,7 @@ from support.actors import Client
 from support.calm_tenants import MARKER
 from support.hostile_nats import HostileInputs
 from support.json_process import serve
+from support.priority import lower_priority
 from support.raw_nats import RawNats
 
 # Half-open connections that each attacker leaves behind.
@@ -112,5 +112,5 @@ async def attack(request):
 
 if __name__ == "__main__":
     # Attackers have machines of their own: they leave the processors of this one to the broker and the services.
-    os.nice(10)
+    lower_priority()
     asyncio.run(serve(attack))

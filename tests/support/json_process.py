@@ -38,6 +38,8 @@ class JsonProcess:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             limit=MAX_LINE,
+            # Its share of a busy machine is its own, not a part of the tests'.
+            start_new_session=True,
             **options,
         )
         try:
