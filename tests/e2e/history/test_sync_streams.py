@@ -82,7 +82,11 @@ async def test_streams_are_moved_with_their_messages(separate_stack, tmp_path):
     for number in range(1, 6):
         await nc.publish(channel["subject"], b"%d" % number)
         await nc.publish(f"{tenant.id}.orders.new", b"%d" % number)
-    await nc.flush()
+
+    async def all_stored():
+        return (await js.stream_info(HISTORY_STREAM)).state.last_seq == 5
+
+    await eventually(all_stored)
     await js.delete_msg(HISTORY_STREAM, 2)
     stored_at = (await js.get_msg(HISTORY_STREAM, 3)).time
 
