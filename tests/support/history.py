@@ -2,6 +2,8 @@
 
 import json
 
+from support.waiting import eventually
+
 
 async def publish(tenant, channel, *messages):
     """Publish over REST; returns the response of each message."""
@@ -12,6 +14,16 @@ async def publish(tenant, channel, *messages):
 async def read_history(tenant, channel, **query):
     """One page of a channel's stored messages."""
     return await tenant.call("GET", f"/channels/{channel['channel_id']}/messages", 200, params=query)
+
+
+async def wait_until_stored(tenant, channel, data):
+    """The sequence number of the channel's last stored message, once it is this one; direct publishers do not know it."""
+
+    async def find():
+        (last,) = (await read_history(tenant, channel, last=1))["messages"]
+        return last["data"] == data and last["seq"]
+
+    return await eventually(find)
 
 
 async def list_subscribers(tenant, channel, **query):

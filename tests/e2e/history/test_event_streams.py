@@ -13,7 +13,7 @@ from artcafe_common.contracts.tenancy.history import MESSAGES_PER_CHANNEL
 from support.actors import set_plan
 from support.client_tokens import connect_rest
 from support.health import is_ready
-from support.history import publish
+from support.history import publish, wait_until_stored
 from support.problems import assert_problem
 from support.sse import follow
 from support.waiting import eventually
@@ -78,7 +78,7 @@ async def test_gap_is_told_once(tenant):
     nc = await client.connect_nats()
     for number in range(1, MESSAGES_PER_CHANNEL + 1):
         await nc.publish(channel["subject"], b"%d" % number)
-    await nc.flush()
+    await wait_until_stored(tenant, channel, MESSAGES_PER_CHANNEL)
     http = await connect_rest(client)
     stream = await follow(http, channel, since=first)
     await eventually(lambda: stream.received)

@@ -3,7 +3,7 @@
 from artcafe_common.broker.subjects import HISTORY_STREAM
 from artcafe_common.contracts.tenancy.history import MESSAGES_PER_CHANNEL
 from support.activity import wait_for_entries
-from support.history import publish
+from support.history import publish, wait_until_stored
 from support.streams_account import enter_streams_account
 from support.waiting import eventually
 
@@ -28,16 +28,7 @@ async def test_full_channel_and_purged_stream_are_told(tenant):
     nc = await client.connect_nats()
     for number in range(3, MESSAGES_PER_CHANNEL + 2):
         await nc.publish(channel["subject"], b"%d" % number)
-    await nc.flush()
-    last_seq = quiet_seq + MESSAGES_PER_CHANNEL - 1
-
-    async def is_stored():
-        page = await tenant.call(
-            "GET", f"/channels/{channel['channel_id']}/messages", 200, params={"last": 1}
-        )
-        return page["messages"][0]["seq"] == last_seq
-
-    await eventually(is_stored)
+    last_seq = await wait_until_stored(tenant, channel, MESSAGES_PER_CHANNEL + 1)
     # The channel keeps 10,000 messages; the first two are gone.
     socket, gap = await resume(client, channel, first)
     assert gap
