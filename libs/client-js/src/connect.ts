@@ -11,6 +11,11 @@ import type { Dial } from "./server-link.js";
  * Rejects with a ConfigurationError, with ConnectionFailed after `connectTimeoutMs`, or with the error of a refused key.
  */
 export async function connect(options: ConnectOptions): Promise<Client> {
+  return new Client(options, await webSocketDial(options)).open();
+}
+
+/** How a client connects over WebSocket. Rejects with a ConfigurationError. */
+export async function webSocketDial(options: ConnectOptions): Promise<Dial> {
   const global = globalThis as { WebSocket?: WebSocketConstructor };
   const WebSocket = options.WebSocket ?? global.WebSocket;
   if (!WebSocket) {
@@ -21,7 +26,7 @@ export async function connect(options: ConnectOptions): Promise<Client> {
     throw new ConfigurationError(`${options.url} is not a ws://, wss:// or http(s):// address`);
   }
   const key = await KeyPair.fromSeed(options.seed);
-  const dial: Dial = (onError) =>
+  return (onError) =>
     Link.dial({
       url: options.url,
       clientId: options.clientId,
@@ -31,5 +36,4 @@ export async function connect(options: ConnectOptions): Promise<Client> {
       answerTimeoutMs: options.ackTimeoutMs ?? DEFAULT_TIMEOUT_MS,
       onError,
     });
-  return new Client(options, dial).open();
 }

@@ -1,6 +1,7 @@
 import {
   type ConnectionOptions,
   type Msg,
+  type MsgHdrs,
   type NatsConnection,
   nkeyAuthenticator,
   type Subscription,
@@ -14,6 +15,7 @@ import { isChannelId } from "./names.js";
 import { ChannelReader } from "./nats-channel-reader.js";
 import { decode, publishersHeaders, toHeaders, translate } from "./nats-messages.js";
 import { channelSubject, publishSubject, receivedName, subscribeSubjects } from "./nats-names.js";
+import type { KeyPair } from "./nkeys.js";
 import type { Loss, Report, RosterEntry, Target } from "./options.js";
 import type { ReceiveQueue } from "./receive-queue.js";
 import type { ServerLink } from "./server-link.js";
@@ -30,7 +32,11 @@ export interface NatsLinkOptions {
   tenantId: string;
   clientId: string;
   seed: string;
-  publicKey: string;
+  key: KeyPair;
+  /** Whether messages are signed, so that others see whom they come from. */
+  sign: boolean;
+  /** Reads the roster in another way: no subject of the broker answers for it. */
+  readRoster: (() => Promise<RosterEntry[]>) | undefined;
   attemptTimeoutMs: number;
   answerTimeoutMs: number;
   /** Is called when the broker refuses the key: whether that is final. */
@@ -58,6 +64,8 @@ export class NatsLink implements ServerLink {
   #waiting = new Set<Waiting>();
   #subscriptions = new Map<ReceiveQueue, Subscription[]>();
   #readers = new Map<ReceiveQueue, ChannelReader>();
+  /** Resolves when the last message before was given to the NATS library. */
+  #sent: Promise<unknown> = Promise.resolve();
 
   private constructor(options: NatsLinkOptions) {
     this.#options = options;
@@ -118,22 +126,31 @@ export class NatsLink implements ServerLink {
     const { channel } = receivedName(this.tenantId, subject);
     if (channel !== undefined) return this.#publishToChannel(subject, body, headers, messageId);
     const nc = this.#connection();
-    await this.#confirmed(subject, () => {
-      nc.publish(subject, body, headers ? { headers: toHeaders(headers) } : {});
-      return nc.flush();
-    });
+    await this.#confirmed(subject, () =>
+      this.#signed(subject, body, headers, (options) => {
+        nc.publish(subject, body, options);
+        return nc.flush();
+      }),
+    );
     return { type: "published" };
   }
 
   send(subject: string, body: string): void {
+    const nc = this.#connection();
     // The subject of an answer is the one that the asker named.
-    this.#connection().publish(subject, body);
+    void this.#signed(subject, body, undefined, (options) => {
+      nc.publish(subject, body, options);
+      return Promise.resolve();
+    }).catch(() => undefined);
   }
 
   async request(text: string, body: string, timeoutMs: number): Promise<AnswerFrame> {
     const subject = publishSubject(this.tenantId, text);
     const nc = this.#connection();
-    const reply = await this.#confirmed(subject, () => nc.request(subject, body, { timeout: Math.max(1, timeoutMs) }));
+    const timeout = Math.max(1, timeoutMs);
+    const reply = await this.#confirmed(subject, () =>
+      this.#signed(subject, body, undefined, (options) => nc.request(subject, body, { ...options, timeout })),
+    );
     return { type: "reply", data: decode(reply) };
   }
 
@@ -150,7 +167,9 @@ export class NatsLink implements ServerLink {
   }
 
   roster(): Promise<RosterEntry[]> {
-    return Promise.reject(new ArtcafeError("the roster is read over WebSocket or REST"));
+    const { readRoster } = this.#options;
+    if (readRoster) return readRoster();
+    return Promise.reject(new ArtcafeError("the roster is read over WebSocket: pass its address as `url`"));
   }
 
   async flush(timeoutMs: number): Promise<void> {
@@ -221,10 +240,11 @@ export class NatsLink implements ServerLink {
   async close(): Promise<void> {
     if (this.loss) return;
     for (const reader of this.#readers.values()) reader.stop();
-    this.#tell("_PRESENCE", { type: "disconnect" });
     const timer = setTimeout(() => {
       this.abort("closed");
     }, CLOSE_TIMEOUT_MS);
+    await this.#sent;
+    this.#tell("_PRESENCE", { type: "disconnect" });
     await this.#nc?.flush().catch(() => undefined);
     await this.#nc?.close().catch(() => undefined);
     await this.lost;
@@ -289,13 +309,14 @@ export class NatsLink implements ServerLink {
     messageId: string | undefined,
   ): Promise<AnswerFrame> {
     const nc = this.#connection();
-    const all = toHeaders(headers ?? {});
     // Ids belong to their publisher: another client's message with the same id is another message.
-    if (messageId !== undefined) all.set("Nats-Msg-Id", `${this.#options.publicKey}.${messageId}`);
-    const options = { headers: all, timeout: this.#options.answerTimeoutMs };
+    const id = messageId === undefined ? {} : { "Nats-Msg-Id": `${this.#options.key.publicKey}.${messageId}` };
+    const timeout = this.#options.answerTimeoutMs;
     let reply: Msg;
     try {
-      reply = await this.#confirmed(subject, () => nc.request(subject, body, options));
+      reply = await this.#confirmed(subject, () =>
+        this.#signed(subject, body, { ...headers, ...id }, (options) => nc.request(subject, body, { ...options, timeout })),
+      );
     } catch (error) {
       if (!(error instanceof NoResponders) && !(error instanceof RequestTimeout)) throw error;
       throw new PublishUncertain({ message: "the channel's stream did not confirm the message" });
@@ -303,6 +324,26 @@ export class NatsLink implements ServerLink {
     const { seq, duplicate } = decode(reply) as { seq?: number; duplicate?: boolean };
     if (seq === undefined) throw new PublishUncertain({ message: "the channel's stream refused the message" });
     return { type: "published", seq, duplicate: duplicate ?? false };
+  }
+
+  /** Sends a message, signed if this client signs. Messages are sent in the order of the calls. */
+  #signed<T>(
+    subject: string,
+    body: string,
+    headers: Record<string, string> | undefined,
+    send: (options: { headers?: MsgHdrs }) => Promise<T>,
+  ): Promise<T> {
+    const { sign, key, clientId } = this.#options;
+    if (!sign) return send(headers ? { headers: toHeaders(headers) } : {});
+    const signing = key.signMessage(clientId, subject, body);
+    const before = this.#sent;
+    const sent = signing.then(async (signature) => {
+      await before;
+      // In an object, since the next message does not wait for the answer to this one.
+      return { answer: send({ headers: toHeaders({ ...headers, "Artcafe-Signature": signature }) }) };
+    });
+    this.#sent = sent.catch(() => undefined);
+    return sent.then(({ answer }) => answer);
   }
 
   #subject(target: Target): string {

@@ -2,10 +2,12 @@
 // entry, `@artcafe/client/nats`, needs.
 
 import { Client } from "./client.js";
+import { webSocketDial } from "./connect.js";
 import { ConfigurationError } from "./errors.js";
 import { type NatsConnect, NatsLink } from "./nats-link.js";
 import { KeyPair } from "./nkeys.js";
-import { type ClientOptions, DEFAULT_TIMEOUT_MS } from "./options.js";
+import { type ClientOptions, DEFAULT_TIMEOUT_MS, type RosterEntry, type WebSocketConstructor } from "./options.js";
+import type { Dial } from "./server-link.js";
 
 /** A broker that has just started refuses every key until the platform is connected to it again. */
 const MAX_PASSING_REFUSALS = 5;
@@ -17,17 +19,23 @@ export interface NatsConnectOptions extends ClientOptions {
   servers: string | string[];
   /** The id of the organization. */
   tenantId: string;
+  /** Signs each message with the client's key, so that receivers over WebSocket see whom it comes from. */
+  sign?: boolean;
+  /** The gateway's address, for the roster alone: each time it is read, over a WebSocket of its own. */
+  url?: string;
+  WebSocket?: WebSocketConstructor;
 }
 
 /**
- * Connects a client to its organization directly over NATS. Channels are named by their ids, and the roster cannot be read.
+ * Connects a client to its organization directly over NATS. Channels are named by their ids.
  *
  * Rejects as `connect` of `@artcafe/client` does.
  */
 export async function connectNats(options: NatsConnectOptions): Promise<Client> {
-  const { connect, servers, tenantId, clientId, seed } = options;
+  const { connect, servers, tenantId, clientId, seed, url } = options;
   if (!clientId || !tenantId) throw new ConfigurationError("direct NATS needs `clientId` and `tenantId`");
-  const { publicKey } = await KeyPair.fromSeed(seed);
+  const key = await KeyPair.fromSeed(seed);
+  const dial = url === undefined ? undefined : await webSocketDial({ ...options, url });
   let wasAccepted = false;
   let refusals = 0;
   const client = new Client(options, async (onError) => {
@@ -37,7 +45,9 @@ export async function connectNats(options: NatsConnectOptions): Promise<Client> 
       tenantId,
       clientId,
       seed,
-      publicKey,
+      key,
+      sign: options.sign ?? false,
+      readRoster: dial && (() => readRoster(dial)),
       attemptTimeoutMs: options.attemptTimeoutMs ?? DEFAULT_TIMEOUT_MS,
       answerTimeoutMs: options.ackTimeoutMs ?? DEFAULT_TIMEOUT_MS,
       onRefused: () => {
@@ -53,6 +63,16 @@ export async function connectNats(options: NatsConnectOptions): Promise<Client> 
     return link;
   });
   return client.open();
+}
+
+async function readRoster(dial: Dial): Promise<RosterEntry[]> {
+  const link = await dial(() => undefined);
+  if (link.loss) throw link.loss.error;
+  try {
+    return await link.roster();
+  } finally {
+    await link.close();
+  }
 }
 
 export type { NatsConnect } from "./nats-link.js";

@@ -36,6 +36,15 @@ export class KeyPair {
     }
   }
 
+  /** The header `Artcafe-Signature` of a message that a client publishes directly over NATS. */
+  async signMessage(clientId: string, subject: string, body: string): Promise<string> {
+    const at = Date.now();
+    const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(body)));
+    const hex = Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
+    const signature = await this.sign(["artcafe-signature-v1", clientId, subject, at, hex].join("\n"));
+    return `v1 ${clientId} ${at} ${signature}`;
+  }
+
   /** The signature of a text's UTF-8 bytes, in base64url without padding. */
   async sign(text: string): Promise<string> {
     const bytes = new TextEncoder().encode(text);

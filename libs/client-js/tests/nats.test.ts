@@ -1,6 +1,7 @@
 // The client over direct NATS, and a running system; see `stack.ts`.
 
 import { afterEach, describe, expect, test } from "vitest";
+import { WebSocket } from "ws";
 
 import {
   AuthenticationFailed,
@@ -98,6 +99,32 @@ describe.skipIf(!api)("on a running system", () => {
     const [responder, asker] = [await openNats(), await openNats()];
     await responder.respond("ask", ({ data }) => Number(data) * 7).confirmed();
     expect(await asker.request("ask", 6)).toBe(42);
+  });
+
+  test("signed messages show whom they come from, in the order in which they were sent", async () => {
+    const { clientId, seed } = await createClient();
+    const [signing, plain] = [await openNats({ clientId, seed, sign: true }), await openNats()];
+    const receiver = await open();
+    const [channelId, numbers] = [await createChannel(), Array.from({ length: 20 }, (_, n) => n)];
+    const orders = await receiver.subscribe("orders.>").confirmed();
+    const news = await receiver.channel(channelId).subscribe().confirmed();
+    await Promise.all(numbers.map((n) => signing.publish("orders.new", n, { headers: { Lang: "en" } })));
+    await signing.channel(channelId).publish("kept");
+    await plain.publish("orders.plain", 1);
+    for (const n of numbers) expect((await orders.next()).value).toMatchObject({ data: n, sender: clientId });
+    expect((await orders.next()).value).toMatchObject({ data: 1, sender: undefined });
+    expect((await news.next()).value).toMatchObject({ data: "kept", sender: clientId });
+    // Answers are signed as well.
+    await signing.respond("ask", () => 42).confirmed();
+    expect(await receiver.request("ask", 6)).toBe(42);
+  });
+
+  test("the roster is read over WebSocket, if its address is known", async () => {
+    const { url, clientId } = await createClient();
+    const client = await openNats({ url, WebSocket });
+    const ids = (await client.presence.roster()).map((each) => each.client_id);
+    expect(ids).toContain(clientId);
+    await expect((await openNats()).presence.roster()).rejects.toThrow("pass its address");
   });
 
   test("a channel is stored and read from any place", async () => {
