@@ -25,7 +25,7 @@ export async function webSocketDial(options: ConnectOptions): Promise<Dial> {
   if (!/^(ws|http)s?:\/\/[^/]/.test(options.url)) {
     throw new ConfigurationError(`${options.url} is not a ws://, wss:// or http(s):// address`);
   }
-  const key = await KeyPair.fromSeed(options.seed);
+  const key = await KeyPair.fromSeed(options.seed, options.ed25519);
   return (onError) =>
     Link.dial({
       url: options.url,

@@ -9,6 +9,7 @@ export type { Ack, Message } from "./message.js";
 export type {
   ClientOptions,
   ConnectOptions,
+  Ed25519,
   OfflineOptions,
   Report,
   RosterEntry,

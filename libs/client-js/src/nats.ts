@@ -34,7 +34,7 @@ export interface NatsConnectOptions extends ClientOptions {
 export async function connectNats(options: NatsConnectOptions): Promise<Client> {
   const { connect, servers, tenantId, clientId, seed, url } = options;
   if (!clientId || !tenantId) throw new ConfigurationError("direct NATS needs `clientId` and `tenantId`");
-  const key = await KeyPair.fromSeed(seed);
+  const key = await KeyPair.fromSeed(seed, options.ed25519);
   const dial = url === undefined ? undefined : await webSocketDial({ ...options, url });
   let wasAccepted = false;
   let refusals = 0;

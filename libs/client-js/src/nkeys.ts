@@ -1,6 +1,7 @@
 // Ed25519 keys in the text form of NATS: base32 of a prefix, 32 bytes and a CRC-16.
 
 import { ConfigurationError } from "./errors.js";
+import type { Ed25519 } from "./options.js";
 
 const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 const SEED_PREFIX = 18 << 3; // "S"
@@ -11,29 +12,35 @@ const PKCS8_HEAD = [48, 46, 2, 1, 0, 48, 5, 6, 3, 43, 101, 112, 4, 34, 4, 32];
 const BAD_SEED = "the seed is not valid; it must be one line of 58 characters that starts with SU";
 const NO_ED25519 =
   "this platform's Web Crypto cannot sign with Ed25519. It needs Node.js 20, Chrome 137, Firefox 130 or Safari 17, " +
-  "and in a browser a page that was loaded over https or from localhost";
+  "and in a browser a page that was loaded over https or from localhost; elsewhere pass the package @noble/ed25519 as " +
+  "`ed25519`";
 
 /** A client's key. The private half cannot be read from it. */
 export class KeyPair {
   private constructor(
     readonly publicKey: string,
-    private readonly key: CryptoKey,
+    private readonly signBytes: (bytes: Uint8Array<ArrayBuffer>) => Promise<ArrayBuffer | Uint8Array>,
   ) {}
 
   /** The key pair of a seed. Rejects with a ConfigurationError. */
-  static async fromSeed(seed: string): Promise<KeyPair> {
+  static async fromSeed(seed: string, ed25519?: Ed25519): Promise<KeyPair> {
     const raw = decodeUserSeed(seed);
-    const subtle = (globalThis as { crypto?: { subtle?: SubtleCrypto } }).crypto?.subtle;
-    if (!subtle) throw new ConfigurationError(NO_ED25519);
-    const pkcs8 = Uint8Array.from([...PKCS8_HEAD, ...raw]);
     try {
-      const key = await subtle.importKey("pkcs8", pkcs8, "Ed25519", false, ["sign"]);
-      const readable = await subtle.importKey("pkcs8", pkcs8, "Ed25519", true, ["sign"]);
-      const { x } = await subtle.exportKey("jwk", readable);
-      return new KeyPair(encodePublicKey(fromBase64Url(x ?? "")), key);
+      return await KeyPair.#ofWebCrypto(raw);
     } catch {
-      throw new ConfigurationError(NO_ED25519);
+      if (!ed25519) throw new ConfigurationError(NO_ED25519);
     }
+    const publicKey = encodePublicKey(await ed25519.getPublicKeyAsync(raw));
+    return new KeyPair(publicKey, (bytes) => ed25519.signAsync(bytes, raw));
+  }
+
+  static async #ofWebCrypto(raw: Uint8Array): Promise<KeyPair> {
+    const { subtle } = crypto;
+    const pkcs8 = Uint8Array.from([...PKCS8_HEAD, ...raw]);
+    const key = await subtle.importKey("pkcs8", pkcs8, "Ed25519", false, ["sign"]);
+    const readable = await subtle.importKey("pkcs8", pkcs8, "Ed25519", true, ["sign"]);
+    const { x } = await subtle.exportKey("jwk", readable);
+    return new KeyPair(encodePublicKey(fromBase64Url(x ?? "")), (bytes) => subtle.sign("Ed25519", key, bytes));
   }
 
   /** The header `Artcafe-Signature` of a message that a client publishes directly over NATS. */
@@ -47,8 +54,7 @@ export class KeyPair {
 
   /** The signature of a text's UTF-8 bytes, in base64url without padding. */
   async sign(text: string): Promise<string> {
-    const bytes = new TextEncoder().encode(text);
-    const signature = new Uint8Array(await crypto.subtle.sign("Ed25519", this.key, bytes));
+    const signature = new Uint8Array(await this.signBytes(new TextEncoder().encode(text)));
     return toBase64(signature).replace(/\+/g, "-").replace(/\//g, "_").replace(/=+$/, "");
   }
 }

@@ -22,10 +22,18 @@ export interface OfflineOptions {
   size?: number;
 }
 
+/** What signs where Web Crypto has no Ed25519. The package `@noble/ed25519` has this form. */
+export interface Ed25519 {
+  getPublicKeyAsync(secretKey: Uint8Array): Promise<Uint8Array>;
+  signAsync(message: Uint8Array, secretKey: Uint8Array): Promise<Uint8Array>;
+}
+
 export interface ClientOptions {
   clientId: string;
   /** The client's private key: 58 characters that begin with SU. */
   seed: string;
+  /** For platforms whose Web Crypto has no Ed25519, and used there only. */
+  ed25519?: Ed25519;
   /** Aborting it closes the client. */
   signal?: AbortSignal;
   /** Without it, publishing without a connection throws NotConnected. */

@@ -1,3 +1,4 @@
+import * as ed25519 from "@noble/ed25519";
 import { describe, expect, test } from "vitest";
 
 import { ConfigurationError } from "../src/errors.js";
@@ -36,11 +37,14 @@ describe("a seed", () => {
     await expect(KeyPair.fromSeed(seed)).rejects.toThrow(ConfigurationError);
   });
 
-  test("is refused with the reason where Web Crypto lacks Ed25519", async () => {
+  test("needs a package that signs where Web Crypto lacks Ed25519", async () => {
+    const signature = await (await KeyPair.fromSeed(SEED)).sign("nonce");
     const importKey = crypto.subtle.importKey.bind(crypto.subtle);
     crypto.subtle.importKey = () => Promise.reject(new DOMException("no", "NotSupportedError"));
     try {
       await expect(KeyPair.fromSeed(SEED)).rejects.toThrow(/Web Crypto cannot sign with Ed25519/);
+      const key = await KeyPair.fromSeed(SEED, ed25519);
+      expect([key.publicKey, await key.sign("nonce")]).toEqual([PUBLIC_KEY, signature]);
     } finally {
       crypto.subtle.importKey = importKey;
     }
