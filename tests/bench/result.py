@@ -67,10 +67,48 @@ def describe_losses(ours, reference=()):
     return ", ".join(notes)
 
 
+def compare_rates(row, what, unit, ours, reference, of, *, cost_of="", note=""):
+    """The result of runs of ours beside runs of a reference: `cost_of` names what their processor time is told for."""
+    notes = (
+        describe_losses(ours, reference),
+        describe_cpu(ours, reference, cost_of) if cost_of else "",
+        note,
+        f"reference: {median_run(reference)['limit']}",
+    )
+    return Result(
+        row=row,
+        what=what,
+        unit=unit,
+        ours=median_run(ours)["value"],
+        reference=median_run(reference)["value"],
+        of=of,
+        limit=median_run(ours)["limit"],
+        note="; ".join(filter(None, notes)),
+        runs=[ours, reference],
+    )
+
+
+async def measure_in_turn(repeats, kinds, measure):
+    """The runs of each kind, by the kind. They alternate, so that a change of the machine's speed meets all."""
+    runs = {kind: [] for kind in kinds}
+    for _ in range(repeats):
+        for kind, measured in runs.items():
+            measured.append(await measure(kind))
+    return runs
+
+
 def describe_cpu(ours, reference, unit):
     """A note about the processor time of gateway and broker, which does not depend on the generator."""
     own, other = (median(run["cpu_us"] for run in runs) for runs in (ours, reference))
     return f"processor time of gateway and broker: {own:.2f} µs a {unit}, reference {other:.2f}"
 
 
-__all__ = ["Result", "describe_cpu", "describe_losses", "format_number", "median", "median_run"]
+__all__ = [
+    "Result",
+    "compare_rates",
+    "describe_losses",
+    "format_number",
+    "measure_in_turn",
+    "median",
+    "median_run",
+]

@@ -9,10 +9,10 @@ import asyncio
 import psutil
 
 from bench.centrifugo import VERSION, Centrifugo, NotAvailable
-from bench.result import Result, describe_losses, median, median_run
+from bench.result import Result, compare_rates, measure_in_turn, median
 from bench.rows.connects import CONCURRENCY, COUNT
 from bench.rows.fanout import measure_fanout, message_count
-from bench.rows.latency import SUBSCRIBERS, measure_latency
+from bench.rows.latency import compare_latencies, measure_latency
 from bench.rows.memory import SETTLE_S, measure_memory
 from bench.rows.pairs import PAIRS, measure_pairs
 
@@ -56,11 +56,7 @@ async def _compare(environment, server, name):
 
 async def _both(environment, measure):
     """The runs of ours and of Centrifugo, in turn."""
-    ours, theirs = [], []
-    for _ in range(environment.repeats):
-        ours.append(await measure("gateway"))
-        theirs.append(await measure(KIND))
-    return ours, theirs
+    return (await measure_in_turn(environment.repeats, ("gateway", KIND), measure)).values()
 
 
 async def _compare_fanout(environment, subscribers, window, name):
@@ -69,27 +65,8 @@ async def _compare_fanout(environment, subscribers, window, name):
         environment,
         lambda kind: measure_fanout(environment, kind, subscribers, count=count, window=window),
     )
-    costs = [median(each["cpu_us"] for each in runs) for runs in (ours, theirs)]
-    return Result(
-        row="centrifugo",
-        what=f"{subscribers:,} subscribers, {window:,} outstanding",
-        unit="deliveries/s",
-        ours=median_run(ours)["value"],
-        reference=median_run(theirs)["value"],
-        of=name,
-        limit=median_run(ours)["limit"],
-        note=" ".join(
-            filter(
-                None,
-                (
-                    describe_losses(ours, theirs),
-                    f"processor time per delivery {costs[0]:.2f} µs, reference {costs[1]:.2f} µs;",
-                    f"reference: {median_run(theirs)['limit']}",
-                ),
-            )
-        ),
-        runs=[ours, theirs],
-    )
+    what = f"{subscribers:,} subscribers, {window:,} outstanding"
+    return compare_rates("centrifugo", what, "deliveries/s", ours, theirs, name, cost_of="delivery")
 
 
 async def _compare_pairs(environment, name):
@@ -99,27 +76,8 @@ async def _compare_pairs(environment, name):
         ours, theirs = await _both(environment, lambda kind: measure_pairs(environment, kind, seconds))
     finally:
         await environment.restart_gateway()
-    costs = [median(each["cpu_us"] for each in runs) for runs in (ours, theirs)]
-    return Result(
-        row="centrifugo",
-        what=f"{PAIRS} publishers, {PAIRS} subscribers",
-        unit="messages/s",
-        ours=median_run(ours)["value"],
-        reference=median_run(theirs)["value"],
-        of=name,
-        limit=median_run(ours)["limit"],
-        note=" ".join(
-            filter(
-                None,
-                (
-                    describe_losses(ours, theirs),
-                    f"processor time per message {costs[0]:.1f} µs, reference {costs[1]:.1f} µs;",
-                    f"reference: {median_run(theirs)['limit']}",
-                ),
-            )
-        ),
-        runs=[ours, theirs],
-    )
+    what = f"{PAIRS} publishers, {PAIRS} subscribers"
+    return compare_rates("centrifugo", what, "messages/s", ours, theirs, name, cost_of="message")
 
 
 async def _compare_latency(environment, name):
@@ -127,21 +85,7 @@ async def _compare_latency(environment, name):
     ours, theirs = await _both(
         environment, lambda kind: measure_latency(environment, kind, LATENCY_RATE, seconds)
     )
-    return [
-        Result(
-            row="centrifugo",
-            what=f"{percentile}, {SUBSCRIBERS} subscribers, {LATENCY_RATE * SUBSCRIBERS:,} deliveries/s",
-            unit="ms",
-            ours=median(each[percentile] for each in ours),
-            reference=median(each[percentile] for each in theirs),
-            of=name,
-            limit=ours[0]["limit"],
-            note=describe_losses(ours, theirs),
-            better="less",
-            runs=[ours, theirs],
-        )
-        for percentile in ("p50", "p99")
-    ]
+    return compare_latencies("centrifugo", LATENCY_RATE, ours, theirs, name)
 
 
 async def _compare_logins(environment, server, name):
@@ -171,16 +115,14 @@ async def _compare_logins(environment, server, name):
 
     ours, theirs = await _both(environment, measure)
     costs = [median(each["cpu_ms"] for each in runs) for runs in (ours, theirs)]
-    return Result(
-        row="centrifugo",
-        what=f"logins, {COUNT:,} by {CONCURRENCY}",
-        unit="connects/s",
-        ours=median_run(ours)["value"],
-        reference=median_run(theirs)["value"],
-        of=f"{name}, with a token",
-        limit=median_run(ours)["limit"],
+    return compare_rates(
+        "centrifugo",
+        f"logins, {COUNT:,} by {CONCURRENCY}",
+        "connects/s",
+        ours,
+        theirs,
+        f"{name}, with a token",
         note=f"processor time of one {costs[0]:.2f} ms, reference {costs[1]:.2f} ms, while they come",
-        runs=[ours, theirs],
     )
 
 

@@ -2,7 +2,7 @@
 
 import itertools
 
-from bench.result import Result, describe_cpu, describe_losses, median_run
+from bench.result import compare_rates, measure_in_turn
 
 WINDOW = 2_000
 TIMEOUT_S = 60
@@ -76,66 +76,34 @@ async def measure_fanout(
 
 async def run(environment):
     for subscribers in SIZES:
-        ours, native = [], []
-        for _ in range(environment.repeats):
-            ours.append(await measure_fanout(environment, "gateway", subscribers))
-            native.append(await measure_fanout(environment, "native", subscribers))
-        naive = await _measure_naive(environment, subscribers)
-        for runs, of in ((native, "nats-server's WebSocket"), *(((naive, "naive"),) if naive else ())):
-            reference_limit = f"reference: {median_run(runs)['limit']}"
-            yield Result(
-                row="fan-out",
-                what=f"{subscribers:,} subscribers",
-                unit="deliveries/s",
-                ours=median_run(ours)["value"],
-                reference=median_run(runs)["value"],
-                of=of,
-                limit=median_run(ours)["limit"],
-                note="; ".join(
-                    filter(
-                        None,
-                        (
-                            describe_losses(ours, runs),
-                            describe_cpu(ours, runs, "delivery"),
-                            reference_limit,
-                        ),
-                    )
-                ),
-                runs=[ours, runs],
-            )
-    async for result in _measure_small_windows(environment):
-        yield result
-
-
-async def _measure_small_windows(environment):
+        runs = await measure_in_turn(
+            environment.repeats,
+            ("gateway", "native"),
+            lambda kind, subscribers=subscribers: measure_fanout(environment, kind, subscribers),
+        )
+        references = {"nats-server's WebSocket": runs["native"]}
+        if naive := await _measure_naive(environment, subscribers):
+            references["naive"] = naive
+        for of, reference in references.items():
+            yield _compare(f"{subscribers:,} subscribers", runs["gateway"], reference, of)
     for window, subscribers in itertools.product(SMALL_WINDOWS, SMALL_WINDOW_SIZES):
         # The sockets answer no ping, so a run must not last long.
         count = message_count(environment, subscribers) // (6 if window > 1 else 60)
-        runs = {kind: [] for kind in (*OURS, "native")}
-        for _ in range(environment.repeats):
-            for kind, measured in runs.items():
-                measured.append(
-                    await measure_fanout(environment, kind, subscribers, count=count, window=window)
-                )
-        native = runs["native"]
+        burst = {"count": count, "window": window}
+        runs = await measure_in_turn(
+            environment.repeats,
+            (*OURS, "native"),
+            lambda kind, subscribers=subscribers, burst=burst: measure_fanout(
+                environment, kind, subscribers, **burst
+            ),
+        )
         for kind, suffix in OURS.items():
-            ours = runs[kind]
-            notes = (
-                describe_losses(ours, native),
-                describe_cpu(ours, native, "delivery"),
-                f"reference: {median_run(native)['limit']}",
-            )
-            yield Result(
-                row="fan-out",
-                what=f"{subscribers:,} subscribers, {window} outstanding{suffix}",
-                unit="deliveries/s",
-                ours=median_run(ours)["value"],
-                reference=median_run(native)["value"],
-                of="nats-server's WebSocket",
-                limit=median_run(ours)["limit"],
-                note="; ".join(filter(None, notes)),
-                runs=[ours, native],
-            )
+            what = f"{subscribers:,} subscribers, {window} outstanding{suffix}"
+            yield _compare(what, runs[kind], runs["native"], "nats-server's WebSocket")
+
+
+def _compare(what, ours, reference, of):
+    return compare_rates("fan-out", what, "deliveries/s", ours, reference, of, cost_of="delivery")
 
 
 async def _measure_naive(environment, subscribers):

@@ -1,10 +1,9 @@
 """Delivery latency at a moderate rate, through the gateway and directly from the broker."""
 
-from bench.result import Result, describe_losses, median
+from bench.result import Result, describe_losses, measure_in_turn, median
 
 SUBSCRIBERS = 100
 RATES = (10, 100)
-NATIVE = "nats-server's WebSocket"
 
 
 async def measure_latency(environment, kind, rate, seconds):
@@ -45,22 +44,29 @@ async def measure_latency(environment, kind, rate, seconds):
 async def run(environment):
     seconds = 3 if environment.quick else 10
     for rate in RATES:
-        ours, native = [], []
-        for _ in range(environment.repeats):
-            ours.append(await measure_latency(environment, "gateway", rate, seconds))
-            native.append(await measure_latency(environment, "native", rate, seconds))
-        for percentile in ("p50", "p99"):
-            gateway_ms, native_ms = (median(each[percentile] for each in runs) for runs in (ours, native))
-            added = f"added: {gateway_ms - native_ms:.2f} ms"
-            yield Result(
-                row="latency",
-                what=f"{percentile}, {SUBSCRIBERS} subscribers, {rate * SUBSCRIBERS:,} deliveries/s",
-                unit="ms",
-                ours=gateway_ms,
-                reference=native_ms,
-                of=NATIVE,
-                limit=ours[0]["limit"],
-                note=" ".join(filter(None, (describe_losses(ours, native), added))),
-                better="less",
-                runs=[ours, native],
-            )
+        runs = await measure_in_turn(
+            environment.repeats,
+            ("gateway", "native"),
+            lambda kind, rate=rate: measure_latency(environment, kind, rate, seconds),
+        )
+        for result in compare_latencies("latency", rate, *runs.values(), "nats-server's WebSocket"):
+            yield result
+
+
+def compare_latencies(row, rate, ours, reference, of):
+    """The results of runs of ours and of a reference, for each percentile."""
+    for percentile in ("p50", "p99"):
+        own_ms, other_ms = (median(each[percentile] for each in runs) for runs in (ours, reference))
+        added = f"added: {own_ms - other_ms:.2f} ms"
+        yield Result(
+            row=row,
+            what=f"{percentile}, {SUBSCRIBERS} subscribers, {rate * SUBSCRIBERS:,} deliveries/s",
+            unit="ms",
+            ours=own_ms,
+            reference=other_ms,
+            of=of,
+            limit=ours[0]["limit"],
+            note="; ".join(filter(None, (describe_losses(ours, reference), added))),
+            better="less",
+            runs=[ours, reference],
+        )

@@ -4,7 +4,7 @@ What a publisher sends at once is one write: a frame for each message to the gat
 native peer, and to the gateway as well in the batch subprotocol.
 """
 
-from bench.result import Result, describe_cpu, describe_losses, median_run
+from bench.result import compare_rates, measure_in_turn
 
 PAIRS = 50
 # How many messages each publisher has in flight.
@@ -61,26 +61,18 @@ async def run(environment):
 
 async def _measure_windows(environment, seconds):
     for window in WINDOWS:
-        runs = {kind: [] for kind in (*OURS, "native")}
-        for _ in range(environment.repeats):
-            for kind, measured in runs.items():
-                measured.append(await measure_pairs(environment, kind, seconds, window))
-        native = runs["native"]
+        runs = await measure_in_turn(
+            environment.repeats,
+            (*OURS, "native"),
+            lambda kind, window=window: measure_pairs(environment, kind, seconds, window),
+        )
         for kind, suffix in OURS.items():
-            ours = runs[kind]
-            notes = (
-                describe_losses(ours, native),
-                describe_cpu(ours, native, "message"),
-                f"reference: {median_run(native)['limit']}",
-            )
-            yield Result(
-                row="pairs",
-                what=f"{PAIRS} publishers, {PAIRS} subscribers, each {window} outstanding{suffix}",
-                unit="messages/s",
-                ours=median_run(ours)["value"],
-                reference=median_run(native)["value"],
-                of="nats-server's WebSocket",
-                limit=median_run(ours)["limit"],
-                note="; ".join(filter(None, notes)),
-                runs=[ours, native],
+            yield compare_rates(
+                "pairs",
+                f"{PAIRS} publishers, {PAIRS} subscribers, each {window} outstanding{suffix}",
+                "messages/s",
+                runs[kind],
+                runs["native"],
+                "nats-server's WebSocket",
+                cost_of="message",
             )

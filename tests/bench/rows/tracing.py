@@ -4,7 +4,7 @@ from statistics import median
 
 import psutil
 
-from bench.result import Result, describe_losses, median_run
+from bench.result import compare_rates
 from bench.rows.pairs import PAIRS, measure_pairs
 from support.otlp import running_receiver
 
@@ -36,16 +36,12 @@ async def run(environment):
         spans = len(receiver.spans)
     processor = [median(each["microseconds"] for each in runs) for runs in (with_traces, without)]
     cost = f"{processor[0]:.1f} µs of the gateway's processor a message, {processor[1]:.1f} without"
-    yield Result(
-        row="tracing",
-        what=f"{PAIRS} publishers, {PAIRS} subscribers, 1 % of messages traced",
-        unit="messages/s",
-        ours=median_run(with_traces)["value"],
-        reference=median_run(without)["value"],
-        of="without traces",
-        limit=median_run(with_traces)["limit"],
-        note=" ".join(
-            filter(None, (describe_losses(with_traces, without), f"{cost}; {spans} spans received"))
-        ),
-        runs=[with_traces, without],
+    yield compare_rates(
+        "tracing",
+        f"{PAIRS} publishers, {PAIRS} subscribers, 1 % of messages traced",
+        "messages/s",
+        with_traces,
+        without,
+        "without traces",
+        note=f"{cost}; {spans} spans received",
     )

@@ -1,6 +1,6 @@
 """Deliveries and logins with one gateway process and with two, which share a port."""
 
-from bench.result import Result, describe_losses, median_run
+from bench.result import compare_rates
 from bench.rows.connects import CONCURRENCY, COUNT, measure_websocket
 from bench.rows.fanout import measure_fanout
 
@@ -26,16 +26,4 @@ async def run(environment):
         (f"logins, {COUNT:,} by {CONCURRENCY}", "connects/s", logins),
     ):
         one, two = (runs[workers] for workers in WORKERS)
-        yield Result(
-            row="workers",
-            what=f"{what}, two gateway processes",
-            unit=unit,
-            ours=median_run(two)["value"],
-            reference=median_run(one)["value"],
-            of="one process",
-            limit=median_run(two)["limit"],
-            note=" ".join(
-                filter(None, (describe_losses(two, one), f"one process: {median_run(one)['limit']}"))
-            ),
-            runs=[two, one],
-        )
+        yield compare_rates("workers", f"{what}, two gateway processes", unit, two, one, "one process")
