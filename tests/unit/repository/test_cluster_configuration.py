@@ -52,6 +52,17 @@ def test_with_certificates_nothing_is_plaintext(tmp_path):
     assert "verify: true" in text
 
 
+def test_streams_may_reserve_more_than_the_disk_has(tmp_path):
+    config = NatsServerConfig(store=tmp_path / "store", stream_storage="900TB")
+    configs = configure_nodes(parse_cluster(CLUSTER), config)
+    bootstrap(tmp_path, *configs)
+    renew(tmp_path)
+    for number in (1, 2, 3):
+        path = tmp_path / f"nats-server-n{number}.conf"
+        assert "max_file_store: 900TB }" in path.read_text()
+        assert check_configuration(path) == ""
+
+
 def test_renewal_reaches_every_node(tmp_path):
     bootstrap(tmp_path, *configure_nodes(parse_cluster(CLUSTER), NatsServerConfig(store=tmp_path / "store")))
     before = [(tmp_path / f"nats-server-n{number}.conf").read_text() for number in (1, 2, 3)]

@@ -5,6 +5,7 @@ Commands import their dependencies when they run, so that help and completion st
 
 import asyncio
 import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -123,6 +124,13 @@ def bootstrap_command(
     ),
     server_name: Annotated[str, typer.Option(help="The server's name in a cluster.")] = "nats-1",
     *,
+    stream_storage: Annotated[
+        str,
+        typer.Option(
+            help="What the streams of a server may reserve together, such as 2TB; it may exceed the disk.",
+            show_default="three quarters of the free disk",
+        ),
+    ] = "",
     cluster: Annotated[
         str,
         typer.Option(
@@ -157,6 +165,8 @@ def bootstrap_command(
 
     if certificates and not cluster:
         sys.exit("artcafe bootstrap: --certificates is for the nodes of --cluster")
+    if not re.fullmatch(r"([1-9][0-9]{0,8}[MGT]B)?", stream_storage):
+        sys.exit("artcafe bootstrap: --stream-storage is a number with MB, GB or TB, such as 2TB")
     if renew:
         _renew(directory, if_outdated=if_outdated)
         return
@@ -167,6 +177,7 @@ def bootstrap_command(
         websocket_port=websocket_port,
         store=store,
         server_name=server_name,
+        stream_storage=stream_storage,
     )
     try:
         servers = [config]

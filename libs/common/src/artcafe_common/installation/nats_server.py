@@ -21,7 +21,10 @@ CONFIGURATION_FILES = "nats-server*.conf"
 
 
 class NatsServerConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """The addresses, ports, storage directory and name of a nats-server."""
+    """The addresses, ports, storage directory and name of a nats-server.
+
+    `stream_storage` is what its streams may reserve together, such as `2TB`; empty for three quarters of the free disk.
+    """
 
     host: str = "127.0.0.1"
     port: int = 4222
@@ -32,6 +35,7 @@ class NatsServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     tls: "NatsTls | None" = None
     cluster: "NatsCluster | None" = None
     file: str = CONFIGURATION_FILE
+    stream_storage: str = ""
 
 
 class NatsTls(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,6 +90,7 @@ def write_server_configuration(directory: Path, server: NatsServerConfig) -> Pat
     accounts = json.loads((directory / ACCOUNTS_FILE).read_text())
     preload = "\n".join(f"  {public}: {jwt}" for public, jwt in accounts["preload"].items())
     path = directory / server.file
+    reserved = f", max_file_store: {server.stream_storage}" if server.stream_storage else ""
     encrypted = server.cluster is not None and server.cluster.ca is not None
     websocket = f"tls {{ {_certificate(server.tls)} }}" if encrypted and server.tls else "no_tls: true"
     write_private(
@@ -100,7 +105,7 @@ ping_interval: "20s"
 ping_max: 2
 {_tls(server.tls)}{_cluster(server)}websocket {{ listen: "{server.host}:{server.websocket_port}", {websocket} }}
 authorization {{ timeout: {AUTHORIZATION_TIMEOUT_S} }}
-jetstream {{ store_dir: "{server.store / "jetstream"}" }}
+jetstream {{ store_dir: "{server.store / "jetstream"}"{reserved} }}
 
 operator: {accounts["operator"]}
 system_account: {accounts["system"]}
