@@ -71,8 +71,23 @@ async def test_node_that_leads_is_killed(cluster, org):
     assert not await org.is_online(leaving.id)
     assert direct.is_connected
 
+    # The stream of a new organization needs all nodes; until it exists, nothing is acknowledged.
+    newcomer = await org.owner.create_organization("Newcomer")
+    early = await newcomer.create_channel()
+    path = f"/channels/{early['channel_id']}/messages"
+    response = await newcomer.http.post(path, json={"data": "early"})
+    assert (response.status_code, response.json()["code"]) == (503, "stream_unavailable")
+
     cluster.start(killed)
     await eventually(lambda: has_caught_up(cluster), within=60)
+
+    async def is_stored():
+        answer = await newcomer.http.post(path, json={"data": "late"})
+        return answer.status_code == 202 and answer.json()["seq"]
+
+    seq = await eventually(is_stored, within=30)
+    (stored,) = (await newcomer.call("GET", path, 200))["messages"]
+    assert (stored["seq"], stored["data"]) == (seq, "late")
 
 
 @pytest.mark.timeout(240)

@@ -35,6 +35,8 @@ _MOVED_PREFIX = "_MOVED"
 # JetStream API error codes: "subjects overlap with an existing stream"; and, caused by a concurrent
 # change of the same stream, "stream not found" and "stream name already in use".
 _OVERLAP = 10065
+# "no suitable peers for placement", with the reasons: a node of the cluster is away, or has no room.
+_NO_PEERS, _PEER_AWAY = 10005, "peer offline"
 _NOT_FOUND = 404
 _CONCURRENT_CHANGE = (10059, 10058)
 log = structlog.get_logger()
@@ -229,7 +231,9 @@ def _to_command_error(error: APIError) -> SubjectOverlap | StreamRefused | Servi
     if error.err_code == _OVERLAP:
         return SubjectOverlap("a stream of the organization already stores some of the same messages")
     unavailable = (error.code or 500) >= 500 and "resource" not in (error.description or "")  # noqa: PLR2004 - an HTTP status
-    if unavailable or error.err_code in _CONCURRENT_CHANGE:
+    # Once the node is back, the broker accepts the stream.
+    is_node_away = error.err_code == _NO_PEERS and _PEER_AWAY in (error.description or "")
+    if unavailable or is_node_away or error.err_code in _CONCURRENT_CHANGE:
         return ServiceUnavailable("the broker's streams are not available")
     log.warning("stream_refused", code=error.err_code, reason=error.description)
     return StreamRefused(error.description or "")

@@ -96,12 +96,14 @@ class StreamReconciler:
         """Update all streams of a tenant to their records, and move those that are in the clients' account.
 
         Returns how many match now, and whether the broker rejected one; that one and its record's status stay as
-        they are.
+        they are. A record that was refused is active when the broker accepts its stream now.
         """
         synced, rejected = 0, False
         for item in await self._records(tenant_id):
             try:
                 await self._bus.call(_ensure_command(item))
+                if item.status is SubjectStatus.REFUSED:
+                    await self._store.subjects.set_status(item, SubjectStatus.ACTIVE, None)
                 synced += 1
             except (SubjectOverlap, StreamRefused) as error:
                 log.warning("stream_rejected", tenant_id=tenant_id, stream=item.stream, reason=error.detail)
