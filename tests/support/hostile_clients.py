@@ -11,7 +11,7 @@ from support.actors import Client
 from support.calm_tenants import MARKER
 from support.hostile_nats import HostileInputs
 from support.json_process import serve
-from support.priority import lower_priority
+from support.priority import LOWEST, lower_priority
 from support.raw_nats import RawNats
 
 # Half-open connections that each attacker leaves behind.
@@ -112,5 +112,5 @@ async def attack(request):
 
 if __name__ == "__main__":
     # Attackers have machines of their own: they leave the processors of this one to the broker and the services.
-    lower_priority()
+    lower_priority(LOWEST)
     asyncio.run(serve(attack))

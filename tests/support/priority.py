@@ -4,12 +4,12 @@ import contextlib
 import os
 from pathlib import Path
 
-NICENESS = 5
+LOWER, LOWEST = 5, 19
 
 
-def lower_priority():
+def lower_priority(niceness=LOWER):
     """Give this process, which leads a session, less of the processors than others have."""
-    os.nice(NICENESS)
+    os.nice(niceness)
     # Linux shares them among sessions first, by this value. It is not writable everywhere.
     with contextlib.suppress(OSError):
-        Path("/proc/self/autogroup").write_text(str(NICENESS), encoding="ascii")
+        Path("/proc/self/autogroup").write_text(str(niceness), encoding="ascii")
