@@ -5,8 +5,8 @@ import json
 
 import pytest
 
+from artcafe_gateway.wire.send_queue import CLOSE_TOO_SLOW, SendQueue
 from artcafe_gateway.wire.text_frames import text_frame
-from artcafe_gateway.wire.transport import CLOSE_TOO_SLOW, SendQueue
 from support.fakes.sockets import decode_frames
 
 LIMIT = 1_000

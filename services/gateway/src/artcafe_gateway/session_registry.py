@@ -23,6 +23,7 @@ from artcafe_common.contracts.tenancy.events import (
 )
 from artcafe_common.contracts.tenancy.fields import PlanLimitReached
 from artcafe_gateway.reporting.usage import UsageRecorder
+from artcafe_gateway.wire.send_queue import BufferedConnection
 from artcafe_gateway.wire.socket import (
     CLOSE_RESTART,
     CLOSE_REVOKED,
@@ -30,7 +31,6 @@ from artcafe_gateway.wire.socket import (
     CLOSE_TRY_LATER,
     RECONNECT_SPREAD_MS,
 )
-from artcafe_gateway.wire.transport import BufferedConnection
 
 MAX_RECENT_REVOCATIONS = 10_000
 _BLOCKED = {AccountStatus.SUSPENDED: AccountSuspended, AccountStatus.DELETED: AccountDeleted}

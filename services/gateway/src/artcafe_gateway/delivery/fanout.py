@@ -16,8 +16,8 @@ from artcafe_gateway.delivery.plain_messages import find_head, find_plain_tail
 from artcafe_gateway.delivery.read_time import ReadTime
 from artcafe_gateway.delivery.signatures import MessageSigner
 from artcafe_gateway.delivery.turn_flushes import TurnFlushes
+from artcafe_gateway.wire.send_queue import FrameQueue
 from artcafe_gateway.wire.text_frames import frame_head, line_frame, text_frame
-from artcafe_gateway.wire.transport import FrameQueue
 
 # More than this is written before the turn ends, so that slow consumers are noticed in time.
 EARLY_FLUSH_BYTES = 64 * 1024

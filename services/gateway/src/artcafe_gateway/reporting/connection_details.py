@@ -14,7 +14,7 @@ from artcafe_common.contracts.gateway import (
     SocketDetails,
 )
 from artcafe_common.contracts.presence import ClientKind
-from artcafe_gateway.wire.transport import BufferedConnection
+from artcafe_gateway.wire.send_queue import BufferedConnection
 
 MAX_SUBSCRIPTIONS = 100
 # So that a reply fits into one message of the bus.

@@ -8,7 +8,7 @@ from artcafe_common.bus.client import Bus
 from artcafe_common.bus.request_many import reply_to_requests
 from artcafe_common.contracts.gateway import GatewayTraffic, GatewayTrafficRequested, TenantTraffic
 from artcafe_gateway.reporting.usage import Totals, UsageTotals
-from artcafe_gateway.wire.transport import BufferedConnection
+from artcafe_gateway.wire.send_queue import BufferedConnection
 from artcafe_gateway.workers import worker_number
 
 # So that a reply fits into one message of the bus.

@@ -24,7 +24,7 @@ from artcafe_gateway.wire.socket import Socket
 
 
 async def serve(socket: WebSocket[Any, Any, Any], agent_id: str, gateway: Gateway) -> None:
-    """Run one agent's socket until it ends."""
+    """Open one agent's socket, and handle its frames."""
     await connect.serve(socket, agent_id, gateway, authenticate=authenticate, session_type=AgentSession)
 
 

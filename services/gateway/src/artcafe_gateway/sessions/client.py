@@ -89,8 +89,8 @@ class ClientSession(FrameDispatcher):
         """Whether a frame of the client is not answered yet."""
         return self._publisher.busy
 
-    async def run(self, *, ip: str) -> None:
-        """Send the welcome, and handle frames until the connection ends."""
+    def begin(self, *, ip: str) -> None:
+        """Send the welcome."""
         set_caller(self._caller)
         settings = self._gateway.settings
         self._opened = True
@@ -118,7 +118,6 @@ class ClientSession(FrameDispatcher):
             self._gateway.record_slow_consumer, self.owner, self.tenant_id
         )
         self.socket.send_queue.protocol.fast_path = self.handle_fast_path
-        await self.socket.serve_frames(self.decoder, self.dispatch)
 
     async def leave_groups(self) -> None:
         """Leave the queue groups before the socket is closed, so that no message of theirs is lost."""

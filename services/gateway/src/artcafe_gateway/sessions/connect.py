@@ -19,6 +19,7 @@ from artcafe_gateway.http.request import caller_of, client_ip
 from artcafe_gateway.limits.unauthenticated_sockets import TooManySockets
 from artcafe_gateway.sessions import handshake
 from artcafe_gateway.sessions.client import ClientSession
+from artcafe_gateway.wire.frame_loop import serve_frames
 from artcafe_gateway.wire.socket import (
     CLOSE_RESTART,
     CLOSE_REVOKED,
@@ -43,7 +44,7 @@ async def serve(
     authenticate: Authenticate = handshake.authenticate,
     session_type: type[ClientSession] = ClientSession,
 ) -> None:
-    """Run one client's socket until it ends."""
+    """Open one client's socket, and handle its frames."""
     caller = caller_of(socket)
     set_caller(caller)
     try:
@@ -65,18 +66,26 @@ async def serve(
         return
     identity, bridge = opened
     session = session_type(connection, identity, bridge, gateway, caller)
+
+    async def end() -> None:
+        try:
+            await session.end()
+        finally:
+            gateway.bridges.release(bridge)
+
     try:
         await gateway.connection_limit.reserve(identity.tenant_id, connection.connection_id)
         if gateway.sessions.add(session, authenticated_at=authenticated_at):
-            await session.run(ip=client_ip(socket))
+            session.begin(ip=client_ip(socket))
         else:
             connection.close(CLOSE_REVOKED, "revoked")
     except PlanLimitReached as error:
         connection.send_error(error)
         connection.close(CLOSE_TRY_LATER, error.code)
-    finally:
-        await session.end()
-        gateway.bridges.release(bridge)
+    except BaseException:
+        await end()
+        raise
+    await serve_frames(connection, session.decoder, session.dispatch, end)
 
 
 async def _open(

@@ -33,6 +33,7 @@ from artcafe_gateway.reporting.activity import report_access_denied, report_forb
 from artcafe_gateway.sessions.dispatcher import FrameDispatcher, handles_frame
 from artcafe_gateway.sessions.views import ChannelView, DashboardView, TopicPreviewView
 from artcafe_gateway.wire import frames
+from artcafe_gateway.wire.frame_loop import serve_frames
 from artcafe_gateway.wire.parsing import BadFrame
 from artcafe_gateway.wire.socket import (
     CLOSE_RESTART,
@@ -49,7 +50,7 @@ log = structlog.get_logger()
 
 
 async def serve(socket: WebSocket[Any, Any, Any], gateway: Gateway) -> None:
-    """Run one dashboard's socket until it ends."""
+    """Open one dashboard's socket, and handle its frames."""
     set_caller(caller_of(socket))
     token, subprotocol = _token(socket)
     try:
@@ -64,14 +65,18 @@ async def serve(socket: WebSocket[Any, Any, Any], gateway: Gateway) -> None:
         return
     tenant_user, bridge = opened
     session = DashboardSession(connection, tenant_user, bridge, gateway)
-    try:
-        if gateway.sessions.add(session, authenticated_at=authenticated_at):
-            await session.run()
-        else:
-            connection.close(CLOSE_REVOKED, "revoked")
-    finally:
-        await session.end()
-        gateway.bridges.release(bridge)
+
+    async def end() -> None:
+        try:
+            await session.end()
+        finally:
+            gateway.bridges.release(bridge)
+
+    if gateway.sessions.add(session, authenticated_at=authenticated_at):
+        session.begin()
+    else:
+        connection.close(CLOSE_REVOKED, "revoked")
+    await serve_frames(connection, session.decoder, session.dispatch, end)
 
 
 async def _open(
@@ -158,8 +163,8 @@ class DashboardSession(FrameDispatcher):
     async def leave_groups(self) -> None:
         """A dashboard is in no queue group."""
 
-    async def run(self) -> None:
-        """Send the welcome, and handle frames until the connection ends."""
+    def begin(self) -> None:
+        """Send the welcome, and show events from now on."""
         set_caller(self._tenant_user.caller)
         self.socket.send(
             frames.Welcome(
@@ -174,7 +179,6 @@ class DashboardSession(FrameDispatcher):
             self._gateway.record_slow_consumer, self.owner, self.tenant_id
         )
         self._gateway.dashboard_feed.add_dashboard(self.tenant_id, self.socket)
-        await self.socket.serve_frames(self.decoder, self.dispatch)
 
     async def end(self) -> None:
         """Release the session's resources."""

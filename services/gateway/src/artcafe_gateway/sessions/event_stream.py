@@ -25,13 +25,14 @@ from artcafe_gateway.subscriptions.socket_subscriptions import SocketSubscriptio
 from artcafe_gateway.wire.events import KEEP_ALIVE, EventQueue, encode_end, encode_event, encode_retry
 from artcafe_gateway.wire.frames import Error, Subscribed
 from artcafe_gateway.wire.http_protocol import HTTP_EXTENSION
+from artcafe_gateway.wire.send_queue import CLOSE_TOO_SLOW
 from artcafe_gateway.wire.socket import (
     CLOSE_UNAUTHENTICATED,
     MIN_RECONNECT_MS,
     RECONNECT_CODES,
     RECONNECT_SPREAD_MS,
 )
-from artcafe_gateway.wire.transport import ABORT_AFTER_S, CLOSE_TOO_SLOW
+from artcafe_gateway.wire.transport import ABORT_AFTER_S
 
 _encode = EVENT_STREAM_FORMAT.encode
 

@@ -21,8 +21,8 @@ from artcafe_gateway.subscriptions.reply_subjects import ReplySubjects
 from artcafe_gateway.subscriptions.subject_subscription import DeliveryRecorder, SubjectSubscription
 from artcafe_gateway.wire.frames import Error
 from artcafe_gateway.wire.frames import Gap as GapFrame
+from artcafe_gateway.wire.send_queue import FrameQueue
 from artcafe_gateway.wire.socket import CLOSE_TRY_LATER
-from artcafe_gateway.wire.transport import FrameQueue
 
 
 class ChannelSubscribers(Protocol):

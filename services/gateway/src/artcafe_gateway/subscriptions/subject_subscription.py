@@ -10,7 +10,7 @@ from artcafe_gateway.delivery.fanout import BrokerSubscription, DeliveryCounts, 
 from artcafe_gateway.delivery.message import BrokerMessage
 from artcafe_gateway.history.gaps import Gap
 from artcafe_gateway.subscriptions.formats import FrameFormat
-from artcafe_gateway.wire.transport import FrameQueue
+from artcafe_gateway.wire.send_queue import FrameQueue
 
 
 class DeliveryRecorder(Protocol):

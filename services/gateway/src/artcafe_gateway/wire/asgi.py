@@ -80,6 +80,10 @@ class AsgiProtocol:
     def release_handshake(self) -> None:
         """Does nothing: the handshake belongs to the server."""
 
+    def detach(self, _on_event: Any) -> bool:
+        """False: the server closes the connection when the application returns."""
+        return False
+
     def keep_alive(self, _now: float, _interval_s: float) -> bool:
         """True: the server sends pings."""
         return True

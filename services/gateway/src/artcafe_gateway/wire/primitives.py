@@ -1,16 +1,21 @@
 """A queue and an event for idle WebSockets: asyncio's own hold four deques, 3 KiB per socket."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 
 class ReceiveQueue:
-    """A queue with one consumer; it stays short, since reading pauses while an item waits."""
+    """A queue with one consumer; it stays short, since reading pauses while an item waits.
 
-    __slots__ = ("_items", "_waiter")
+    The consumer waits in `get`, or has `on_item` called with each item and takes it with `pop`.
+    """
+
+    __slots__ = ("_items", "_waiter", "on_item")
 
     def __init__(self) -> None:
         self._items: list[Any] = []
+        self.on_item: Callable[[], None] | None = None
         self._waiter: asyncio.Future[None] | None = None
 
     def empty(self) -> bool:
@@ -22,6 +27,12 @@ class ReceiveQueue:
         self._items.append(item)
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+        elif self.on_item is not None:
+            self.on_item()
+
+    def pop(self) -> Any:
+        """Removes and returns the oldest item; IndexError if the queue is empty."""
+        return self._items.pop(0)
 
     async def get(self) -> Any:
         """Removes and returns the oldest item; waits for one if the queue is empty."""

@@ -13,18 +13,14 @@ from litestar import WebSocket
 from litestar.connection.base import empty_receive, empty_send
 from litestar.exceptions import WebSocketException
 
-from artcafe_common.bus.errors import CommandError, InternalError
+from artcafe_common.bus.errors import CommandError
 from artcafe_common.clock import new_id, now
 from artcafe_common.contracts.gateway import SentError
 from artcafe_gateway.wire.frames import Error, FrameId, Reconnect, ServerFrame
 from artcafe_gateway.wire.parsing import NotJson, parse_frame, parse_frame_id
+from artcafe_gateway.wire.send_queue import SendQueue
 from artcafe_gateway.wire.text_frames import BATCH_PROTOCOL
-from artcafe_gateway.wire.transport import (
-    CLOSE_PROTOCOL_ERROR,
-    CLOSE_TOO_LARGE,
-    PROTOCOL_EXTENSION,
-    SendQueue,
-)
+from artcafe_gateway.wire.transport import CLOSE_PROTOCOL_ERROR, CLOSE_TOO_LARGE, PROTOCOL_EXTENSION
 
 MAX_NOT_JSON = 3
 MAX_RECENT_ERRORS = 10
@@ -54,6 +50,10 @@ log = structlog.get_logger()
 
 class PeerDisconnected(Exception):
     """The connection has ended."""
+
+
+class NothingReceived(Exception):
+    """Nothing waits to be handled."""
 
 
 class Socket:
@@ -90,7 +90,8 @@ class Socket:
         # Received lines, of which those from a position on are still to be returned.
         self._lines = b""
         self._line_at = 0
-        self._websocket = websocket
+        # None while the tasks of a `FrameLoop` receive.
+        self._websocket: WebSocket[Any, Any, Any] | None = websocket
         self._not_json_count = 0
         self._reconnect_sent = False
         self.connection_id = new_id()
@@ -143,6 +144,13 @@ class Socket:
             self.send_reconnect()
         self.send_queue.close(code, reason)
 
+    def detach(self, on_event: Callable[[], None]) -> bool:
+        """Whether `on_event` is called with each event from now on; then receiving raises NothingReceived, and never waits."""
+        is_detached: bool = self.send_queue.protocol.detach(on_event)
+        if is_detached:
+            self._websocket = None
+        return is_detached
+
     def keep_alive(self, now: float, interval_s: float) -> None:
         """Pings the peer every `interval_s`, and closes when it does not answer; call about once a second."""
         if not self.send_queue.protocol.keep_alive(now, interval_s):
@@ -162,13 +170,18 @@ class Socket:
 
     async def _receive_text(self) -> bytes:
         protocol = self.send_queue.protocol
-        protocol.idle = True
-        try:
-            event = await self._websocket.receive()
-        except WebSocketException as error:
-            raise PeerDisconnected from error
-        finally:
-            protocol.idle = False
+        if self._websocket is None:
+            event = protocol.receive_nowait()
+            if event is None:
+                raise NothingReceived
+        else:
+            protocol.idle = True
+            try:
+                event = await self._websocket.receive()
+            except WebSocketException as error:
+                raise PeerDisconnected from error
+            finally:
+                protocol.idle = False
         if event["type"] == "websocket.disconnect" or self.send_queue.closed:
             raise PeerDisconnected
         self.last_received_at = time.monotonic()
@@ -207,23 +220,6 @@ class Socket:
             else:
                 self._not_json_count = 0
                 return frame
-
-    async def serve_frames(
-        self, decoder: "msgspec.json.Decoder[Any]", handle: Callable[[Any], Awaitable[None]]
-    ) -> None:
-        """Passes frames to `handle` until the connection ends; errors of `handle` become error frames."""
-        while True:
-            try:
-                received = await self.receive_frame(decoder)
-            except PeerDisconnected:
-                return
-            try:
-                await handle(received)
-            except CommandError as error:
-                self.reject(error, received)
-            except Exception:
-                log.exception("frame_failed", frame=type(received).__name__)
-                self.send_error(InternalError(), getattr(received, "id", None))
 
 
 async def accept(

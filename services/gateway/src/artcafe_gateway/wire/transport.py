@@ -8,21 +8,20 @@ with an error frame.
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
+import structlog
 from uvicorn.protocols.utils import ClientDisconnected
 from websockets.exceptions import InvalidState
 from websockets.frames import CloseCode
 from websockets.server import ServerProtocol
 
 from artcafe_gateway.wire.primitives import LightEvent, ReceiveQueue
-from artcafe_gateway.wire.text_frames import TextFrameProtocol, text_frame
+from artcafe_gateway.wire.text_frames import TextFrameProtocol
 
+log = structlog.get_logger()
 PROTOCOL_EXTENSION = "artcafe.websocket"
-CLOSE_TOO_SLOW = 4408
 ABORT_AFTER_S = 1.0
-# Of one frame; these are short.
-MAX_LINES = 100
 # Bytes that are processed per socket and loop turn, normally and after `pause_reading_for`.
 SLICE_BYTES = 16 * 1024
 FLOOD_SLICE_BYTES = 1024
@@ -31,150 +30,6 @@ _CLOSE_REASONS: dict[int, str] = {CLOSE_TOO_LARGE: "too_large", CLOSE_NOT_TEXT: 
 _MALFORMED_REQUEST_RESPONSE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 )
-
-
-class FrameQueue(Protocol):
-    """The send buffer of one connection: of a WebSocket, or of a stream of server-sent events."""
-
-    closed: bool
-
-    @property
-    def backlog(self) -> int:
-        """Unsent bytes."""
-
-    @property
-    def half_full(self) -> bool:
-        """Whether senders that can wait should wait."""
-
-    def push(self, frame: bytes) -> bool:
-        """Queues a frame; False when the connection is closed, which it is after exceeding its limit."""
-
-    def write(self, joined: bytes) -> bool:
-        """Writes frames after those that are queued; False as `push`."""
-
-    async def send_text(self, text: str) -> bool:
-        """Sends one message without the queue; False when the connection is closed."""
-
-
-class BufferedConnection(Protocol):
-    """A connection with a send buffer."""
-
-    @property
-    def send_queue(self) -> FrameQueue:
-        """What waits to be sent."""
-
-
-class SendQueue:
-    """The send buffer of one socket: written once per loop turn, and bounded.
-
-    More than `limit` bytes, here and in the transport together, close the socket with 4408.
-    """
-
-    __slots__ = ("_frames", "_limit", "_lines", "_loop", "_size", "closed", "on_slow_consumer", "protocol")
-
-    def __init__(self, protocol: "GatewayWebSocketProtocol", limit: int) -> None:
-        self.protocol = protocol
-        self._loop = protocol.loop
-        self._limit = limit
-        self._frames: list[bytes] = []
-        # In the batch subprotocol, the messages that follow the frames; they become one frame.
-        self._lines: list[bytes] = []
-        self._size = 0
-        self.closed = False
-        self.on_slow_consumer: Callable[[], None] | None = None
-
-    @property
-    def backlog(self) -> int:
-        """Unsent bytes, here and in the transport."""
-        return self._size + self.protocol.transport.get_write_buffer_size()
-
-    @property
-    def half_full(self) -> bool:
-        """Whether senders that can wait should wait."""
-        return self.backlog > self._limit // 2
-
-    def push(self, frame: bytes) -> bool:
-        """Queues a frame; False when the socket is closed, which it is after exceeding the limit."""
-        if not self._admit(len(frame)):
-            return False
-        self._join_lines()
-        self._frames.append(frame)
-        return True
-
-    def push_text(self, text: bytes) -> bool:
-        """Queues a message, which in the batch subprotocol shares a frame with those around it; False as `push`."""
-        if not self.protocol.is_batch:
-            return self.push(text_frame(text))
-        if not self._admit(len(text)):
-            return False
-        self._lines.append(text)
-        if len(self._lines) >= MAX_LINES:
-            self._join_lines()
-        return True
-
-    def _admit(self, size: int) -> bool:
-        if self.closed or self.protocol.close_sent or self.protocol.transport.is_closing():
-            return False
-        if self.backlog + size > self._limit:
-            self._close_slow_consumer()
-            return False
-        if not self._frames and not self._lines:
-            self._loop.call_soon(self.flush)
-        self._size += size
-        return True
-
-    def _join_lines(self) -> None:
-        if self._lines:
-            self._frames.append(text_frame(b"\n".join(self._lines)))
-            self._lines.clear()
-
-    def write(self, joined: bytes) -> bool:
-        """Writes frames now, after those that are queued; False as `push`."""
-        transport = self.protocol.transport
-        if self.closed or self.protocol.close_sent or transport.is_closing():
-            return False
-        if self._frames or self._lines:
-            self.flush()
-        unsent = transport.get_write_buffer_size()
-        if unsent and unsent + len(joined) > self._limit:
-            self._close_slow_consumer()
-            return False
-        transport.write(joined)
-        return True
-
-    async def send_text(self, text: str) -> bool:
-        """Sends one message with ASGI's `send`; False when the socket is closed."""
-        try:
-            await self.protocol.send({"type": "websocket.send", "text": text})
-        except (ClientDisconnected, RuntimeError):
-            return False
-        return True
-
-    def _close_slow_consumer(self) -> None:
-        self.close(CLOSE_TOO_SLOW, "too_slow")
-        if self.on_slow_consumer is not None:
-            self.on_slow_consumer()
-
-    def flush(self) -> None:
-        """Writes the queued frames."""
-        self._join_lines()
-        if self._frames and not self.protocol.transport.is_closing():
-            self.protocol.transport.write(b"".join(self._frames))
-        self._frames.clear()
-        self._size = 0
-
-    def close(self, code: int, reason: str) -> None:
-        """Closes with a code and reason; the connection is aborted if the peer does not read it. Idempotent."""
-        if self.closed:
-            return
-        self.closed = True
-        if code == CLOSE_TOO_SLOW:
-            self._frames.clear()
-            self._lines.clear()
-            self._size = 0
-        else:
-            self.flush()
-        self.protocol.close_with(code, reason)
 
 
 class CodedCloseProtocol(ServerProtocol):
@@ -200,6 +55,8 @@ class GatewayWebSocketProtocol(TextFrameProtocol):
     _buffer = b""
     _offset = 0
     _paused_by_gateway = False
+    # Whether the connection goes on when the application returns.
+    _is_detached = False
     # Bytes that are processed per loop turn, and how long the application pauses after each of them.
     slice_bytes = SLICE_BYTES
     slice_pause_s = 0.0
@@ -224,9 +81,47 @@ class GatewayWebSocketProtocol(TextFrameProtocol):
     def _release_references(self) -> None:
         # Reference cycles live until the next full garbage collection: gigabytes after a hundred thousand
         # short connections. This breaks them once the connection and the application's task have ended.
-        if self.disconnected and self._task_completed:
+        if self._task_completed:
             self.scope.clear()  # type: ignore[attr-defined] # a TypedDict is a dict
-            self.conn.parser.close()
+            if self.disconnected:
+                self.conn.parser.close()
+                self.queue.on_item = None
+
+    async def run_asgi(self) -> None:
+        """Calls the application, and closes the connection when it has returned, unless it is detached."""
+        try:
+            await self.app(self.scope, self.receive, self.send)
+        except ClientDisconnected:
+            self._is_detached = False
+        except BaseException:
+            self._is_detached = False
+            log.exception("websocket_failed")
+            self.send_500_response()
+        if not self.handshake_complete:
+            self.send_500_response()
+        if not self._is_detached and self.close_timer is None:
+            self.transport.close()
+
+    def detach(self, on_event: Callable[[], None]) -> bool:
+        """Calls `on_event` with each event from now on; the application takes it with `receive_nowait`, and may return.
+
+        True, since this transport can.
+        """
+        self._is_detached = self.idle = True
+        self.queue.on_item = on_event
+        if not self.queue.empty():
+            on_event()
+        return True
+
+    def receive_nowait(self) -> Any:
+        """The next event, None if there is none."""
+        if self.queue.empty():
+            return None
+        event = self.queue.pop()
+        if self.read_paused and self.queue.empty():
+            self.read_paused = False
+            self.transport.resume_reading()
+        return event
 
     def handle_connect(self, event: Any) -> None:
         super().handle_connect(event)
@@ -283,6 +178,8 @@ class GatewayWebSocketProtocol(TextFrameProtocol):
 
     def release_handshake(self) -> None:
         """Releases the request and response of the handshake."""
+        # The parser of the connection keeps the request itself.
+        self.request.headers.clear()
         self.request: Any = None
         self.response: Any = None
 
