@@ -125,3 +125,13 @@ async def test_end_waits_for_the_frame_that_is_handled(server):
     server.may_handle.set()
     await eventually(lambda: server.ended == 1)
     assert server.handled == [0]
+
+
+async def test_end_is_called_when_the_server_cancels_the_task(server):
+    async with connect(server.url) as ws:
+        server.may_handle.clear()
+        await ws.send(publish(0))
+        await eventually(lambda: server.tasks)
+        for task in tuple(server.tasks):
+            task.cancel()
+        await eventually(lambda: server.ended == 1)

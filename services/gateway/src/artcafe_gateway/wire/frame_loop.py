@@ -4,6 +4,7 @@ With the gateway's own transport a task runs only while there is something to ha
 nor what the server and the framework hold for a request, which are ten of the KiB that it would need.
 """
 
+import asyncio
 import contextvars
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -61,24 +62,32 @@ class FrameLoop:
         # The server waits for these when it shuts down.
         task = protocol.loop.create_task(self.run(), context=self._context)
         protocol.tasks.add(task)
-        task.add_done_callback(protocol.tasks.discard)
+        task.add_done_callback(self._on_done)
+
+    def _on_done(self, task: "asyncio.Task[None]") -> None:
+        self._socket.send_queue.protocol.tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("socket_not_ended", exc_info=error)
 
     async def run(self) -> None:
         """Handles frames until the connection ends, or until there are none to take."""
-        socket = self._socket
-        while True:
-            try:
-                received = await socket.receive_frame(self._decoder)
-            except PeerDisconnected:
-                break
-            except NothingReceived:
-                self._is_running, socket.send_queue.protocol.idle = False, True
-                return
-            try:
-                await self._handle(received)
-            except CommandError as error:
-                socket.reject(error, received)
-            except Exception:
-                log.exception("frame_failed", frame=type(received).__name__)
-                socket.send_error(InternalError(), getattr(received, "id", None))
-        await self._end()
+        try:
+            while True:
+                received = await self._socket.receive_frame(self._decoder)
+                await self._handle_one(received)
+        except NothingReceived:
+            self._is_running, self._socket.send_queue.protocol.idle = False, True
+        except PeerDisconnected:
+            await self._end()
+        except BaseException:
+            await self._end()
+            raise
+
+    async def _handle_one(self, received: Any) -> None:
+        try:
+            await self._handle(received)
+        except CommandError as error:
+            self._socket.reject(error, received)
+        except Exception:
+            log.exception("frame_failed", frame=type(received).__name__)
+            self._socket.send_error(InternalError(), getattr(received, "id", None))
