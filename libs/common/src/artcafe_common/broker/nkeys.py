@@ -8,6 +8,7 @@ import base64
 import binascii
 import secrets
 from enum import IntEnum
+from functools import lru_cache
 
 import nkeys
 from nacl.bindings import crypto_core_ed25519_is_valid_point
@@ -17,6 +18,7 @@ from nacl.signing import VerifyKey
 SEED_LENGTH = 58
 PUBLIC_KEY_LENGTH = 56
 RAW_KEY_LENGTH = 32
+MAX_DECODED_KEYS = 50_000
 
 
 class KeyKind(IntEnum):
@@ -70,6 +72,8 @@ def create_key_pair(kind: KeyKind) -> KeyPair:
     return pair
 
 
+# The same clients log in again and again, and checking a point takes a third as long as verifying a signature.
+@lru_cache(maxsize=MAX_DECODED_KEYS)
 def decode_public(public: str, kind: KeyKind) -> bytes:
     """The 32 raw bytes of a public key. Raises InvalidNKeyError for a wrong length, checksum, kind or point."""
     if len(public) != PUBLIC_KEY_LENGTH:
