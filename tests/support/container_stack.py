@@ -141,15 +141,15 @@ class ContainerSupervisor(Supervisor):
             if starting.done():
                 starting.result()
 
-    async def stop(self, name, *, how=signal.SIGTERM):
+    async def stop(self, name, *, how=signal.SIGTERM, within_s=STOP_TIMEOUT_S):
         starting = self._starting.pop(name, None)
         if starting is None:
-            await super().stop(name, how=how)
+            await super().stop(name, how=how, within_s=within_s)
             return
         await asyncio.wait({starting})
         container = self._containers.pop(name, None)
         if container is not None:
-            await asyncio.to_thread(_end, container, how)
+            await asyncio.to_thread(_end, container, how, within_s)
 
     def kill(self, name):
         container = self._containers.get(name)
@@ -179,10 +179,10 @@ class ContainerSupervisor(Supervisor):
         return [*super().names, *self._starting]
 
 
-def _end(container, how):
+def _end(container, how, within_s=STOP_TIMEOUT_S):
     with suppress(docker.errors.APIError):  # it may have ended already
         if how is signal.SIGTERM:
-            container.stop(timeout=int(STOP_TIMEOUT_S))
+            container.stop(timeout=max(1, int(within_s)))
         else:
             container.kill(how.name)
     container.remove(v=True, force=True)

@@ -224,5 +224,7 @@ async def test_flood_of_pings_does_not_affect_others(target):
         await asyncio.sleep(0)
     await target.assert_undisturbed()
     for socket in sockets:
-        assert await socket.send_and_receive("ping", "pong")
+        # Its own flood is answered before.
+        await socket.send(type="ping")
+        assert await socket.receive("pong", within=30)
         await socket.close()
