@@ -116,6 +116,9 @@ export function usePresence(client: Client | undefined): PresenceView {
     const stopped = new AbortController();
     const { signal } = stopped;
     let known = new Set<string>();
+    // Whom changes named, and the roster did not have: it may follow a moment later. By how often it was read for them.
+    const missing = new Map<string, number>();
+    let timer: ReturnType<typeof setTimeout> | undefined;
     // Counts what may have happened after a read began.
     let version = 0;
     let isReading = false;
@@ -139,12 +142,19 @@ export function usePresence(client: Client | undefined): PresenceView {
         await readOnce();
       } while (seen !== version && !signal.aborted);
       isReading = false;
+      for (const [id, reads] of missing) {
+        if (known.has(id) || reads >= MISSING_READS) missing.delete(id);
+        else missing.set(id, reads + 1);
+      }
+      clearTimeout(timer);
+      if (missing.size > 0 && !signal.aborted) timer = setTimeout(() => void read(), MISSING_DELAY_MS);
     };
     const onChanges = (messages: Message[]): void => {
       const changes = messages.map((message) => message.data as PresenceChange);
       setView((before) => ({ ...before, members: before.members.map((each) => apply(each, changes)) }));
       // Somebody new has a name and metadata, which a change does not tell.
-      if (isReading || changes.some((change) => !known.has(change.client_id))) void read();
+      for (const { client_id: id } of changes) if (!known.has(id)) missing.set(id, 0);
+      if (isReading || missing.size > 0) void read();
     };
     const readOnConnection = client.onState((state) => {
       if (state === "connected") void read();
@@ -155,6 +165,7 @@ export function usePresence(client: Client | undefined): PresenceView {
     if (client.state === "connected") void read();
     return () => {
       stopped.abort();
+      clearTimeout(timer);
       readOnConnection();
     };
   }, [client]);
@@ -162,6 +173,8 @@ export function usePresence(client: Client | undefined): PresenceView {
   return view;
 }
 
+// The roster has a new client within a second.
+const [MISSING_READS, MISSING_DELAY_MS] = [4, 500];
 const EMPTY_CHANNEL: Omit<ChannelView, "publish"> = { messages: [], gaps: [], error: undefined };
 const EMPTY_PRESENCE: PresenceView = { members: [], error: undefined };
 

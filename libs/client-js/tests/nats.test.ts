@@ -120,8 +120,8 @@ describe.skipIf(!api)("on a running system", () => {
   });
 
   test("the roster is read over WebSocket, if its address is known", async () => {
-    const { url, clientId } = await createClient();
-    const client = await openNats({ url, WebSocket });
+    const { url, clientId, seed } = await createClient();
+    const client = await openNats({ url, clientId, seed, WebSocket });
     const ids = (await client.presence.roster()).map((each) => each.client_id);
     expect(ids).toContain(clientId);
     await expect((await openNats()).presence.roster()).rejects.toThrow("pass its address");
