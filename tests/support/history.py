@@ -20,7 +20,8 @@ async def wait_until_stored(tenant, channel, data):
     """The sequence number of the channel's last stored message, once it is this one; direct publishers do not know it."""
 
     async def find():
-        (last,) = (await read_history(tenant, channel, last=1))["messages"]
+        # More may have been stored since the page's beginning was looked for.
+        last = (await read_history(tenant, channel, last=1))["messages"][-1]
         return last["data"] == data and last["seq"]
 
     return await eventually(find)
