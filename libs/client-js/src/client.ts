@@ -18,6 +18,8 @@ import { delay, isPassing, RETRY_MS, SubscriptionSet } from "./subscription-set.
 /** What is sent and not read in this time is not waited for by `drain`. */
 const DRAIN_STALL_MS = 1_000;
 const POLL_MS = 10;
+/** Since a message was sent first; a channel's stream knows its id for 120 s. */
+const REPEAT_WITHIN_MS = 110_000;
 
 /** A client of an organization; made by `connect`. Subjects are names such as `orders.new`, data is any JSON value. */
 export class Client {
@@ -210,8 +212,13 @@ export class Client {
     const messageId = options.messageId ?? (target.isChannel ? randomId() : undefined);
     this.#inFlight += 1;
     try {
+      let firstSentAt: number | undefined;
       for (;;) {
         const link = await this.#linkFor(body);
+        firstSentAt ??= Date.now();
+        if (target.isChannel && Date.now() - firstSentAt > REPEAT_WITHIN_MS) {
+          throw uncertain("sent too long ago to be published again", messageId);
+        }
         const ack = await this.#tryPublish(link, target, body, { ...options, messageId });
         if (ack) return ack;
       }
@@ -233,11 +240,7 @@ export class Client {
       return { seq, duplicate: duplicate ?? false };
     } catch (error) {
       if (error instanceof ConnectionLost) {
-        if (!this.#offline.isEnabled) {
-          const uncertain = new PublishUncertain({ message: error.message });
-          uncertain.messageId = messageId;
-          throw uncertain;
-        }
+        if (!this.#offline.isEnabled) throw uncertain(error.message, messageId);
         if (this.#connection.link === link) await this.#connection.waitChange();
         return undefined;
       }
@@ -279,3 +282,9 @@ function randomId(): string {
 }
 
 export type { Message };
+
+function uncertain(message: string, messageId: string | undefined): PublishUncertain {
+  const error = new PublishUncertain({ message });
+  error.messageId = messageId;
+  return error;
+}

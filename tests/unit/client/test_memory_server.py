@@ -15,6 +15,7 @@ from artcafe_client import (
     SlowSubscriber,
     State,
 )
+from artcafe_client import client as client_module
 from artcafe_client.error_codes import (
     AuthenticationFailed,
     ChannelNotFound,
@@ -160,6 +161,17 @@ async def test_lost_acknowledgement_is_repeated_by_the_buffer(server):
     async with server.connect("agent", offline=Offline(messages=5)) as client:
         server.lose_next_ack()
         assert (await client.channel("news").publish(1)).duplicate
+    assert server.history("news") == [b"1"]
+
+
+async def test_buffer_publishes_nothing_again_whose_id_may_be_forgotten(server, monkeypatch):
+    monkeypatch.setattr(client_module, "REPEAT_WITHIN_S", 0.0)
+    server.create_channel("news")
+    async with server.connect("agent", offline=Offline(messages=5)) as client:
+        server.lose_next_ack()
+        with pytest.raises(PublishUncertain) as raised:
+            await client.channel("news").publish(1)
+        assert raised.value.message_id
     assert server.history("news") == [b"1"]
 
 

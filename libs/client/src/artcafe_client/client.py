@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import secrets
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from types import TracebackType
 from typing import TypeVar
@@ -13,7 +14,7 @@ from artcafe_client.connection import Connection, Hooks
 from artcafe_client.error_codes import PublishUncertain
 from artcafe_client.errors import ArtcafeError, ConnectionLost, ServerError
 from artcafe_client.message import Ack, Data, Message, encode
-from artcafe_client.offline import OfflineBuffer
+from artcafe_client.offline import REPEAT_WITHIN_S, OfflineBuffer
 from artcafe_client.presence import Presence, PresenceReporter
 from artcafe_client.receive_queue import Limits, Overflow, Source
 from artcafe_client.responder import Handler, Responders
@@ -271,8 +272,15 @@ class Client:
     async def _publish_confirmed(
         self, target: Target, body: bytes, headers: "Mapping[str, str] | None", message_id: "str | None"
     ) -> Ack:
+        first_sent_at: float | None = None
         while True:
             link = await self._link_for(body)
+            # The time of day, since a computer that sleeps may stop the other clock.
+            now = time.time()
+            if first_sent_at is None:
+                first_sent_at = now
+            elif target.is_channel and now - first_sent_at > REPEAT_WITHIN_S:
+                raise _uncertain("sent too long ago to be published again", message_id)
             try:
                 return await asyncio.wait_for(
                     link.publish(target, body, headers, message_id), self._options.ack_timeout
@@ -287,11 +295,8 @@ class Client:
                 if isinstance(error, asyncio.TimeoutError):
                     link.abort("the server does not acknowledge")
                 if not self._offline.is_enabled:
-                    uncertain = PublishUncertain(
-                        str(error) or "the server did not acknowledge the message in time"
-                    )
-                    uncertain.message_id = message_id
-                    raise uncertain from None
+                    reason = str(error) or "the server did not acknowledge the message in time"
+                    raise _uncertain(reason, message_id) from None
                 if self._connection.link is link:
                     await self._connection.wait_change()
 
@@ -330,3 +335,9 @@ class Client:
 
 
 _UNCONFIRMED = Ack()
+
+
+def _uncertain(reason: str, message_id: "str | None") -> PublishUncertain:
+    error = PublishUncertain(reason)
+    error.message_id = message_id
+    return error

@@ -7,13 +7,17 @@ import msgspec
 
 from artcafe_client.errors import OfflineBufferFull
 
+# Since a message was sent first; a channel's stream knows its id for 120 s.
+REPEAT_WITHIN_S = 110.0
+
 
 class Offline(msgspec.Struct, frozen=True, kw_only=True):
     """What `publish` does without a connection.
 
     By default it raises `NotConnected`. With `messages` above 0, that many publishes wait for the next connection, as long
     as their data does not exceed `bytes`; one that was sent and not acknowledged is published again. On a channel it is
-    stored once all the same, because it keeps its `message_id`; on a plain subject it can arrive twice.
+    stored once all the same, because it keeps its `message_id`; on a plain subject it can arrive twice. A channel knows
+    ids for two minutes: after a longer time without a connection, publishing again raises `PublishUncertain` instead.
     """
 
     messages: int = 0
