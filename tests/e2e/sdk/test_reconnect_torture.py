@@ -15,7 +15,8 @@ import time
 import pytest
 
 import artcafe_client
-from artcafe_client import Offline, PublishUncertain
+from artcafe_client import Offline
+from artcafe_client.error_codes import PublishUncertain
 from artcafe_client.errors import ArtcafeError
 from support.actors import User
 from support.cut_proxy import CutProxy
