@@ -68,7 +68,7 @@ def describe_losses(ours, reference=()):
 
 
 def compare_rates(row, what, unit, ours, reference, of, *, cost_of="", note=""):
-    """The result of runs of ours beside runs of a reference: `cost_of` names what their processor time is told for."""
+    """The result of runs of ours and of a reference; processor time is given for each `cost_of`, such as a delivery."""
     notes = (
         describe_losses(ours, reference),
         describe_cpu(ours, reference, cost_of) if cost_of else "",

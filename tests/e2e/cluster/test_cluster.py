@@ -71,7 +71,7 @@ async def test_node_that_leads_is_killed(cluster, org):
     assert not await org.is_online(leaving.id)
     assert direct.is_connected
 
-    # The broker may refuse the stream of a new organization until the node is back; nothing is acknowledged meanwhile.
+    # The broker may refuse a new organization's stream until the node is back. Until then nothing is acknowledged.
     newcomer = await org.owner.create_organization("Newcomer")
     early = await newcomer.create_channel()
     path = f"/channels/{early['channel_id']}/messages"

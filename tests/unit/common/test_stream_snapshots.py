@@ -1,4 +1,4 @@
-"""Whether a restored stream is taken for what its snapshot was."""
+"""A restored stream must have the messages of its snapshot."""
 
 import json
 from types import SimpleNamespace

@@ -54,7 +54,7 @@ async def apply_online(
 ) -> list[ClientOrAgent]:
     """The clients or agents of a page with their current presence.
 
-    Requested by id are clients that went offline after tenancy was told that they are online, and all of them if
+    Clients that went offline after tenancy was told that they are online are requested by id; so are all of them if
     `online` is not complete.
     """
     if online is None:

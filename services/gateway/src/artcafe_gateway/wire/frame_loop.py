@@ -1,7 +1,7 @@
 """Handles the frames of an accepted WebSocket.
 
 With the gateway's own transport a task runs only while there is something to handle: an idle socket keeps neither a task
-nor what the server and the framework hold for a request, which are ten of the KiB that it would need.
+nor what the server and the framework hold for a request, about 10 KiB.
 """
 
 import asyncio
