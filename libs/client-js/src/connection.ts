@@ -5,7 +5,6 @@ import type { ServerLink } from "./server-link.js";
 import { type Action, type State, type StateEvent, TRANSITIONS } from "./states.js";
 
 /** A connection that lasted this long was a success: its loss is not a further failure of the same kind. */
-const STABLE_AFTER_MS = 5_000;
 
 /** What the client does beside the connection itself. */
 export interface Hooks {
@@ -109,7 +108,7 @@ export class Connection {
         const connectedAt = Date.now();
         await this.#on("welcome");
         await link.lost;
-        if (Date.now() - connectedAt >= STABLE_AFTER_MS) this.backoff.reset();
+        if (Date.now() - connectedAt >= link.stableAfterMs) this.backoff.reset();
       }
       const loss = await link.lost;
       await this.#on(loss.event, loss);

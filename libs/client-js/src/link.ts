@@ -14,6 +14,7 @@ import type {
 } from "./options.js";
 import type { ReceiveQueue } from "./receive-queue.js";
 import { type Route, Routes } from "./routes.js";
+import { STABLE_AFTER_MS } from "./server-link.js";
 
 const CLOSE_TIMEOUT_MS = 2_000;
 /** The subprotocol in which each line of a frame is a message. */
@@ -52,6 +53,7 @@ export class Link {
   tenantId = "";
   connectionId = "";
   heartbeatIntervalMs = 30_000;
+  readonly stableAfterMs = STABLE_AFTER_MS;
   /** When the last frame arrived. */
   lastFrameAt = Date.now();
   loss: Loss | undefined;

@@ -18,9 +18,11 @@ import { channelSubject, publishSubject, receivedName, subscribeSubjects } from 
 import type { KeyPair } from "./nkeys.js";
 import type { Loss, Report, RosterEntry, Target } from "./options.js";
 import type { ReceiveQueue } from "./receive-queue.js";
-import type { ServerLink } from "./server-link.js";
+import { CLUSTER_STABLE_AFTER_MS, STABLE_AFTER_MS, type ServerLink } from "./server-link.js";
 
+// The connection has ended when the third PING is due and none was answered: with other servers to go to, within 2.3 s.
 const PING_INTERVAL_MS = 10_000;
+const CLUSTER_PING_INTERVAL_MS = 750;
 const CLOSE_TIMEOUT_MS = 2_000;
 
 /** Connects to the broker: `connect` of `@nats-io/transport-node`, or `wsconnect` of `@nats-io/nats-core`. */
@@ -53,6 +55,7 @@ interface Waiting {
 /** One connection to the broker, in the organization's account. */
 export class NatsLink implements ServerLink {
   readonly heartbeatIntervalMs = 30_000;
+  readonly stableAfterMs: number;
   readonly tenantId: string;
   connectionId = "";
   lastFrameAt = Date.now();
@@ -70,12 +73,14 @@ export class NatsLink implements ServerLink {
   private constructor(options: NatsLinkOptions) {
     this.#options = options;
     this.tenantId = options.tenantId;
+    this.stableAfterMs = serverCount(options) > 1 ? CLUSTER_STABLE_AFTER_MS : STABLE_AFTER_MS;
     this.lost = new Promise((done) => (this.#setLost = done));
   }
 
   /** Connects with the client's key. If that fails, `loss` of the returned link says why. */
   static async dial(options: NatsLinkOptions): Promise<NatsLink> {
     const link = new NatsLink(options);
+    const count = serverCount(options);
     try {
       link.#begin(
         await options.connect({
@@ -84,8 +89,8 @@ export class NatsLink implements ServerLink {
           inboxPrefix: inboxPrefix(options.clientId),
           name: "artcafe-client",
           reconnect: false,
-          timeout: options.attemptTimeoutMs,
-          pingInterval: PING_INTERVAL_MS,
+          timeout: options.attemptTimeoutMs / count,
+          pingInterval: count > 1 ? CLUSTER_PING_INTERVAL_MS : PING_INTERVAL_MS,
           maxPingOut: 2,
         }),
       );
@@ -371,4 +376,8 @@ export class NatsLink implements ServerLink {
 /** The prefix of a client's own inboxes. */
 function inboxPrefix(clientId: string): string {
   return `_INBOX.${clientId}`;
+}
+
+function serverCount(options: NatsLinkOptions): number {
+  return Array.isArray(options.servers) ? options.servers.length : 1;
 }

@@ -10,6 +10,8 @@ export interface ServerLink {
   readonly tenantId: string;
   readonly connectionId: string;
   readonly heartbeatIntervalMs: number;
+  /** A connection that lasted this long was a success: its loss is not a further failure of the same kind. */
+  readonly stableAfterMs: number;
   /** When the server was last heard. */
   readonly lastFrameAt: number;
   readonly loss: Loss | undefined;
@@ -37,6 +39,10 @@ export interface ServerLink {
   /** Says goodbye and ends the connection. */
   close(): Promise<void>;
 }
+
+/** With one server to go to, and with several: when one after another is restarted, the next one is ready. */
+export const STABLE_AFTER_MS = 5_000;
+export const CLUSTER_STABLE_AFTER_MS = 1_000;
 
 /** Opens a connection; `onError` takes what the server says outside of any call. */
 export type Dial = (onError: (error: unknown) => void) => Promise<ServerLink>;

@@ -29,7 +29,17 @@ from artcafe_client.message import Ack, Message
 from artcafe_client.states import Event
 from artcafe_client.transports.channel_reader import ChannelReader
 from artcafe_client.transports.confirmations import Confirmations
-from artcafe_client.transports.link import DialFailed, Feed, Loss, OnError, ReadRoster, Report, Target
+from artcafe_client.transports.link import (
+    CLUSTER_STABLE_AFTER_S,
+    STABLE_AFTER_S,
+    DialFailed,
+    Feed,
+    Loss,
+    OnError,
+    ReadRoster,
+    Report,
+    Target,
+)
 from artcafe_client.transports.nats_client import NatsClient, Sink
 
 # The connection has ended when the third PING is sent and none was answered: with other servers to go to, within 2.3 s.
@@ -47,6 +57,7 @@ class NatsLink:
 
     transport = "nats"
     heartbeat_interval_s = HEARTBEAT_INTERVAL_S
+    stable_after_s = STABLE_AFTER_S
 
     def __init__(
         self,
@@ -118,6 +129,8 @@ class NatsLink:
                 timeout_s,
             )
             link = cls(nc, identity, tenant_id, sign=sign, on_error=on_error, read_roster=read_roster)
+            if has_others:
+                link.stable_after_s = CLUSTER_STABLE_AFTER_S
         except (nats.errors.Error, OSError, asyncio.TimeoutError) as error:
             said = " ".join(map(repr, (error, *errors))).lower()
             if "authorization" in said:
