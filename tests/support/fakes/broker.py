@@ -173,7 +173,14 @@ class FakeConnection:
         sid = subscription.sid
         self.pending.append(lambda: self.attached.pop(sid, None))
 
-    def publish_nowait(self, subject, headers, payload, reply=""):
+    def enqueue(self, command, size):
+        head, _, body = command.partition(b"\r\n")
+        _, subject, *reply, header_size, total = head.decode().split(" ")
+        headers, payload = body[: int(header_size)], body[int(header_size) : -2]
+        assert int(total) == size == len(headers) + len(payload)
+        self._publish(subject, headers, payload, *reply)
+
+    def _publish(self, subject, headers, payload, reply=""):
         if len(headers) + len(payload) > self.broker.max_payload:
             raise nats.errors.MaxPayloadError
         if self.pending_bytes > MAX_PENDING_BYTES:

@@ -136,7 +136,7 @@ async def test_flush_fails_when_the_connection_breaks(bridge, broker):
 
 async def test_request_returns_the_reply_and_is_counted(bridge, broker):
     broker.responders["ask"] = lambda payload: [(payload.upper(), None)]
-    reply = await bridge.request("ask", b"abc", {"a": "b"}, timeout_s=1, client_id=CLIENT)
+    reply = await bridge.request("ask", b"abc", b"NATS/1.0\r\na: b\r\n\r\n", timeout_s=1, client_id=CLIENT)
     assert reply.data == b"ABC"
     entries, _ = await bridge.collect_usage()
     assert [(entry.client_id, entry.messages, entry.bytes_in) for entry in entries] == [(CLIENT, 1, 3)]
@@ -144,7 +144,7 @@ async def test_request_returns_the_reply_and_is_counted(bridge, broker):
 
 async def test_request_without_responders(bridge):
     with pytest.raises(NoResponders):
-        await bridge.request("ask", b"abc", {}, timeout_s=1, client_id=CLIENT)
+        await bridge.request("ask", b"abc", b"", timeout_s=1, client_id=CLIENT)
 
 
 @pytest.mark.parametrize(
@@ -157,20 +157,20 @@ async def test_request_without_responders(bridge):
 )
 async def test_reply_with_a_status_of_the_responder_is_a_reply(bridge, broker, data, headers):
     broker.responders["ask"] = lambda _: [(data, headers)]
-    assert (await bridge.request("ask", b"abc", {}, timeout_s=1, client_id=CLIENT)).data == data
+    assert (await bridge.request("ask", b"abc", b"", timeout_s=1, client_id=CLIENT)).data == data
 
 
 async def test_request_without_a_reply_times_out(bridge, broker):
     broker.responders["ask"] = lambda _: []
     with pytest.raises(RequestTimeout):
-        await bridge.request("ask", b"abc", {}, timeout_s=0.01, client_id=CLIENT)
+        await bridge.request("ask", b"abc", b"", timeout_s=0.01, client_id=CLIENT)
 
 
 async def test_request_without_a_connection_is_rejected(bridge, broker):
     broker.down = True
     await broker.restart()
     with pytest.raises(BrokerUnavailable):
-        await bridge.request("ask", b"abc", {}, timeout_s=1, client_id=CLIENT)
+        await bridge.request("ask", b"abc", b"", timeout_s=1, client_id=CLIENT)
 
 
 # -- subscriptions ---------------------------------------------------------------------------------

@@ -32,6 +32,13 @@ def certificate(tmp_path_factory):
     return create_certificate(tmp_path_factory.mktemp("certificate"), "localhost", days=30)
 
 
+def publish(connection, subject, headers, payload, reply=""):
+    address = f"{subject} {reply}" if reply else subject
+    size = len(headers) + len(payload)
+    head = f"HPUB {address} {len(headers)} {size}\r\n".encode()
+    connection.enqueue(head + headers + payload + b"\r\n", size)
+
+
 async def exchange(certificate, finished, *, tls):
     options = ("--tls", "--tlscert", str(certificate[0]), "--tlskey", str(certificate[1])) if tls else ()
     async with running_nats_server(*options) as server:
@@ -50,13 +57,13 @@ async def exchange(certificate, finished, *, tls):
         # More than the socket accepts at once, and a message of several reads.
         payloads = [b"%d " % number + b"x" * 1_000 for number in range(2_000)] + [b"y" * 900_000, b""]
         for payload in payloads:
-            connection.publish_nowait("a.x", b"NATS/1.0\r\nA: b\r\n\r\n", payload, "r.1")
+            publish(connection, "a.x", b"NATS/1.0\r\nA: b\r\n\r\n", payload, "r.1")
         await connection.flush()
         assert [payload for _, _, payload, _ in recorder.received] == payloads
         assert set(recorder.received[-1:]) == {("a.x", "r.1", b"", b"NATS/1.0\r\nA: b\r\n\r\n")}
         await connection.detach(recorder)
-        connection.publish_nowait("a.x", b"", b"unheard")
-        connection.publish_nowait("b", b"NATS/1.0\r\n\r\n", b"heard")
+        publish(connection, "a.x", b"", b"unheard")
+        publish(connection, "b", b"NATS/1.0\r\n\r\n", b"heard")
         await connection.flush()
         assert len(recorder.received) == len(payloads)
         assert [payload for _, _, payload, _ in other.received] == [b"heard"]
@@ -86,7 +93,7 @@ async def test_pending_messages_are_written_on_close():
         await receiver.attach("a", recorder)
         await receiver.flush()
         for number in range(100):
-            sender.publish_nowait("a", b"NATS/1.0\r\n\r\n", b"%d" % number)
+            publish(sender, "a", b"NATS/1.0\r\n\r\n", b"%d" % number)
         await sender.close()
         await eventually(lambda: len(recorder.received) == 100)
         await receiver.close()

@@ -10,6 +10,7 @@ from artcafe_common.contracts.identity.accounts import IssueBridgeCredentials
 from artcafe_gateway.bridges import connector
 from artcafe_gateway.bridges.bridge import Bridge
 from artcafe_gateway.bridges.connector import BridgeState
+from artcafe_gateway.bridges.publish_command import PublishCommand
 from artcafe_gateway.settings import Settings
 from support.fakes.broker import BRIDGE_CREDENTIALS, FakeBroker
 from support.fakes.bus import FakeBus
@@ -27,6 +28,18 @@ async def test_confirmed_messages_are_reported_once(bridge, broker):
     assert {each.tenant_id for each in entries} == {TENANT}
     assert (report.messages, report.bytes_in, report.cid) == (3, 10, broker.connection.client_id)
     assert await bridge.collect_usage() == ([], None)
+
+
+async def test_messages_of_a_prepared_command_count_as_any_other(bridge, broker):
+    command = PublishCommand(bridge.signer, "a", client_id=CLIENT, channel_id=CHANNEL)
+    bridge.publish_with(command, b"123")
+    bridge.publish("a", b"4", b"head", client_id=CLIENT, channel_id=CHANNEL)
+    entries, report = await bridge.collect_usage()
+    assert [(each.client_id, each.channel_id, each.messages, each.bytes_in) for each in entries] == [
+        (CLIENT, CHANNEL, 2, 4)
+    ]
+    assert (report.messages, report.bytes_in) == (2, 3 + command.header_size + 1 + 4)
+    assert broker.received == [("a", b"123"), ("a", b"4")]
 
 
 async def test_report_has_the_total_of_the_connection(bridge, broker):

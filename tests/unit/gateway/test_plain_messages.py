@@ -194,7 +194,9 @@ async def test_large_message_is_a_frame_of_its_own_below_the_limit():
 
 
 def verify(signer, block, at_ms, subject=SUBJECT, payload=b"1"):
-    return signer.verify_sender(subject.encode(), payload, block, at_ms)
+    read_time = ReadTime()
+    read_time.at_ms = at_ms
+    return signer.verify_sender(subject.encode(), payload, block, read_time)
 
 
 @pytest.mark.parametrize("repeat", [1, 2])

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from artcafe_common.key_ring import KeyRing, TimedKey
-from artcafe_gateway.delivery.signatures import MAX_AGE_MS, MessageSigner, derive_signing_key
+from artcafe_gateway.delivery.signatures import MAX_AGE_MS, MessageSigner, SubjectSigner, derive_signing_key
 from support.fakes.ids import CLIENT, OTHER_CLIENT, OTHER_TENANT, SIGNER, SIGNING_KEYS, TENANT
 
 SUBJECT = f"{TENANT}.a"
@@ -31,6 +31,27 @@ def test_signed_message_has_its_sender_and_headers(payload, headers):
     verified = verify(sign(headers, payload=payload), payload=payload)
     assert verified[0] == CLIENT
     assert verified[1] == b"".join(f"{name}: {value}\r\n".encode() for name, value in headers.items())
+
+
+@given(st.lists(st.binary(max_size=50), max_size=4))
+def test_signer_of_a_subject_signs_as_any_other(payloads):
+    signer = SubjectSigner(SIGNER, CLIENT, SUBJECT)
+    for payload in payloads:
+        block = signer.start + signer.sign_end(payload)
+        assert len(block) == signer.block_size
+        assert verify(block, payload=payload) == (CLIENT, b"")
+
+
+def test_signer_of_a_subject_follows_the_keys():
+    keys = KeyRing.of(b"a" * 32)
+    tenant_signer = MessageSigner(keys, TENANT)
+    signer = SubjectSigner(tenant_signer, CLIENT, SUBJECT)
+    for secret in (b"a" * 32, b"b" * 32):
+        keys.replace([TimedKey(secret=secret)])
+        # The time is looked at once in a millisecond.
+        time.sleep(0.002)
+        block = signer.start + signer.sign_end(b"1")
+        assert verify(block, signer=MessageSigner(KeyRing.of(secret), TENANT)) == (CLIENT, b"")
 
 
 def test_every_gateway_of_the_installation_verifies():

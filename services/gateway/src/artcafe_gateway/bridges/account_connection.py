@@ -105,11 +105,18 @@ class AccountConnection:
 
     def _write(self, subject: str, payload: bytes, headers: bytes, reply: str) -> BridgeConnection:
         """Writes a message to the connection, which it returns; after `flush` the broker has it. CommandError."""
-        if len(payload) > MAX_PAYLOAD_BYTES:
+        address = f"{subject} {reply}" if reply else subject
+        size = len(headers) + len(payload)
+        command = b"HPUB %b %d %d\r\n%b%b\r\n" % (address.encode(), len(headers), size, headers, payload)
+        return self._write_command(command, len(payload), len(headers))
+
+    def _write_command(self, command: bytes, payload_size: int, header_size: int) -> BridgeConnection:
+        """As `_write`, for a whole command."""
+        if payload_size > MAX_PAYLOAD_BYTES:
             raise PayloadTooLarge
         connection = self._connector.require_connection()
         try:
-            connection.publish_nowait(subject, headers, payload, reply)
+            connection.enqueue(command, payload_size + header_size)
         except nats.errors.MaxPayloadError as error:
             raise PayloadTooLarge from error
         except nats.errors.OutboundBufferLimitError as error:

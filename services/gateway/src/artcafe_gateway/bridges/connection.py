@@ -114,15 +114,15 @@ class BridgeConnection(HardenedNats):
             await self._send_unsubscribe(subscription.sid)
             await self._flush_pending()
 
-    def publish_nowait(self, subject: str, headers: bytes, payload: bytes, reply: str = "") -> None:
-        """Queues a message; MaxPayloadError, OutboundBufferLimitError when too many bytes are queued."""
-        size = len(headers) + len(payload)
+    def enqueue(self, command: bytes, size: int) -> None:
+        """Queues a command that publishes headers and a payload of `size` bytes together.
+
+        MaxPayloadError, OutboundBufferLimitError when too many bytes are queued.
+        """
         if size > self._max_payload:
             raise nats.errors.MaxPayloadError
         if self._pending_data_size > MAX_PENDING_BYTES:
             raise nats.errors.OutboundBufferLimitError
-        address = f"{subject} {reply}" if reply else subject
-        command = b"HPUB %b %d %d\r\n%b%b\r\n" % (address.encode(), len(headers), size, headers, payload)
         self._pending.append(command)
         self._pending_data_size += len(command)
         if not self._is_write_scheduled:

@@ -17,15 +17,14 @@ class ConnectionCounters:
         # By client and channel: messages, payload bytes, bytes with headers.
         self.unconfirmed: Unconfirmed = {}
 
-    def record_publish(self, client_id: str, channel_id: str, payload: bytes, headers: bytes) -> None:
-        """Counts one published message as unconfirmed."""
-        counts = self.unconfirmed.get((client_id, channel_id))
+    def record_publish(self, key: tuple[str, str], payload_size: int, header_size: int) -> None:
+        """Counts one published message, of a client and channel, as unconfirmed."""
+        counts = self.unconfirmed.get(key)
         if counts is None:
-            counts = self.unconfirmed[client_id, channel_id] = [0, 0, 0]
-        size = len(payload)
+            counts = self.unconfirmed[key] = [0, 0, 0]
         counts[0] += 1
-        counts[1] += size
-        counts[2] += size + len(headers)
+        counts[1] += payload_size
+        counts[2] += payload_size + header_size
 
     @property
     def changed(self) -> bool:

@@ -33,7 +33,7 @@ def find_plain_tail(
         return b""
     if not block:
         return read_time.field if as_json(payload) is payload else b""
-    sender = signer.verify_sender(subject, payload, block, read_time.at_ms)
+    sender = signer.verify_sender(subject, payload, block, read_time)
     if sender is None:
         return b""
     # What a gateway has signed is JSON.

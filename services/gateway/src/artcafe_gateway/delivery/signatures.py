@@ -19,6 +19,7 @@ import time
 from artcafe_common.key_ring import KeyRing
 from artcafe_common.tracing import DISABLED, Tracer
 from artcafe_gateway.delivery.client_signatures import MAX_AGE_MS, ClientSignatureVerifier
+from artcafe_gateway.delivery.read_time import ReadTime
 
 _TIME_DIGITS, _LENGTH_DIGITS, _MAC_DIGITS = 11, 4, 32
 _MAX_HEADERS = 16**_LENGTH_DIGITS - 1
@@ -62,7 +63,11 @@ class MessageSigner:
         # By the start of a block and the subject: the sender, and the hash up to the fields with the key in use.
         self._prefixes: dict[tuple[bytes, bytes], tuple[bytes, Keyed]] = {}
         self._prefix_keys = secrets.keys
-        self._prefixes_end_at_ms: float = 0
+        self._prefixes_end_at_ms: float = 0.0
+        # Counts the keys that were in use.
+        self._epoch = 0
+        # The fields of a message without headers that is signed at a time: many are within one millisecond.
+        self._now_ms, self._now_fields = 0, b""
 
     def _keyed_with(self, secret: bytes) -> "Keyed":
         keyed = self._keyed.get(secret)
@@ -93,59 +98,77 @@ class MessageSigner:
         fields = b"%011x%b" % (now_ms, _NO_HEADERS)
         prefix = self._find_prefix(start, subject, now_ms)
         if prefix is None:
-            prefix = (sender, self._hash_prefix(sender, subject))
+            prefix = (sender, self.hash_prefix(sender, subject))
             if _START_FORM.fullmatch(start):
                 self._remember_prefix(start, subject, prefix)
         keyed = prefix[1].copy()
         keyed.update(b"%b\n%b" % (fields, payload))
         return b"%b%b%b\r\n\r\n" % (start, fields, keyed.hexdigest().encode())
 
-    def verify_sender(self, subject: bytes, payload: bytes, block: bytes, at_ms: int) -> bytes | None:
+    def verify_sender(
+        self, subject: bytes, payload: bytes, block: bytes, read_time: ReadTime
+    ) -> bytes | None:
         """The sender of a message that a gateway signed with the key in use, and that has no other headers.
 
         None if only `verify` can tell.
         """
         start = block[:_FIELDS_AT]
-        prefix = known = self._find_prefix(start, subject, at_ms)
+        prefix = known = self._find_prefix(start, subject, read_time.at_ms)
         if prefix is None:
             form = _START_FORM.fullmatch(start)
             if form is None:
                 return None
-            prefix = (form[1], self._hash_prefix(form[1], subject))
+            prefix = (form[1], self.hash_prefix(form[1], subject))
         keyed = prefix[1].copy()
         fields = block[_FIELDS_AT:_MAC_AT]
         keyed.update(b"%b\n%b" % (fields, payload))
         # The MAC covers the fields, so they have their form if it is right.
-        if (
-            not hmac.compare_digest(block[_MAC_AT : -len(_END)], keyed.hexdigest().encode())
-            or not block.endswith(_END)
-            or fields[_TIME_DIGITS:] != _NO_HEADERS
-            or abs(at_ms - int(fields[:_TIME_DIGITS], 16)) > MAX_AGE_MS
-        ):
+        if not hmac.compare_digest(block[_MAC_AT:], keyed.hexdigest().encode() + _END):
             return None
+        if fields != read_time.recent_fields:
+            if (
+                fields[_TIME_DIGITS:] != _NO_HEADERS
+                or abs(read_time.at_ms - int(fields[:_TIME_DIGITS], 16)) > MAX_AGE_MS
+            ):
+                return None
+            read_time.recent_fields = fields
         if known is None:
             self._remember_prefix(start, subject, prefix)
         return prefix[0]
 
     def _find_prefix(self, start: bytes, subject: bytes, now_ms: int) -> tuple[bytes, Keyed] | None:
         if self._secrets.keys is not self._prefix_keys or now_ms >= self._prefixes_end_at_ms:
-            # Another key is in use.
-            self._prefixes.clear()
-            self._prefix_keys = self._secrets.keys
-            now = time.time()
-            starts = [key.valid_from for key in self._prefix_keys if key.valid_from > now]
-            self._prefixes_end_at_ms = min(starts, default=math.inf) * 1000
+            self._change_key()
         return self._prefixes.get((start, subject))
+
+    def _change_key(self) -> None:
+        """Forgets the hashes with the key that was in use before."""
+        self._prefixes.clear()
+        self._epoch += 1
+        self._prefix_keys = self._secrets.keys
+        now = time.time()
+        starts = [key.valid_from for key in self._prefix_keys if key.valid_from > now]
+        self._prefixes_end_at_ms = min(starts, default=math.inf) * 1000
 
     def _remember_prefix(self, start: bytes, subject: bytes, prefix: tuple[bytes, Keyed]) -> None:
         if len(self._prefixes) >= MAX_PREFIXES:
             self._prefixes.clear()
         self._prefixes[start, subject] = prefix
 
-    def _hash_prefix(self, sender: bytes, subject: bytes) -> "Keyed":
+    def hash_prefix(self, sender: bytes, subject: bytes) -> "Keyed":
+        """The hash of a message up to its fields, with the key in use."""
         keyed = self._keyed_with(self._secrets.current)
         keyed.update(b"%b\n%b\n" % (sender, subject))
         return keyed
+
+    def begin(self) -> tuple[int, bytes]:
+        """A number that changes with the key in use, and the fields of a message without headers that is signed now."""
+        now_ms = time.time_ns() // 1_000_000
+        if now_ms != self._now_ms:
+            if self._secrets.keys is not self._prefix_keys or now_ms >= self._prefixes_end_at_ms:
+                self._change_key()
+            self._now_ms, self._now_fields = now_ms, b"%011x%b" % (now_ms, _NO_HEADERS)
+        return self._epoch, self._now_fields
 
     def unique_id(self, publisher: str, subject: str, message_id: str) -> str:
         """The id by which the broker recognizes a repeated message of one publisher.
@@ -191,6 +214,32 @@ class MessageSigner:
             for key, end in zip(keys, ends, strict=True)
             if key.valid_from - margin <= at < end + margin
         ]
+
+
+class SubjectSigner:
+    """Signs the messages of one sender on one subject that have no headers of their own, as `MessageSigner.sign` does.
+
+    A block is `start` and what `sign_end` returns: `block_size` bytes.
+    """
+
+    __slots__ = ("_epoch", "_keyed", "_sender", "_signer", "_subject", "block_size", "start")
+
+    def __init__(self, signer: MessageSigner, sender: str, subject: str) -> None:
+        self._signer = signer
+        self._sender, self._subject = sender.encode(), subject.encode()
+        self._epoch = -1
+        self._keyed: Keyed = hashlib.blake2b()
+        self.start = _START % self._sender
+        self.block_size = len(self.start) - _FIELDS_AT
+
+    def sign_end(self, payload: bytes) -> bytes:
+        """The fields, the MAC and the end of a message's block."""
+        epoch, fields = self._signer.begin()
+        if epoch != self._epoch:
+            self._epoch, self._keyed = epoch, self._signer.hash_prefix(self._sender, self._subject)
+        keyed = self._keyed.copy()
+        keyed.update(b"%b\n%b" % (fields, payload))
+        return b"%b%b\r\n\r\n" % (fields, keyed.hexdigest().encode())
 
 
 def _mac(keyed: Keyed, sender: bytes, subject: str, fields: bytes, lines: bytes, payload: bytes) -> bytes:

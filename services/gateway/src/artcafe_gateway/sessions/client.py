@@ -145,7 +145,8 @@ class ClientSession(FrameDispatcher):
     def handle_fast_path(self, data: bytes) -> bool:
         """Handle a publish without waking this session's task; False leaves the frame to the task."""
         try:
-            str(data, "utf-8")
+            if not data.isascii():
+                str(data, "utf-8")
             received = self._decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, BadFrame):
             return False

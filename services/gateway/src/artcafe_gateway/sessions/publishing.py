@@ -10,6 +10,7 @@ from artcafe_common.broker.subjects import ResolvedSubject, SubjectForm, as_is
 from artcafe_common.bus.errors import CommandError
 from artcafe_common.contracts.identity.clients import ClientIdentity
 from artcafe_gateway.bridges.bridge import Bridge
+from artcafe_gateway.bridges.publish_command import PublishCommand
 from artcafe_gateway.delivery.message import (
     MAX_FRAME_BYTES,
     MESSAGE_ID_HEADER,
@@ -54,8 +55,10 @@ class Publisher:
         self._gateway = gateway
         self._names = names
         self._subscriptions = subscriptions
-        # Targets that the client may publish to.
+        self._has_tracer = gateway.bus.tracer.enabled
+        # Targets that the client may publish to, and the commands of those that are subjects.
         self._targets: dict[tuple[str | None, str | None], ResolvedSubject] = {}
+        self._commands: dict[str, PublishCommand] = {}
         self._targets_version = 0
         self._targets_expire_at = 0.0
         self._requests: set[asyncio.Task[None]] = set()
@@ -76,6 +79,10 @@ class Publisher:
     def publish_now(self, received: frames.Publish) -> bool:
         """Publish without awaiting; False when `publish` has to do it."""
         try:
+            command = self._find_command(received)
+            if command is not None:
+                self._bridge.publish_with(command, bytes(received.data))
+                return True
             name = self._cached_target(received.subject, received.channel)
             if name is None:
                 return False
@@ -92,6 +99,33 @@ class Publisher:
         except CommandError as error:
             self._socket.reject(error, received)
         return True
+
+    def _find_command(self, received: frames.Publish) -> PublishCommand | None:
+        """The command for a message that needs nothing but to be published; None for others, and if it is not known."""
+        subject = received.subject
+        if (
+            subject is None
+            or received.id is not None
+            or received.message_id is not None
+            or received.headers
+            or received.channel is not None
+            or self._has_tracer
+            # It may be the reply to a request that names a subject of the tenant.
+            or self._subscriptions.reply_subjects
+        ):
+            return None
+        self._forget_old_targets()
+        command = self._commands.get(subject)
+        if command is None:
+            name = self._targets.get((subject, None))
+            if name is not None:
+                command = self._commands[subject] = PublishCommand(
+                    self._bridge.signer,
+                    name.publish_subject,
+                    client_id=self._client_id,
+                    channel_id=name.channel or "",
+                )
+        return command
 
     async def publish(self, received: frames.Publish) -> None:
         """Publish a message; CommandError when it is refused."""
@@ -217,10 +251,7 @@ class Publisher:
 
     def _cached_target(self, subject: str | None, channel: str | None) -> ResolvedSubject | None:
         """As `_target`, without awaiting; None when a channel has to be looked up."""
-        version, now = self._gateway.lookup_cache.channels_version(self._tenant_id), time.monotonic()
-        if version != self._targets_version or now > self._targets_expire_at:
-            self._targets.clear()
-            self._targets_version, self._targets_expire_at = version, now + TARGETS_AGE_S
+        self._forget_old_targets()
         name = self._targets.get((subject, channel))
         if name is None:
             if subject is not None and channel is None and self._subscriptions.reply_subjects.take(subject):
@@ -229,6 +260,13 @@ class Publisher:
             if name is not None:
                 self._allow(name, (subject, channel))
         return name
+
+    def _forget_old_targets(self) -> None:
+        version, now = self._gateway.lookup_cache.channels_version(self._tenant_id), time.monotonic()
+        if version != self._targets_version or now > self._targets_expire_at:
+            self._targets.clear()
+            self._commands.clear()
+            self._targets_version, self._targets_expire_at = version, now + TARGETS_AGE_S
 
     async def _target(self, subject: str | None, channel: str | None) -> ResolvedSubject:
         """The name to publish to; ForbiddenSubject unless the client may, ChannelNotFound."""
@@ -245,4 +283,5 @@ class Publisher:
             return
         if len(self._targets) >= MAX_CACHED_TARGETS:
             self._targets.clear()
+            self._commands.clear()
         self._targets[key] = name
