@@ -8,7 +8,7 @@ import traceback
 from pathlib import Path
 
 from artcafe_common.dev.stack import AlreadyRunning
-from bench import report
+from bench import history, report
 from bench.environment import Environment
 from bench.rows import (
     api_flood,
@@ -106,6 +106,9 @@ async def main(given):
     report.write_json(given.json, results, about)
     if not given.no_document:
         report.write_document(given.document, report.render_table(results, about))
+        line = history.render_line(results, date=about["date"], commit=history.read_commit(ROOT))
+        if line is not None and not given.quick:
+            history.add_line(given.document, line)
     return failed
 
 
