@@ -67,14 +67,11 @@ class Machine:
 async def wait_for_accounts(machine, count, *, within_s):
     """Wait until the broker has that many accounts; returns the seconds."""
     began = time.monotonic()
-    keys = machine.stack.directory / "keys"
-    system = await connect(machine.nats_url, keys / "identity-system.creds", name="identity")
-    try:
-        async with asyncio.timeout(within_s):
-            while (await system.request("$SYS.REQ.CLAIMS.LIST", b"", timeout=10)).data.count(b'"A') < count:
-                await asyncio.sleep(0.5)
-    finally:
-        await system.close()
+    # The broker's list of them does not fit into one message from some thousands on.
+    stored = machine.stack.directory / "data/nats/accounts"
+    async with asyncio.timeout(within_s):
+        while sum(1 for _ in stored.glob("A*.jwt")) < count:
+            await asyncio.sleep(0.5)
     return time.monotonic() - began
 
 
