@@ -6,13 +6,14 @@ from collections.abc import Callable
 
 import structlog
 
-# A turn of the event loop that begins so many takes a few milliseconds, in which no other connection is served.
-UPGRADES_PER_TURN = 4
 log = structlog.get_logger()
 
 
 class UpgradeQueue:
-    """Connections that become WebSockets, in their order: a few in each turn, with all other connections in between."""
+    """Connections that become WebSockets, in their order: one in each turn, with all other connections in between.
+
+    It takes a third of a millisecond, and so do the next steps of its login; no other connection is served meanwhile.
+    """
 
     def __init__(self) -> None:
         self._waiting: deque[Callable[[], None]] = deque()
@@ -24,13 +25,11 @@ class UpgradeQueue:
             asyncio.get_running_loop().call_soon(self._run)
 
     def _run(self) -> None:
-        for _ in range(min(UPGRADES_PER_TURN, len(self._waiting))):
-            upgrade = self._waiting[0]
-            try:
-                upgrade()
-            except Exception:
-                log.exception("websocket_upgrade_failed")
-            # Removed last: `add` schedules the first one only.
-            self._waiting.popleft()
+        try:
+            self._waiting[0]()
+        except Exception:
+            log.exception("websocket_upgrade_failed")
+        # Removed last: `add` schedules the first one only.
+        self._waiting.popleft()
         if self._waiting:
             asyncio.get_running_loop().call_soon(self._run)
