@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
+from functools import cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -49,16 +50,22 @@ def dump_value(value: Any) -> Any:
 def load(kind: type[T], attributes: dict[str, Any]) -> T:
     """The item that attributes represent."""
     values = {}
-    for field in msgspec.structs.fields(kind):
-        if field.name not in attributes:
+    for name, is_text in _fields_of(kind):
+        if name not in attributes:
             continue
-        value = deserialize(attributes[field.name])
+        value = deserialize(attributes[name])
         if isinstance(value, Decimal):
             value = int(value)
-        elif isinstance(value, str) and not _is_text(field.type):
+        elif isinstance(value, str) and not is_text:
             value = msgspec.json.decode(value)
-        values[field.name] = value
+        values[name] = value
     return msgspec.convert(values, kind)
+
+
+@cache
+def _fields_of(kind: type[msgspec.Struct]) -> list[tuple[str, bool]]:
+    """The names of the fields, and whether they are stored as text. To find out takes longer than to load an item."""
+    return [(field.name, _is_text(field.type)) for field in msgspec.structs.fields(kind)]
 
 
 def _is_text(hint: Any) -> bool:

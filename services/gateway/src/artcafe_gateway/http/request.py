@@ -158,7 +158,7 @@ def read_query(request: Request[Any, Any, Any], kind: type[T], **server_fields: 
 
 
 def _convert(fields: dict[str, Any], kind: type[T], server_fields: dict[str, Any], *, strict: bool) -> T:
-    known = {field.encode_name for field in msgspec.structs.fields(kind)} - server_fields.keys()
+    known = set(kind.__struct_encode_fields__) - server_fields.keys()
     unknown = sorted(fields.keys() - known)
     if unknown:
         errors = tuple(FieldError(field=n[:100], message="Unknown field") for n in unknown[:MAX_ERRORS])
