@@ -1,19 +1,24 @@
 """Opens connections: over NATS where the broker can be reached, else over WebSocket."""
 
+import asyncio
 import logging
 import random
+from collections.abc import Iterable
 from typing import Any
 
-from artcafe_client.errors import ConfigurationError
+from artcafe_client.errors import ConfigurationError, ConnectionFailed
 from artcafe_client.identity import Identity
 from artcafe_client.settings import Options, Settings
 from artcafe_client.states import Event
+from artcafe_client.tasks import Tasks
 from artcafe_client.transports.link import DialFailed, Link, Loss, OnError
 from artcafe_client.transports.nats import NatsLink
 from artcafe_client.transports.websocket import WebSocketLink
 
 # Until it has answered once, the broker gets this long before WebSocket is tried.
 NATS_PROBE_S = 3.0
+# A server that has not answered after this time is not waited for alone: a node may have lost what checks keys.
+NEXT_SERVER_AFTER_S = 1.0
 # A broker that has just started refuses every key until the platform is connected to it again.
 MAX_PASSING_REFUSALS = 5
 log = logging.getLogger("artcafe_client")
@@ -36,6 +41,7 @@ class Dialer:
         # In the order in which they are tried: the one of the last connection comes last.
         self._servers = settings.nats_url.split(",")
         random.shuffle(self._servers)
+        self._tasks = Tasks()
         self._was_accepted = False
         self._refusals = 0
         if self._transport == "auto" and not (settings.nats_url and settings.tenant_id):
@@ -73,19 +79,38 @@ class Dialer:
         return await self._dial_nats(timeout_s)
 
     async def _dial_nats(self, timeout_s: float) -> Link:
-        """Opens a connection to the first server that answers."""
-        servers = tuple(self._servers)
-        failures: list[DialFailed] = []
-        for server in servers:
-            link = await self._try_server(server, timeout_s / len(servers), failures)
-            if link is not None:
-                self._servers.remove(server)
-                self._servers.append(server)
-                return link
-        raise failures[-1]
+        """Opens a connection to the server that accepts the key first: the next one is asked after each failure, or a second."""
+        waiting = list(self._servers)
+        attempts: dict[asyncio.Task[NatsLink], str] = {}
+        failure: DialFailed | None = None
+        try:
+            while waiting or attempts:
+                if waiting:
+                    server = waiting.pop(0)
+                    attempts[asyncio.ensure_future(self._try_server(server, timeout_s))] = server
+                done, _ = await asyncio.wait(
+                    attempts,
+                    timeout=NEXT_SERVER_AFTER_S if waiting else None,
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+                for attempt in done:
+                    server = attempts.pop(attempt)
+                    error = attempt.exception()
+                    if error is None:
+                        self._servers.remove(server)
+                        self._servers.append(server)
+                        return attempt.result()
+                    if not isinstance(error, DialFailed) or error.loss.event is Event.REFUSED:
+                        raise error
+                    failure = error
+        finally:
+            # Not waited for: a server that does not answer is slow to close, too.
+            if attempts:
+                self._tasks.start(_give_up(tuple(attempts)))
+        raise failure or DialFailed(Loss(Event.LOST, ConnectionFailed("no server is given")))
 
-    async def _try_server(self, server: str, timeout_s: float, failures: list[DialFailed]) -> "Link | None":
-        """A connection to one server, None if another one may answer. DialFailed if the key is refused."""
+    async def _try_server(self, server: str, timeout_s: float) -> NatsLink:
+        """A connection to one server. DialFailed."""
         try:
             return await NatsLink.dial(
                 server,
@@ -99,11 +124,7 @@ class Dialer:
                 read_roster=self._read_roster if self._settings.websocket_url else None,
             )
         except DialFailed as error:
-            failed = self._weigh(error)
-            if failed.loss.event is Event.REFUSED:
-                raise failed from None
-            failures.append(failed)
-            return None
+            raise self._weigh(error) from None
 
     async def _dial_websocket(self, timeout_s: float) -> WebSocketLink:
         return await WebSocketLink.dial(
@@ -133,3 +154,12 @@ class Dialer:
         if self._refusals > MAX_PASSING_REFUSALS:
             return failed
         return DialFailed(Loss(Event.LOST, failed.loss.error))
+
+
+async def _give_up(attempts: "Iterable[asyncio.Task[NatsLink]]") -> None:
+    """Ends attempts that are not needed any more, and connections that were accepted all the same."""
+    for attempt in attempts:
+        attempt.cancel()
+    for ended in await asyncio.gather(*attempts, return_exceptions=True):
+        if isinstance(ended, NatsLink):
+            await ended.close()
