@@ -30,7 +30,9 @@ export type NatsConnect = (options: ConnectionOptions) => Promise<NatsConnection
 
 export interface NatsLinkOptions {
   connect: NatsConnect;
-  servers: string | string[];
+  server: string;
+  /** Whether there are other servers to go to. */
+  hasOthers: boolean;
   tenantId: string;
   clientId: string;
   seed: string;
@@ -73,24 +75,23 @@ export class NatsLink implements ServerLink {
   private constructor(options: NatsLinkOptions) {
     this.#options = options;
     this.tenantId = options.tenantId;
-    this.stableAfterMs = serverCount(options) > 1 ? CLUSTER_STABLE_AFTER_MS : STABLE_AFTER_MS;
+    this.stableAfterMs = options.hasOthers ? CLUSTER_STABLE_AFTER_MS : STABLE_AFTER_MS;
     this.lost = new Promise((done) => (this.#setLost = done));
   }
 
   /** Connects with the client's key. If that fails, `loss` of the returned link says why. */
   static async dial(options: NatsLinkOptions): Promise<NatsLink> {
     const link = new NatsLink(options);
-    const count = serverCount(options);
     try {
       link.#begin(
         await options.connect({
-          servers: options.servers,
+          servers: options.server,
           authenticator: nkeyAuthenticator(new TextEncoder().encode(options.seed)),
           inboxPrefix: inboxPrefix(options.clientId),
           name: "artcafe-client",
           reconnect: false,
-          timeout: options.attemptTimeoutMs / count,
-          pingInterval: count > 1 ? CLUSTER_PING_INTERVAL_MS : PING_INTERVAL_MS,
+          timeout: options.attemptTimeoutMs,
+          pingInterval: options.hasOthers ? CLUSTER_PING_INTERVAL_MS : PING_INTERVAL_MS,
           maxPingOut: 2,
         }),
       );
@@ -100,7 +101,7 @@ export class NatsLink implements ServerLink {
         const refused = createError("authentication_failed", { message: "the broker refused the key" });
         link.#end({ event: options.onRefused(), error: refused });
       } else {
-        const failed = new ConnectionFailed(`cannot reach ${String(options.servers)}: ${reason.message}`);
+        const failed = new ConnectionFailed(`cannot reach ${options.server}: ${reason.message}`);
         link.#end({ event: "lost", error: failed });
       }
     }
@@ -376,8 +377,4 @@ export class NatsLink implements ServerLink {
 /** The prefix of a client's own inboxes. */
 function inboxPrefix(clientId: string): string {
   return `_INBOX.${clientId}`;
-}
-
-function serverCount(options: NatsLinkOptions): number {
-  return Array.isArray(options.servers) ? options.servers.length : 1;
 }

@@ -5,6 +5,7 @@ import { Client } from "./client.js";
 import { webSocketDial } from "./connect.js";
 import { ConfigurationError } from "./errors.js";
 import { type NatsConnect, NatsLink } from "./nats-link.js";
+import { NatsServers } from "./nats-servers.js";
 import { KeyPair } from "./nkeys.js";
 import { type ClientOptions, DEFAULT_TIMEOUT_MS, type RosterEntry, type WebSocketConstructor } from "./options.js";
 import type { Dial } from "./server-link.js";
@@ -38,10 +39,12 @@ export async function connectNats(options: NatsConnectOptions): Promise<Client> 
   const dial = url === undefined ? undefined : await webSocketDial({ ...options, url });
   let wasAccepted = false;
   let refusals = 0;
+  const nodes = new NatsServers(servers);
   const client = new Client(options, async (onError) => {
-    const link = await NatsLink.dial({
+    const link = await nodes.dial((server) => NatsLink.dial({
       connect,
-      servers,
+      server,
+      hasOthers: nodes.areSeveral,
       tenantId,
       clientId,
       seed,
@@ -55,7 +58,7 @@ export async function connectNats(options: NatsConnectOptions): Promise<Client> 
         return wasAccepted && refusals <= MAX_PASSING_REFUSALS ? "lost" : "refused";
       },
       onError,
-    });
+    }));
     if (!link.loss) {
       wasAccepted = true;
       refusals = 0;
