@@ -23,9 +23,9 @@ class ScriptedLink:
     transport = "scripted"
     connection_id = "1"
 
-    def __init__(self, log, stable_after_s=5.0):
+    def __init__(self, log, *, has_others=False):
         self.log = log
-        self.stable_after_s = stable_after_s
+        self.has_others = has_others
         self.lost = asyncio.get_running_loop().create_future()
 
     async def close(self):
@@ -184,15 +184,16 @@ def test_delay_is_random_below_a_bound_that_doubles():
     assert backoff.next_delay() == 0.5
 
 
-@pytest.mark.parametrize(("stable_after_s", "bounds"), [(0.0, [0.01, 0.01]), (60.0, [0.01, 0.02])])
-async def test_delay_starts_again_after_a_stable_connection(stable_after_s, bounds):
+@pytest.mark.parametrize(("has_others", "bounds"), [(True, [0.01, 0.01]), (False, [0.01, 0.02])])
+async def test_delay_starts_again_sooner_with_other_servers(has_others, bounds, monkeypatch):
+    monkeypatch.setattr("artcafe_client.connection.CLUSTER_STABLE_AFTER_S", 0.0)
     scenario, chosen = Scenario(), []
     scenario.backoff.__init__(0.01, 1, uniform=lambda _, high: chosen.append(high) or 0.0)
     opening = asyncio.ensure_future(scenario.connection.open(None))
     try:
         for dials in (1, 2):
             await eventually(lambda dials=dials: scenario.dials == dials)
-            scenario.answer.set_result(ScriptedLink(scenario.log, stable_after_s))
+            scenario.answer.set_result(ScriptedLink(scenario.log, has_others=has_others))
             await eventually(lambda: scenario.connection.state is State.CONNECTED)
             await scenario.fire(Event.LOST)
         await eventually(lambda: len(chosen) == 2)

@@ -9,6 +9,9 @@ from artcafe_client.errors import ArtcafeError, ClientClosed, ConnectionFailed, 
 from artcafe_client.states import Action, Event, State, next_transition
 from artcafe_client.transports.link import Dial, DialFailed, Link, Loss
 
+# A connection that lasted this long was a success: its loss is not a further failure of the same kind. With several
+# servers, the next one is ready when one after another is restarted.
+STABLE_AFTER_S, CLUSTER_STABLE_AFTER_S = 5.0, 1.0
 log = logging.getLogger("artcafe_client")
 
 
@@ -125,7 +128,8 @@ class Connection:
                 log.info("connected over %s", link.transport, extra={"connection_id": link.connection_id})
                 await self._on(Event.WELCOME)
                 loss = await asyncio.shield(link.lost)
-                if loop.time() - connected_at >= link.stable_after_s:
+                stable_after_s = CLUSTER_STABLE_AFTER_S if link.has_others else STABLE_AFTER_S
+                if loop.time() - connected_at >= stable_after_s:
                     self._backoff.reset()
             await self._on(loss.event, loss)
 

@@ -12,7 +12,7 @@ from artcafe_client.errors import ConnectionLost
 from artcafe_client.message import Ack, Message
 from artcafe_client.names import matches, resolve
 from artcafe_client.states import Event
-from artcafe_client.transports.link import STABLE_AFTER_S, Feed, Loss, Report, Start, Target
+from artcafe_client.transports.link import Feed, Loss, Report, Start, Target
 
 if TYPE_CHECKING:
     from artcafe_client.testing.server import MemoryServer, Stored
@@ -25,7 +25,7 @@ class MemoryLink:
 
     transport = "memory"
     heartbeat_interval_s = HEARTBEAT_INTERVAL_S
-    stable_after_s = STABLE_AFTER_S
+    has_others = False
 
     def __init__(self, server: "MemoryServer", client_id: str, connection_id: str) -> None:
         self.client_id = client_id

@@ -35,10 +35,6 @@ class DialFailed(Exception):
         self.loss = loss
 
 
-# With one server to go to, and with several: when one after another is restarted, the next one is ready.
-STABLE_AFTER_S, CLUSTER_STABLE_AFTER_S = 5.0, 1.0
-
-
 class Start(msgspec.Struct, frozen=True):
     """Where a channel's subscription starts: at a `seq`, at a time, or with the last N messages; 0 means from now on."""
 
@@ -94,8 +90,8 @@ class Link(Protocol):
     tenant_id: str
     connection_id: str
     heartbeat_interval_s: float
-    # A connection that lasted this long was a success: its loss is not a further failure of the same kind.
-    stable_after_s: float
+    # Whether there are other servers to go to.
+    has_others: bool
     # Done when the connection has ended.
     lost: "asyncio.Future[Loss]"
 

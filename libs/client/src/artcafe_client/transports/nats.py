@@ -29,24 +29,13 @@ from artcafe_client.message import Ack, Message
 from artcafe_client.states import Event
 from artcafe_client.transports.channel_reader import ChannelReader
 from artcafe_client.transports.confirmations import Confirmations
-from artcafe_client.transports.link import (
-    CLUSTER_STABLE_AFTER_S,
-    STABLE_AFTER_S,
-    DialFailed,
-    Feed,
-    Loss,
-    OnError,
-    ReadRoster,
-    Report,
-    Target,
-)
+from artcafe_client.transports.link import DialFailed, Feed, Loss, OnError, ReadRoster, Report, Target
 from artcafe_client.transports.nats_client import NatsClient, Sink
 
 # The connection has ended when the third PING is sent and none was answered: with other servers to go to, within 2.3 s.
 PING_INTERVAL_S, CLUSTER_PING_INTERVAL_S = 10, 0.75
 MAX_OUTSTANDING_PINGS = 2
 ANSWER_TIMEOUT_S = 10.0
-HEARTBEAT_INTERVAL_S = 30.0
 CLOSE_TIMEOUT_S = 2.0
 MAX_CACHED_NAMES = 10_000
 log = logging.getLogger("artcafe_client")
@@ -56,8 +45,8 @@ class NatsLink:
     """One connection to the broker, in the organization's account."""
 
     transport = "nats"
-    heartbeat_interval_s = HEARTBEAT_INTERVAL_S
-    stable_after_s = STABLE_AFTER_S
+    heartbeat_interval_s = 30.0
+    has_others = False
 
     def __init__(
         self,
@@ -129,8 +118,7 @@ class NatsLink:
                 timeout_s,
             )
             link = cls(nc, identity, tenant_id, sign=sign, on_error=on_error, read_roster=read_roster)
-            if has_others:
-                link.stable_after_s = CLUSTER_STABLE_AFTER_S
+            link.has_others = has_others
         except (nats.errors.Error, OSError, asyncio.TimeoutError) as error:
             said = " ".join(map(repr, (error, *errors))).lower()
             if "authorization" in said:

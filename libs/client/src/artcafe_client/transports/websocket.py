@@ -24,16 +24,7 @@ from artcafe_client.states import FINAL_CLOSE_CODES, Event
 from artcafe_client.transports import frames
 from artcafe_client.transports.batching import SUBPROTOCOL, FrameSender
 from artcafe_client.transports.channel_groups import Group, Groups
-from artcafe_client.transports.link import (
-    STABLE_AFTER_S,
-    DialFailed,
-    Feed,
-    Loss,
-    OnError,
-    Report,
-    Start,
-    Target,
-)
+from artcafe_client.transports.link import DialFailed, Feed, Loss, OnError, Report, Start, Target
 
 # Larger than any frame that a gateway sends.
 MAX_FRAME_BYTES = 4 * 1024 * 1024
@@ -60,7 +51,7 @@ class WebSocketLink:
     """One authenticated WebSocket."""
 
     transport = "websocket"
-    stable_after_s = STABLE_AFTER_S
+    has_others = False
 
     def __init__(self, ws: ClientConnection, welcome: frames.Welcome, on_error: OnError) -> None:
         self.tenant_id = welcome.tenant_id
