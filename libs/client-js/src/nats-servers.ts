@@ -7,8 +7,11 @@ export const NEXT_SERVER_AFTER_MS = 1_000;
 export class NatsServers {
   #servers: string[];
 
+  /** Addresses, or one text with addresses separated by commas, as `connection.nats_url` has them. */
   constructor(servers: string | string[]) {
-    this.#servers = (Array.isArray(servers) ? [...servers] : [servers])
+    this.#servers = [servers]
+      .flat()
+      .flatMap((each) => each.split(","))
       .map((server) => ({ server, place: Math.random() }))
       .sort((one, other) => one.place - other.place)
       .map(({ server }) => server);

@@ -16,7 +16,7 @@ const MAX_PASSING_REFUSALS = 5;
 export interface NatsConnectOptions extends ClientOptions {
   /** `connect` of `@nats-io/transport-node`, or `wsconnect` of `@nats-io/nats-core`. */
   connect: NatsConnect;
-  /** The broker's address: `connection.nats_url`, or for `wsconnect` `connection.nats_ws_url`. */
+  /** The broker's addresses: `connection.nats_url`, or for `wsconnect` `connection.nats_ws_url`. */
   servers: string | string[];
   /** The id of the organization. */
   tenantId: string;

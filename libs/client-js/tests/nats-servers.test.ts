@@ -23,7 +23,7 @@ class FakeLink {
 /** Servers by name: a loss, or after how many milliseconds they accept. */
 function make(answers: Record<string, Loss | number>) {
   vi.spyOn(Math, "random").mockReturnValue(0);
-  const nodes = new NatsServers(Object.keys(answers));
+  const nodes = new NatsServers(Object.keys(answers).join(","));
   const links: FakeLink[] = [];
   const dial = () =>
     nodes.dial(async (server) => {
