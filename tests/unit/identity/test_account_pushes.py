@@ -209,7 +209,7 @@ async def test_comparison_of_many_accounts_leaves_the_processor_to_others(reconc
     async def sleep(seconds):
         pauses.append(seconds)
 
-    clock = SimpleNamespace(monotonic=time.monotonic, thread_time=iter(range(1_000)).__next__)
+    clock = SimpleNamespace(monotonic=time.monotonic, process_time=iter(range(1_000)).__next__)
     monkeypatch.setattr(reconciler_module, "asyncio", SimpleNamespace(sleep=sleep))
     monkeypatch.setattr(reconciler_module, "time", clock)
     await reconciler.reconcile()
