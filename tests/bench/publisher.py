@@ -7,7 +7,7 @@ import time
 from contextlib import suppress
 
 from bench.payload import SIZE, build_message
-from bench.sockets import build_connect, connect
+from bench.sockets import ConnectionEnded, build_connect, connect
 
 BATCH = 200
 STALL_TIMEOUT_S = 30
@@ -98,9 +98,12 @@ class CentrifugoPublisher(Publisher):
         await self._peer.writable.wait()
 
     async def flush(self):
-        """Nothing waits: each message was written."""
+        await self._peer.flush()
 
     async def close(self):
+        # Centrifugo drops the messages of a connection that ends before it has handled them.
+        with suppress(ConnectionEnded, TimeoutError):
+            await self.flush()
         await self._peer.close()
 
 

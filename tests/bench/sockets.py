@@ -231,9 +231,10 @@ class CentrifugoPeer(Peer):
                 self.on_data(data)
         elif data == b"{}":
             transport.send(WSMsgType.TEXT, b"{}")
-        elif b'"publish":{}' not in data:
+        else:
             for line in data.splitlines():
-                self._replies.put_nowait(json.loads(line))
+                if b'"publish":{}' not in line:
+                    self._replies.put_nowait(json.loads(line))
 
     async def authenticate(self, _tenant_id):
         await self._call("connect", token=create_token(self.agent["id"]))
@@ -249,6 +250,11 @@ class CentrifugoPeer(Peer):
 
     def publish(self, tenant_id, subject, messages):
         self.publish_to(f"{tenant_id}.{subject}", messages)
+
+    async def flush(self):
+        """Returns when Centrifugo has handled what was sent before: commands of a connection are handled in their order."""
+        await self._call("subscribe", channel="flush")
+        await self._call("unsubscribe", channel="flush")
 
     def publish_to(self, channel, messages):
         head = b'{"id":2,"publish":{"channel":"%b","data":' % channel.encode()

@@ -50,10 +50,11 @@ async def measure_fanout(
             path=path,
             **environment.source(kind, tenant),
         )
+        await environment.wait_until_idle()
+        # With a small window the generator reports without a pause from here on.
         await environment.generator.run(
             "arm", pool=subject, goal=count, progress=path, often=window < WINDOW, skip_framing=True
         )
-        await environment.wait_until_idle()
         meter = environment.meter()
         meter.start()
         began = await environment.publisher.run("publish")
