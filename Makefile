@@ -42,7 +42,7 @@ test-faults: setup
 fuzz: setup
 	@ARTCAFE_TEST_EXAMPLES=300 $(VENV)/bin/pytest tests/e2e/documents/test_schemathesis.py tests/e2e/websocket/test_fuzz.py tests/e2e/security/test_nats_fuzz.py -s $(ARGS)
 
-# All rows take about half an hour. For a selection: make bench ARGS="fanout pairs --quick".
+# All rows take about fifty minutes. For a selection: make bench ARGS="fanout pairs --quick".
 bench: setup
 	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(VENV)/bin/uv pip install --quiet --group bench
 	@PYTHONPATH=tests $(VENV)/bin/python -m bench $(ARGS)
