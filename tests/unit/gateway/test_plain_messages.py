@@ -247,5 +247,7 @@ def test_prefixes_are_bounded(monkeypatch):
     monkeypatch.setattr(signatures, "MAX_PREFIXES", 10)
     signer = MessageSigner(SIGNING_KEYS, TENANT)
     for number in range(100):
-        signer.sign(CLIENT, f"{SUBJECT}{number}", b"1")
+        subject = f"{SUBJECT}{number}"
+        assert verify(signer, signer.sign(CLIENT, subject, b"1"), ReadTime().at_ms, subject) is not None
     assert len(signer._prefixes) <= 10
+    assert len(signer._signers) <= 10

@@ -21,9 +21,9 @@ SHUTDOWN_TIMEOUT_S = 10
 RETRY_PAUSE_S = 0.1
 MAX_RETRY_PAUSE_S = 2.0
 CANCEL_INTERVAL_S = 0.5
-# New objects between two collections of the youngest ones, and how many of these until the next older ones are included.
-# Everything stands still meanwhile: a millisecond for the youngest, a second for all that 50,000 WebSockets are made of.
-# So those are rarely looked at; the code leaves no reference cycles behind (docs/internals/performance.md).
+# Python's thresholds of garbage collection, by generation. A collection stops the process, the longer the more objects
+# it looks at: those of thousands of WebSockets take tenths of a second. So the oldest generation is rarely collected; the
+# code leaves no reference cycles behind (docs/internals/performance.md).
 GC_THRESHOLDS = 2_000, 5, 1_000
 S = TypeVar("S", bound=ServiceSettings)
 log = structlog.get_logger()

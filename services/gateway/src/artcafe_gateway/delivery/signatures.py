@@ -66,7 +66,8 @@ class MessageSigner:
         self._prefixes_end_at_ms: float = 0.0
         # Counts the keys that were in use.
         self._epoch = 0
-        # The fields of a message without headers that is signed at a time: many are within one millisecond.
+        self._signers: dict[tuple[str, str], SubjectSigner] = {}
+        # When the last message without headers was signed, and its fields: many are signed within one millisecond.
         self._now_ms, self._now_fields = 0, b""
 
     def _keyed_with(self, secret: bytes) -> "Keyed":
@@ -79,7 +80,7 @@ class MessageSigner:
     def sign(self, sender: str, subject: str, payload: bytes, headers: dict[str, str] | None = None) -> bytes:
         """The header block of a message; ValueError if the headers exceed 64 KiB."""
         if not headers:
-            return self._sign_without_headers(sender.encode(), subject.encode(), payload)
+            return self._sign_without_headers(sender, subject, payload)
         lines = b"".join(b"%b: %b\r\n" % (name.encode(), value.encode()) for name, value in headers.items())
         if len(lines) > _MAX_HEADERS:
             raise ValueError("the headers are too long")
@@ -92,18 +93,13 @@ class MessageSigner:
             lines,
         )
 
-    def _sign_without_headers(self, sender: bytes, subject: bytes, payload: bytes) -> bytes:
-        now_ms = time.time_ns() // 1_000_000
-        start = _START % sender
-        fields = b"%011x%b" % (now_ms, _NO_HEADERS)
-        prefix = self._find_prefix(start, subject, now_ms)
-        if prefix is None:
-            prefix = (sender, self.hash_prefix(sender, subject))
-            if _START_FORM.fullmatch(start):
-                self._remember_prefix(start, subject, prefix)
-        keyed = prefix[1].copy()
-        keyed.update(b"%b\n%b" % (fields, payload))
-        return b"%b%b%b\r\n\r\n" % (start, fields, keyed.hexdigest().encode())
+    def _sign_without_headers(self, sender: str, subject: str, payload: bytes) -> bytes:
+        signer = self._signers.get((sender, subject))
+        if signer is None:
+            if len(self._signers) >= MAX_PREFIXES:
+                self._signers.clear()
+            signer = self._signers[sender, subject] = SubjectSigner(self, sender, subject)
+        return signer.start + signer.sign_end(payload)
 
     def verify_sender(
         self, subject: bytes, payload: bytes, block: bytes, read_time: ReadTime
@@ -113,7 +109,8 @@ class MessageSigner:
         None if only `verify` can tell.
         """
         start = block[:_FIELDS_AT]
-        prefix = known = self._find_prefix(start, subject, read_time.at_ms)
+        self._follow_key(read_time.at_ms)
+        prefix = known = self._prefixes.get((start, subject))
         if prefix is None:
             form = _START_FORM.fullmatch(start)
             if form is None:
@@ -136,13 +133,10 @@ class MessageSigner:
             self._remember_prefix(start, subject, prefix)
         return prefix[0]
 
-    def _find_prefix(self, start: bytes, subject: bytes, now_ms: int) -> tuple[bytes, Keyed] | None:
-        if self._secrets.keys is not self._prefix_keys or now_ms >= self._prefixes_end_at_ms:
-            self._change_key()
-        return self._prefixes.get((start, subject))
-
-    def _change_key(self) -> None:
-        """Forgets the hashes with the key that was in use before."""
+    def _follow_key(self, now_ms: int) -> None:
+        """Forgets the hashes with the key that was in use before, if another is now."""
+        if self._secrets.keys is self._prefix_keys and now_ms < self._prefixes_end_at_ms:
+            return
         self._prefixes.clear()
         self._epoch += 1
         self._prefix_keys = self._secrets.keys
@@ -164,9 +158,8 @@ class MessageSigner:
     def begin(self) -> tuple[int, bytes]:
         """A number that changes with the key in use, and the fields of a message without headers that is signed now."""
         now_ms = time.time_ns() // 1_000_000
-        if now_ms != self._now_ms:
-            if self._secrets.keys is not self._prefix_keys or now_ms >= self._prefixes_end_at_ms:
-                self._change_key()
+        if now_ms != self._now_ms or self._secrets.keys is not self._prefix_keys:
+            self._follow_key(now_ms)
             self._now_ms, self._now_fields = now_ms, b"%011x%b" % (now_ms, _NO_HEADERS)
         return self._epoch, self._now_fields
 

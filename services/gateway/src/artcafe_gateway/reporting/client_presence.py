@@ -54,7 +54,7 @@ async def apply_online(
 ) -> list[ClientOrAgent]:
     """The clients or agents of a page with their current presence.
 
-    Clients that went offline after tenancy was told that they are online are requested by id; so are all of them if
+    A client that tenancy stores as online and that `online` does not list is requested by id, and so are all clients if
     `online` is not complete.
     """
     if online is None:

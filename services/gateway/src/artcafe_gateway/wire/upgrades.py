@@ -12,7 +12,7 @@ log = structlog.get_logger()
 class UpgradeQueue:
     """Connections that become WebSockets, in their order: one in each turn, with all other connections in between.
 
-    It takes a third of a millisecond, and so do the next steps of its login; no other connection is served meanwhile.
+    A handshake occupies the event loop for a third of a millisecond, and so does each later step of its login.
     """
 
     def __init__(self) -> None:
